@@ -1,0 +1,84 @@
+//! The run cache: what a run saw, what it planned, how it ended, and the lock that keeps runs of one sync apart.
+//!
+//! # On disk
+//!
+//! The layout is that of infrahub-sync 2.0.1, so that users' DuckDB queries and their old runs stay usable. Files marked `+` are
+//! ours; 2.0.1 walks past them.
+//!
+//! ```text
+//! <root>/<sync-name>/
+//! ├── .lock                             held (flock) while a run writes; JSON of the holder for messages
+//! ├── .format                         + the cache's format version
+//! ├── last-successful-rowcounts.json    {Kind: rows}
+//! ├── run-counter.json                  {"runs_since_full": n}
+//! └── <run_id>/
+//!     ├── A/<Kind>.parquet              source snapshot
+//!     ├── B/<Kind>.parquet              destination snapshot
+//!     ├── plan.parquet                  one row per change; + columns tier, pass, key, peers
+//!     ├── errors.parquet                only when there were errors
+//!     ├── cursors.json                  {"A": {Kind: cursor}, "B": {…}}
+//!     ├── schema-sub-hash.txt
+//!     └── run.json                      status, mode, summary, finished_at; + format, started_at, adapters, partial, counts
+//! ```
+//!
+//! # Types
+//!
+//! [`Cache`] reads, [`CacheLock`] is the right to write, [`RunWriter`] fills a run's folder, [`RunReader`] reads one.
+//!
+//! # Invariants
+//!
+//! - Whoever writes holds the lock: every writer is made from a [`CacheLock`] and keeps it alive.
+//! - A file under its final name is whole: it was written beside it, flushed to the disk and renamed. What a killed run leaves under
+//!   another name (`*.tmp`) is never read, and removed by the next run.
+//! - A folder holds files of one run: when an id is used again, `run.json` says `running` first, then the plan goes, then all
+//!   else, and only then is anything new written. So whoever finds a plan finds the snapshots it was made from.
+//! - A newer format is never read or written, only refused.
+//!
+//! # Not for
+//!
+//! Deciding anything: whether a run may be applied, is fresh enough or has lost too many rows is the engine's business. No
+//! environment, clock or randomness is read either, except the monotonic clock while waiting for the lock.
+
+mod atomic;
+mod error;
+mod errors_file;
+mod layout;
+mod lock;
+mod parquet_file;
+mod plan_file;
+mod run_id;
+mod sidecars;
+mod snapshot_file;
+
+pub use error::CacheError;
+pub use errors_file::ErrorRow;
+pub use layout::{Cache, RunEntry, RunReader, RunState, RunWriter};
+pub use lock::{CacheLock, Holder};
+pub use parquet_file::Written;
+pub use plan_file::{PlanReader, PlanWriter};
+pub use run_id::{KindName, NameError, RunId, SyncName};
+pub use sidecars::{AdapterRecord, Cursors, FORMAT, Mode, PerSide, Rowcounts, RunCounter, RunFile, RunStatus};
+pub use snapshot_file::{EXTRACT_TS, SOURCE_ID, SnapshotReader, SnapshotWriter, TOMBSTONE, extract_ts_type, internal_fields};
+
+/// Which system a snapshot is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Side {
+    /// The source; its snapshots are in the folder `A`.
+    Source,
+    /// The destination; its snapshots are in the folder `B`.
+    Destination,
+}
+
+impl Side {
+    /// Both, the source first.
+    pub const BOTH: [Side; 2] = [Side::Source, Side::Destination];
+
+    /// The name of the folder that holds the side's snapshots.
+    #[must_use]
+    pub fn folder(self) -> &'static str {
+        match self {
+            Side::Source => "A",
+            Side::Destination => "B",
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Parquet files: how all of the cache's are written and read.
+
+use std::fs::File;
+use std::io;
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::basic::{Compression, Encoding};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
+
+use crate::atomic::AtomicFile;
+use crate::error::{CacheError, IoContext};
+use crate::lock::CacheLock;
+
+/// Rows of a row group. A group is held in memory, encoded, until it is full; DuckDB reads groups in parallel.
+const GROUP_ROWS_MAX: usize = 128 * 1024;
+
+/// Bytes of a row group, which is what bounds the memory when rows are large.
+const GROUP_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// What was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Written {
+    /// Rows.
+    pub rows: u64,
+    /// Bytes of the file.
+    pub bytes: u64,
+}
+
+/// The settings that all files share; `repeated` says which columns have few different values.
+///
+/// Measured by `examples/cache_bench.rs settings` on a million rows of ten columns:
+///
+/// - Text as lengths and then bytes, Snappy: the cheapest to write and to read of what is small. Dictionaries cost twice as much
+///   to write, so only columns that repeat themselves have one.
+/// - No statistics and no offset index: nobody searches inside a snapshot, and comparing every text for them cost a twentieth of a diff.
+pub(crate) fn properties(schema: &Schema, repeated: impl Fn(&Field) -> bool) -> WriterProperties {
+    let shared = WriterProperties::builder()
+        .set_created_by(concat!("infrahub-sync ", env!("CARGO_PKG_VERSION")).to_owned())
+        .set_max_row_group_row_count(Some(GROUP_ROWS_MAX))
+        .set_max_row_group_bytes(Some(GROUP_BYTES_MAX))
+        .set_statistics_enabled(EnabledStatistics::None)
+        .set_offset_index_disabled(true)
+        .set_dictionary_enabled(false)
+        .set_compression(Compression::SNAPPY);
+    let of_columns = schema.fields().iter().fold(shared, |properties, field| {
+        // The name as it is, not parsed: a dot in it is no path.
+        let column = ColumnPath::from(field.name().as_str());
+        if repeated(field) {
+            properties.set_column_dictionary_enabled(column, true)
+        } else if matches!(field.data_type(), DataType::Utf8 | DataType::LargeUtf8) {
+            properties.set_column_encoding(column, Encoding::DELTA_LENGTH_BYTE_ARRAY)
+        } else {
+            properties
+        }
+    });
+    of_columns.build()
+}
+
+/// A Parquet file that is not there yet. Dropping it without [`finish`](Self::finish) leaves nothing.
+#[derive(Debug)]
+pub(crate) struct ParquetFile {
+    writer: ArrowWriter<AtomicFile>,
+    path: PathBuf,
+    rows: u64,
+    /// Whoever writes holds the lock.
+    _lock: CacheLock,
+}
+
+impl ParquetFile {
+    pub(crate) fn create(
+        lock: &CacheLock,
+        path: &Path,
+        schema: SchemaRef,
+        properties: WriterProperties,
+    ) -> Result<ParquetFile, CacheError> {
+        let file = AtomicFile::create(path)?;
+        let writer = ArrowWriter::try_new(file, schema, Some(properties)).map_err(|error| write_error(path, error))?;
+        Ok(ParquetFile { writer, path: path.to_owned(), rows: 0, _lock: lock.clone() })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<(), CacheError> {
+        self.writer.write(batch).map_err(|error| write_error(&self.path, error))?;
+        self.rows += batch.num_rows() as u64;
+        Ok(())
+    }
+
+    /// Puts the file in its place; when this returns, it survives a power cut.
+    pub(crate) fn finish(self) -> Result<Written, CacheError> {
+        let ParquetFile { writer, path, rows, _lock } = self;
+        let file = writer.into_inner().map_err(|error| write_error(&path, error))?;
+        let bytes = file.commit()?;
+        Ok(Written { rows, bytes })
+    }
+}
+
+/// The system's refusal, or a batch that does not fit the schema.
+fn write_error(path: &Path, error: ParquetError) -> CacheError {
+    let source = match error {
+        ParquetError::External(source) => source,
+        other => {
+            return CacheError::Unwritable { path: path.to_owned(), problem: other.to_string() };
+        }
+    };
+    match source.downcast::<io::Error>() {
+        Ok(source) => CacheError::Io { action: "write", path: path.to_owned(), source: *source },
+        Err(source) => CacheError::Unwritable { path: path.to_owned(), problem: source.to_string() },
+    }
+}
+
+/// The batches of a Parquet file, one at a time; none after an error.
+pub(crate) struct ParquetBatches {
+    /// `None` after an error.
+    reader: Option<ParquetRecordBatchReader>,
+    schema: SchemaRef,
+    rows: u64,
+    file: FileName,
+}
+
+/// A file and what to do when it is damaged.
+#[derive(Debug, Clone)]
+pub(crate) struct FileName {
+    pub(crate) path: PathBuf,
+    pub(crate) remedy: String,
+}
+
+impl FileName {
+    pub(crate) fn damaged(&self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> CacheError {
+        CacheError::Damaged { path: self.path.clone(), remedy: self.remedy.clone(), source: source.into() }
+    }
+}
+
+impl ParquetBatches {
+    /// Opens a file; `None` when it is not there.
+    pub(crate) fn open(file: FileName, batch_rows: usize) -> Result<Option<ParquetBatches>, CacheError> {
+        let handle = match File::open(&file.path) {
+            Ok(handle) => handle,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).at("read", &file.path),
+        };
+        let bytes = handle.metadata().at("read", &file.path)?.len();
+        let opened = unpanicked(|| {
+            let builder = ParquetRecordBatchReaderBuilder::try_new(handle)?;
+            check_extents(builder.metadata(), bytes)?;
+            let schema = builder.schema().clone();
+            let rows = builder.metadata().file_metadata().num_rows();
+            Ok((schema, rows, builder.with_batch_size(batch_rows).build()?))
+        });
+        let (schema, rows, reader) = opened.map_err(|error| file.damaged(error))?;
+        let rows = u64::try_from(rows).map_err(|error| file.damaged(error))?;
+        Ok(Some(ParquetBatches { reader: Some(reader), schema, rows, file }))
+    }
+
+    pub(crate) fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    pub(crate) fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    pub(crate) fn file(&self) -> &FileName {
+        &self.file
+    }
+}
+
+impl Iterator for ParquetBatches {
+    type Item = Result<RecordBatch, CacheError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let reader = self.reader.as_mut()?;
+        match unpanicked(|| Ok(reader.next().transpose()?)) {
+            Ok(batch) => batch.map(Ok),
+            Err(error) => {
+                self.reader = None;
+                Some(Err(self.file.damaged(error)))
+            }
+        }
+    }
+}
+
+/// Whether all columns lie inside the file. The Parquet crate takes that for granted.
+fn check_extents(metadata: &ParquetMetaData, bytes: u64) -> Result<(), ParquetError> {
+    for column in metadata.row_groups().iter().flat_map(RowGroupMetaData::columns) {
+        let start = column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset());
+        let end = u64::try_from(start)
+            .ok()
+            .zip(u64::try_from(column.compressed_size()).ok())
+            .and_then(|(start, length)| start.checked_add(length));
+        if end.is_none_or(|end| end > bytes) {
+            return Err(ParquetError::General(format!("column {} lies outside of the file", column.column_path())));
+        }
+    }
+    Ok(())
+}
+
+/// Turns a panic into an error: the Parquet crate panics at some damages of a file, and a damaged file must not stop a run that can
+/// do without it. What panicked is thrown away by the callers.
+fn unpanicked<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
+    std::panic::catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(ParquetError::General(text.unwrap_or("unreadable").to_owned()))
+    })
+}

@@ -1,0 +1,215 @@
+//! Names that become path segments: run ids, sync names and kinds.
+//!
+//! All three come from people (`--run-id`, `name:` in `config.yml`, `schema_mapping`), and all three are joined to the cache's
+//! root. The rule is 2.0.1's, one plain segment, and a little stricter where its rule lets a name through that means another place
+//! on another system (a trailing `/`, a `\`, control characters) or that collides with the cache's own files.
+
+use std::fmt;
+use std::path::{Component, Path};
+
+use jiff::{Timestamp, tz::TimeZone};
+use serde::{Deserialize, Serialize};
+
+/// The longest name in bytes. File systems stop at 255 for a file's whole name; the rest is for `.parquet` and for the name a file
+/// has while it is written.
+const NAME_BYTES_MAX: usize = 200;
+
+/// The cache's own files beside the run folders.
+const RESERVED: [&str; 2] = [crate::layout::ROWCOUNTS_FILE, crate::layout::RUN_COUNTER_FILE];
+
+/// Why a name cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} must be one plain path segment: {name:?} {problem}")]
+pub struct NameError {
+    /// What the name is of.
+    pub what: &'static str,
+    /// The name as given.
+    pub name: String,
+    /// What is wrong with it.
+    pub problem: &'static str,
+}
+
+fn check(what: &'static str, name: &str) -> Result<(), NameError> {
+    let refuse = |problem| Err(NameError { what, name: name.to_owned(), problem });
+    if name.is_empty() {
+        return refuse("is empty");
+    }
+    if name == "." || name == ".." {
+        return refuse("names a folder by its place");
+    }
+    if name.contains(['/', '\\']) {
+        return refuse("contains a path separator");
+    }
+    if name.chars().any(char::is_control) {
+        return refuse("contains a control character");
+    }
+    if name.len() > NAME_BYTES_MAX {
+        return refuse("is longer than 200 bytes");
+    }
+    // What is left are the system's own forms, such as Windows' `C:`.
+    let mut components = Path::new(name).components();
+    match (components.next(), components.next()) {
+        (Some(Component::Normal(_)), None) => Ok(()),
+        _ => refuse("is not a file name on this system"),
+    }
+}
+
+/// The id of a run: `YYYYMMDDTHHMM-<8 hex>` in UTC when it is ours, any plain path segment when the user gave it.
+///
+/// Sorts by time as long as the ids are ours.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct RunId(String);
+
+impl RunId {
+    /// A new id from the current time and four random bytes.
+    #[must_use]
+    pub fn new(now: Timestamp, random: [u8; 4]) -> RunId {
+        let minute = now.to_zoned(TimeZone::UTC).strftime("%Y%m%dT%H%M");
+        RunId(format!("{minute}-{:08x}", u32::from_be_bytes(random)))
+    }
+
+    /// Takes a user's id.
+    ///
+    /// # Errors
+    ///
+    /// When it is not one plain path segment, starts with a dot or is the name of one of the cache's own files.
+    pub fn parse(name: &str) -> Result<RunId, NameError> {
+        const WHAT: &str = "a run id";
+        check(WHAT, name)?;
+        if name.starts_with('.') {
+            return Err(NameError { what: WHAT, name: name.to_owned(), problem: "starts with a dot, as the cache's own files do" });
+        }
+        // Compared without case, because on some systems files are.
+        if RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(name)) {
+            return Err(NameError { what: WHAT, name: name.to_owned(), problem: "is the name of one of the cache's own files" });
+        }
+        Ok(RunId(name.to_owned()))
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The name of a sync: the folder of its runs.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct SyncName(String);
+
+impl SyncName {
+    /// Takes the `name` of a `config.yml`.
+    ///
+    /// # Errors
+    ///
+    /// When it is not one plain path segment.
+    pub fn parse(name: &str) -> Result<SyncName, NameError> {
+        check("a sync's name", name)?;
+        Ok(SyncName(name.to_owned()))
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The name of a kind, as the name of its snapshot's file.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct KindName(String);
+
+impl KindName {
+    /// Takes the name of a kind.
+    ///
+    /// # Errors
+    ///
+    /// When it is not one plain path segment.
+    pub fn parse(name: &str) -> Result<KindName, NameError> {
+        check("a kind's name", name)?;
+        Ok(KindName(name.to_owned()))
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+macro_rules! name_traits {
+    ($($name:ident)*) => {$(
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = NameError;
+
+            fn from_str(name: &str) -> Result<Self, NameError> {
+                $name::parse(name)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let name = String::deserialize(deserializer)?;
+                $name::parse(&name).map_err(serde::de::Error::custom)
+            }
+        }
+    )*};
+}
+name_traits!(RunId SyncName KindName);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn new_ids_are_utc_minutes_and_eight_hex_digits() {
+        let now: Timestamp = "2026-03-04T05:06:59+02:00".parse().expect("a time");
+        let id = RunId::new(now, [0, 0x0a, 0xff, 1]);
+        assert_eq!(id.as_str(), "20260304T0306-000aff01");
+        assert_eq!(RunId::parse(id.as_str()), Ok(id));
+    }
+
+    #[test]
+    fn ids_of_users_are_any_plain_segment() {
+        for name in ["20250101T0000-deadbeef", "before the move", "ünï", "a..b", "-x", "x.json"] {
+            assert_eq!(RunId::parse(name).expect(name).as_str(), name);
+        }
+    }
+
+    #[test]
+    fn what_is_not_one_plain_segment_is_refused() {
+        let refused = ["", ".", "..", "/", "/etc", "a/b", "a/", "./a", "../a", "a\\b", "a\0", "a\nb"];
+        for name in refused {
+            assert!(RunId::parse(name).is_err(), "{name:?}");
+            assert!(SyncName::parse(name).is_err(), "{name:?}");
+            assert!(KindName::parse(name).is_err(), "{name:?}");
+        }
+        assert!(SyncName::parse(&"x".repeat(NAME_BYTES_MAX)).is_ok());
+        assert!(SyncName::parse(&"x".repeat(NAME_BYTES_MAX + 1)).is_err());
+    }
+
+    #[test]
+    fn ids_cannot_take_the_place_of_the_caches_files() {
+        for name in [".lock", ".format", ".x", "run-counter.json", "Run-Counter.json", "last-successful-rowcounts.json"] {
+            assert!(RunId::parse(name).is_err(), "{name:?}");
+        }
+        assert!(SyncName::parse(".hidden").is_ok());
+    }
+
+    #[test]
+    fn the_message_says_what_and_why() {
+        insta::assert_snapshot!(
+            RunId::parse("../x").expect_err("refused"),
+            @r#"a run id must be one plain path segment: "../x" contains a path separator"#
+        );
+    }
+}

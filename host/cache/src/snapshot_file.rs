@@ -1,0 +1,105 @@
+//! `A/<Kind>.parquet` and `B/<Kind>.parquet`: all objects of a kind as one side had them.
+//!
+//! The columns are the caller's: the kind's fields, and the three of [`internal_fields`] that 2.0.1 adds to each snapshot.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef, TimeUnit};
+
+use crate::error::CacheError;
+use crate::lock::CacheLock;
+use crate::parquet_file::{FileName, ParquetBatches, ParquetFile, Written, properties};
+
+/// The column of the time at which the object was read.
+pub const EXTRACT_TS: &str = "_extract_ts";
+/// The column of the object's id in the system it was read from.
+pub const SOURCE_ID: &str = "_source_id";
+/// The column that says that the object is gone.
+pub const TOMBSTONE: &str = "_tombstone";
+
+/// Rows of a batch that is read: large enough to hide the cost of a batch, small enough for a few megabytes.
+const BATCH_ROWS: usize = 8192;
+
+/// The type of [`EXTRACT_TS`]: microseconds in UTC, as 2.0.1 writes it.
+#[must_use]
+pub fn extract_ts_type() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+}
+
+/// The columns that each snapshot has besides the kind's fields.
+#[must_use]
+pub fn internal_fields() -> [FieldRef; 3] {
+    [
+        Arc::new(Field::new(EXTRACT_TS, extract_ts_type(), true)),
+        Arc::new(Field::new(SOURCE_ID, DataType::Utf8, true)),
+        Arc::new(Field::new(TOMBSTONE, DataType::Boolean, true)),
+    ]
+}
+
+/// Takes a snapshot batch by batch. Dropping it without [`finish`](Self::finish) leaves nothing.
+#[derive(Debug)]
+pub struct SnapshotWriter(ParquetFile);
+
+impl SnapshotWriter {
+    pub(crate) fn create(lock: &CacheLock, path: &Path, schema: SchemaRef) -> Result<SnapshotWriter, CacheError> {
+        // One value in all rows, or nearly: as a dictionary the column is a few bytes.
+        let properties = properties(&schema, |field| field.name() == EXTRACT_TS);
+        ParquetFile::create(lock, path, schema, properties).map(SnapshotWriter)
+    }
+
+    /// Writes a batch. At most one row group is held in memory.
+    ///
+    /// # Errors
+    ///
+    /// When the batch does not fit the schema, or the disk refuses.
+    pub fn write(&mut self, batch: &RecordBatch) -> Result<(), CacheError> {
+        self.0.write(batch)
+    }
+
+    /// Puts the snapshot in its place; when this returns, it survives a power cut.
+    ///
+    /// # Errors
+    ///
+    /// When the disk refuses.
+    pub fn finish(self) -> Result<Written, CacheError> {
+        self.0.finish()
+    }
+}
+
+/// The batches of a snapshot, one at a time.
+pub struct SnapshotReader(ParquetBatches);
+
+impl SnapshotReader {
+    pub(crate) fn open(file: FileName) -> Result<Option<SnapshotReader>, CacheError> {
+        Ok(ParquetBatches::open(file, BATCH_ROWS)?.map(SnapshotReader))
+    }
+
+    /// The columns.
+    #[must_use]
+    pub fn schema(&self) -> &SchemaRef {
+        self.0.schema()
+    }
+
+    /// The rows of the whole file.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.0.rows()
+    }
+}
+
+impl Iterator for SnapshotReader {
+    type Item = Result<RecordBatch, CacheError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next()
+    }
+}
+
+impl fmt::Debug for SnapshotReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SnapshotReader").field("path", &self.0.file().path).field("rows", &self.rows()).finish()
+    }
+}

@@ -1,0 +1,336 @@
+//! Where an adapter is: in a file that the project names, in one of the adapter folders, or in this program.
+//!
+//! Key types: [`Folders`] (where custom adapters are searched), [`Located`], [`AdapterError`].
+//!
+//! As in the original, a component in an adapter folder wins over a built-in adapter of that name.
+
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use infrahub_sync_config::AdapterLocation;
+use infrahub_sync_config::problem::nearest;
+
+use crate::builtin::Builtin;
+
+/// An adapter's component and where it is from.
+#[derive(Debug)]
+pub(crate) struct Located {
+    /// The name in `config.yml`.
+    pub(crate) name: String,
+    /// The component.
+    pub(crate) bytes: Cow<'static, [u8]>,
+    /// A file, or `built in`.
+    pub(crate) origin: String,
+}
+
+/// Why there is no adapter.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AdapterError {
+    /// No folder has it, and it is not built in.
+    #[error("there is no adapter called `{name}`")]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// A known name that it resembles.
+        nearest: Option<String>,
+        /// Every known name.
+        known: Vec<String>,
+        /// The folders that were searched.
+        searched: Vec<PathBuf>,
+    },
+    /// The file that `adapter:` names is not there.
+    #[error("the adapter `{}` of `{name}` does not exist", .file.display())]
+    Missing {
+        /// The adapter's name.
+        name: String,
+        /// The file or folder.
+        file: PathBuf,
+    },
+    /// The folder that `adapter:` names has no component that is meant without doubt.
+    #[error("the folder `{}` holds {}", .folder.display(), match .components.len() { 0 => "no component".to_owned(), count => format!("{count} components, and none is called `{name}.wasm`") })]
+    Ambiguous {
+        /// The adapter's name.
+        name: String,
+        /// The folder.
+        folder: PathBuf,
+        /// The components' files.
+        components: Vec<PathBuf>,
+    },
+    /// The file cannot be read.
+    #[error("cannot read the adapter `{}`", .file.display())]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl AdapterError {
+    /// What the user can do.
+    pub(crate) fn hints(&self) -> Vec<String> {
+        match self {
+            AdapterError::Unknown { name, nearest, known, searched } => {
+                let mut hints = Vec::new();
+                if let Some(nearest) = nearest {
+                    hints.push(format!("did you mean `{nearest}`?"));
+                }
+                hints.push(match known.as_slice() {
+                    [] => "no adapter is built in".to_owned(),
+                    known => format!("known adapters: {}", known.join(", ")),
+                });
+                hints.push(if searched.is_empty() {
+                    format!(
+                        "a custom adapter is a file `{name}.wasm` in a folder that `adapters_path`, --adapter-path or \
+                         INFRAHUB_SYNC_ADAPTER_PATHS names; no folder is named"
+                    )
+                } else {
+                    let searched: Vec<String> = searched.iter().map(|folder| folder.display().to_string()).collect();
+                    format!("`{name}.wasm` was searched in {}", searched.join(", "))
+                });
+                hints
+            }
+            AdapterError::Missing { .. } => {
+                vec!["`adapter:` is a path to a .wasm component, relative to the project's folder".to_owned()]
+            }
+            AdapterError::Ambiguous { components, .. } if components.is_empty() => {
+                vec!["build the adapter, and put its .wasm component there".to_owned()]
+            }
+            AdapterError::Ambiguous { components, .. } => {
+                let names: Vec<String> = components.iter().map(|file| file.display().to_string()).collect();
+                vec![format!("let `adapter:` name one of them: {}", names.join(", "))]
+            }
+            AdapterError::Unreadable { .. } => Vec::new(),
+        }
+    }
+}
+
+/// The folders with custom adapters, in the order in which they are searched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Folders(Vec<PathBuf>);
+
+impl Folders {
+    /// Puts the folders in order: those of the command line, of the project, of the environment. What is said closest to the
+    /// run wins. Relative folders of a project are sought below the project first, then, as the original does, below the
+    /// working directory.
+    pub(crate) fn new(command_line: &[PathBuf], project: &[PathBuf], project_directory: &Path, environment: Option<&str>) -> Folders {
+        let mut folders: Vec<PathBuf> = command_line.to_vec();
+        for folder in project {
+            folders.push(project_directory.join(folder));
+            folders.push(folder.clone());
+        }
+        // The original splits by `;` wherever there is one: such a value works here too.
+        let value = environment.unwrap_or_default();
+        let separator = if value.contains(';') || cfg!(windows) { ';' } else { ':' };
+        folders.extend(value.split(separator).map(str::trim).filter(|folder| !folder.is_empty()).map(PathBuf::from));
+        let mut unique: Vec<PathBuf> = Vec::new();
+        for folder in folders {
+            let folder: PathBuf = folder.components().collect();
+            if !unique.contains(&folder) {
+                unique.push(folder);
+            }
+        }
+        Folders(unique)
+    }
+
+    /// The components in all folders, by name, of which the first one wins.
+    fn names(&self) -> Vec<String> {
+        let files = self.0.iter().flat_map(|folder| components(folder));
+        files.filter_map(|file| Some(file.file_stem()?.to_str()?.to_owned())).collect()
+    }
+}
+
+/// Finds the adapter of one side of a project.
+pub(crate) fn locate(
+    name: &str,
+    location: Option<&AdapterLocation>,
+    project_directory: &Path,
+    folders: &Folders,
+    builtins: &[Builtin],
+) -> Result<Located, AdapterError> {
+    match location {
+        Some(AdapterLocation::Component(file)) => {
+            let file: PathBuf = project_directory.join(file).components().collect();
+            if file.is_file() { read(name, file) } else { Err(AdapterError::Missing { name: name.to_owned(), file }) }
+        }
+        Some(AdapterLocation::Folder(folder)) => {
+            // Without the dots that a path in a file may have: the message is shorter.
+            let folder: PathBuf = project_directory.join(folder).components().collect();
+            if !folder.is_dir() {
+                return Err(AdapterError::Missing { name: name.to_owned(), file: folder });
+            }
+            let mut components = components(&folder);
+            match in_folder(&folder, name) {
+                Some(file) => read(name, file),
+                None if components.len() == 1 => read(name, components.remove(0)),
+                None => Err(AdapterError::Ambiguous { name: name.to_owned(), folder, components }),
+            }
+        }
+        Some(AdapterLocation::Name(word)) => by_name(name, word, folders, builtins),
+        None => by_name(name, name, folders, builtins),
+    }
+}
+
+/// Finds `<word>.wasm` in the folders, or the built-in adapter of that name.
+fn by_name(name: &str, word: &str, folders: &Folders, builtins: &[Builtin]) -> Result<Located, AdapterError> {
+    if let Some(file) = folders.0.iter().find_map(|folder| in_folder(folder, word)) {
+        return read(name, file);
+    }
+    if let Some(builtin) = builtins.iter().find(|builtin| builtin.name == word) {
+        return Ok(Located { name: name.to_owned(), bytes: Cow::Borrowed(builtin.bytes), origin: "built in".to_owned() });
+    }
+    let mut known: Vec<String> = builtins.iter().map(|builtin| builtin.name.to_owned()).chain(folders.names()).collect();
+    known.sort();
+    known.dedup();
+    Err(AdapterError::Unknown {
+        name: word.to_owned(),
+        nearest: nearest(word, known.iter().map(String::as_str)).map(str::to_owned),
+        known,
+        searched: folders.0.clone(),
+    })
+}
+
+/// The component of that name in a folder. Cargo writes `my_adapter.wasm` for `my-adapter`: both are one name.
+fn in_folder(folder: &Path, name: &str) -> Option<PathBuf> {
+    // A name is a name: one with a separator must not lead out of the folder.
+    if Path::new(name).file_name() != Some(OsStr::new(name)) {
+        return None;
+    }
+    [name.to_owned(), name.replace('-', "_"), name.replace('_', "-")]
+        .into_iter()
+        .map(|name| folder.join(format!("{name}.wasm")))
+        .find(|file| file.is_file())
+}
+
+/// The components in a folder, sorted. One that cannot be read has none.
+fn components(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let mut files: Vec<PathBuf> =
+        entries.filter_map(Result::ok).map(|entry| entry.path()).filter(|file| file.extension() == Some(OsStr::new("wasm"))).collect();
+    files.sort();
+    files
+}
+
+fn read(name: &str, file: PathBuf) -> Result<Located, AdapterError> {
+    match fs::read(&file) {
+        Ok(bytes) => Ok(Located { name: name.to_owned(), bytes: Cow::Owned(bytes), origin: file.display().to_string() }),
+        Err(source) => Err(AdapterError::Unreadable { file, source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BUILTINS: [Builtin; 2] = [Builtin { name: "files", bytes: b"files" }, Builtin { name: "netbox", bytes: b"netbox" }];
+
+    /// A project folder with `plugins/{mine,other_one}.wasm`.
+    fn project() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("plugins")).unwrap();
+        fs::write(folder.path().join("plugins/mine.wasm"), "mine").unwrap();
+        fs::write(folder.path().join("plugins/other_one.wasm"), "other").unwrap();
+        folder
+    }
+
+    fn find(project: &Path, name: &str, location: Option<AdapterLocation>, folders: &[&str]) -> Result<String, String> {
+        let folders: Vec<PathBuf> = folders.iter().map(PathBuf::from).collect();
+        let folders = Folders::new(&[], &folders, project, None);
+        let outcome = locate(name, location.as_ref(), project, &folders, &BUILTINS);
+        let root = project.display().to_string();
+        match outcome {
+            Ok(located) => Ok(format!(
+                "{} = {} from {}",
+                located.name,
+                String::from_utf8_lossy(&located.bytes),
+                located.origin.replace(&root, "PROJECT")
+            )),
+            Err(error) => {
+                Err(std::iter::once(error.to_string()).chain(error.hints()).collect::<Vec<_>>().join("\n").replace(&root, "PROJECT"))
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_picks_what_is_built_in() {
+        let project = project();
+        insta::assert_snapshot!(find(project.path(), "netbox", None, &[]).unwrap(), @"netbox = netbox from built in");
+    }
+
+    #[test]
+    fn a_folder_is_searched_first() {
+        let project = project();
+        fs::write(project.path().join("plugins/netbox.wasm"), "patched").unwrap();
+        insta::assert_snapshot!(find(project.path(), "netbox", None, &["plugins"]).unwrap(), @"netbox = patched from PROJECT/plugins/netbox.wasm");
+        insta::assert_snapshot!(find(project.path(), "other-one", None, &["plugins"]).unwrap(), @"other-one = other from PROJECT/plugins/other_one.wasm");
+        let word = AdapterLocation::Name("mine".to_owned());
+        insta::assert_snapshot!(find(project.path(), "lab", Some(word), &["plugins"]).unwrap(), @"lab = mine from PROJECT/plugins/mine.wasm");
+    }
+
+    #[test]
+    fn a_path_is_relative_to_the_project() {
+        let project = project();
+        let at = |path: &str| Some(AdapterLocation::Component(path.into()));
+        insta::assert_snapshot!(find(project.path(), "lab", at("plugins/mine.wasm"), &[]).unwrap(), @"lab = mine from PROJECT/plugins/mine.wasm");
+        insta::assert_snapshot!(find(project.path(), "lab", at("mine.wasm"), &[]).unwrap_err(), @r"
+        the adapter `PROJECT/mine.wasm` of `lab` does not exist
+        `adapter:` is a path to a .wasm component, relative to the project's folder
+        ");
+    }
+
+    #[test]
+    fn a_folder_needs_one_component_or_the_right_name() {
+        let project = project();
+        let at = |path: &str| Some(AdapterLocation::Folder(path.into()));
+        insta::assert_snapshot!(find(project.path(), "mine", at("plugins"), &[]).unwrap(), @"mine = mine from PROJECT/plugins/mine.wasm");
+        insta::assert_snapshot!(find(project.path(), "lab", at("plugins"), &[]).unwrap_err(), @r"
+        the folder `PROJECT/plugins` holds 2 components, and none is called `lab.wasm`
+        let `adapter:` name one of them: PROJECT/plugins/mine.wasm, PROJECT/plugins/other_one.wasm
+        ");
+        insta::assert_snapshot!(find(project.path(), "lab", at("."), &[]).unwrap_err(), @r"
+        the folder `PROJECT` holds no component
+        build the adapter, and put its .wasm component there
+        ");
+        insta::assert_snapshot!(find(project.path(), "lab", at("nowhere"), &[]).unwrap_err(), @r"
+        the adapter `PROJECT/nowhere` of `lab` does not exist
+        `adapter:` is a path to a .wasm component, relative to the project's folder
+        ");
+    }
+
+    #[test]
+    fn an_unknown_name_lists_what_there_is_and_where_it_was_searched() {
+        let project = project();
+        insta::assert_snapshot!(find(project.path(), "netbx", None, &["plugins"]).unwrap_err(), @r"
+        there is no adapter called `netbx`
+        did you mean `netbox`?
+        known adapters: files, mine, netbox, other_one
+        `netbx.wasm` was searched in PROJECT/plugins, plugins
+        ");
+        insta::assert_snapshot!(find(project.path(), "prometheus", None, &[]).unwrap_err(), @r"
+        there is no adapter called `prometheus`
+        known adapters: files, netbox
+        a custom adapter is a file `prometheus.wasm` in a folder that `adapters_path`, --adapter-path or INFRAHUB_SYNC_ADAPTER_PATHS names; no folder is named
+        ");
+    }
+
+    #[test]
+    fn a_name_does_not_lead_out_of_a_folder() {
+        let project = project();
+        assert!(find(project.path(), "../plugins/mine", None, &["plugins"]).is_err());
+    }
+
+    #[test]
+    fn folders_are_searched_in_order_and_once() {
+        let folders = Folders::new(&["c".into(), "a/".into()], &["p".into(), "/abs".into()], Path::new("dir"), Some("e: a :"));
+        let expected = ["c", "a", "dir/p", "p", "/abs", "e"].map(PathBuf::from);
+        assert_eq!(folders, Folders(expected.to_vec()));
+        let folders = Folders::new(&[], &[], Path::new("."), Some("e;f"));
+        assert_eq!(folders, Folders(vec!["e".into(), "f".into()]));
+    }
+}

@@ -1,0 +1,122 @@
+//! The log: `tracing` events on stderr.
+//!
+//! By default only warnings are shown, as a sentence each. `-v` and `INFRAHUB_SYNC_LOG` show spans, fields and time. The
+//! lines that everybody reads (where a run is kept) are not log lines: [`crate::screen::Screen::info`] says them.
+
+use std::fmt;
+
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
+use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
+use tracing_subscriber::fmt::time::Uptime;
+use tracing_subscriber::fmt::{FmtContext, Layer};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::args::Verbosity;
+use crate::screen::Screen;
+
+/// The variable that says what is logged.
+pub(crate) const VARIABLE: &str = "INFRAHUB_SYNC_LOG";
+
+/// What is logged: ours in detail, other people's crates where they warn.
+fn targets(verbosity: Verbosity, wanted: Option<&str>) -> Result<Targets, ParseError> {
+    if let Some(wanted) = wanted.filter(|wanted| !wanted.is_empty()) {
+        return wanted.parse();
+    }
+    Ok(match verbosity {
+        Verbosity::Quiet => Targets::new().with_default(LevelFilter::ERROR),
+        Verbosity::Default => Targets::new().with_default(LevelFilter::WARN),
+        // A target is a prefix: this is all of our crates.
+        Verbosity::Verbose => Targets::new().with_default(LevelFilter::WARN).with_target("infrahub_sync", LevelFilter::DEBUG),
+    })
+}
+
+/// Starts the log. Commands that do nothing that is logged do not call it.
+pub(crate) fn start(screen: &Screen, wanted: Option<&str>) -> Result<(), ParseError> {
+    let targets = targets(screen.verbosity(), wanted)?;
+    let layer = Layer::new().with_writer(screen.clone()).with_ansi(screen.has_colour());
+    let registry = tracing_subscriber::registry();
+    let is_detailed = wanted.is_some_and(|wanted| !wanted.is_empty()) || screen.verbosity() == Verbosity::Verbose;
+    // The second call fails if there is a log already, which is as good.
+    let _ = if is_detailed {
+        registry.with(targets).with(layer.with_timer(Uptime::default())).try_init()
+    } else {
+        registry.with(targets).with(layer.event_format(Words)).try_init()
+    };
+    Ok(())
+}
+
+/// An event as a sentence: `warning: words, field=value`.
+struct Words;
+
+impl<S, N> FormatEvent<S, N> for Words
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let (word, colour) = match *event.metadata().level() {
+            Level::ERROR => ("error:", anstyle::AnsiColor::Red),
+            _ => ("warning:", anstyle::AnsiColor::Yellow),
+        };
+        if writer.has_ansi_escapes() {
+            let style = colour.on_default().bold();
+            write!(writer, "{style}{word}{style:#} ")?;
+        } else {
+            write!(writer, "{word} ")?;
+        }
+        context.format_fields(writer.by_ref(), event)?;
+        writeln!(writer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Default)]
+    struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Page {
+        fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(buffer)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_warning_is_a_sentence() {
+        let page = Page::default();
+        let writer = page.clone();
+        let layer = Layer::new().with_writer(move || writer.clone()).with_ansi(false).event_format(Words);
+        let subscriber = tracing_subscriber::registry().with(targets(Verbosity::Default, None).unwrap()).with(layer);
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!("not shown");
+            tracing::warn!(kind = "DcimDevice", "two objects have one \u{1b}[31mname");
+            tracing::error!("it broke");
+        });
+        let text = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
+        insta::assert_snapshot!(text, @r#"
+        warning: two objects have one \x1b[31mname kind="DcimDevice"
+        error: it broke
+        "#);
+    }
+
+    #[test]
+    fn levels() {
+        let enabled = |verbosity, wanted, target: &str, level| targets(verbosity, wanted).unwrap().would_enable(target, &level);
+        assert!(!enabled(Verbosity::Quiet, None, "x", Level::WARN));
+        assert!(enabled(Verbosity::Default, None, "x", Level::WARN));
+        assert!(!enabled(Verbosity::Verbose, None, "hyper", Level::INFO));
+        assert!(enabled(Verbosity::Verbose, None, "infrahub_sync_engine::load", Level::DEBUG));
+        assert!(enabled(Verbosity::Quiet, Some("hyper=trace"), "hyper", Level::TRACE));
+        assert!(targets(Verbosity::Default, Some("a=b=c")).is_err());
+    }
+}

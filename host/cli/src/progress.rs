@@ -1,0 +1,140 @@
+//! Progress bars: one for each kind that is being loaded or written.
+//!
+//! A kind's bar goes when the kind is done, so that a project of sixty kinds does not scroll the screen away.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::escape::Escaped;
+use crate::screen::Screen;
+
+/// How often a spinner turns: often enough to show life, seldom enough to cost nothing.
+const TICK: Duration = Duration::from_millis(125);
+
+/// A bar's identity: the stage (a side, or writing) and the kind.
+type Key = (&'static str, String);
+
+/// The bars of a run.
+#[derive(Debug)]
+pub(crate) struct Progress<'a> {
+    screen: &'a Screen,
+    bars: Mutex<HashMap<Key, ProgressBar>>,
+}
+
+impl<'a> Progress<'a> {
+    /// No bar yet.
+    pub(crate) fn new(screen: &'a Screen) -> Progress<'a> {
+        Progress { screen, bars: Mutex::default() }
+    }
+
+    /// `rows` of a kind have been loaded; how many there are is not known.
+    pub(crate) fn loading(&self, side: &'static str, kind: &str, rows: u64) {
+        self.at(
+            side,
+            kind,
+            |bars| {
+                let bar = bars.add(ProgressBar::new_spinner());
+                bar.set_style(style("{spinner} {prefix}  {human_pos} objects  {elapsed}"));
+                bar.enable_steady_tick(TICK);
+                bar
+            },
+            |bar| bar.set_position(rows),
+        );
+    }
+
+    /// A kind has been loaded.
+    pub(crate) fn loaded(&self, side: &'static str, kind: &str) {
+        self.end(side, kind);
+    }
+
+    /// `done` of `total` rows of a kind have been written.
+    pub(crate) fn writing(&self, kind: &str, done: u64, total: u64) {
+        self.at(
+            "writing",
+            kind,
+            |bars| {
+                let bar = bars.add(ProgressBar::new(total));
+                bar.set_style(style("{spinner} {prefix}  [{bar:30}] {human_pos}/{human_len}  {eta} left"));
+                bar.enable_steady_tick(TICK);
+                bar
+            },
+            |bar| {
+                bar.set_length(total);
+                bar.set_position(done);
+            },
+        );
+        if done >= total {
+            self.end("writing", kind);
+        }
+    }
+
+    /// Takes all bars away.
+    pub(crate) fn finish(&self) {
+        for (_, bar) in self.lock().drain() {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn at(
+        &self,
+        stage: &'static str,
+        kind: &str,
+        make: impl FnOnce(&indicatif::MultiProgress) -> ProgressBar,
+        update: impl FnOnce(&ProgressBar),
+    ) {
+        let Some(bars) = self.screen.bars() else {
+            return;
+        };
+        let mut known = self.lock();
+        let bar = known.entry((stage, kind.to_owned())).or_insert_with(|| {
+            let bar = make(bars);
+            bar.set_prefix(format!("{stage:<11}  {}", Escaped(kind)));
+            bar
+        });
+        update(bar);
+    }
+
+    fn end(&self, stage: &'static str, kind: &str) {
+        if let Some(bar) = self.lock().remove(&(stage, kind.to_owned())) {
+            bar.finish_and_clear();
+        }
+    }
+
+    /// A thread that panicked while it moved a bar has done no harm that matters here.
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Key, ProgressBar>> {
+        self.bars.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A bar's style; a template that does not parse (a test makes sure that ours do) falls back to the plain one.
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::Verbosity;
+
+    #[test]
+    fn the_templates_parse() {
+        for template in
+            ["{spinner} {prefix}  {human_pos} objects  {elapsed}", "{spinner} {prefix}  [{bar:30}] {human_pos}/{human_len}  {eta} left"]
+        {
+            ProgressStyle::with_template(template).unwrap();
+        }
+    }
+
+    #[test]
+    fn without_a_terminal_there_are_no_bars() {
+        let screen = Screen::new(Verbosity::Default).with_bars(Some(false));
+        let progress = Progress::new(&screen);
+        progress.loading("source", "DcimDevice", 1000);
+        progress.writing("DcimDevice", 1, 3);
+        assert!(progress.lock().is_empty());
+        progress.finish();
+    }
+}

@@ -1,0 +1,221 @@
+//! A plan for a program: one JSON document, one change a line.
+//!
+//! ```json
+//! {
+//! "run_id": "20260102T0304-0011aabb",
+//! "summary": {"create": 1, "update": 0, "delete": 0, "skipped": 0},
+//! "kinds": [{"kind": "BuiltinTag", "tier": 0, "source_rows": 3, …}],
+//! "changes": [
+//! {"action": "create", "resource": "BuiltinTag", "source_id": "red", …, "new_value": {"name": "red"}}
+//! ]
+//! }
+//! ```
+//!
+//! A change has the names of the columns of `plan.parquet`, so that what is learnt about one is true of the other.
+
+use std::io::{self, Write};
+
+use infrahub_sync_core::plan_row::PlanRow;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::{Counts, Failure, Overview};
+use crate::escape::write_json_escaped;
+
+#[derive(Serialize)]
+struct CountsJson {
+    create: u64,
+    update: u64,
+    delete: u64,
+    skipped: u64,
+}
+
+impl From<Counts> for CountsJson {
+    fn from(counts: Counts) -> Self {
+        let Counts { create, update, delete, skipped } = counts;
+        CountsJson { create, update, delete, skipped }
+    }
+}
+
+#[derive(Serialize)]
+struct KindJson<'a> {
+    kind: &'a str,
+    tier: u32,
+    source_rows: u64,
+    destination_rows: u64,
+    create: u64,
+    update: u64,
+    delete: u64,
+    skipped: u64,
+    partial: bool,
+}
+
+#[derive(Serialize)]
+struct ChangeJson<'a> {
+    action: &'static str,
+    resource: &'a str,
+    source_id: &'a str,
+    dest_id: Option<&'a str>,
+    attribute: Option<&'a str>,
+    old_value: Option<Value<'a>>,
+    new_value: Option<Value<'a>>,
+    owner: Option<&'a str>,
+    skip_reason: Option<&'a str>,
+    conflict_class: Option<&'a str>,
+    tier: u32,
+    pass: u32,
+}
+
+/// The plan's own JSON, embedded as it is; as a text where somebody has broken it.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Value<'a> {
+    Json(&'a RawValue),
+    Text(&'a str),
+}
+
+impl<'a> Value<'a> {
+    fn new(json: &'a str) -> Value<'a> {
+        serde_json::from_str(json).map_or(Value::Text(json), Value::Json)
+    }
+}
+
+/// Writes a plan.
+pub(crate) fn write<E>(
+    out: &mut impl Write,
+    overview: &Overview<'_>,
+    rows: impl Iterator<Item = Result<PlanRow, E>>,
+) -> Result<(), Failure<E>> {
+    out.write_all(b"{\n\"run_id\": ")?;
+    put(out, &overview.run_id)?;
+    out.write_all(b",\n\"summary\": ")?;
+    put(out, &CountsJson::from(overview.totals()))?;
+    out.write_all(b",\n\"kinds\": [")?;
+    for (index, kind) in overview.kinds.iter().enumerate() {
+        out.write_all(separator(index))?;
+        put(
+            out,
+            &KindJson {
+                kind: kind.kind,
+                tier: kind.tier,
+                source_rows: kind.source_rows,
+                destination_rows: kind.destination_rows,
+                create: kind.counts.create,
+                update: kind.counts.update,
+                delete: kind.counts.delete,
+                skipped: kind.counts.skipped,
+                partial: kind.partial,
+            },
+        )?;
+    }
+    out.write_all(b"\n],\n\"changes\": [")?;
+    for (index, row) in rows.enumerate() {
+        let row = row.map_err(Failure::Rows)?;
+        out.write_all(separator(index))?;
+        put(
+            out,
+            &ChangeJson {
+                action: row.action.as_str(),
+                resource: &row.resource,
+                source_id: &row.source_id,
+                dest_id: row.dest_id.as_deref(),
+                attribute: row.attribute.as_deref(),
+                old_value: row.old_value.as_deref().map(Value::new),
+                new_value: row.new_value.as_deref().map(Value::new),
+                owner: row.owner.as_deref(),
+                skip_reason: row.skip_reason.as_deref(),
+                conflict_class: row.conflict_class.as_deref(),
+                tier: row.tier,
+                pass: row.pass,
+            },
+        )?;
+    }
+    out.write_all(b"\n]\n}\n")?;
+    Ok(())
+}
+
+fn separator(index: usize) -> &'static [u8] {
+    if index == 0 { b"\n" } else { b",\n" }
+}
+
+fn put(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
+    let mut serializer = serde_json::Serializer::with_formatter(out, Careful);
+    value.serialize(&mut serializer).map_err(io::Error::from)
+}
+
+/// JSON without a character that could do anything to a terminal: JSON itself asks that of the first 32 only.
+struct Careful;
+
+impl serde_json::ser::Formatter for Careful {
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
+        write_json_escaped(out, fragment)
+    }
+
+    fn write_raw_fragment<W: ?Sized + Write>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
+        // Such a character can only stand inside of a string there; line ends between values are no such characters.
+        write_json_escaped(out, fragment)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture;
+    use super::*;
+
+    fn json(overview: &Overview<'_>, rows: Vec<PlanRow>) -> String {
+        let mut out = Vec::new();
+        write(&mut out, overview, fixture::ok(rows)).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        serde_json::from_str::<serde_json::Value>(&text).unwrap();
+        text
+    }
+
+    #[test]
+    fn a_plan_for_a_program() {
+        let (overview, rows) = fixture::plan();
+        insta::assert_snapshot!(json(&overview, rows), @r#"
+        {
+        "run_id": "20260102T0304-0011aabb",
+        "summary": {"create":2,"update":3,"delete":1,"skipped":1},
+        "kinds": [
+        {"kind":"BuiltinTag","tier":0,"source_rows":3,"destination_rows":2,"create":1,"update":1,"delete":0,"skipped":1,"partial":false},
+        {"kind":"LocationSite","tier":1,"source_rows":41,"destination_rows":41,"create":0,"update":0,"delete":0,"skipped":0,"partial":true},
+        {"kind":"DcimDevice","tier":2,"source_rows":120,"destination_rows":120,"create":1,"update":2,"delete":1,"skipped":0,"partial":false}
+        ],
+        "changes": [
+        {"action":"create","resource":"BuiltinTag","source_id":"Grün & <b>","dest_id":null,"attribute":null,"old_value":null,"new_value":{"name":"Grün & <b>","description":null,"weight":3},"owner":null,"skip_reason":null,"conflict_class":null,"tier":0,"pass":0},
+        {"action":"update","resource":"BuiltinTag","source_id":"blue","dest_id":"17","attribute":null,"old_value":{"description":""},"new_value":{"description":"two\nlines and \"quotes\""},"owner":null,"skip_reason":null,"conflict_class":null,"tier":0,"pass":0},
+        {"action":"delete","resource":"BuiltinTag","source_id":"legacy","dest_id":"17","attribute":null,"old_value":{"name":"legacy"},"new_value":null,"owner":null,"skip_reason":"SKIP_UNMATCHED_DST","conflict_class":null,"tier":0,"pass":0},
+        {"action":"create","resource":"DcimDevice","source_id":"atl01__edge1","dest_id":null,"attribute":null,"old_value":null,"new_value":{"name":"edge1","site":"atl01","tags":["blue","red"]},"owner":null,"skip_reason":null,"conflict_class":null,"tier":0,"pass":0},
+        {"action":"update","resource":"DcimDevice","source_id":"atl01__edge2","dest_id":"17","attribute":null,"old_value":{"status":"active","comments":"Lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod tempor incididunt ut labore.","rack":"r1","tags":["blue","green","orange","purple","red","turquoise","white","yellow"]},"new_value":{"status":"planned","comments":"Lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod tempor incididunt ut LABORE.","tags":["blue","green","orange","purple","red","turquoise","white","violet"]},"owner":null,"skip_reason":null,"conflict_class":null,"tier":0,"pass":0},
+        {"action":"update","resource":"DcimDevice","source_id":"atl01__edge1","dest_id":"17","attribute":null,"old_value":{"primary_address":null},"new_value":{"primary_address":"10.0.0.1/32"},"owner":null,"skip_reason":null,"conflict_class":null,"tier":0,"pass":1},
+        {"action":"delete","resource":"DcimDevice","source_id":"evil\u001b[2J\r\u202ename","dest_id":"17","attribute":null,"old_value":{"name":"evil\u001b[2J"},"new_value":null,"owner":null,"skip_reason":null,"conflict_class":null,"tier":0,"pass":0}
+        ]
+        }
+        "#);
+    }
+
+    #[test]
+    fn in_sync_is_a_document_too() {
+        let overview = fixture::overview(&[("BuiltinTag", 3, 3, Counts::default())]);
+        insta::assert_snapshot!(json(&overview, vec![]), @r#"
+        {
+        "run_id": "20260102T0304-0011aabb",
+        "summary": {"create":0,"update":0,"delete":0,"skipped":0},
+        "kinds": [
+        {"kind":"BuiltinTag","tier":0,"source_rows":3,"destination_rows":3,"create":0,"update":0,"delete":0,"skipped":0,"partial":false}
+        ],
+        "changes": [
+        ]
+        }
+        "#);
+    }
+
+    #[test]
+    fn a_broken_value_is_a_text() {
+        use infrahub_sync_core::plan_row::Action;
+        let row = fixture::row(Action::Update, "A", "a", Some("{\"a\":1"), Some("\u{1b}"));
+        let text = json(&fixture::overview(&[]), vec![row]);
+        assert!(text.contains(r#""old_value":"{\"a\":1","new_value":"\u001b""#), "{text}");
+    }
+}

@@ -1,0 +1,365 @@
+//! A plan for a person: a table of counts, then each object with its changed fields, then one sentence.
+
+use std::io::{self, Write};
+
+use infrahub_sync_core::plan_row::{Action, PlanRow};
+
+use super::value::{Fields, write_change, write_value};
+use super::{Counts, Failure, KindOverview, Look, Overview, plural, sign};
+use crate::escape::{Escaped, columns, write_escaped};
+
+/// Widest column of field names that values are aligned to; a longer name moves its own value only.
+const NAME_COLUMNS_MAX: usize = 32;
+
+/// Writes a plan. Rows are expected in write order: kind by kind, deletes last, in the opposite order of tiers.
+pub(crate) fn write<E>(
+    out: &mut impl Write,
+    overview: &Overview<'_>,
+    rows: impl Iterator<Item = Result<PlanRow, E>>,
+    look: &Look,
+) -> Result<(), Failure<E>> {
+    if overview.is_in_sync() {
+        writeln!(out, "{}", overview.sentence())?;
+        write_partial(out, overview, look)?;
+        return Ok(());
+    }
+    write_table(out, overview, look)?;
+    write_partial(out, overview, look)?;
+    let mut group: Option<Group> = None;
+    for row in rows {
+        let row = row.map_err(Failure::Rows)?;
+        if !group.as_ref().is_some_and(|group| group.holds(&row)) {
+            group = Some(Group::begin(&row, out, look)?);
+        }
+        write_row(out, &row, look)?;
+    }
+    writeln!(out, "\n{bold}{}{bold:#}", overview.sentence(), bold = look.heading)?;
+    Ok(())
+}
+
+/// The table of counts. Kinds without any difference are told in one line: there may be sixty of them.
+fn write_table(out: &mut impl Write, overview: &Overview<'_>, look: &Look) -> io::Result<()> {
+    let (changed, same): (Vec<&KindOverview<'_>>, Vec<&KindOverview<'_>>) =
+        overview.kinds.iter().partition(|kind| kind.counts != Counts::default());
+    let has_skipped = overview.totals().skipped > 0;
+    let mut header = vec!["Kind", "Source", "Destination", "Create", "Update", "Delete"];
+    if has_skipped {
+        header.push("Left alone");
+    }
+    let cells: Vec<Vec<(String, anstyle::Style)>> = changed
+        .iter()
+        .map(|kind| {
+            let count = |sign: &str, count: u64, style| {
+                if count == 0 { ("·".to_owned(), look.dim) } else { (format!("{sign}{count}"), style) }
+            };
+            let plain = anstyle::Style::new();
+            let mut cells = vec![
+                (Escaped(kind.kind).to_string(), plain),
+                (kind.source_rows.to_string(), plain),
+                (kind.destination_rows.to_string(), plain),
+                count("+", kind.counts.create, look.create),
+                count("~", kind.counts.update, look.update),
+                count("-", kind.counts.delete, look.delete),
+            ];
+            if has_skipped {
+                cells.push(count("", kind.counts.skipped, plain));
+            }
+            cells
+        })
+        .collect();
+    let widths: Vec<usize> = header
+        .iter()
+        .enumerate()
+        .map(|(column, title)| {
+            let cells = cells.iter().filter_map(|row| row.get(column)).map(|(text, _)| text.chars().count());
+            cells.max().unwrap_or(0).max(title.len())
+        })
+        .collect();
+    let header: Vec<_> = header.iter().map(|title| ((*title).to_owned(), look.heading)).collect();
+    for row in std::iter::once(&header).chain(&cells) {
+        for (column, ((text, style), width)) in row.iter().zip(&widths).enumerate() {
+            let padding = " ".repeat(width - text.chars().count());
+            // Names to the left, numbers to the right; no blanks at a line's end.
+            match column {
+                0 => write!(out, "{style}{text}{style:#}{padding}")?,
+                _ => write!(out, "  {padding}{style}{text}{style:#}")?,
+            }
+        }
+        writeln!(out)?;
+    }
+    if !same.is_empty() {
+        let count = same.len() as u64;
+        writeln!(out, "{dim}{count} more {} in sync{dim:#}", plural(count, "kind is", "kinds are"), dim = look.dim)?;
+    }
+    Ok(())
+}
+
+/// The kinds of which something was left out.
+fn write_partial(out: &mut impl Write, overview: &Overview<'_>, look: &Look) -> io::Result<()> {
+    for kind in overview.kinds.iter().filter(|kind| kind.partial) {
+        writeln!(out, "{style}{}{style:#} {}", Escaped(kind.kind), super::PARTIAL, style = look.update)?;
+    }
+    Ok(())
+}
+
+/// The rows below one heading.
+struct Group {
+    kind: String,
+    pass: u32,
+}
+
+impl Group {
+    fn begin(row: &PlanRow, out: &mut impl Write, look: &Look) -> io::Result<Group> {
+        let group = Group { kind: row.resource.clone(), pass: row.pass };
+        write!(out, "\n{bold}{}{bold:#}", Escaped(&group.kind), bold = look.heading)?;
+        if group.pass > 0 {
+            write!(out, "{dim} (second pass: references that close a cycle){dim:#}", dim = look.dim)?;
+        }
+        writeln!(out)?;
+        Ok(group)
+    }
+
+    fn holds(&self, row: &PlanRow) -> bool {
+        self.kind == row.resource && self.pass == row.pass
+    }
+}
+
+fn write_row(out: &mut impl Write, row: &PlanRow, look: &Look) -> io::Result<()> {
+    let style = if row.skip_reason.is_some() { look.dim } else { look.of(row.action) };
+    write!(out, "  {style}{} ", sign(row.action))?;
+    match row.source_id.as_str() {
+        "" => out.write_all(b"\"\"")?,
+        id => write_escaped(out, id)?,
+    }
+    write!(out, "{style:#}")?;
+    if let Some(reason) = &row.skip_reason {
+        write!(out, "{dim} (left alone: {}){dim:#}", Escaped(reason), dim = look.dim)?;
+    }
+    if let Some(conflict) = &row.conflict_class {
+        write!(out, "{style} (conflict: {}){style:#}", Escaped(conflict), style = look.delete)?;
+    }
+    out.write_all(b"\n")?;
+    // What is left alone and what goes away is told by its name; the rest is there for who asks.
+    if !look.unfold && (row.skip_reason.is_some() || row.action == Action::Delete) {
+        return Ok(());
+    }
+    match (Fields::parse(row.old_value.as_deref()), Fields::parse(row.new_value.as_deref())) {
+        (Ok(old), Ok(new)) => write_fields(out, row.action, &old, &new, look),
+        // A plan that somebody edited: show what is there instead of nothing.
+        _ => {
+            for text in [&row.old_value, &row.new_value].into_iter().flatten() {
+                writeln!(out, "      {}", Escaped(text))?;
+            }
+            Ok(())
+        }
+    }
+}
+
+fn write_fields(out: &mut impl Write, action: Action, old: &Fields<'_>, new: &Fields<'_>, look: &Look) -> io::Result<()> {
+    let width = old.iter().chain(new.iter()).map(|(name, _)| columns(name)).filter(|width| *width <= NAME_COLUMNS_MAX).max().unwrap_or(0);
+    let name = |out: &mut dyn Write, name: &str| {
+        out.write_all(b"      ")?;
+        write_escaped(out, name)?;
+        write!(out, "{:1$}", "", (width + 2).saturating_sub(columns(name)).max(2))
+    };
+    match action {
+        Action::Create => {
+            for (field, value) in new.iter() {
+                name(out, field)?;
+                write_value(out, value, look)?;
+                out.write_all(b"\n")?;
+            }
+        }
+        Action::Delete => {
+            for (field, value) in old.iter() {
+                name(out, field)?;
+                write_value(out, value, look)?;
+                out.write_all(b"\n")?;
+            }
+        }
+        Action::Update => {
+            for (field, value) in new.iter() {
+                name(out, field)?;
+                write_change(out, old.get(field), Some(value), look)?;
+                out.write_all(b"\n")?;
+            }
+            for (field, value) in old.iter().filter(|(field, _)| new.get(field).is_none()) {
+                name(out, field)?;
+                write_change(out, Some(value), None, look)?;
+                out.write_all(b"\n")?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture;
+    use super::*;
+
+    fn text(overview: &Overview<'_>, rows: Vec<PlanRow>, unfold: bool, colour: bool) -> String {
+        let mut out = Vec::new();
+        write(&mut out, overview, fixture::ok(rows), &Look::new(colour, unfold)).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_plan_for_a_person() {
+        let (overview, rows) = fixture::plan();
+        insta::assert_snapshot!(text(&overview, rows, false, false), @r#"
+        Kind        Source  Destination  Create  Update  Delete  Left alone
+        BuiltinTag       3            2      +1      ~1       ·           1
+        DcimDevice     120          120      +1      ~2      -1           ·
+        1 more kind is in sync
+        LocationSite is partial: objects that cannot be identified are left out, and nothing of it is deleted
+
+        BuiltinTag
+          + Grün & <b>
+              name         "Grün & <b>"
+              description  null
+              weight       3
+          ~ blue
+              description  "" → "two\nlines and \"quotes\""
+          - legacy (left alone: SKIP_UNMATCHED_DST)
+
+        DcimDevice
+          + atl01__edge1
+              name  "edge1"
+              site  "atl01"
+              tags  ["blue","red"]
+          ~ atl01__edge2
+              status    "active" → "planned"
+              comments  "…cididunt ut labore." (100 characters) → "…cididunt ut LABORE." (100 characters)
+              tags      +"violet" -"yellow" (7 stay)
+              rack      "r1" → unset
+
+        DcimDevice (second pass: references that close a cycle)
+          ~ atl01__edge1
+              primary_address  null → "10.0.0.1/32"
+
+        DcimDevice
+          - evil\u{1b}[2J\r\u{202e}name
+
+        Plan: 2 to create, 3 to update, 1 to delete. 1 difference is left alone.
+        "#);
+    }
+
+    #[test]
+    fn a_plan_unfolded() {
+        let (overview, rows) = fixture::plan();
+        insta::assert_snapshot!(text(&overview, rows, true, false), @r#"
+        Kind        Source  Destination  Create  Update  Delete  Left alone
+        BuiltinTag       3            2      +1      ~1       ·           1
+        DcimDevice     120          120      +1      ~2      -1           ·
+        1 more kind is in sync
+        LocationSite is partial: objects that cannot be identified are left out, and nothing of it is deleted
+
+        BuiltinTag
+          + Grün & <b>
+              name         "Grün & <b>"
+              description  null
+              weight       3
+          ~ blue
+              description  "" → "two\nlines and \"quotes\""
+          - legacy (left alone: SKIP_UNMATCHED_DST)
+              name  "legacy"
+
+        DcimDevice
+          + atl01__edge1
+              name  "edge1"
+              site  "atl01"
+              tags  ["blue","red"]
+          ~ atl01__edge2
+              status    "active" → "planned"
+              comments  "Lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod tempor incididunt ut labore." → "Lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod tempor incididunt ut LABORE."
+              tags      ["blue","green","orange","purple","red","turquoise","white","yellow"] → ["blue","green","orange","purple","red","turquoise","white","violet"]
+              rack      "r1" → unset
+
+        DcimDevice (second pass: references that close a cycle)
+          ~ atl01__edge1
+              primary_address  null → "10.0.0.1/32"
+
+        DcimDevice
+          - evil\u{1b}[2J\r\u{202e}name
+              name  "evil\u{1b}[2J"
+
+        Plan: 2 to create, 3 to update, 1 to delete. 1 difference is left alone.
+        "#);
+    }
+
+    #[test]
+    fn colours_are_the_only_escapes() {
+        let (overview, rows) = fixture::plan();
+        let coloured = text(&overview, rows, false, true);
+        insta::assert_snapshot!(coloured.replace('\u{1b}', "␛"), @r#"
+        ␛[1mKind␛[0m        ␛[1mSource␛[0m  ␛[1mDestination␛[0m  ␛[1mCreate␛[0m  ␛[1mUpdate␛[0m  ␛[1mDelete␛[0m  ␛[1mLeft alone␛[0m
+        BuiltinTag       3            2      ␛[32m+1␛[0m      ␛[33m~1␛[0m       ␛[2m·␛[0m           1
+        DcimDevice     120          120      ␛[32m+1␛[0m      ␛[33m~2␛[0m      ␛[31m-1␛[0m           ␛[2m·␛[0m
+        ␛[2m1 more kind is in sync␛[0m
+        ␛[33mLocationSite␛[0m is partial: objects that cannot be identified are left out, and nothing of it is deleted
+
+        ␛[1mBuiltinTag␛[0m
+          ␛[32m+ Grün & <b>␛[0m
+              name         "Grün & <b>"
+              description  null
+              weight       3
+          ␛[33m~ blue␛[0m
+              description  "" ␛[2m→␛[0m "two\nlines and \"quotes\""
+          ␛[2m- legacy␛[0m␛[2m (left alone: SKIP_UNMATCHED_DST)␛[0m
+
+        ␛[1mDcimDevice␛[0m
+          ␛[32m+ atl01__edge1␛[0m
+              name  "edge1"
+              site  "atl01"
+              tags  ["blue","red"]
+          ␛[33m~ atl01__edge2␛[0m
+              status    "active" ␛[2m→␛[0m "planned"
+              comments  "…cididunt ut labore."␛[2m (100 characters)␛[0m ␛[2m→␛[0m "…cididunt ut LABORE."␛[2m (100 characters)␛[0m
+              tags      ␛[32m+␛[0m"violet" ␛[31m-␛[0m"yellow"␛[2m (7 stay)␛[0m
+              rack      "r1" ␛[2m→␛[0m ␛[2munset␛[0m
+
+        ␛[1mDcimDevice␛[0m␛[2m (second pass: references that close a cycle)␛[0m
+          ␛[33m~ atl01__edge1␛[0m
+              primary_address  null ␛[2m→␛[0m "10.0.0.1/32"
+
+        ␛[1mDcimDevice␛[0m
+          ␛[31m- evil\u{1b}[2J\r\u{202e}name␛[0m
+
+        ␛[1mPlan: 2 to create, 3 to update, 1 to delete. 1 difference is left alone.␛[0m
+        "#);
+    }
+
+    #[test]
+    fn in_sync_is_one_line() {
+        let overview = fixture::overview(&[("BuiltinTag", 3, 3, Counts::default())]);
+        insta::assert_snapshot!(text(&overview, vec![], false, false), @"In sync: nothing to create, update or delete (3 objects of 1 kind in the source).");
+    }
+
+    #[test]
+    fn a_broken_row_is_shown_as_it_is() {
+        let overview = fixture::overview(&[("A", 1, 1, fixture::counts(0, 1, 0, 0))]);
+        let row = fixture::row(Action::Update, "A", "", Some("{\"a\":1"), Some("\u{1b}"));
+        insta::assert_snapshot!(text(&overview, vec![row], false, false), @r#"
+        Kind  Source  Destination  Create  Update  Delete
+        A          1            1       ·      ~1       ·
+
+        A
+          ~ ""
+              {"a":1
+              \u{1b}
+
+        Plan: 0 to create, 1 to update, 0 to delete.
+        "#);
+    }
+
+    #[test]
+    fn a_plan_that_cannot_be_read_is_no_short_plan() {
+        let overview = fixture::overview(&[("A", 1, 1, fixture::counts(0, 1, 0, 0))]);
+        let mut out = Vec::new();
+        let rows = std::iter::once(Err("torn"));
+        let failure = write(&mut out, &overview, rows, &Look::new(false, false)).unwrap_err();
+        assert!(matches!(failure, Failure::Rows("torn")));
+        assert!(!String::from_utf8(out).unwrap().contains("Plan:"));
+    }
+}

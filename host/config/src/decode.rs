@@ -1,0 +1,223 @@
+//! Decodes a tree of nodes and collects every problem on the way.
+//!
+//! Key types: [`Decoder`] (where problems go) and [`Record`] (a mapping whose keys are known). A missing or wrong value yields
+//! `None` after it was reported, so that the rest of the file is looked at as well.
+
+use crate::load::{Data, Entry, Node};
+use crate::problem::{Document, Problem, Severity, Span, nearest};
+
+/// Collects the problems of one document.
+pub(crate) struct Decoder<'a> {
+    pub(crate) document: &'a Document,
+    pub(crate) problems: Vec<Problem>,
+}
+
+/// A mapping and its path.
+pub(crate) struct Record<'n> {
+    pub(crate) span: Span,
+    pub(crate) path: String,
+    entries: &'n [Entry],
+}
+
+impl<'n> Record<'n> {
+    /// The value of a key; a null is as good as no value.
+    pub(crate) fn get(&self, key: &str) -> Option<&'n Node> {
+        self.get_or_null(key).filter(|node| !matches!(node.data, Data::Null))
+    }
+
+    /// The value of a key, also where it is null.
+    pub(crate) fn get_or_null(&self, key: &str) -> Option<&'n Node> {
+        self.entries.iter().find(|entry| entry.key == key).map(|entry| &entry.value)
+    }
+
+    /// The path of a key.
+    pub(crate) fn at(&self, key: &str) -> String {
+        join(&self.path, key)
+    }
+}
+
+/// The path of a key below a path.
+pub(crate) fn join(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+/// Names in backticks, separated by commas.
+pub(crate) fn list_names<'s>(names: impl IntoIterator<Item = &'s str>) -> String {
+    names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// "did you mean …?", or else all known names.
+pub(crate) fn suggest<'s>(word: &str, known: impl IntoIterator<Item = &'s str> + Clone, what: &str) -> Option<String> {
+    if let Some(near) = nearest(word, known.clone()) {
+        return Some(format!("did you mean `{near}`?"));
+    }
+    // A list longer than this is no help on a screen.
+    const SHOWN_MAX: usize = 20;
+    let mut all: Vec<&str> = known.into_iter().collect();
+    if all.is_empty() {
+        return None;
+    }
+    let more = all.len().saturating_sub(SHOWN_MAX);
+    all.truncate(SHOWN_MAX);
+    let tail = if more > 0 { format!(" and {more} more") } else { String::new() };
+    Some(format!("{what}: {}{tail}", list_names(all)))
+}
+
+impl<'a> Decoder<'a> {
+    pub(crate) fn new(document: &'a Document) -> Self {
+        Decoder { document, problems: Vec::new() }
+    }
+
+    pub(crate) fn report(
+        &mut self,
+        severity: Severity,
+        span: Span,
+        path: impl Into<String>,
+        message: impl Into<String>,
+        hint: Option<String>,
+    ) {
+        let mut problem = self.document.problem(severity, span, path, message);
+        problem.hint = hint;
+        self.problems.push(problem);
+    }
+
+    pub(crate) fn error(&mut self, span: Span, path: impl Into<String>, message: impl Into<String>) {
+        self.report(Severity::Error, span, path, message, None);
+    }
+
+    pub(crate) fn error_hint(&mut self, span: Span, path: impl Into<String>, message: impl Into<String>, hint: impl Into<String>) {
+        self.report(Severity::Error, span, path, message, Some(hint.into()));
+    }
+
+    /// A mapping with these keys and no others.
+    pub(crate) fn record<'n>(&mut self, node: &'n Node, path: &str, known: &[&str]) -> Option<Record<'n>> {
+        let entries = self.map(node, path)?;
+        for entry in entries {
+            if !known.contains(&entry.key.as_str()) {
+                let hint = suggest(&entry.key, known.iter().copied(), "known keys");
+                let message = format!("unknown key `{}`", entry.key);
+                self.report(Severity::Error, entry.key_span, join(path, &entry.key), message, hint);
+            }
+        }
+        Some(Record { span: node.span, path: path.to_owned(), entries })
+    }
+
+    /// A mapping with any keys.
+    pub(crate) fn map<'n>(&mut self, node: &'n Node, path: &str) -> Option<&'n [Entry]> {
+        match &node.data {
+            Data::Map(entries) => Some(entries),
+            _ => {
+                self.expected("a mapping of keys to values", node, path, None);
+                None
+            }
+        }
+    }
+
+    /// A key that must be there.
+    pub(crate) fn required<'n>(&mut self, record: &Record<'n>, key: &str) -> Option<&'n Node> {
+        match record.get_or_null(key) {
+            Some(node) if matches!(node.data, Data::Null) => {
+                self.error(node.span, record.at(key), format!("`{key}` has no value"));
+                None
+            }
+            Some(node) => Some(node),
+            None => {
+                self.error(record.span, record.at(key), format!("the key `{key}` is missing"));
+                None
+            }
+        }
+    }
+
+    /// Text that is not empty.
+    pub(crate) fn text<'n>(&mut self, node: &'n Node, path: &str) -> Option<&'n str> {
+        match &node.data {
+            Data::Text(text) if text.trim().is_empty() => {
+                self.error(node.span, path, "this text is empty");
+                None
+            }
+            Data::Text(text) => Some(text),
+            Data::Bool(_) | Data::Number(_) => {
+                let hint = node.raw.as_deref().map(|raw| format!("put it in quotes, if it is a name: \"{raw}\""));
+                self.expected("text", node, path, hint);
+                None
+            }
+            _ => {
+                self.expected("text", node, path, None);
+                None
+            }
+        }
+    }
+
+    /// The text of a key that must be there.
+    pub(crate) fn required_text<'n>(&mut self, record: &Record<'n>, key: &str) -> Option<(&'n str, Span)> {
+        let node = self.required(record, key)?;
+        Some((self.text(node, &record.at(key))?, node.span))
+    }
+
+    /// The text of a key that may be absent.
+    pub(crate) fn optional_text<'n>(&mut self, record: &Record<'n>, key: &str) -> Option<(&'n str, Span)> {
+        let node = record.get(key)?;
+        Some((self.text(node, &record.at(key))?, node.span))
+    }
+
+    /// The items of a key that may be absent; empty then.
+    pub(crate) fn items<'n>(&mut self, record: &Record<'n>, key: &str) -> &'n [Node] {
+        match record.get(key) {
+            None => &[],
+            Some(node) => match &node.data {
+                Data::List(items) => items,
+                Data::Text(text) => {
+                    self.expected("a list", node, &record.at(key), Some(format!("write `{key}: [{text}]`")));
+                    &[]
+                }
+                _ => {
+                    self.expected("a list", node, &record.at(key), None);
+                    &[]
+                }
+            },
+        }
+    }
+
+    /// As [`Decoder::items`], without a report.
+    pub(crate) fn items_quietly<'n>(&self, record: &Record<'n>, key: &str) -> &'n [Node] {
+        match record.get(key).map(|node| &node.data) {
+            Some(Data::List(items)) => items,
+            _ => &[],
+        }
+    }
+
+    /// A list of texts with their places.
+    pub(crate) fn texts(&mut self, record: &Record<'_>, key: &str) -> Vec<(String, Span)> {
+        let path = record.at(key);
+        let items = self.items(record, key);
+        let texts = items.iter().enumerate();
+        texts.filter_map(|(index, item)| Some((self.text(item, &format!("{path}[{index}]"))?.to_owned(), item.span))).collect()
+    }
+
+    /// A whole number that is not negative; `"10"` and `10.0` are read as well, as pydantic reads them.
+    pub(crate) fn count(&mut self, node: &Node, path: &str) -> Option<u32> {
+        let number = match &node.data {
+            Data::Number(number) => number.as_u64().or_else(|| {
+                let value = number.as_f64().filter(|value| value.fract() == 0.0 && *value >= 0.0 && *value <= f64::from(u32::MAX));
+                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole number within the range of u32")]
+                value.map(|value| value as u64)
+            }),
+            Data::Text(text) => text.trim().parse().ok(),
+            Data::Bad => return None,
+            _ => None,
+        };
+        let number = number.and_then(|number| u32::try_from(number).ok());
+        if number.is_none() {
+            self.expected("a whole number of 0 or more", node, path, None);
+        }
+        number
+    }
+
+    /// Reports a value of the wrong type, unless it was reported already.
+    pub(crate) fn expected(&mut self, what: &str, node: &Node, path: &str, hint: Option<String>) {
+        if !matches!(node.data, Data::Bad) {
+            let message = format!("expected {what}, found {}", node.describe());
+            self.report(Severity::Error, node.span, path, message, hint);
+        }
+    }
+}

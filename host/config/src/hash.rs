@@ -1,0 +1,186 @@
+//! Hashes that say whether a mapping or a schema has changed.
+//!
+//! SHA-256 over canonical JSON (keys sorted, no spaces), as hex. Positions, comments, order of keys and settings do not matter.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
+use infrahub_sync_core::model::Model;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::project::{Field, FieldSource, Mapping, Project};
+use crate::resolve::{SchemaField, SchemaKind};
+
+/// SHA-256 (hex) of what the mapping means: kinds, resources, identifiers, filters, transforms, fields and order.
+///
+/// Neither settings nor flags: a new token, or the permission to delete, does not change what a stored plan says.
+#[must_use]
+pub fn mapping_hash(project: &Project) -> String {
+    let mappings: Vec<Value> = project.schema_mapping.iter().map(mapping_value).collect();
+    hash(&json!({ "order": project.order, "schema_mapping": mappings }))
+}
+
+/// SHA-256 (hex) of the part of the destination's schema that the model uses.
+///
+/// That is, of each kind of the model: its abilities, its mapped fields, and the names of those that must have a value.
+#[must_use]
+pub fn schema_hash(model: &Model, schema: Option<&[SchemaKind]>) -> String {
+    let Some(schema) = schema else { return hash(&Value::Null) };
+    let known: HashMap<&str, &SchemaKind> = schema.iter().map(|kind| (kind.name.as_str(), kind)).collect();
+    let mut kinds = serde_json::Map::new();
+    for kind in &model.kinds {
+        let Some(described) = known.get(kind.name.as_str()) else { continue };
+        let fields: HashMap<&str, &SchemaField> = described.fields.iter().map(|field| (field.name.as_str(), field)).collect();
+        let used: serde_json::Map<String, Value> = kind
+            .fields
+            .iter()
+            .filter_map(|field| fields.get(field.name.as_str()))
+            .map(|field| (field.name.clone(), schema_field_value(field)))
+            .collect();
+        let mut mandatory: Vec<&str> =
+            described.fields.iter().filter(|field| !field.optional && !field.read_only).map(|field| field.name.as_str()).collect();
+        mandatory.sort_unstable();
+        let value = json!({
+            "fields": used,
+            "identifiers": kind.identifiers,
+            "mandatory": mandatory,
+            "can": [described.can_create, described.can_update, described.can_delete],
+        });
+        kinds.insert(kind.name.clone(), value);
+    }
+    hash(&Value::Object(kinds))
+}
+
+/// The text of `schema-sub-hash.txt`: SHA-256 (hex) over both hashes.
+#[must_use]
+pub fn schema_sub_hash(mapping_hash: &str, schema_hash: &str) -> String {
+    hash(&json!([mapping_hash, schema_hash]))
+}
+
+fn mapping_value(mapping: &Mapping) -> Value {
+    let filters: Vec<Value> = mapping.filters.iter().map(|filter| json!([filter.field, filter.operation, filter.value])).collect();
+    let transforms: Vec<Value> = mapping.transforms.iter().map(|transform| json!([transform.field, transform.expression])).collect();
+    json!({
+        "name": mapping.name,
+        "mapping": mapping.mapping,
+        "identifiers": mapping.identifiers,
+        "filters": filters,
+        "transforms": transforms,
+        "fields": mapping.fields.iter().map(field_value).collect::<Vec<_>>(),
+    })
+}
+
+fn field_value(field: &Field) -> Value {
+    // The word before the value tells a path `x` from the literal `x`.
+    let source = match &field.source {
+        FieldSource::Static(value) => json!(["static", value]),
+        FieldSource::Path(path) | FieldSource::Reference { path, .. } => json!(["mapping", path]),
+        FieldSource::Unmapped => json!([]),
+    };
+    json!([field.name, source, field.reference])
+}
+
+fn schema_field_value(field: &SchemaField) -> Value {
+    json!({
+        "type": field.field_type,
+        "optional": field.optional,
+        "unique": field.unique,
+        "read_only": field.read_only,
+        "reference": field.reference,
+        "cardinality": field.cardinality,
+    })
+}
+
+fn hash(value: &Value) -> String {
+    let mut text = String::new();
+    canonical(value, &mut text);
+    let mut hex = String::with_capacity(64);
+    for byte in Sha256::digest(text.as_bytes()) {
+        // Writing to a String cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
+}
+
+/// JSON with sorted keys, whatever map serde_json was built with.
+fn canonical(value: &Value, text: &mut String) {
+    match value {
+        Value::Array(items) => {
+            text.push('[');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    text.push(',');
+                }
+                canonical(item, text);
+            }
+            text.push(']');
+        }
+        Value::Object(entries) => {
+            let mut entries: Vec<(&String, &Value)> = entries.iter().collect();
+            entries.sort_unstable_by_key(|(key, _)| *key);
+            text.push('{');
+            for (index, (key, value)) in entries.into_iter().enumerate() {
+                if index > 0 {
+                    text.push(',');
+                }
+                let _ = write!(text, "{}:", Value::from(key.as_str()));
+                canonical(value, text);
+            }
+            text.push('}');
+        }
+        plain => {
+            let _ = write!(text, "{plain}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn project(text: &str) -> Project {
+        Project::parse(text, Path::new("config.yml"), &|_| Some("x".to_owned())).unwrap()
+    }
+
+    const TEXT: &str = "
+name: a
+source: {name: netbox, settings: {token: '${T}'}}
+destination: {name: files}
+schema_mapping:
+  - {name: A, mapping: a, identifiers: [x], fields: [{name: x, mapping: x}]}
+";
+
+    #[test]
+    fn form_settings_and_flags_do_not_change_the_hash() {
+        let other = TEXT.replace("mapping: a, identifiers: [x]", "identifiers: [x], mapping: a").replace("token", "url");
+        let hash = mapping_hash(&project(TEXT));
+        assert_eq!(hash, mapping_hash(&project(&format!("# A comment.\n{other}\ndiffsync_flags: [SKIP_UNMATCHED_DST]"))));
+        assert_eq!(hash.len(), 64);
+    }
+
+    #[test]
+    fn each_part_of_the_mapping_changes_the_hash() {
+        let hash = mapping_hash(&project(TEXT));
+        for (from, to) in [
+            ("mapping: a,", "mapping: b,"),
+            ("mapping: x}", "static: x}"),
+            ("mapping: x}", "mapping: y}"),
+            ("mapping: x}", "mapping: x, reference: A}"),
+            ("identifiers: [x], ", ""),
+            ("fields:", "filters: [{field: a, operation: is_empty}], fields:"),
+            ("fields:", "transforms: [{field: a, expression: a}], fields:"),
+        ] {
+            assert_ne!(hash, mapping_hash(&project(&TEXT.replace(from, to))), "{to}");
+        }
+    }
+
+    #[test]
+    fn numbers_and_text_differ() {
+        let with = |value: &str| mapping_hash(&project(&TEXT.replace("mapping: x}", &format!("static: {value}}}"))));
+        assert_ne!(with("1"), with("'1'"));
+        assert_ne!(with("1"), with("1.0"));
+    }
+}

@@ -1,0 +1,28 @@
+//! `config.yml` and the generated models, with errors that carry file, line, column and path.
+//!
+//! Key types: [`Project`] (a decoded `config.yml`), [`Problem`] (what is wrong and where), [`SchemaKind`] (the destination's
+//! schema, as far as a mapping can be checked against it) and [`Generated`] (what `generate` writes).
+//!
+//! Invariants: decoding collects every problem of a file in one go; nothing here reads the environment, the working directory,
+//! the clock or the network: the environment is an argument, files are named by the caller; a value of `settings` is never
+//! shown in a message, an excerpt or a debug print.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that fails may panic"))]
+
+mod decode;
+pub mod discover;
+pub mod generated;
+mod hash;
+mod load;
+pub mod problem;
+pub mod project;
+pub mod resolve;
+
+pub use discover::{Found, Summary, discover, find};
+pub use generated::{GENERATED_FILE, Generated};
+pub use hash::{mapping_hash, schema_hash, schema_sub_hash};
+pub use problem::{Problem, Problems, Severity, Span};
+pub use project::{
+    AdapterLocation, Endpoint, Environment, Field, FieldSource, FilterConfig, Flags, Incremental, Mapping, Project, TransformConfig,
+};
+pub use resolve::{Resolved, SchemaField, SchemaKind, resolve};

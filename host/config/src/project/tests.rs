@@ -1,0 +1,674 @@
+use insta::assert_snapshot;
+use serde_json::json;
+
+use super::*;
+
+/// A project that is right; the tests break it.
+const GOOD: &str = r#"name: from-netbox
+source:
+  name: netbox
+  settings:
+    url: "${NETBOX}/api"
+    token: "secret-of-mine"
+    nested: {list: ["${NETBOX}", 1, yes]}
+destination:
+  name: infrahub
+schema_mapping:
+  - name: BuiltinTag
+    mapping: extras.tags
+    identifiers: [name]
+    fields:
+      - name: name
+        mapping: name
+  - name: DcimDevice
+    mapping: dcim.devices
+    identifiers: ["name", "site"]
+    filters:
+      - field: status.value
+        operation: "in"
+        value: [active, planned]
+    transforms:
+      - field: name
+        expression: "{{ name | upper }}"
+      - field: role
+        expression: |
+          {% set x = 1 %}
+          {{ x }}
+    fields:
+      - name: name
+        mapping: name
+      - name: site
+        mapping: site
+        reference: LocationSite
+      - name: tags
+        mapping: tags
+        reference: BuiltinTag
+      - name: kind
+        static: physical
+      - name: parent
+        static: Munich
+        reference: LocationSite
+      - name: note
+  - name: LocationSite
+    identifiers: [name]
+    fields: [{name: name, mapping: name}]
+"#;
+
+fn environment(name: &str) -> Option<String> {
+    (name == "NETBOX").then(|| "http://netbox".to_owned())
+}
+
+fn parse_text(text: &str) -> Result<Project, Vec<Problem>> {
+    Project::parse(text, Path::new("sync/config.yml"), &environment)
+}
+
+fn good() -> Project {
+    parse_text(GOOD).unwrap()
+}
+
+fn show(problems: &[Problem]) -> String {
+    problems.iter().map(|problem| format!("{problem}\n")).collect()
+}
+
+/// The problems after a replacement in the good project.
+fn broken(from: &str, to: &str) -> String {
+    assert!(GOOD.contains(from), "{from}");
+    match parse_text(&GOOD.replacen(from, to, 1)) {
+        Ok(project) => show(&project.warnings),
+        Err(problems) => show(&problems),
+    }
+}
+
+#[test]
+fn a_good_project_is_read_whole() {
+    let project = good();
+    assert_eq!(project.warnings, []);
+    assert_eq!((project.name.as_str(), project.directory.as_path()), ("from-netbox", Path::new("sync")));
+    assert_eq!(project.source.settings["url"], json!("http://netbox/api"));
+    assert_eq!(project.source.settings["nested"], json!({ "list": ["http://netbox", 1, true] }));
+    assert_eq!(project.flags, Flags { create: true, update: true, delete: false });
+    assert_eq!(project.incremental.full_resync_every, 10);
+    let device = &project.schema_mapping[1];
+    assert_eq!(device.identifiers.as_deref(), Some(&["name".to_owned(), "site".to_owned()][..]));
+    assert_eq!(device.filters[0].value, Some(json!(["active", "planned"])));
+    assert_eq!(device.transforms[1].expression, "{% set x = 1 %}\n{{ x }}\n");
+    assert_eq!((device.transforms[0].span.line, device.transforms[1].span.line), (26, 29));
+    let sources: Vec<_> = device.fields.iter().map(|field| field.source.clone()).collect();
+    assert_eq!(sources[0], FieldSource::Path("name".to_owned()));
+    assert_eq!(sources[1], FieldSource::Reference { path: "site".to_owned(), kind: "LocationSite".to_owned() });
+    assert_eq!(sources[3], FieldSource::Static(json!("physical")));
+    assert_eq!(sources[4], FieldSource::Static(json!("Munich")));
+    assert_eq!(device.fields[4].reference.as_deref(), Some("LocationSite"));
+    assert_eq!(sources[5], FieldSource::Unmapped);
+    assert_eq!(project.schema_mapping[2].mapping, None);
+}
+
+#[test]
+fn a_debug_print_shows_no_setting() {
+    let shown = format!("{:?}", good());
+    assert!(!shown.contains("secret-of-mine") && shown.contains("token"), "{shown}");
+}
+
+#[test]
+fn unknown_and_missing_keys() {
+    assert_snapshot!(broken("identifiers: [name]", "identifers: [name]"), @r"
+    error: unknown key `identifers`
+      --> sync/config.yml:13:5 (schema_mapping[0].identifers)
+       |
+    13 |     identifers: [name]
+       |     ^^^^^^^^^^
+
+    hint: did you mean `identifiers`?
+    ");
+    assert_snapshot!(broken("destination:\n", "destinatoin:\n"), @r"
+    error: the key `destination` is missing
+     --> sync/config.yml:1:1 (destination)
+      |
+    1 | name: from-netbox
+      | ^
+    error: unknown key `destinatoin`
+     --> sync/config.yml:8:1 (destinatoin)
+      |
+    8 | destinatoin:
+      | ^^^^^^^^^^^
+
+    hint: did you mean `destination`?
+    ");
+    assert_snapshot!(broken("  name: infrahub", "  adapter: x"), @r"
+    error: the key `name` is missing
+     --> sync/config.yml:9:3 (destination.name)
+      |
+    9 |   adapter: x
+      |   ^
+    ");
+    assert_snapshot!(broken("      - name: kind\n", "      - nome: kind\n        colour: red\n"), @r"
+    error: unknown key `nome`
+      --> sync/config.yml:40:9 (schema_mapping[1].fields[3].nome)
+       |
+    40 |       - nome: kind
+       |         ^^^^
+
+    hint: did you mean `name`?
+    error: the key `name` is missing
+      --> sync/config.yml:40:9 (schema_mapping[1].fields[3].name)
+       |
+    40 |       - nome: kind
+       |         ^
+    error: unknown key `colour`
+      --> sync/config.yml:41:9 (schema_mapping[1].fields[3].colour)
+       |
+    41 |         colour: red
+       |         ^^^^^^
+
+    hint: known keys: `name`, `mapping`, `static`, `reference`
+    ");
+    assert_snapshot!(broken("name: from-netbox\n", "name:\n"), @r"
+    error: `name` has no value
+     --> sync/config.yml:1:5 (name)
+      |
+    1 | name:
+      |     ^
+    ");
+    assert_snapshot!(broken("schema_mapping:\n", "schema_mapping: []\nx:\n"), @r"
+    error: nothing is mapped
+      --> sync/config.yml:10:17 (schema_mapping)
+       |
+    10 | schema_mapping: []
+       |                 ^
+
+    hint: map at least one kind: `- {name: …, mapping: …, identifiers: […], fields: […]}`
+    error: unknown key `x`
+      --> sync/config.yml:11:1 (x)
+       |
+    11 | x:
+       | ^
+
+    hint: known keys: `name`, `description`, `source`, `destination`, `adapters_path`, `store`, `order`, `schema_mapping`, `diffsync_flags`, `incremental`
+    ");
+}
+
+#[test]
+fn wrong_types() {
+    assert_snapshot!(broken("identifiers: [name]", "identifiers: name"), @r"
+    error: expected a list, found text
+      --> sync/config.yml:13:18 (schema_mapping[0].identifiers)
+       |
+    13 |     identifiers: name
+       |                  ^^^^
+
+    hint: write `identifiers: [name]`
+    ");
+    assert_snapshot!(broken("name: BuiltinTag", "name: no"), @r#"
+    error: expected text, found `no`, which YAML reads as the boolean `false`
+      --> sync/config.yml:11:11 (schema_mapping[0].name)
+       |
+    11 |   - name: no
+       |           ^^
+
+    hint: put it in quotes, if it is a name: "no"
+    "#);
+    assert_snapshot!(broken("mapping: extras.tags", "mapping: 12"), @r#"
+    error: expected text, found the number 12
+      --> sync/config.yml:12:14 (schema_mapping[0].mapping)
+       |
+    12 |     mapping: 12
+       |              ^^
+
+    hint: put it in quotes, if it is a name: "12"
+    "#);
+    assert_snapshot!(broken("mapping: extras.tags", "mapping: ''"), @r"
+    error: `mapping` is empty
+      --> sync/config.yml:12:14 (schema_mapping[0].mapping)
+       |
+    12 |     mapping: ''
+       |              ^^
+
+    hint: fill it in, or remove the key
+    ");
+    assert_snapshot!(broken("fields: [{name: name, mapping: name}]", "fields: {name: name}"), @r"
+    error: expected a list, found a mapping of keys to values
+      --> sync/config.yml:48:13 (schema_mapping[2].fields)
+       |
+    48 |     fields: {name: name}
+       |             ^
+    ");
+    assert_snapshot!(broken("fields: [{name: name, mapping: name}]", "fields: [name]"), @r"
+    error: expected a mapping of keys to values, found text
+      --> sync/config.yml:48:14 (schema_mapping[2].fields[0])
+       |
+    48 |     fields: [name]
+       |              ^^^^
+    ");
+    assert_snapshot!(broken("fields: [{name: name, mapping: name}]", "fields: []"), @r"
+    error: this mapping has no fields
+      --> sync/config.yml:46:11 (schema_mapping[2].fields)
+       |
+    46 |   - name: LocationSite
+       |           ^^^^^^^^^^^^
+
+    hint: name them: `fields: [{name: …, mapping: …}]`
+    ");
+    assert_snapshot!(broken("name: from-netbox", "name: from/netbox"), @r"
+    error: the sync's name `from/netbox` is no plain name for a folder
+     --> sync/config.yml:1:7 (name)
+      |
+    1 | name: from/netbox
+      |       ^^^^^^^^^^^
+
+    hint: leave out `/`, `\` and control characters, as in `from-netbox`
+    ");
+    assert_snapshot!(broken("name: from-netbox", "name: .."), @r"
+    error: the sync's name `..` is no plain name for a folder
+     --> sync/config.yml:1:7 (name)
+      |
+    1 | name: ..
+      |       ^^
+
+    hint: leave out `/`, `\` and control characters, as in `from-netbox`
+    ");
+}
+
+#[test]
+fn filters() {
+    assert_snapshot!(broken("operation: \"in\"", "operation: not_in"), @r"
+    error: unknown filter operation `not_in`
+      --> sync/config.yml:22:20 (schema_mapping[1].filters[0].operation)
+       |
+    22 |         operation: not_in
+       |                    ^^^^^^
+
+    hint: did you mean `not in`?
+    ");
+    assert_snapshot!(broken("operation: \"in\"", "operation: '>'"), @r"
+    error: expected a number for `>`, found a list
+      --> sync/config.yml:23:16 (schema_mapping[1].filters[0].value)
+       |
+    23 |         value: [active, planned]
+       |                ^
+    ");
+    assert_snapshot!(broken("        value: [active, planned]\n", ""), @r#"
+    error: the operation `in` needs a `value`: a list, or text
+      --> sync/config.yml:22:20 (schema_mapping[1].filters[0].value)
+       |
+    22 |         operation: "in"
+       |                    ^^^^
+    "#);
+    assert_eq!(broken("operation: \"in\"\n        value: [active, planned]", "operation: is_empty"), "");
+}
+
+#[test]
+fn fields() {
+    assert_snapshot!(broken("static: physical", "static: physical\n        mapping: kind"), @r"
+    error: this field has both `static` and `mapping`
+      --> sync/config.yml:41:17 (schema_mapping[1].fields[3].static)
+       |
+    41 |         static: physical
+       |                 ^^^^^^^^
+
+    hint: keep one of them
+    ");
+    assert_snapshot!(broken("- name: note", "- name: kind\n        static: physical"), @r"
+    warning: the field `kind` is mapped here a second time; the first is on line 40
+      --> sync/config.yml:45:15 (schema_mapping[1].fields[5])
+       |
+    45 |       - name: kind
+       |               ^^^^
+
+    hint: remove one of them
+    ");
+    assert_snapshot!(broken("- name: note", "- name: kind\n        mapping: other"), @r"
+    warning: the field `kind` is mapped here a second time; the first is on line 40
+      --> sync/config.yml:45:15 (schema_mapping[1].fields[5])
+       |
+    45 |       - name: kind
+       |               ^^^^
+
+    hint: keep one of them; as it is, the last one that yields a value wins
+    ");
+}
+
+#[test]
+fn references() {
+    assert_snapshot!(broken("reference: BuiltinTag", "reference: BultinTag"), @r"
+    error: `DcimDevice.tags` refers to `BultinTag`, which is not mapped
+      --> sync/config.yml:39:20 (schema_mapping[1].fields[2].reference)
+       |
+    39 |         reference: BultinTag
+       |                    ^^^^^^^^^
+
+    hint: did you mean `BuiltinTag`?
+    ");
+    assert_snapshot!(broken("- name: note", "- name: tags\n        mapping: tags\n        reference: LocationSite"), @r"
+    warning: the field `tags` is mapped here a second time; the first is on line 37
+      --> sync/config.yml:45:15 (schema_mapping[1].fields[5])
+       |
+    45 |       - name: tags
+       |               ^^^^
+
+    hint: keep one of them; as it is, the last one that yields a value wins
+    error: `DcimDevice.tags` refers to `LocationSite` here and to `BuiltinTag` on line 39
+      --> sync/config.yml:47:20 (schema_mapping[1].fields[5].reference)
+       |
+    47 |         reference: LocationSite
+       |                    ^^^^^^^^^^^^
+
+    hint: a field refers to one kind
+    ");
+}
+
+#[test]
+fn identifiers() {
+    assert_snapshot!(broken("[\"name\", \"site\"]", "[nme, name, name]"), @r"
+    error: the identifier `nme` is no field of `DcimDevice`
+      --> sync/config.yml:19:19 (schema_mapping[1].identifiers[0])
+       |
+    19 |     identifiers: [nme, name, name]
+       |                   ^^^
+
+    hint: did you mean `name`?
+    error: the identifier `name` is named twice
+      --> sync/config.yml:19:30 (schema_mapping[1].identifiers[2])
+       |
+    19 |     identifiers: [nme, name, name]
+       |                              ^^^^
+
+    hint: keep one of them
+    ");
+    let again = "  - name: BuiltinTag\n    identifiers: [slug]\n    fields: [{name: slug, mapping: slug}]\n  - name: LocationSite";
+    assert_snapshot!(broken("  - name: LocationSite", again), @r"
+    error: `BuiltinTag` is identified by `slug` here and by `name` on line 13
+      --> sync/config.yml:47:19 (schema_mapping[2].identifiers)
+       |
+    47 |     identifiers: [slug]
+       |                   ^^^^
+
+    hint: a kind has one natural key: give the same identifiers, or give them once
+    ");
+    // Their order is the first one's, and they may be given once for every mapping of the kind.
+    let turned = "  - name: DcimDevice\n    identifiers: [site, name]\n    fields: [{name: name, mapping: name}]\n  - name: LocationSite";
+    assert_eq!(broken("  - name: LocationSite", turned), "");
+    let once = again.replace("    identifiers: [slug]\n", "");
+    assert_eq!(broken("  - name: LocationSite", &once), "");
+}
+
+#[test]
+fn order() {
+    let with = |order: &str| broken("destination:\n", &format!("order: {order}\ndestination:\n"));
+    assert_eq!(with("[BuiltinTag, LocationSite, DcimDevice]"), "");
+    assert_snapshot!(with("[BuiltinTag, LocationSites, DcimDevice, BuiltinTag]"), @r"
+    warning: kinds that are not in `order` are not synced: `LocationSite`
+     --> sync/config.yml:8:9 (order)
+      |
+    8 | order: [BuiltinTag, LocationSites, DcimDevice, BuiltinTag]
+      |         ^^^^^^^^^^
+
+    hint: add them to `order`, or remove `order`: the right order is computed without it
+    error: `order` names `LocationSites`, which is not mapped
+     --> sync/config.yml:8:21 (order[1])
+      |
+    8 | order: [BuiltinTag, LocationSites, DcimDevice, BuiltinTag]
+      |                     ^^^^^^^^^^^^^
+
+    hint: did you mean `LocationSite`?
+    error: `order` names `BuiltinTag` a second time
+     --> sync/config.yml:8:48 (order[3])
+      |
+    8 | order: [BuiltinTag, LocationSites, DcimDevice, BuiltinTag]
+      |                                                ^^^^^^^^^^
+
+    hint: keep one of them
+    error: `DcimDevice.site` refers to `LocationSite`, which is not in `order`
+      --> sync/config.yml:37:20 (schema_mapping[1].fields[1].reference)
+       |
+    37 |         reference: LocationSite
+       |                    ^^^^^^^^^^^^
+
+    hint: add `LocationSite` to `order`, or take the field out: its peers are not read
+    error: `DcimDevice.parent` refers to `LocationSite`, which is not in `order`
+      --> sync/config.yml:45:20 (schema_mapping[1].fields[4].reference)
+       |
+    45 |         reference: LocationSite
+       |                    ^^^^^^^^^^^^
+
+    hint: add `LocationSite` to `order`, or take the field out: its peers are not read
+    ");
+    assert_snapshot!(with("[BuiltinTag]"), @r"
+    warning: kinds that are not in `order` are not synced: `DcimDevice`, `LocationSite`
+     --> sync/config.yml:8:9 (order)
+      |
+    8 | order: [BuiltinTag]
+      |         ^^^^^^^^^^
+
+    hint: add them to `order`, or remove `order`: the right order is computed without it
+    ");
+}
+
+#[test]
+fn flags() {
+    let with = |flags: &str| {
+        let text = format!("{GOOD}diffsync_flags: {flags}\n");
+        match parse_text(&text) {
+            Ok(project) => format!("{:?}\n{}", project.flags, show(&project.warnings)),
+            Err(problems) => show(&problems),
+        }
+    };
+    assert_snapshot!(with("[]"), @r"Flags { create: true, update: true, delete: false }");
+    assert_snapshot!(with("[SKIP_UNMATCHED_BOTH, SKIP_MODIFIED]"), @r"Flags { create: false, update: false, delete: false }");
+    assert_snapshot!(with("[4, 2]"), @r"Flags { create: false, update: true, delete: false }");
+    assert_snapshot!(with("[CONTINUE_ON_FAILURE]"), @r"
+    Flags { create: true, update: true, delete: true }
+    warning: these flags replace the default `SKIP_UNMATCHED_DST`: objects that only the destination has will be deleted
+      --> sync/config.yml:49:17 (diffsync_flags)
+       |
+    49 | diffsync_flags: [CONTINUE_ON_FAILURE]
+       |                 ^
+
+    hint: add `SKIP_UNMATCHED_DST` to keep them
+    warning: the flag `CONTINUE_ON_FAILURE` has no effect here
+      --> sync/config.yml:49:18 (diffsync_flags[0])
+       |
+    49 | diffsync_flags: [CONTINUE_ON_FAILURE]
+       |                  ^^^^^^^^^^^^^^^^^^^
+    ");
+    assert_snapshot!(with("[SKIP_UNMATCHED_DTS, yes]"), @r"
+    error: unknown flag `SKIP_UNMATCHED_DTS`
+      --> sync/config.yml:49:18 (diffsync_flags[0])
+       |
+    49 | diffsync_flags: [SKIP_UNMATCHED_DTS, yes]
+       |                  ^^^^^^^^^^^^^^^^^^
+
+    hint: did you mean `SKIP_UNMATCHED_DST`?
+    error: expected the name of a flag, found `yes`, which YAML reads as the boolean `true`
+      --> sync/config.yml:49:38 (diffsync_flags[1])
+       |
+    49 | diffsync_flags: [SKIP_UNMATCHED_DTS, yes]
+       |                                      ^^^
+    ");
+    assert_snapshot!(with("NONE"), @r"
+    error: expected a list, found text
+      --> sync/config.yml:49:17 (diffsync_flags)
+       |
+    49 | diffsync_flags: NONE
+       |                 ^^^^
+
+    hint: write `diffsync_flags: [NONE]`
+    ");
+}
+
+#[test]
+fn environment_variables() {
+    let shown = broken("token: \"secret-of-mine\"", "token: \"${TOKEN}\"\n    other: \"secret-of-mine ${NO} ${not a name}\"");
+    assert_snapshot!(shown, @r#"
+    error: the environment variable `TOKEN` is not set
+     --> sync/config.yml:6:12 (source.settings.token)
+      |
+    6 |     token: "${TOKEN}"
+      |            ^^^^^^^^^^
+
+    hint: set it: `export TOKEN=…`
+    error: the environment variable `NO` is not set
+     --> sync/config.yml:7:12 (source.settings.other)
+      |
+    7 |     other: ***
+      |            ^^^
+
+    hint: set it: `export NO=…`
+    warning: `${` begins no variable here; the text stays as it is
+     --> sync/config.yml:7:12 (source.settings.other)
+      |
+    7 |     other: ***
+      |            ^^^
+
+    hint: a variable is written `${NAME}`, its name in letters, digits and `_`
+    "#);
+}
+
+#[test]
+fn a_setting_that_is_wrong_is_not_shown() {
+    let shown =
+        broken("token: \"secret-of-mine\"", "token: \"${TOKEN}\"\n    x: \"secret-of-mine ${NO}\"\n    y:\n      - secret-of-mine ${NO}");
+    assert!(!shown.contains("secret-of-mine") && shown.matches("is not set").count() == 3, "{shown}");
+    let shown = broken("    token: \"secret-of-mine\"", "    token: \"secret-of-mine\"\n    token: \"secret-of-mine\"");
+    assert!(!shown.contains("secret-of-mine") && shown.contains("a second time"), "{shown}");
+}
+
+#[test]
+fn line_ends_and_byte_order_marks_do_not_matter() {
+    let project = parse_text(&format!("\u{feff}{}", GOOD.replace('\n', "\r\n"))).unwrap();
+    assert_eq!(project.name, "from-netbox");
+    let problems = parse_text(&GOOD.replace("in\"", "inn\"").replace('\n', "\r\n")).unwrap_err();
+    assert_eq!((problems[0].line, problems[0].column), (22, 20));
+}
+
+#[test]
+fn adapters() {
+    let with = |adapter: &str| {
+        let text = GOOD.replacen("  name: netbox\n", &format!("  name: mockdb\n  adapter: {adapter}\n"), 1);
+        parse_text(&text).map(|project| project.source.adapter.unwrap()).map_err(|problems| show(&problems))
+    };
+    assert_eq!(with("./adapters/mock.wasm"), Ok(AdapterLocation::Component("./adapters/mock.wasm".into())));
+    assert_eq!(with("C:/adapters/mock.wasm"), Ok(AdapterLocation::Component("C:/adapters/mock.wasm".into())));
+    assert_eq!(with("./adapters"), Ok(AdapterLocation::Folder("./adapters".into())));
+    assert_eq!(with("genericrestapi"), Ok(AdapterLocation::Name("genericrestapi".into())));
+    assert_snapshot!(with("./src/mock_db.py:MockdbAdapter").unwrap_err(), @r"
+    error: `./src/mock_db.py:MockdbAdapter` is Python code, which this program cannot load
+     --> sync/config.yml:4:12 (source.adapter)
+      |
+    4 |   adapter: ./src/mock_db.py:MockdbAdapter
+      |            ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+
+    hint: adapters are WebAssembly components here: build one from the contract in `wit/adapter.wit` (`sdk/template` is a start), put it beside this file and write `adapter: ./mock_db.wasm`
+    ");
+    assert_snapshot!(with("mycompany.adapters.mock").unwrap_err(), @r"
+    error: `mycompany.adapters.mock` is Python code, which this program cannot load
+     --> sync/config.yml:4:12 (source.adapter)
+      |
+    4 |   adapter: mycompany.adapters.mock
+      |            ^^^^^^^^^^^^^^^^^^^^^^^
+
+    hint: adapters are WebAssembly components here: build one from the contract in `wit/adapter.wit` (`sdk/template` is a start), put it beside this file and write `adapter: ./mock.wasm`
+    ");
+    assert!(with("adapters/mock:Mock").is_err());
+}
+
+#[test]
+fn what_has_no_effect_is_said() {
+    let text = format!("{GOOD}store: {{type: redis, settings: {{host: x}}}}\ndescription: text\n");
+    let project = parse_text(&text).unwrap();
+    assert!(project.store);
+    assert_snapshot!(show(&project.warnings), @r"
+    warning: `store` has no effect here
+      --> sync/config.yml:49:8 (store)
+       |
+    49 | store: {type: redis, settings: {host: x}}
+       |        ^
+
+    hint: remove it: objects are compared in memory, no store is needed
+    ");
+}
+
+#[test]
+fn incremental() {
+    let every = |text: &str| {
+        let text = format!("{GOOD}incremental: {text}\n");
+        parse_text(&text).map(|project| project.incremental.full_resync_every).map_err(|problems| show(&problems))
+    };
+    assert_eq!(every("{full_resync_every: 3}"), Ok(3));
+    assert_eq!(every("{full_resync_every: '3'}"), Ok(3));
+    assert_eq!(every("{}"), Ok(10));
+    assert_snapshot!(every("{full_resync_every: -1}").unwrap_err(), @r"
+    error: expected a whole number of 0 or more, found the number -1
+      --> sync/config.yml:49:34 (incremental.full_resync_every)
+       |
+    49 | incremental: {full_resync_every: -1}
+       |                                  ^^
+    ");
+    assert_snapshot!(every("{full_resync: 1}").unwrap_err(), @r"
+    error: unknown key `full_resync`
+      --> sync/config.yml:49:15 (incremental.full_resync)
+       |
+    49 | incremental: {full_resync: 1}
+       |               ^^^^^^^^^^^
+
+    hint: known keys: `full_resync_every`
+    ");
+}
+
+#[test]
+fn other_files() {
+    assert_snapshot!(show(&parse_text("").unwrap_err()), @r"
+    error: the file is empty
+     --> sync/config.yml
+    ");
+    assert_snapshot!(show(&parse_text("site_name: docs\nnav: []\n").unwrap_err()), @r"
+    error: this file is no project of infrahub-sync
+     --> sync/config.yml:1:1
+      |
+    1 | site_name: docs
+      | ^
+
+    hint: a project has the keys `name`, `source`, `destination` and `schema_mapping`
+    ");
+    assert_snapshot!(show(&parse_text("- a\n").unwrap_err()), @r"
+    error: expected a mapping of keys to values, found a list
+     --> sync/config.yml:1:1
+      |
+    1 | - a
+      | ^
+    ");
+    assert_snapshot!(show(&Project::load(Path::new("/nowhere/config.yml"), &environment).unwrap_err()), @r"
+    error: cannot read the file: No such file or directory (os error 2)
+     --> /nowhere/config.yml
+    ");
+}
+
+#[test]
+fn all_problems_come_at_once_and_in_file_order() {
+    let text = GOOD
+        .replace("name: from-netbox", "name: a/b")
+        .replace("reference: BuiltinTag", "reference: Tag")
+        .replace("operation: \"in\"", "operation: inn")
+        .replace("  name: infrahub", "  nmae: infrahub");
+    let problems = parse_text(&text).unwrap_err();
+    let lines: Vec<u32> = problems.iter().map(|problem| problem.line).collect();
+    assert!(lines.is_sorted(), "{lines:?}");
+    let messages: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
+    assert_snapshot!(messages.join("\n"), @r"
+    the sync's name `a/b` is no plain name for a folder
+    unknown key `nmae`
+    the key `name` is missing
+    unknown filter operation `inn`
+    `DcimDevice.tags` refers to `Tag`, which is not mapped
+    ");
+}
+
+#[test]
+fn the_example_of_the_repository_is_a_good_project() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+    for found in crate::discover(&root).unwrap() {
+        let all = |_: &str| Some("x".to_owned());
+        let project = Project::load(&found.file, &all).unwrap_or_else(|problems| panic!("{}", show(&problems)));
+        assert!(!project.schema_mapping.is_empty());
+        crate::resolve(&project, None).unwrap_or_else(|problems| panic!("{}", show(&problems)));
+    }
+}

@@ -1,0 +1,85 @@
+//! One kind out of the mappings that feed it.
+
+use std::collections::HashMap;
+
+use crate::problem::Span;
+use crate::project::Project;
+
+/// A kind with the fields of all its mappings.
+pub(super) struct Kind<'p> {
+    pub(super) name: &'p str,
+    /// Where its first mapping names it.
+    pub(super) span: Span,
+    /// The path of its first mapping.
+    pub(super) path: String,
+    /// The identifiers that a mapping gives.
+    pub(super) identifiers: Option<&'p [String]>,
+    pub(super) identifier_spans: &'p [Span],
+    /// In the order of their first mention.
+    pub(super) fields: Vec<Field<'p>>,
+    positions: HashMap<&'p str, usize>,
+    /// For each of its mappings: the place of its name, its path and the names of its fields.
+    pub(super) mappings: Vec<(Span, String, Vec<&'p str>)>,
+}
+
+/// A mapped field.
+pub(super) struct Field<'p> {
+    pub(super) name: &'p str,
+    pub(super) reference: Option<&'p str>,
+    /// Where it is named, or where its reference is.
+    pub(super) span: Span,
+    pub(super) path: String,
+}
+
+impl<'p> Kind<'p> {
+    pub(super) fn field(&self, name: &str) -> Option<&Field<'p>> {
+        self.positions.get(name).map(|position| &self.fields[*position])
+    }
+}
+
+/// The kinds that are synced, in the order of their first mention. Those that an explicit `order` leaves out are not.
+pub(super) fn kinds(project: &Project) -> Vec<Kind<'_>> {
+    let listed: HashMap<&str, usize> = project.order.iter().enumerate().map(|(at, kind)| (kind.as_str(), at)).collect();
+    let mut positions: HashMap<&str, usize> = HashMap::new();
+    let mut kinds: Vec<Kind<'_>> = Vec::new();
+    for mapping in &project.schema_mapping {
+        let name = mapping.name.as_str();
+        if !listed.is_empty() && !listed.contains_key(name) {
+            continue;
+        }
+        let path = mapping.path.clone();
+        let position = *positions.entry(name).or_insert_with(|| {
+            kinds.push(Kind {
+                name,
+                span: mapping.span,
+                path: path.clone(),
+                identifiers: None,
+                identifier_spans: &[],
+                fields: Vec::new(),
+                positions: HashMap::new(),
+                mappings: Vec::new(),
+            });
+            kinds.len() - 1
+        });
+        let kind = &mut kinds[position];
+        if kind.identifiers.is_none() {
+            kind.identifiers = mapping.identifiers.as_deref();
+            kind.identifier_spans = &mapping.identifier_spans;
+        }
+        let names = mapping.fields.iter().map(|field| field.name.as_str()).collect();
+        kind.mappings.push((mapping.span, path.clone(), names));
+        for field in &mapping.fields {
+            let next = kind.fields.len();
+            let known = *kind.positions.entry(&field.name).or_insert(next);
+            let merged =
+                Field { name: &field.name, reference: field.reference.as_deref(), span: field.reference_span, path: field.path.clone() };
+            match kind.fields.get_mut(known) {
+                None => kind.fields.push(merged),
+                // A literal in one mapping, a reference in the other: the field is a reference.
+                Some(first) if first.reference.is_none() && merged.reference.is_some() => *first = merged,
+                Some(_) => {}
+            }
+        }
+    }
+    kinds
+}

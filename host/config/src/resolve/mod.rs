@@ -1,0 +1,261 @@
+//! From the project (and the destination's schema) to the model of the sync.
+//!
+//! Key types: [`SchemaKind`] (what a destination says about one of its kinds) and [`resolve`], which merges the mappings of each
+//! kind, gives its fields the schema's types, picks its identifiers and computes the write order. Everything that does not fit is
+//! reported in one go, at its place in `config.yml`.
+
+mod merge;
+mod order;
+mod schema;
+
+use std::collections::HashMap;
+
+use infrahub_sync_core::model::{Cardinality, FieldModel, FieldType, KindModel, Model};
+
+use crate::decode::{Decoder, list_names};
+use crate::problem::{Problem, Severity};
+use crate::project::{Project, in_file_order};
+use merge::Kind;
+use order::{Edge, Strength};
+
+/// A kind as the destination's schema describes it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SchemaKind {
+    /// The kind's name.
+    pub name: String,
+    /// The fields of the natural key, in order; empty where the schema does not tell.
+    pub identifiers: Vec<String>,
+    /// Every field, mapped or not.
+    pub fields: Vec<SchemaField>,
+    /// Objects can be created. False for a kind that has no objects of its own (a generic).
+    pub can_create: bool,
+    /// Objects can be changed.
+    pub can_update: bool,
+    /// Objects can be deleted.
+    pub can_delete: bool,
+}
+
+/// A field as the destination's schema describes it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SchemaField {
+    /// The field's name.
+    pub name: String,
+    /// The type of its values (of no meaning for references).
+    pub field_type: FieldType,
+    /// May be null or absent.
+    pub optional: bool,
+    /// No two objects have the same value.
+    pub unique: bool,
+    /// Never written, never compared.
+    pub read_only: bool,
+    /// The kind of its peers, for a reference.
+    pub reference: Option<String>,
+    /// How many peers, for a reference.
+    pub cardinality: Cardinality,
+}
+
+/// A model, and what was odd on the way to it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Resolved {
+    /// The model.
+    pub model: Model,
+    /// Warnings: deferred fields, read-only fields, fields that only some mappings of a kind give.
+    pub warnings: Vec<Problem>,
+}
+
+/// Builds the model of a sync; `schema` is the destination's, where it has one.
+///
+/// Without a schema every field is of type `any` and optional, and identifiers must be in the mapping. Read-only fields are left
+/// out of the model (with a warning), unless they identify: they are neither compared nor written.
+///
+/// # Errors
+///
+/// Every way in which the mapping does not fit itself or the schema, in the order of the file.
+pub fn resolve(project: &Project, schema: Option<&[SchemaKind]>) -> Result<Resolved, Vec<Problem>> {
+    let mut decoder = Decoder::new(&project.document);
+    let schema = schema.map(|kinds| schema::Schema::new(kinds, project));
+    let merged = merge::kinds(project);
+    let kinds = merged.iter().map(|kind| kind_model(&mut decoder, kind, schema.as_ref())).collect();
+    let mut model = Model { kinds };
+    if project.order.is_empty() {
+        computed_order(&mut decoder, &merged, &mut model);
+    } else {
+        given_order(&mut decoder, project, &merged, &mut model);
+    }
+    let problems = in_file_order(decoder.problems);
+    if problems.iter().any(Problem::is_error) { Err(problems) } else { Ok(Resolved { model, warnings: problems }) }
+}
+
+/// A kind without its place in the write order.
+fn kind_model(decoder: &mut Decoder<'_>, kind: &Kind<'_>, schema: Option<&schema::Schema<'_>>) -> KindModel {
+    let described = schema.map(|schema| schema::check_kind(decoder, kind, schema));
+    let from_schema = described.flatten();
+    let identifiers = identifiers(decoder, kind, from_schema, schema.is_some());
+    let by_name: HashMap<&str, &SchemaField> =
+        from_schema.iter().flat_map(|kind| &kind.fields).map(|field| (field.name.as_str(), field)).collect();
+    let mut fields = Vec::with_capacity(kind.fields.len());
+    for field in &kind.fields {
+        let known = by_name.get(field.name).copied();
+        if known.is_some_and(|known| known.read_only) && !identifiers.iter().any(|name| name == field.name) {
+            continue;
+        }
+        fields.push(FieldModel {
+            name: field.name.to_owned(),
+            field_type: known.map_or(FieldType::Any, |known| known.field_type),
+            optional: known.is_none_or(|known| known.optional),
+            // A relationship that is mapped without `reference` has the schema's peer (checked, with a warning).
+            reference: field.reference.map(str::to_owned).or_else(|| known.and_then(|known| known.reference.clone())),
+            cardinality: known.map_or(Cardinality::Unknown, |known| known.cardinality),
+        });
+    }
+    KindModel { name: kind.name.to_owned(), identifiers, tier: 0, deferred: Vec::new(), fields }
+}
+
+/// The natural key: the mapping's, else the schema's unique mapped attributes, else the schema's own key.
+fn identifiers(decoder: &mut Decoder<'_>, kind: &Kind<'_>, schema: Option<&SchemaKind>, has_schema: bool) -> Vec<String> {
+    if let Some(identifiers) = kind.identifiers {
+        return identifiers.to_vec();
+    }
+    let is_mapped = |name: &str| kind.field(name).is_some();
+    let Some(described) = schema else {
+        // A kind that the schema does not know has been reported already.
+        if !has_schema {
+            let message = format!("`{}` has no identifiers, and there is no schema that could tell them", kind.name);
+            let names = list_names(kind.fields.iter().map(|field| field.name));
+            let hint = format!("name the fields of its natural key: `identifiers: […]`; its fields are {names}");
+            decoder.error_hint(kind.span, format!("{}.identifiers", kind.path), message, hint);
+        }
+        return Vec::new();
+    };
+    let unique = described.fields.iter().filter(|field| field.unique && field.reference.is_none() && is_mapped(&field.name));
+    let unique: Vec<String> = unique.map(|field| field.name.clone()).collect();
+    if !unique.is_empty() {
+        return unique;
+    }
+    let own = &described.identifiers;
+    if !own.is_empty() && own.iter().all(|name| is_mapped(name)) {
+        return own.clone();
+    }
+    let message = format!("`{}` has no identifiers, and none of its mapped fields is unique in the schema", kind.name);
+    let missing: Vec<&str> = own.iter().map(String::as_str).filter(|name| !is_mapped(name)).collect();
+    let hint = if missing.is_empty() {
+        "name the fields of its natural key: `identifiers: […]`".to_owned()
+    } else {
+        format!("give `identifiers: […]`, or map {}, which the schema identifies it by", list_names(missing))
+    };
+    decoder.error_hint(kind.span, format!("{}.identifiers", kind.path), message, hint);
+    Vec::new()
+}
+
+/// A reference between two kinds of the model: kind, field and peer by position.
+struct Reference {
+    kind: usize,
+    field: usize,
+    peer: usize,
+}
+
+/// The references to other kinds of the model, and to none but those.
+fn references(model: &Model) -> Vec<Reference> {
+    let positions: HashMap<&str, usize> = model.kinds.iter().enumerate().map(|(position, kind)| (kind.name.as_str(), position)).collect();
+    let mut references = Vec::new();
+    for (kind, described) in model.kinds.iter().enumerate() {
+        for (field, known) in described.fields.iter().enumerate() {
+            let peer = known.reference.as_deref().and_then(|peer| positions.get(peer));
+            references.extend(peer.map(|&peer| Reference { kind, field, peer }).filter(|reference| reference.peer != kind));
+        }
+    }
+    references
+}
+
+fn is_identifier(kind: &KindModel, field: &str) -> bool {
+    kind.identifiers.iter().any(|identifier| identifier == field)
+}
+
+/// Tiers from the references.
+fn computed_order(decoder: &mut Decoder<'_>, merged: &[Kind<'_>], model: &mut Model) {
+    let references = references(model);
+    let strength = |reference: &Reference| {
+        let kind = &model.kinds[reference.kind];
+        let field = &kind.fields[reference.field];
+        match field.optional {
+            _ if is_identifier(kind, &field.name) => Strength::Identifier,
+            true => Strength::Optional,
+            false => Strength::Mandatory,
+        }
+    };
+    let edges: Vec<Edge> =
+        references.iter().map(|reference| Edge { from: reference.kind, to: reference.peer, strength: strength(reference) }).collect();
+    match order::tiers(model.kinds.len(), &edges) {
+        Ok(found) => {
+            for (kind, tier) in model.kinds.iter_mut().zip(found.tiers) {
+                kind.tier = tier;
+            }
+            for index in found.deferred {
+                let mandatory = edges[index].strength == Strength::Mandatory;
+                let reason = if mandatory { ", although the schema wants a value from the start" } else { "" };
+                let text = |field: &str, peer: &str| {
+                    format!("`{field}` closes a cycle: it is written in a second pass, after `{peer}` exists{reason}")
+                };
+                defer(decoder, merged, model, &references[index], text);
+            }
+        }
+        Err(cycle) => {
+            let steps = cycle.iter().map(|index| {
+                let reference = &references[*index];
+                let kind = &model.kinds[reference.kind];
+                format!("{}.{}", kind.name, kind.fields[reference.field].name)
+            });
+            let mut steps: Vec<String> = steps.collect();
+            let Some(start) = cycle.first().map(|index| &references[*index]) else {
+                return;
+            };
+            let kind = &merged[start.kind];
+            steps.push(kind.name.to_owned());
+            let message = format!("these identifiers form a cycle: {}", steps.join(" → "));
+            let field = kind.field(&model.kinds[start.kind].fields[start.field].name);
+            let (span, path) = field.map_or((kind.span, kind.path.clone()), |field| (field.span, field.path.clone()));
+            decoder.error_hint(span, path, message, "take one of these fields out of its kind's `identifiers`");
+        }
+    }
+}
+
+/// The tiers of an explicit `order`: one per kind.
+fn given_order(decoder: &mut Decoder<'_>, project: &Project, merged: &[Kind<'_>], model: &mut Model) {
+    let positions: HashMap<&str, usize> = project.order.iter().enumerate().map(|(at, kind)| (kind.as_str(), at)).collect();
+    for kind in &mut model.kinds {
+        let position = positions.get(kind.name.as_str()).copied().unwrap_or_default();
+        kind.tier = u32::try_from(position).unwrap_or(u32::MAX);
+    }
+    for reference in references(model) {
+        let (kind, peer) = (&model.kinds[reference.kind], &model.kinds[reference.peer]);
+        if peer.tier < kind.tier {
+            continue;
+        }
+        let field = &kind.fields[reference.field];
+        if is_identifier(kind, &field.name) {
+            let at = &merged[reference.kind];
+            let (span, path) = at.field(&field.name).map_or((at.span, at.path.clone()), |field| (field.span, field.path.clone()));
+            let (kind, peer) = (&kind.name, &peer.name);
+            let message = format!("`{kind}.{}` identifies `{kind}` and refers to `{peer}`, which `order` writes later", field.name);
+            decoder.error_hint(span, path, message, format!("put `{peer}` before `{kind}` in `order`, or remove `order`"));
+            continue;
+        }
+        let text =
+            |field: &str, peer: &str| format!("`{field}` refers to `{peer}`, which `order` writes later: it is written in a second pass");
+        defer(decoder, merged, model, &reference, text);
+    }
+}
+
+/// Notes a field for the second pass and says so; `text` gets `Kind.field` and the peer.
+fn defer(decoder: &mut Decoder<'_>, merged: &[Kind<'_>], model: &mut Model, reference: &Reference, text: impl Fn(&str, &str) -> String) {
+    let peer = model.kinds[reference.peer].name.clone();
+    let kind = &mut model.kinds[reference.kind];
+    let field = kind.fields[reference.field].name.clone();
+    let at = &merged[reference.kind];
+    let (span, path) = at.field(&field).map_or((at.span, at.path.clone()), |field| (field.span, field.path.clone()));
+    decoder.report(Severity::Warning, span, path, text(&format!("{}.{field}", kind.name), &peer), None);
+    kind.deferred.push(field);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+//! Checks a kind of the mapping against the destination's schema.
+
+use std::collections::{HashMap, HashSet};
+
+use super::merge::{Field, Kind};
+use super::{SchemaField, SchemaKind};
+use crate::decode::{Decoder, list_names, suggest};
+use crate::problem::Severity;
+use crate::project::Project;
+
+/// A schema by name.
+pub(super) struct Schema<'s> {
+    kinds: &'s [SchemaKind],
+    positions: HashMap<&'s str, usize>,
+    /// The kinds that take part in the sync.
+    synced: HashSet<&'s str>,
+    /// The sync creates objects.
+    creates: bool,
+}
+
+impl<'s> Schema<'s> {
+    pub(super) fn new(kinds: &'s [SchemaKind], project: &'s Project) -> Self {
+        let positions = kinds.iter().enumerate().map(|(position, kind)| (kind.name.as_str(), position)).collect();
+        let synced = if project.order.is_empty() {
+            project.schema_mapping.iter().map(|mapping| mapping.name.as_str()).collect()
+        } else {
+            project.order.iter().map(String::as_str).collect()
+        };
+        Schema { kinds, positions, synced, creates: project.flags.create }
+    }
+
+    fn kind(&self, name: &str) -> Option<&'s SchemaKind> {
+        self.positions.get(name).map(|position| &self.kinds[*position])
+    }
+}
+
+/// Checks a kind; none where the schema does not know it.
+pub(super) fn check_kind<'s>(decoder: &mut Decoder<'_>, kind: &Kind<'_>, schema: &Schema<'s>) -> Option<&'s SchemaKind> {
+    let Some(described) = schema.kind(kind.name) else {
+        let hint = suggest(kind.name, schema.kinds.iter().map(|kind| kind.name.as_str()), "its kinds");
+        let message = format!("the destination has no kind `{}`", kind.name);
+        decoder.report(Severity::Error, kind.span, format!("{}.name", kind.path), message, hint);
+        return None;
+    };
+    let fields: HashMap<&str, &SchemaField> = described.fields.iter().map(|field| (field.name.as_str(), field)).collect();
+    for field in &kind.fields {
+        match fields.get(field.name) {
+            None => {
+                let hint = suggest(field.name, described.fields.iter().map(|field| field.name.as_str()), "its fields");
+                let message = format!("the destination's `{}` has no field `{}`", kind.name, field.name);
+                decoder.report(Severity::Error, field.span, field.path.clone(), message, hint);
+            }
+            Some(known) => check_field(decoder, kind, field, known, schema),
+        }
+    }
+    check_mandatory(decoder, kind, described, schema);
+    Some(described)
+}
+
+fn check_field(decoder: &mut Decoder<'_>, kind: &Kind<'_>, field: &Field<'_>, known: &SchemaField, schema: &Schema<'_>) {
+    let name = format!("{}.{}", kind.name, field.name);
+    let path = || field.path.clone();
+    if known.read_only {
+        let message = format!("`{name}` is read-only in the destination: it is neither compared nor written");
+        decoder.report(Severity::Warning, field.span, path(), message, Some("remove it from the mapping".to_owned()));
+    }
+    match (field.reference, known.reference.as_deref()) {
+        (Some(reference), None) => {
+            let message = format!("`{name}` refers to `{reference}`, but it is no reference in the destination");
+            decoder.error_hint(field.span, path(), message, "remove `reference`, and map a plain value");
+        }
+        // Only a kind with objects of its own excludes others: a generic's peers are of any kind that implements it.
+        (Some(reference), Some(peer)) if reference != peer && schema.kind(peer).is_some_and(|peer| peer.can_create) => {
+            let message = format!("`{name}` refers to `{reference}`, but the destination wants a `{peer}` there");
+            decoder.error_hint(field.span, path(), message, format!("write `reference: {peer}`"));
+        }
+        (None, Some(peer)) => {
+            if schema.synced.contains(peer) {
+                let message = format!("`{name}` is a reference to `{peer}` in the destination; its value is taken as one");
+                decoder.report(Severity::Warning, field.span, path(), message, Some(format!("add `reference: {peer}`")));
+            } else {
+                let message = format!("`{name}` is a reference to `{peer}` in the destination, and `{peer}` is not mapped");
+                let hint = format!("map `{peer}` and add `reference: {peer}`, or take the field out");
+                decoder.error_hint(field.span, path(), message, hint);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A field that must have a value and gets none makes every create fail.
+fn check_mandatory(decoder: &mut Decoder<'_>, kind: &Kind<'_>, described: &SchemaKind, schema: &Schema<'_>) {
+    if !schema.creates || !described.can_create {
+        return;
+    }
+    let mandatory: Vec<&str> =
+        described.fields.iter().filter(|field| !field.optional && !field.read_only).map(|field| field.name.as_str()).collect();
+    let nowhere: HashSet<&str> = mandatory.iter().copied().filter(|name| kind.field(name).is_none()).collect();
+    if !nowhere.is_empty() {
+        let names = list_names(mandatory.iter().copied().filter(|name| nowhere.contains(name)));
+        let message = format!("the destination cannot create a `{}` without {names}", kind.name);
+        let hint = "map them, give them a `static` value, or never create: `diffsync_flags: [SKIP_UNMATCHED_SRC, SKIP_UNMATCHED_DST]`";
+        decoder.error_hint(kind.span, format!("{}.fields", kind.path), message, hint);
+    }
+    for (span, path, fields) in &kind.mappings {
+        let missing: Vec<&str> = mandatory.iter().copied().filter(|name| !nowhere.contains(name) && !fields.contains(name)).collect();
+        if !missing.is_empty() {
+            let names = list_names(missing);
+            let message = format!("this mapping of `{}` gives no {names}, without which no object can be created", kind.name);
+            decoder.report(Severity::Warning, *span, format!("{path}.fields"), message, None);
+        }
+    }
+}

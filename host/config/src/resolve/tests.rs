@@ -1,0 +1,329 @@
+use std::path::Path;
+
+use insta::assert_snapshot;
+
+use super::*;
+
+const HEAD: &str = "name: a\nsource: {name: netbox}\ndestination: {name: infrahub}\n";
+
+fn project(mappings: &str) -> Project {
+    let text = format!("{HEAD}schema_mapping:\n{mappings}");
+    let none = |_: &str| None;
+    Project::parse(&text, Path::new("config.yml"), &none).unwrap_or_else(|problems| panic!("{}", show(&problems)))
+}
+
+fn show(problems: &[Problem]) -> String {
+    problems.iter().map(|problem| format!("{problem}\n")).collect()
+}
+
+/// The model in short, and the warnings.
+fn outcome(project: &Project, schema: Option<&[SchemaKind]>) -> String {
+    match resolve(project, schema) {
+        Err(problems) => show(&problems),
+        Ok(resolved) => {
+            let mut text = String::new();
+            for kind in &resolved.model.kinds {
+                let ids = kind.identifiers.join(", ");
+                text += &format!("{} tier {} by [{ids}] deferred [{}]\n", kind.name, kind.tier, kind.deferred.join(", "));
+                for field in &kind.fields {
+                    let optional = if field.optional { " optional" } else { "" };
+                    let reference = field.reference.as_ref().map(|peer| format!(" → {peer} {:?}", field.cardinality));
+                    text += &format!("  {}: {:?}{optional}{}\n", field.name, field.field_type, reference.unwrap_or_default());
+                }
+            }
+            text + &show(&resolved.warnings)
+        }
+    }
+}
+
+const SITE: &str = "  - {name: Site, identifiers: [name], fields: [{name: name, mapping: name}]}\n";
+
+fn attribute(name: &str, optional: bool) -> SchemaField {
+    SchemaField {
+        name: name.to_owned(),
+        field_type: FieldType::Text,
+        optional,
+        unique: false,
+        read_only: false,
+        reference: None,
+        cardinality: Cardinality::Unknown,
+    }
+}
+
+fn relation(name: &str, peer: &str) -> SchemaField {
+    SchemaField { field_type: FieldType::Any, reference: Some(peer.to_owned()), cardinality: Cardinality::One, ..attribute(name, true) }
+}
+
+fn kind(name: &str, fields: Vec<SchemaField>) -> SchemaKind {
+    let identifiers = Vec::new();
+    SchemaKind { name: name.to_owned(), identifiers, fields, can_create: true, can_update: true, can_delete: true }
+}
+
+fn schema() -> Vec<SchemaKind> {
+    let unique = SchemaField { unique: true, ..attribute("name", false) };
+    let computed = SchemaField { read_only: true, ..attribute("label", true) };
+    let mut generic = kind("Located", vec![attribute("name", false)]);
+    generic.can_create = false;
+    vec![
+        kind("Site", vec![unique.clone(), attribute("slug", true), computed]),
+        kind("Device", vec![unique, attribute("serial", true), relation("site", "Site"), relation("place", "Located")]),
+        kind("Port", vec![attribute("name", false), relation("device", "Device")]),
+        generic,
+    ]
+}
+
+#[test]
+fn without_a_schema_everything_is_any_and_optional() {
+    let project = project(&format!(
+        "  - {{name: Device, identifiers: [name, site], fields: [{{name: name, mapping: n}}, {{name: site, mapping: s, reference: Site}}]}}\n{SITE}"
+    ));
+    assert_snapshot!(outcome(&project, None), @r"
+    Device tier 1 by [name, site] deferred []
+      name: Any optional
+      site: Any optional → Site Unknown
+    Site tier 0 by [name] deferred []
+      name: Any optional
+    ");
+}
+
+#[test]
+fn without_a_schema_identifiers_must_be_given() {
+    assert_snapshot!(outcome(&project("  - {name: Site, fields: [{name: name, mapping: name}]}\n"), None), @r"
+    error: `Site` has no identifiers, and there is no schema that could tell them
+     --> config.yml:5:12 (schema_mapping[0].identifiers)
+      |
+    5 |   - {name: Site, fields: [{name: name, mapping: name}]}
+      |            ^^^^
+
+    hint: name the fields of its natural key: `identifiers: […]`; its fields are `name`
+    ");
+}
+
+#[test]
+fn mappings_of_one_kind_are_merged() {
+    let project = project(&format!("{SITE}  - {{name: Site, fields: [{{name: name, mapping: x}}, {{name: slug, mapping: slug}}]}}\n"));
+    assert_snapshot!(outcome(&project, Some(&schema())), @r"
+    Site tier 0 by [name] deferred []
+      name: Text
+      slug: Text optional
+    ");
+}
+
+#[test]
+fn the_schema_gives_types_and_identifiers() {
+    let project = project(
+        "  - {name: Device, fields: [{name: serial, mapping: s}, {name: name, mapping: n}, {name: site, mapping: site}, {name: place, mapping: p, reference: Site}]}
+  - {name: Site, fields: [{name: name, mapping: name}, {name: label, mapping: display}]}\n",
+    );
+    assert_snapshot!(outcome(&project, Some(&schema())), @r"
+    Device tier 1 by [name] deferred []
+      serial: Text optional
+      name: Text
+      site: Any optional → Site One
+      place: Any optional → Site One
+    Site tier 0 by [name] deferred []
+      name: Text
+    warning: `Device.site` is a reference to `Site` in the destination; its value is taken as one
+     --> config.yml:5:90 (schema_mapping[0].fields[2])
+      |
+    5 |   - {name: Device, fields: [{name: serial, mapping: s}, {name: name, mapping: n}, {name: site, mapping: site}, {name: place, mapping: p, reference: Site}]}
+      |                                                                                          ^^^^
+
+    hint: add `reference: Site`
+    warning: `Site.label` is read-only in the destination: it is neither compared nor written
+     --> config.yml:6:63 (schema_mapping[1].fields[1])
+      |
+    6 |   - {name: Site, fields: [{name: name, mapping: name}, {name: label, mapping: display}]}
+      |                                                               ^^^^^
+
+    hint: remove it from the mapping
+    ");
+}
+
+#[test]
+fn the_schemas_own_key_is_the_last_resort() {
+    let mut schema = schema();
+    schema[2].identifiers = vec!["name".to_owned(), "device".to_owned()];
+    let device = "  - {name: Device, fields: [{name: name, mapping: n}]}\n";
+    let whole = project(&format!(
+        "{device}  - {{name: Port, fields: [{{name: name, mapping: n}}, {{name: device, mapping: d, reference: Device}}]}}\n"
+    ));
+    assert_snapshot!(outcome(&whole, Some(&schema)), @r"
+    Device tier 0 by [name] deferred []
+      name: Text
+    Port tier 1 by [name, device] deferred []
+      name: Text
+      device: Any optional → Device One
+    ");
+    let part = project("  - {name: Port, fields: [{name: name, mapping: n}]}\n");
+    assert_snapshot!(outcome(&part, Some(&schema)), @r"
+    error: `Port` has no identifiers, and none of its mapped fields is unique in the schema
+     --> config.yml:5:12 (schema_mapping[0].identifiers)
+      |
+    5 |   - {name: Port, fields: [{name: name, mapping: n}]}
+      |            ^^^^
+
+    hint: give `identifiers: […]`, or map `device`, which the schema identifies it by
+    ");
+}
+
+#[test]
+fn what_the_schema_does_not_have_is_reported() {
+    let project = project(
+        "  - {name: Devise, identifiers: [name], fields: [{name: name, mapping: n}]}
+  - {name: Site, fields: [{name: name, mapping: n}, {name: slgu, mapping: s}]}
+  - {name: Device, fields: [{name: serial, mapping: s, reference: Site}, {name: site, mapping: s, reference: Port}]}
+  - {name: Port, identifiers: [name], fields: [{name: name, mapping: n}]}\n",
+    );
+    assert_snapshot!(outcome(&project, Some(&schema())), @r"
+    error: the destination has no kind `Devise`
+     --> config.yml:5:12 (schema_mapping[0].name)
+      |
+    5 |   - {name: Devise, identifiers: [name], fields: [{name: name, mapping: n}]}
+      |            ^^^^^^
+
+    hint: did you mean `Device`?
+    error: the destination's `Site` has no field `slgu`
+     --> config.yml:6:60 (schema_mapping[1].fields[1])
+      |
+    6 |   - {name: Site, fields: [{name: name, mapping: n}, {name: slgu, mapping: s}]}
+      |                                                            ^^^^
+
+    hint: did you mean `slug`?
+    error: the destination cannot create a `Device` without `name`
+     --> config.yml:7:12 (schema_mapping[2].fields)
+      |
+    7 |   - {name: Device, fields: [{name: serial, mapping: s, reference: Site}, {name: site, mapping: s, reference: Port}]}
+      |            ^^^^^^
+
+    hint: map them, give them a `static` value, or never create: `diffsync_flags: [SKIP_UNMATCHED_SRC, SKIP_UNMATCHED_DST]`
+    error: `Device` has no identifiers, and none of its mapped fields is unique in the schema
+     --> config.yml:7:12 (schema_mapping[2].identifiers)
+      |
+    7 |   - {name: Device, fields: [{name: serial, mapping: s, reference: Site}, {name: site, mapping: s, reference: Port}]}
+      |            ^^^^^^
+
+    hint: name the fields of its natural key: `identifiers: […]`
+    error: `Device.serial` refers to `Site`, but it is no reference in the destination
+     --> config.yml:7:67 (schema_mapping[2].fields[0])
+      |
+    7 |   - {name: Device, fields: [{name: serial, mapping: s, reference: Site}, {name: site, mapping: s, reference: Port}]}
+      |                                                                   ^^^^
+
+    hint: remove `reference`, and map a plain value
+    error: `Device.site` refers to `Port`, but the destination wants a `Site` there
+     --> config.yml:7:110 (schema_mapping[2].fields[1])
+      |
+    7 |   - {name: Device, fields: [{name: serial, mapping: s, reference: Site}, {name: site, mapping: s, reference: Port}]}
+      |                                                                                                              ^^^^
+
+    hint: write `reference: Site`
+    ");
+}
+
+#[test]
+fn a_relationship_needs_its_peer() {
+    let project = project("  - {name: Device, fields: [{name: name, mapping: n}, {name: site, mapping: s}]}\n");
+    assert_snapshot!(outcome(&project, Some(&schema())), @r"
+    error: `Device.site` is a reference to `Site` in the destination, and `Site` is not mapped
+     --> config.yml:5:62 (schema_mapping[0].fields[1])
+      |
+    5 |   - {name: Device, fields: [{name: name, mapping: n}, {name: site, mapping: s}]}
+      |                                                              ^^^^
+
+    hint: map `Site` and add `reference: Site`, or take the field out
+    ");
+}
+
+#[test]
+fn a_cycle_is_broken_at_an_optional_field() {
+    let mappings = "  - {name: Device, identifiers: [name], fields: [{name: name, mapping: n}, {name: ip, mapping: ip, reference: Ip}]}
+  - {name: Port, identifiers: [name, device], fields: [{name: name, mapping: n}, {name: device, mapping: d, reference: Device}]}
+  - {name: Ip, identifiers: [address], fields: [{name: address, mapping: a}, {name: port, mapping: p, reference: Port}]}\n";
+    assert_snapshot!(outcome(&project(mappings), None), @r"
+    Device tier 0 by [name] deferred [ip]
+      name: Any optional
+      ip: Any optional → Ip Unknown
+    Port tier 1 by [name, device] deferred []
+      name: Any optional
+      device: Any optional → Device Unknown
+    Ip tier 2 by [address] deferred []
+      address: Any optional
+      port: Any optional → Port Unknown
+    warning: `Device.ip` closes a cycle: it is written in a second pass, after `Ip` exists
+     --> config.yml:5:111 (schema_mapping[0].fields[1])
+      |
+    5 |   - {name: Device, identifiers: [name], fields: [{name: name, mapping: n}, {name: ip, mapping: ip, reference: Ip}]}
+      |                                                                                                               ^^
+    ");
+}
+
+#[test]
+fn a_cycle_of_identifiers_is_an_error() {
+    let mappings = "  - {name: A, identifiers: [x], fields: [{name: x, mapping: x, reference: B}]}
+  - {name: B, identifiers: [y], fields: [{name: y, mapping: y, reference: A}]}\n";
+    assert_snapshot!(outcome(&project(mappings), None), @r"
+    error: these identifiers form a cycle: A.x → B.y → A
+     --> config.yml:5:75 (schema_mapping[0].fields[0])
+      |
+    5 |   - {name: A, identifiers: [x], fields: [{name: x, mapping: x, reference: B}]}
+      |                                                                           ^
+
+    hint: take one of these fields out of its kind's `identifiers`
+    ");
+}
+
+#[test]
+fn an_explicit_order_wins() {
+    let mappings = format!(
+        "  - {{name: Device, identifiers: [name], fields: [{{name: name, mapping: n}}, {{name: site, mapping: s, reference: Site}}]}}\n{SITE}"
+    );
+    let later = project(&format!("{mappings}order: [Device, Site]\n"));
+    assert_snapshot!(outcome(&later, None), @r"
+    Device tier 0 by [name] deferred [site]
+      name: Any optional
+      site: Any optional → Site Unknown
+    Site tier 1 by [name] deferred []
+      name: Any optional
+    warning: `Device.site` refers to `Site`, which `order` writes later: it is written in a second pass
+     --> config.yml:5:112 (schema_mapping[0].fields[1])
+      |
+    5 |   - {name: Device, identifiers: [name], fields: [{name: name, mapping: n}, {name: site, mapping: s, reference: Site}]}
+      |                                                                                                                ^^^^
+    ");
+    let identifying = project(&format!("{}order: [Device, Site]\n", mappings.replacen("[name]", "[name, site]", 1)));
+    assert_snapshot!(outcome(&identifying, None), @r"
+    error: `Device.site` identifies `Device` and refers to `Site`, which `order` writes later
+     --> config.yml:5:118 (schema_mapping[0].fields[1])
+      |
+    5 |   - {name: Device, identifiers: [name, site], fields: [{name: name, mapping: n}, {name: site, mapping: s, reference: Site}]}
+      |                                                                                                                      ^^^^
+
+    hint: put `Site` before `Device` in `order`, or remove `order`
+    ");
+    let fewer = project(&format!("{mappings}order: [Site]\n"));
+    assert_snapshot!(outcome(&fewer, None), @r"
+    Site tier 0 by [name] deferred []
+      name: Any optional
+    ");
+}
+
+#[test]
+fn the_schema_hash_covers_the_used_part() {
+    let project = project("  - {name: Device, fields: [{name: name, mapping: n}]}\n");
+    let before = schema();
+    let model = resolve(&project, Some(&before)).unwrap().model;
+    let hash = crate::schema_hash(&model, Some(&before));
+    let changed = |change: fn(&mut Vec<SchemaKind>)| {
+        let mut schema = before.clone();
+        change(&mut schema);
+        crate::schema_hash(&model, Some(&schema)) != hash
+    };
+    assert!(!changed(|schema| schema.reverse()));
+    assert!(!changed(|schema| schema[0].fields.clear()));
+    assert!(!changed(|schema| schema[1].fields[1].unique = true));
+    assert!(changed(|schema| schema[1].fields[0].field_type = FieldType::Integer));
+    assert!(changed(|schema| schema[1].fields[1].optional = false));
+    assert!(changed(|schema| schema[1].can_create = false));
+    assert_ne!(crate::schema_hash(&model, None), hash);
+}

@@ -1,0 +1,352 @@
+//! Natural keys: the identifier values of an object as one text that sorts, compares and hashes as a whole.
+//!
+//! ```text
+//! key   = part*            one part an identifier, in the model's order
+//! part  = type payload \0  type: 0 null, 1 false, 2 true, 3 integer, 4 float, 5 text, 6 JSON
+//!       | 7 key \2         a peer's key
+//! ```
+//! In a payload `\0` and `\1` are written `\1\1` and `\1\2`, so that `\0` ends a part and nothing else; where a part may begin, `\2` ends the
+//! peer's key. So a key is as long as what it names, however deep keys nest. Null and the text `None` differ, and `a__b` + `c` is
+//! not `a` + `b__c`. Whole numbers carry their length in front and so sort as numbers; 1.0 is the number 1, as in [`ValueColumn::same`].
+
+use serde_json::Value;
+
+use crate::value::{Tag, ValueColumn, json_string, write_value_json};
+
+/// The keys of a kind's rows, end to end.
+#[derive(Debug, Clone, Default)]
+pub struct Keys {
+    ends: Vec<u32>,
+    text: String,
+}
+
+impl Keys {
+    /// The number of keys.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Key `row`; empty behind the end.
+    #[must_use]
+    #[inline]
+    pub fn get(&self, row: usize) -> &str {
+        let start = if row == 0 { 0 } else { self.ends.get(row - 1).copied().unwrap_or(0) };
+        self.text.get(start as usize..self.ends.get(row).copied().unwrap_or(start) as usize).unwrap_or("")
+    }
+
+    /// Adds a key.
+    ///
+    /// # Panics
+    /// When the keys of one kind are larger than 4 GiB.
+    pub fn push(&mut self, key: &str) {
+        self.text.push_str(key);
+        #[allow(clippy::expect_used)] // no smaller unit could go on: row numbers and key offsets are 32 bits by design
+        self.ends.push(u32::try_from(self.text.len()).expect("keys of one kind below 4 GiB"));
+    }
+
+    /// The keys of the rows named.
+    #[must_use]
+    pub fn gather(&self, rows: &[u32]) -> Keys {
+        let mut out = Keys { ends: Vec::with_capacity(rows.len()), text: String::with_capacity(self.text.len()) };
+        rows.iter().for_each(|row| out.push(self.get(*row as usize)));
+        out
+    }
+}
+
+/// Adds one part of a key.
+pub fn push_part(tag: Tag, text: &str, key: &mut String) {
+    let (tag, text) = match text.strip_suffix(".0") {
+        Some(whole) if tag == Tag::Float => (Tag::Int, whole),
+        _ => (tag, text),
+    };
+    match tag {
+        Tag::Null | Tag::Missing | Tag::Unresolved => key.push('0'),
+        Tag::False => key.push('1'),
+        Tag::True => key.push('2'),
+        Tag::Int => {
+            key.push('3');
+            // 39 digits at most; one byte in any case, and behind `-`.
+            let digits = u8::try_from(text.len()).map_or(60, |digits| digits.min(60));
+            key.push(if text.starts_with('-') { '-' } else { (b'A' + digits) as char });
+            escape(text, key);
+        }
+        Tag::Float => {
+            key.push('4');
+            escape(text, key);
+        }
+        Tag::Text => {
+            key.push('5');
+            escape(text, key);
+        }
+        Tag::Json | Tag::Id | Tag::Ids => {
+            key.push('6');
+            escape(text, key);
+        }
+    }
+    key.push('\0');
+}
+
+/// Adds a peer's key as one part.
+pub fn push_peer_part(peer: &str, key: &mut String) {
+    key.push('7');
+    key.push_str(peer);
+    key.push('\u{2}');
+}
+
+fn escape(text: &str, out: &mut String) {
+    if !text.bytes().any(|byte| byte < 2) {
+        return out.push_str(text);
+    }
+    for character in text.chars() {
+        match character {
+            '\0' => out.push_str("\u{1}\u{1}"),
+            '\u{1}' => out.push_str("\u{1}\u{2}"),
+            other => out.push(other),
+        }
+    }
+}
+
+fn unescape(text: &str) -> std::borrow::Cow<'_, str> {
+    if text.contains('\u{1}') { text.replace("\u{1}\u{1}", "\0").replace("\u{1}\u{2}", "\u{1}").into() } else { text.into() }
+}
+
+/// A part of a key, read back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part<'k> {
+    /// A plain value.
+    Value(Tag, std::borrow::Cow<'k, str>),
+    /// A peer's key.
+    Peer(std::borrow::Cow<'k, str>),
+}
+
+/// The parts of a key.
+pub fn parts(key: &str) -> impl Iterator<Item = Part<'_>> {
+    let mut rest = key;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let (part, after) = rest.split_at_checked(part_len(rest)).unwrap_or((rest, ""));
+        rest = after;
+        let inner = part.get(1..part.len().saturating_sub(1)).unwrap_or("");
+        Some(match part.as_bytes().first() {
+            Some(b'1') => Part::Value(Tag::False, "".into()),
+            Some(b'2') => Part::Value(Tag::True, "".into()),
+            Some(b'3') => Part::Value(Tag::Int, unescape(inner.get(1..).unwrap_or(""))),
+            Some(b'4') => Part::Value(Tag::Float, unescape(inner)),
+            Some(b'5') => Part::Value(Tag::Text, unescape(inner)),
+            Some(b'6') => Part::Value(Tag::Json, unescape(inner)),
+            Some(b'7') => Part::Peer(inner.into()),
+            _ => Part::Value(Tag::Null, "".into()),
+        })
+    })
+}
+
+/// The bytes of a key's first part, its end included.
+fn part_len(key: &str) -> usize {
+    let bytes = key.as_bytes();
+    let (mut at, mut depth) = (0, 0usize);
+    loop {
+        match bytes.get(at) {
+            None => return bytes.len(),
+            Some(b'7') => {
+                depth += 1;
+                at += 1;
+                continue;
+            }
+            Some(2) => {
+                depth = depth.saturating_sub(1);
+                at += 1;
+            }
+            Some(_) => at += bytes.iter().skip(at).position(|byte| *byte == 0).map_or(bytes.len() - at, |end| end + 1),
+        }
+        if depth == 0 {
+            return at;
+        }
+    }
+}
+
+/// How many peers' keys are nested in a key, at the deepest place.
+#[must_use]
+pub fn depth(key: &str) -> usize {
+    let bytes = key.as_bytes();
+    let (mut at, mut depth, mut deepest) = (0, 0usize, 0usize);
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'7' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+                at += 1;
+            }
+            2 => {
+                depth = depth.saturating_sub(1);
+                at += 1;
+            }
+            _ => at += bytes.iter().skip(at).position(|byte| *byte == 0).map_or(bytes.len() - at, |end| end + 1),
+        }
+    }
+    deepest
+}
+
+/// Whether every part is null: such a key tells nothing apart.
+#[must_use]
+pub fn is_blank(key: &str) -> bool {
+    parts(key).all(|part| matches!(part, Part::Value(Tag::Null, _)))
+}
+
+/// The unique id: the parts joined with `__` as Python's `str` writes them.
+pub fn write_unique_id(key: &str, out: &mut String) {
+    for (at, part) in parts(key).enumerate() {
+        if at > 0 {
+            out.push_str("__");
+        }
+        match part {
+            Part::Value(tag, text) => write_python_str(tag, &text, out),
+            Part::Peer(peer) => write_unique_id(&peer, out),
+        }
+    }
+}
+
+/// The unique id as a text of its own.
+#[must_use]
+pub fn unique_id(key: &str) -> String {
+    let mut out = String::new();
+    write_unique_id(key, &mut out);
+    out
+}
+
+fn write_python_str(tag: Tag, text: &str, out: &mut String) {
+    match tag {
+        Tag::Null | Tag::Missing | Tag::Unresolved => out.push_str("None"),
+        Tag::False => out.push_str("False"),
+        Tag::True => out.push_str("True"),
+        _ => out.push_str(text),
+    }
+}
+
+/// The key as a JSON array, a peer as its own array: readable, and nothing is lost.
+pub fn write_key_json(key: &str, out: &mut String) {
+    out.push('[');
+    for (at, part) in parts(key).enumerate() {
+        if at > 0 {
+            out.push(',');
+        }
+        match part {
+            Part::Value(Tag::Json, text) => {
+                // A list in a key is told from a peer by being wrapped in an object.
+                out.push_str("{\"json\":");
+                json_string(&text, out);
+                out.push('}');
+            }
+            Part::Value(tag, text) => write_value_json(tag, &text, out),
+            Part::Peer(peer) => write_key_json(&peer, out),
+        }
+    }
+    out.push(']');
+}
+
+/// The key as a JSON array, as a text of its own.
+#[must_use]
+pub fn key_json(key: &str) -> String {
+    let mut out = String::new();
+    write_key_json(key, &mut out);
+    out
+}
+
+/// Reads a key back from its JSON array.
+#[must_use]
+pub fn key_from_json(value: &Value) -> Option<String> {
+    let mut key = String::new();
+    let mut scratch = ValueColumn::default();
+    for part in value.as_array()? {
+        match part {
+            Value::Array(_) => push_peer_part(&key_from_json(part)?, &mut key),
+            Value::Object(object) => push_part(Tag::Json, object.get("json")?.as_str()?, &mut key),
+            plain => {
+                scratch.push_json(plain);
+                let row = scratch.len() - 1;
+                push_part(scratch.tag(row), scratch.text(row), &mut key);
+            }
+        }
+    }
+    Some(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn key(values: &[Value]) -> String {
+        let mut column = ValueColumn::default();
+        let mut key = String::new();
+        for (row, value) in values.iter().enumerate() {
+            column.push_json(value);
+            push_part(column.tag(row), column.text(row), &mut key);
+        }
+        key
+    }
+
+    #[test]
+    fn null_and_its_word_differ_and_parts_do_not_run_together() {
+        assert_ne!(key(&[json!(null)]), key(&[json!("None")]));
+        assert_ne!(key(&[json!("a__b"), json!("c")]), key(&[json!("a"), json!("b__c")]));
+        assert_eq!(unique_id(&key(&[json!("10.112.0.0/15"), json!(null)])), "10.112.0.0/15__None");
+        assert_eq!(unique_id(&key(&[json!(true), json!(201)])), "True__201");
+    }
+
+    #[test]
+    fn numbers_sort_as_numbers() {
+        let mut keys = [json!(10), json!(9), json!(201), json!(0), json!(-4), json!(u64::MAX)].map(|value| key(&[value]));
+        keys.sort();
+        assert_eq!(keys.map(|key| unique_id(&key)), ["-4", "0", "9", "10", "201", "18446744073709551615"]);
+        assert_eq!(key(&[json!(7.0)]), key(&[json!(7)]));
+        let mut widest = String::new();
+        push_part(Tag::Int, &i128::MAX.to_string(), &mut widest);
+        assert_eq!(unique_id(&widest), i128::MAX.to_string());
+    }
+
+    #[test]
+    fn key_grows_with_its_depth_and_no_faster() {
+        let mut nested = key(&[json!("a\0")]);
+        for _ in 0..100 {
+            let mut outer = key(&[json!("b\u{1}"), json!("\u{2}7")]);
+            push_peer_part(&nested, &mut outer);
+            push_part(Tag::Text, "end", &mut outer);
+            assert_eq!(parts(&outer).collect::<Vec<_>>()[2..], [Part::Peer(nested.as_str().into()), Part::Value(Tag::Text, "end".into())]);
+            nested = outer;
+        }
+        assert_eq!(depth(&nested), 100);
+        assert!(nested.len() < 2000, "{}", nested.len());
+        assert_eq!(key_from_json(&serde_json::from_str(&key_json(&nested)).unwrap()).unwrap(), nested);
+    }
+
+    #[test]
+    fn peers_nest() {
+        let mut outer = key(&[json!("x\0\u{1}y")]);
+        push_peer_part(&outer.clone(), &mut outer);
+        let once_more = outer.clone();
+        push_peer_part(&once_more, &mut outer);
+        assert_eq!(key_from_json(&serde_json::from_str(&key_json(&outer)).unwrap()).unwrap(), outer);
+        assert_eq!(parts(&outer).count(), 3);
+    }
+
+    proptest! {
+        #[test]
+        fn keys_come_back_from_json(texts in prop::collection::vec(prop::option::of(".*"), 1..4), number: i64) {
+            let mut values: Vec<Value> = texts.into_iter().map(|text| text.map_or(Value::Null, Value::String)).collect();
+            values.push(json!(number));
+            let key = key(&values);
+            prop_assert_eq!(key_from_json(&serde_json::from_str(&key_json(&key)).unwrap()).unwrap(), key);
+        }
+    }
+}

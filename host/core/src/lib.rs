@@ -1,0 +1,19 @@
+//! The pure heart of infrahub-sync: model, mapping, snapshot, diff, plan, guardrail.
+//!
+//! Nothing in this crate touches the file system, the network, the environment, the clock or randomness: a plan depends on its
+//! inputs alone, and every law can be tested in milliseconds. The way of one datum:
+//! [`records`] → [`mapping`] → [`snapshot`] → [`diff`] → [`plan`] → [`guardrail`].
+
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that fails may panic"))]
+
+pub mod batches;
+pub mod diff;
+pub mod guardrail;
+pub mod key;
+pub mod mapping;
+pub mod model;
+pub mod plan;
+pub mod plan_row;
+pub mod records;
+pub mod snapshot;
+pub mod value;

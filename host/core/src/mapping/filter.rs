@@ -1,0 +1,656 @@
+//! Decides which records of a resource belong to a mapping.
+//!
+//! A [`Filter`] is compiled once from a mapping's `field`, `operation` and `value` and then asked for each record. The
+//! operations are those of infrahub-sync 2.0.1 with its semantics, which are Python's: what is false, what equals what
+//! (`1 == 1.0 == True`), and what cannot be compared at all. Where Python raises, [`Filter::matches`] returns an error.
+//!
+//! Deliberate differences, each with a case in `tests/fixtures/mapping/filters.json`: an address is outside of a network
+//! of the other family (there: an exception that ends the run). A pattern that cannot be compiled, look-around and back
+//! references among them, is found when the configuration is read. A path reads objects only: Python's would go on into
+//! a text's methods.
+
+use std::borrow::Cow;
+use std::net::{IpAddr, Ipv4Addr};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use regex::Regex;
+use serde_json::{Map, Number, Value};
+
+/// The names of all operations, for messages that suggest the nearest one.
+pub const OPERATIONS: [&str; 14] =
+    ["==", "!=", ">", "<", ">=", "<=", "in", "not in", "contains", "not contains", "is_empty", "is_not_empty", "regex", "is_ip_within"];
+
+/// What is wrong with a filter, or with a record for a filter.
+#[derive(Debug, thiserror::Error)]
+pub enum FilterError {
+    /// The operation is none of [`OPERATIONS`].
+    #[error("filter on '{field}': unknown operation '{operation}'")]
+    UnknownOperation {
+        /// The filter's field.
+        field: String,
+        /// The name as written.
+        operation: String,
+    },
+    /// The value of a `regex` filter is no pattern that we can run.
+    #[error("filter on '{field}': cannot use '{pattern}' as a pattern")]
+    Pattern {
+        /// The filter's field.
+        field: String,
+        /// The pattern as written.
+        pattern: String,
+        /// The place and the reason.
+        #[source]
+        source: Box<regex::Error>,
+    },
+    /// The value of a `regex` filter is not text.
+    #[error("filter on '{field}': a pattern must be text, not {found}")]
+    PatternType {
+        /// The filter's field.
+        field: String,
+        /// What stands there.
+        found: &'static str,
+    },
+    /// A record's value, or the filter's, has a type that the operation cannot work with.
+    #[error("filter on '{field}': '{operation}' {reason}")]
+    Operands {
+        /// The filter's field.
+        field: String,
+        /// The operation.
+        operation: &'static str,
+        /// What it cannot do, with the value.
+        reason: String,
+    },
+}
+
+/// One compiled filter.
+#[derive(Debug, Clone)]
+pub struct Filter {
+    field: String,
+    operation: Operation,
+    value: Value,
+}
+
+#[derive(Debug, Clone)]
+enum Operation {
+    Equal,
+    NotEqual,
+    Greater,
+    Less,
+    GreaterOrEqual,
+    LessOrEqual,
+    In,
+    NotIn,
+    Contains,
+    NotContains,
+    IsEmpty,
+    IsNotEmpty,
+    Regex(Regex),
+    /// Networks are read once; an unusable one fails only when a record gets as far as it, as Python's loop does.
+    IsIpWithin(Result<Vec<Result<IpRange, String>>, String>),
+}
+
+impl Operation {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Equal => "==",
+            Self::NotEqual => "!=",
+            Self::Greater => ">",
+            Self::Less => "<",
+            Self::GreaterOrEqual => ">=",
+            Self::LessOrEqual => "<=",
+            Self::In => "in",
+            Self::NotIn => "not in",
+            Self::Contains => "contains",
+            Self::NotContains => "not contains",
+            Self::IsEmpty => "is_empty",
+            Self::IsNotEmpty => "is_not_empty",
+            Self::Regex(_) => "regex",
+            Self::IsIpWithin(_) => "is_ip_within",
+        }
+    }
+}
+
+impl Filter {
+    /// Compiles a filter.
+    ///
+    /// `field` is a dotted path into the record. A missing `value` is Python's `None`, as in infrahub-sync.
+    ///
+    /// # Errors
+    ///
+    /// An unknown operation, or a `regex` whose value is no pattern.
+    pub fn compile(field: &str, operation: &str, value: Option<&Value>) -> Result<Self, FilterError> {
+        let value = value.cloned().unwrap_or(Value::Null);
+        let operation = match operation {
+            "==" => Operation::Equal,
+            "!=" => Operation::NotEqual,
+            ">" => Operation::Greater,
+            "<" => Operation::Less,
+            ">=" => Operation::GreaterOrEqual,
+            "<=" => Operation::LessOrEqual,
+            "in" => Operation::In,
+            "not in" => Operation::NotIn,
+            "contains" => Operation::Contains,
+            "not contains" => Operation::NotContains,
+            "is_empty" => Operation::IsEmpty,
+            "is_not_empty" => Operation::IsNotEmpty,
+            "regex" => Operation::Regex(compile_pattern(field, &value)?),
+            "is_ip_within" => Operation::IsIpWithin(read_networks(&value)),
+            unknown => {
+                return Err(FilterError::UnknownOperation { field: field.to_owned(), operation: unknown.to_owned() });
+            }
+        };
+        Ok(Self { field: field.to_owned(), operation, value })
+    }
+
+    /// The dotted path that the filter reads.
+    pub fn fields_read(&self) -> &str {
+        &self.field
+    }
+
+    /// Tells whether a record passes.
+    ///
+    /// # Errors
+    ///
+    /// The record's value has a type that the operation cannot work with: a number below a text, an address that is
+    /// none, a text searched in a number. infrahub-sync ends the run there.
+    pub fn matches(&self, record: &Map<String, Value>) -> Result<bool, FilterError> {
+        let found = value_at(record, &self.field);
+        let field = found.unwrap_or(&Value::Null);
+        let value = &self.value;
+        let result = match &self.operation {
+            Operation::Equal => Ok(python_equal(field, value)),
+            Operation::NotEqual => Ok(!python_equal(field, value)),
+            Operation::Greater => compare(field, value).map(std::cmp::Ordering::is_gt),
+            Operation::Less => compare(field, value).map(std::cmp::Ordering::is_lt),
+            Operation::GreaterOrEqual => compare(field, value).map(std::cmp::Ordering::is_ge),
+            Operation::LessOrEqual => compare(field, value).map(std::cmp::Ordering::is_le),
+            Operation::In => Ok(python_true(value)).and_then(|ask| Ok(ask && python_contains(value, field)?)),
+            Operation::NotIn => python_contains(value, field).map(|contained| !contained),
+            Operation::Contains => Ok(python_true(field)).and_then(|ask| Ok(ask && python_contains(field, value)?)),
+            // An empty field does not pass: Python's `field and …` is the empty field itself.
+            Operation::NotContains => Ok(python_true(field)).and_then(|ask| Ok(ask && !python_contains(field, value)?)),
+            Operation::IsEmpty => Ok(!python_true(field)),
+            Operation::IsNotEmpty => Ok(python_true(field)),
+            Operation::Regex(regex) => match field {
+                Value::String(text) => Ok(regex.is_match(text)),
+                other => Err(format!("needs text, not {}", describe(other))),
+            },
+            Operation::IsIpWithin(networks) => is_ip_within(field, networks),
+        };
+        result.map_err(|reason| FilterError::Operands { field: self.field.clone(), operation: self.operation.name(), reason })
+    }
+}
+
+/// The value at a dotted path; an empty value on the way ends it, as does one that is no object.
+///
+/// A key that itself holds a dot is not found, as there.
+pub(crate) fn value_at<'record>(record: &'record Map<String, Value>, path: &str) -> Option<&'record Value> {
+    let mut object = record;
+    let mut rest = path;
+    while let Some((first, remaining)) = rest.split_once('.') {
+        object = object.get(first)?.as_object()?;
+        rest = remaining;
+    }
+    object.get(rest)
+}
+
+/// Python's truth: null, false, zero, and what has no items are false.
+pub(crate) fn python_true(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(yes) => *yes,
+        Value::Number(number) => number.as_f64().is_none_or(|number| number != 0.0),
+        Value::String(text) => !text.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(map) => !map.is_empty(),
+    }
+}
+
+/// Python's `==`: numbers and bools by value, whatever their type; all else within its type.
+pub(crate) fn python_equal(left: &Value, right: &Value) -> bool {
+    match (left, right) {
+        (Value::Null, Value::Null) => true,
+        (Value::String(left), Value::String(right)) => left == right,
+        (Value::Array(left), Value::Array(right)) => {
+            left.len() == right.len() && left.iter().zip(right).all(|(left, right)| python_equal(left, right))
+        }
+        (Value::Object(left), Value::Object(right)) => {
+            left.len() == right.len() && left.iter().all(|(key, item)| right.get(key).is_some_and(|other| python_equal(item, other)))
+        }
+        _ => match (numeric(left), numeric(right)) {
+            (Some(left), Some(right)) => left.equals(right),
+            _ => false,
+        },
+    }
+}
+
+/// A number as Python sees it: a bool is one too.
+#[derive(Clone, Copy)]
+enum Numeric {
+    Integer(i128),
+    Float(f64),
+}
+
+impl Numeric {
+    fn equals(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Integer(left), Self::Integer(right)) => left == right,
+            (Self::Float(left), Self::Float(right)) => left == right,
+            (Self::Integer(integer), Self::Float(float)) | (Self::Float(float), Self::Integer(integer)) => {
+                // JSON's integers have 64 bits, so a whole float in their range converts without loss.
+                float.fract() == 0.0 && float.abs() < 1e30 && float as i128 == integer
+            }
+        }
+    }
+}
+
+fn numeric(value: &Value) -> Option<Numeric> {
+    match value {
+        Value::Bool(yes) => Some(Numeric::Integer(i128::from(*yes))),
+        Value::Number(number) => Some(of_number(number)),
+        _ => None,
+    }
+}
+
+fn of_number(number: &Number) -> Numeric {
+    if let Some(integer) = number.as_i64() {
+        Numeric::Integer(i128::from(integer))
+    } else if let Some(integer) = number.as_u64() {
+        Numeric::Integer(i128::from(integer))
+    } else {
+        Numeric::Float(number.as_f64().unwrap_or(f64::NAN))
+    }
+}
+
+/// Python's `int(value)`, which both sides of `>` and its like go through: text is read, fractions are cut off.
+fn to_integer(value: &Value) -> Result<Numeric, String> {
+    let refused = || format!("cannot read {} as a whole number", describe(value));
+    match value {
+        Value::String(text) => integer_of_text(text).ok_or_else(refused),
+        _ => match numeric(value).ok_or_else(refused)? {
+            // Beyond 2^120 the order of floats is the order of the integers they are.
+            Numeric::Float(float) if float.abs() >= 1e36 => Ok(Numeric::Float(float)),
+            Numeric::Float(float) => Ok(Numeric::Integer(float.trunc() as i128)),
+            integer => Ok(integer),
+        },
+    }
+}
+
+/// Python's `int(text)` in base 10: blanks around, one sign, single underscores between digits.
+pub(crate) fn decimal_digits(text: &str) -> Option<(bool, String)> {
+    let text = text.trim_matches(is_python_blank);
+    let (negative, digits) = match text.as_bytes().first()? {
+        b'-' => (true, text.get(1..)?),
+        b'+' => (false, text.get(1..)?),
+        _ => (false, text),
+    };
+    let well_formed = digits.split('_').all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
+    well_formed.then(|| (negative, digits.replace('_', "")))
+}
+
+/// What Python's `str.strip` takes away: Unicode's white space and four separators that it counts in.
+pub(crate) fn is_python_blank(character: char) -> bool {
+    character.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&character)
+}
+
+fn integer_of_text(text: &str) -> Option<Numeric> {
+    let (negative, digits) = decimal_digits(text)?;
+    match digits.parse::<i128>() {
+        Ok(number) => Some(Numeric::Integer(if negative { -number } else { number })),
+        Err(_) => {
+            let number: f64 = digits.parse().ok()?;
+            Some(Numeric::Float(if negative { -number } else { number }))
+        }
+    }
+}
+
+fn compare(field: &Value, value: &Value) -> Result<std::cmp::Ordering, String> {
+    let as_float = |number| match number {
+        Numeric::Integer(integer) => integer as f64,
+        Numeric::Float(float) => float,
+    };
+    match (to_integer(field)?, to_integer(value)?) {
+        (Numeric::Integer(left), Numeric::Integer(right)) => Ok(left.cmp(&right)),
+        (left, right) => Ok(as_float(left).total_cmp(&as_float(right))),
+    }
+}
+
+/// Python's `item in container`.
+fn python_contains(container: &Value, item: &Value) -> Result<bool, String> {
+    match container {
+        Value::String(text) => match item {
+            Value::String(part) => Ok(text.contains(part.as_str())),
+            other => Err(format!("cannot look for {} in a text", describe(other))),
+        },
+        Value::Array(items) => Ok(items.iter().any(|known| python_equal(known, item))),
+        Value::Object(map) => match item {
+            Value::String(key) => Ok(map.contains_key(key)),
+            Value::Array(_) | Value::Object(_) => Err(format!("cannot look for {} among keys", describe(item))),
+            _ => Ok(false),
+        },
+        other => Err(format!("cannot look into {}", describe(other))),
+    }
+}
+
+/// A value for a message: what it is, and the value itself where it is short.
+fn describe(value: &Value) -> Cow<'static, str> {
+    match value {
+        Value::Null => Cow::Borrowed("nothing"),
+        Value::Bool(true) => Cow::Borrowed("true"),
+        Value::Bool(false) => Cow::Borrowed("false"),
+        Value::Number(number) => Cow::Owned(format!("the number {number}")),
+        Value::String(text) => Cow::Owned(format!("the text '{text}'")),
+        Value::Array(_) => Cow::Borrowed("a list"),
+        Value::Object(_) => Cow::Borrowed("an object"),
+    }
+}
+
+fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "nothing",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+fn compile_pattern(field: &str, value: &Value) -> Result<Regex, FilterError> {
+    let Value::String(pattern) = value else {
+        return Err(FilterError::PatternType { field: field.to_owned(), found: type_name(value) });
+    };
+    // `re.match` matches at the start of the text, whatever the pattern's own flags say about lines.
+    Regex::new(&format!(r"\A(?:{})", translate_pattern(pattern))).map_err(|source| FilterError::Pattern {
+        field: field.to_owned(),
+        pattern: pattern.clone(),
+        source: Box::new(source),
+    })
+}
+
+/// Rewrites the few constructs that Python's `re` and Rust's `regex` spell alike and read differently.
+///
+/// Look-around and back references have no counterpart: such a pattern is refused with its reason.
+fn translate_pattern(pattern: &str) -> String {
+    let characters: Vec<char> = pattern.chars().collect();
+    let at = |index: usize| characters.get(index).copied();
+    let lines = pattern.starts_with("(?") && pattern.split_once(')').is_some_and(|(flags, _)| flags.contains('m'));
+    let mut out = String::with_capacity(pattern.len() + 8);
+    let mut index = 0;
+    let mut class_start = None;
+    while let Some(character) = at(index) {
+        match (character, class_start) {
+            ('\\', _) => {
+                match at(index + 1) {
+                    // Rust: boundaries of words. Python: the characters.
+                    Some(sign @ ('<' | '>')) => out.push(sign),
+                    // Rust's end of text is `\z`.
+                    Some('Z') if class_start.is_none() => out.push_str(r"\z"),
+                    Some(escaped) => {
+                        out.push('\\');
+                        out.push(escaped);
+                    }
+                    None => out.push('\\'),
+                }
+                index += 1;
+            }
+            ('[', None) => {
+                out.push('[');
+                if at(index + 1) == Some('^') {
+                    out.push('^');
+                    index += 1;
+                }
+                if at(index + 1) == Some(']') {
+                    out.push_str(r"\]");
+                    index += 1;
+                }
+                class_start = Some(index);
+            }
+            (']', Some(_)) => {
+                out.push(']');
+                class_start = None;
+            }
+            // Rust reads these in a class as nested classes and as set operations.
+            ('[' | '&' | '~', Some(_)) => {
+                out.push('\\');
+                out.push(character);
+            }
+            ('{', None) => match repetition(&characters, index) {
+                Some((text, length)) => {
+                    out.push_str(&text);
+                    index += length - 1;
+                }
+                None => out.push_str(r"\{"),
+            },
+            // Python's `$` also stands before a line break that ends the text.
+            ('$', None) if !lines => out.push_str(r"(?:\n?\z)"),
+            _ => out.push(character),
+        }
+        index += 1;
+    }
+    out
+}
+
+/// A repetition such as `{2,3}` that starts at `start`, with its length; any other brace is a plain character in Python.
+fn repetition(characters: &[char], start: usize) -> Option<(String, usize)> {
+    let length = characters.get(start..)?.iter().position(|character| *character == '}')? + 1;
+    let inside: String = characters.get(start + 1..start + length - 1)?.iter().collect();
+    let (low, high) = match inside.split_once(',') {
+        Some((low, high)) => (low, Some(high)),
+        None => (inside.as_str(), None),
+    };
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number(low) || !high.is_none_or(is_number) || (low.is_empty() && high.is_none()) {
+        return None;
+    }
+    let low = if low.is_empty() { "0" } else { low };
+    let text = match high {
+        Some(high) => format!("{{{low},{high}}}"),
+        None => format!("{{{low}}}"),
+    };
+    Some((text, length))
+}
+
+/// A range of addresses of one family, both ends included.
+#[derive(Debug, Clone, Copy)]
+struct IpRange {
+    first: IpAddr,
+    last: IpAddr,
+}
+
+fn read_networks(value: &Value) -> Result<Vec<Result<IpRange, String>>, String> {
+    match value {
+        Value::String(text) => Ok(vec![read_range(text)]),
+        Value::Array(items) => Ok(items
+            .iter()
+            .map(|item| match item {
+                Value::String(text) => read_range(text),
+                other => Err(format!("needs networks, not {}", describe(other))),
+            })
+            .collect()),
+        Value::Object(map) => Ok(map.keys().map(|key| read_range(key)).collect()),
+        other => Err(format!("needs a network or a list of them, not {}", describe(other))),
+    }
+}
+
+fn is_ip_within(field: &Value, networks: &Result<Vec<Result<IpRange, String>>, String>) -> Result<bool, String> {
+    let address = match field {
+        Value::String(text) => read_range(text)?,
+        other => return Err(format!("needs an address, not {}", describe(other))),
+    };
+    for network in networks.as_ref().map_err(Clone::clone)? {
+        let network = network.as_ref().map_err(Clone::clone)?;
+        // The order across families is v4 before v6: a network of the other family holds nothing.
+        let same_family = network.first.is_ipv4() == address.first.is_ipv4();
+        if same_family && network.first <= address.first && address.first <= address.last && address.last <= network.last {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Reads an address, a network without host bits, or `first-last`.
+fn read_range(text: &str) -> Result<IpRange, String> {
+    let refused = || format!("cannot read the text '{text}' as an address, a network or a range");
+    if let Some((first, last)) = text.split_once('-') {
+        let first: IpAddr = read_address(first).ok_or_else(refused)?;
+        let last: IpAddr = read_address(last).ok_or_else(refused)?;
+        if first.is_ipv4() != last.is_ipv4() || first >= last {
+            return Err(refused());
+        }
+        return Ok(IpRange { first, last });
+    }
+    let (address, mask) = match text.split_once('/') {
+        Some((address, mask)) => (address, Some(mask)),
+        None => (text, None),
+    };
+    let range = match read_address(address).ok_or_else(refused)? {
+        IpAddr::V4(address) => {
+            let length = mask.map_or(Some(32), read_mask_v4).ok_or_else(refused)?;
+            let network = Ipv4Net::new(address, length).map_err(|_| refused())?;
+            IpNet::V4(network)
+        }
+        IpAddr::V6(address) => {
+            // netutils appends /32 to any text with a dot, also to `::ffff:1.2.3.4`: that is then no network.
+            let implied = if text.contains('.') { 32 } else { 128 };
+            let length = mask.map_or(Some(implied), |mask| read_length(mask, 128)).ok_or_else(refused)?;
+            let network = Ipv6Net::new(address, length).map_err(|_| refused())?;
+            IpNet::V6(network)
+        }
+    };
+    if range.network() != range.addr() {
+        return Err(format!("takes no network with host bits, and '{text}' has them"));
+    }
+    Ok(IpRange { first: range.network(), last: range.broadcast() })
+}
+
+fn read_address(text: &str) -> Option<IpAddr> {
+    // Python allows a zone on IPv6 addresses and keeps it out of the number.
+    let without_zone = match text.split_once('%') {
+        Some((address, zone)) if !zone.is_empty() && !zone.contains('%') && address.contains(':') => address,
+        _ => text,
+    };
+    without_zone.parse().ok()
+}
+
+/// A prefix length in digits.
+fn read_length(text: &str, length_max: u8) -> Option<u8> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let length: u8 = if digits {
+        text.trim_start_matches('0').parse().unwrap_or(if text.bytes().all(|byte| byte == b'0') { 0 } else { u8::MAX })
+    } else {
+        return None;
+    };
+    (length <= length_max).then_some(length)
+}
+
+/// A length, a netmask (`255.255.255.0`) or a host mask (`0.0.0.255`).
+fn read_mask_v4(text: &str) -> Option<u8> {
+    if let Some(length) = read_length(text, 32) {
+        return Some(length);
+    }
+    let mask = u32::from(text.parse::<Ipv4Addr>().ok()?);
+    let is_netmask = mask.leading_ones() + mask.trailing_zeros() == 32 || mask == u32::MAX;
+    let is_host_mask = mask.leading_zeros() + mask.trailing_ones() == 32;
+    let length = if is_netmask {
+        mask.leading_ones()
+    } else if is_host_mask {
+        mask.leading_zeros()
+    } else {
+        return None;
+    };
+    u8::try_from(length).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use std::net::Ipv6Addr;
+
+    fn passes(field_value: Value, operation: &str, value: Value) -> Result<bool, String> {
+        let record = json!({ "field": field_value });
+        let filter = Filter::compile("field", operation, Some(&value)).map_err(|error| error.to_string())?;
+        filter.matches(record.as_object().expect("an object")).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_listed_operation_compiles() {
+        for operation in OPERATIONS {
+            let filter = Filter::compile("a.b", operation, Some(&json!("x"))).expect(operation);
+            assert_eq!(filter.operation.name(), operation);
+            assert_eq!(filter.fields_read(), "a.b");
+        }
+    }
+
+    #[test]
+    fn unknown_operation_is_named() {
+        let error = Filter::compile("status", "equals", None).expect_err("unknown");
+        assert_eq!(error.to_string(), "filter on 'status': unknown operation 'equals'");
+    }
+
+    #[test]
+    fn numbers_and_bools_are_equal_by_value() {
+        assert_eq!(passes(json!(1), "==", json!(true)), Ok(true));
+        assert_eq!(passes(json!(1.0), "==", json!(1)), Ok(true));
+        assert_eq!(passes(json!("1"), "==", json!(1)), Ok(false));
+    }
+
+    #[test]
+    fn empty_field_passes_neither_contains_nor_not_contains() {
+        assert_eq!(passes(json!(""), "contains", json!("a")), Ok(false));
+        assert_eq!(passes(json!(""), "not contains", json!("a")), Ok(false));
+    }
+
+    #[test]
+    fn address_is_outside_of_the_other_family() {
+        assert_eq!(passes(json!("10.0.0.1"), "is_ip_within", json!(["2001:db8::/32", "10.0.0.0/8"])), Ok(true));
+        assert_eq!(passes(json!("10.0.0.1"), "is_ip_within", json!("2001:db8::/32")), Ok(false));
+    }
+
+    #[test]
+    fn operand_errors_name_field_and_value() {
+        assert_eq!(
+            passes(json!("ten"), ">", json!(5)),
+            Err("filter on 'field': '>' cannot read the text 'ten' as a whole number".to_owned())
+        );
+        assert_eq!(passes(json!(null), "regex", json!("a")), Err("filter on 'field': 'regex' needs text, not nothing".to_owned()));
+    }
+
+    #[test]
+    fn patterns_are_read_as_python_reads_them() {
+        for (pattern, text, expected) in [
+            ("a", "ba", false),
+            ("a|b", "bc", true),
+            ("ab$", "ab\n", true),
+            (r"ab\Z", "ab\n", false),
+            ("[[]x", "[x", true),
+            ("[a&&b]", "&", true),
+            ("a{b}", "a{b}", true),
+            ("a{,2}$", "aaa", false),
+            (r"\<a", "<a", true),
+            ("(?i)AB", "ab", true),
+            ("[]a]", "]", true),
+        ] {
+            assert_eq!(passes(json!(text), "regex", json!(pattern)), Ok(expected), "{pattern} on {text}");
+        }
+        assert!(passes(json!("x"), "regex", json!("(?=a)")).is_err());
+    }
+
+    #[test]
+    fn masks_are_lengths_netmasks_or_host_masks() {
+        assert_eq!(read_mask_v4("24"), Some(24));
+        assert_eq!(read_mask_v4("255.255.255.0"), Some(24));
+        assert_eq!(read_mask_v4("0.0.0.255"), Some(24));
+        assert_eq!(read_mask_v4("0.0.0.0"), Some(0));
+        assert_eq!(read_mask_v4("255.255.255.255"), Some(32));
+        assert_eq!(read_mask_v4("255.0.255.0"), None);
+        assert_eq!(read_mask_v4("33"), None);
+    }
+
+    #[test]
+    fn zone_is_no_part_of_an_address() {
+        assert_eq!(read_address("fe80::1%eth0"), Some(IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1))));
+        assert_eq!(read_address("10.0.0.1%1"), None);
+    }
+}

@@ -1,0 +1,93 @@
+//! The model of a sync: the kinds that are compared, their fields, and which of them refer to which.
+
+use serde::{Deserialize, Serialize};
+
+/// The type of a field's values; the contract's `field-type` without the references.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FieldType {
+    /// Not known: values are taken as they come.
+    #[default]
+    Any,
+    /// `true` or `false`.
+    Boolean,
+    /// A whole number.
+    Integer,
+    /// A number.
+    Float,
+    /// Text; what a transform renders stays text.
+    Text,
+    /// A date and time as ISO 8601 text.
+    Timestamp,
+    /// An IP address, interface or network as text.
+    Ip,
+    /// Any JSON value.
+    Json,
+    /// A list of plain values.
+    List,
+}
+
+/// Whether a reference holds one peer or a set of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cardinality {
+    /// One peer, or none.
+    One,
+    /// A set of peers.
+    Many,
+    /// Not known: a list in the source is a set, anything else one peer.
+    #[default]
+    Unknown,
+}
+
+/// A field of a kind.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FieldModel {
+    /// The field's name in the model.
+    pub name: String,
+    /// The type of its values (of no meaning for references).
+    #[serde(rename = "type", default)]
+    pub field_type: FieldType,
+    /// May be null or absent.
+    #[serde(default)]
+    pub optional: bool,
+    /// The kind of its peers, for a reference.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// How many peers, for a reference.
+    #[serde(default)]
+    pub cardinality: Cardinality,
+}
+
+/// A kind: objects of one shape, identified by some of their fields.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KindModel {
+    /// The kind's name.
+    pub name: String,
+    /// The fields of the natural key, in order.
+    pub identifiers: Vec<String>,
+    /// The write order: 0 is written first.
+    pub tier: u32,
+    /// Reference fields that are written in a second pass, because they close a cycle.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deferred: Vec<String>,
+    /// The mapped fields, in the order of their first mention.
+    pub fields: Vec<FieldModel>,
+}
+
+/// All kinds of a sync, in the order of their first mention in `schema_mapping`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Model {
+    /// The kinds.
+    pub kinds: Vec<KindModel>,
+}
+
+impl Model {
+    /// The kind of that name and its position.
+    #[must_use]
+    pub fn kind(&self, name: &str) -> Option<(usize, &KindModel)> {
+        self.kinds.iter().enumerate().find(|(_, kind)| kind.name == name)
+    }
+}

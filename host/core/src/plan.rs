@@ -1,0 +1,388 @@
+//! From differences to rows in the order in which they can be written.
+//!
+//! Creates and updates go tier by tier upward (peers before those that refer to them), deletes downward (children before parents). Inside
+//! a kind, objects that refer to new objects of the same kind follow them. Fields that close a cycle are written in a second
+//! pass. A partial source kind never deletes. Where nothing is created, references to what is missing are left alone.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::diff::Diff;
+use crate::key;
+use crate::model::Model;
+use crate::plan_row::{Action, PlanRow};
+use crate::snapshot::{Completeness, FieldColumn, Held, KindSnapshot, NOWHERE, Snapshot};
+use crate::value::json_string;
+
+/// What the project's flags allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// Objects that only the source has are created.
+    pub create: bool,
+    /// Objects that differ are updated.
+    pub update: bool,
+    /// Objects that only the destination has are deleted.
+    pub delete: bool,
+}
+
+/// The counts of one kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KindSummary {
+    /// The kind.
+    pub kind: String,
+    /// Its write order.
+    pub tier: u32,
+    /// Objects of the source, after filters.
+    pub source_rows: u64,
+    /// Objects of the destination.
+    pub destination_rows: u64,
+    /// Objects to create.
+    pub create: u64,
+    /// Objects to update.
+    pub update: u64,
+    /// Objects to delete.
+    pub delete: u64,
+    /// Differences that the flags, or a partial source, leave alone.
+    pub skipped: u64,
+    /// Objects were left out of the source: the kind is partial.
+    pub partial: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    kind: usize,
+    action: Action,
+    source: u32,
+    destination: u32,
+    fields: Vec<u16>,
+    pass: u32,
+}
+
+/// An ordered list of changes, with what is needed to print each.
+#[derive(Debug)]
+pub struct Plan<'s> {
+    model: &'s Model,
+    source: &'s Snapshot,
+    destination: &'s Snapshot,
+    entries: Vec<Entry>,
+    /// The counts, in write order.
+    pub summary: Vec<KindSummary>,
+    partner: Vec<Vec<u32>>,
+}
+
+/// Puts the differences in order.
+#[must_use]
+pub fn plan<'s>(model: &'s Model, source: &'s Snapshot, destination: &'s Snapshot, diff: Diff, policy: Policy) -> Plan<'s> {
+    let mut order: Vec<usize> = (0..model.kinds.len()).collect();
+    order.sort_by_key(|kind| model.kinds[*kind].tier);
+    let partner = partners(model, source, destination);
+    let mut upward: Vec<Entry> = Vec::new();
+    let mut second: Vec<Entry> = Vec::new();
+    let mut downward: Vec<Vec<Entry>> = Vec::new();
+    let mut summary = Vec::new();
+    for kind in order {
+        let (spec, found) = (&model.kinds[kind], diff.kinds.get(kind).cloned().unwrap_or_default());
+        let (a, b) = (&source.kinds[kind], &destination.kinds[kind]);
+        let partial = a.completeness == Completeness::Partial;
+        let mut counts = KindSummary {
+            kind: spec.name.clone(),
+            tier: spec.tier,
+            source_rows: a.rows() as u64,
+            destination_rows: b.rows() as u64,
+            create: 0,
+            update: 0,
+            delete: 0,
+            skipped: 0,
+            partial,
+        };
+        let deferred: Vec<u16> = positions(spec.fields.iter().map(|field| spec.deferred.contains(&field.name)));
+        if policy.create {
+            counts.create = found.only_source.len() as u64;
+            let (rows, loops) = peers_first(model, kind, a, &found.only_source);
+            for row in rows {
+                let mut fields: Vec<u16> = (0..spec.fields.len() as u16).filter(|at| is_set(a, *at, row)).collect();
+                let mut later: Vec<u16> = fields.iter().copied().filter(|at| deferred.contains(at)).collect();
+                if let Some(own) = loops.get(&row) {
+                    later.extend(own.iter().filter(|at| fields.contains(at)));
+                    later.sort_unstable();
+                    later.dedup();
+                }
+                if !later.is_empty() {
+                    fields.retain(|at| !later.contains(at));
+                    second.push(Entry { kind, action: Action::Update, source: row, destination: NOWHERE, fields: later, pass: 1 });
+                }
+                upward.push(Entry { kind, action: Action::Create, source: row, destination: NOWHERE, fields, pass: 0 });
+            }
+        } else {
+            counts.skipped += found.only_source.len() as u64;
+        }
+        if policy.update {
+            for mut update in found.updates {
+                if !policy.create {
+                    // A peer that only the source has is not created: there is nothing to refer to.
+                    update.fields.retain(|at| !refers_to_new(a, *at, update.source, &partner));
+                    if update.fields.is_empty() {
+                        counts.skipped += 1;
+                        continue;
+                    }
+                }
+                counts.update += 1;
+                let (later, now): (Vec<u16>, Vec<u16>) = update.fields.iter().partition(|at| deferred.contains(at));
+                for (fields, pass, list) in [(now, 0, &mut upward), (later, 1, &mut second)] {
+                    if !fields.is_empty() {
+                        list.push(Entry {
+                            kind,
+                            action: Action::Update,
+                            source: update.source,
+                            destination: update.destination,
+                            fields,
+                            pass,
+                        });
+                    }
+                }
+            }
+        } else {
+            counts.skipped += found.updates.len() as u64;
+        }
+        if policy.delete && !partial {
+            counts.delete = found.only_destination.len() as u64;
+            let (mut rows, _) = peers_first(model, kind, b, &found.only_destination);
+            rows.reverse();
+            let all: Vec<u16> = (0..spec.fields.len() as u16).collect();
+            downward.push(
+                rows.into_iter()
+                    .map(|row| Entry { kind, action: Action::Delete, source: NOWHERE, destination: row, fields: all.clone(), pass: 0 })
+                    .collect(),
+            );
+        } else {
+            counts.skipped += found.only_destination.len() as u64;
+        }
+        summary.push(counts);
+    }
+    let mut entries = upward;
+    entries.append(&mut second);
+    entries.extend(downward.into_iter().rev().flatten());
+    Plan { model, source, destination, entries, summary, partner }
+}
+
+fn positions(flags: impl Iterator<Item = bool>) -> Vec<u16> {
+    flags.enumerate().filter(|(_, flag)| *flag).map(|(at, _)| at as u16).collect()
+}
+
+fn is_set(kind: &KindSnapshot, field: u16, row: u32) -> bool {
+    match kind.fields.get(field as usize) {
+        Some(FieldColumn::Values(values)) => values.tag(row as usize) != crate::value::Tag::Null,
+        Some(FieldColumn::Peers(peers)) => !matches!(peers.get(row as usize).0, Held::Null | Held::Unresolved),
+        None => false,
+    }
+}
+
+/// Whether a reference holds a peer that the destination does not have.
+fn refers_to_new(kind: &KindSnapshot, field: u16, row: u32, partner: &[Vec<u32>]) -> bool {
+    match kind.fields.get(field as usize) {
+        Some(FieldColumn::Peers(peers)) => {
+            let new = |peer: &u32| partner.get(peers.kind).and_then(|rows| rows.get(*peer as usize)).is_none_or(|row| *row == NOWHERE);
+            peers.get(row as usize).1.iter().any(new)
+        }
+        _ => false,
+    }
+}
+
+/// The destination row of each source row.
+fn partners(model: &Model, source: &Snapshot, destination: &Snapshot) -> Vec<Vec<u32>> {
+    (0..model.kinds.len())
+        .map(|kind| {
+            let (a, b) = (&source.kinds[kind], &destination.kinds[kind]);
+            let mut other = 0;
+            (0..a.rows())
+                .map(|row| {
+                    while other < b.rows() && b.keys.get(other) < a.keys.get(row) {
+                        other += 1;
+                    }
+                    if other < b.rows() && b.keys.get(other) == a.keys.get(row) { other as u32 } else { NOWHERE }
+                })
+                .collect()
+        })
+        .collect()
+}
+
+/// Orders rows so that those of the same kind that a row refers to come before it; without such references the order stays.
+///
+/// Also returns the fields that close a loop, by row: they have to be written later.
+fn peers_first(model: &Model, kind: usize, snapshot: &KindSnapshot, rows: &[u32]) -> (Vec<u32>, BTreeMap<u32, Vec<u16>>) {
+    let own: Vec<(u16, &crate::snapshot::PeerColumn)> = model.kinds[kind]
+        .fields
+        .iter()
+        .enumerate()
+        .filter(|(_, field)| field.reference.as_deref() == Some(&model.kinds[kind].name))
+        .filter_map(|(at, _)| match snapshot.fields.get(at) {
+            Some(FieldColumn::Peers(peers)) => Some((at as u16, peers)),
+            _ => None,
+        })
+        .collect();
+    let mut loops: BTreeMap<u32, Vec<u16>> = BTreeMap::new();
+    if own.is_empty() {
+        return (rows.to_vec(), loops);
+    }
+    // 0 not among the rows, 1 waiting, 2 on the way, 3 placed
+    let mut state = vec![0u8; snapshot.rows()];
+    rows.iter().for_each(|row| state[*row as usize] = 1);
+    let mut ordered = Vec::with_capacity(rows.len());
+    let mut stack: Vec<u32> = Vec::new();
+    for start in rows {
+        if state[*start as usize] == 1 {
+            stack.push(*start);
+        }
+        while let Some(&row) = stack.last() {
+            if state[row as usize] == 1 {
+                state[row as usize] = 2;
+                for (at, peers) in &own {
+                    for peer in peers.get(row as usize).1 {
+                        match state.get(*peer as usize) {
+                            Some(1) => stack.push(*peer),
+                            Some(2) => loops.entry(row).or_default().push(*at),
+                            _ => {}
+                        }
+                    }
+                }
+                continue;
+            }
+            stack.pop();
+            if state[row as usize] == 2 {
+                state[row as usize] = 3;
+                ordered.push(row);
+            }
+        }
+    }
+    (ordered, loops)
+}
+
+impl Plan<'_> {
+    /// The number of rows, second passes included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The rows, in the order in which they are to be written.
+    pub fn rows(&self) -> impl Iterator<Item = PlanRow> + '_ {
+        self.entries.iter().map(|entry| self.row(entry))
+    }
+
+    fn row(&self, entry: &Entry) -> PlanRow {
+        let spec = &self.model.kinds[entry.kind];
+        let (a, b) = (&self.source.kinds[entry.kind], &self.destination.kinds[entry.kind]);
+        let key = match entry.action {
+            Action::Delete => b.keys.get(entry.destination as usize),
+            _ => a.keys.get(entry.source as usize),
+        };
+        let old = match entry.action {
+            Action::Create => None,
+            _ if entry.destination == NOWHERE => None,
+            _ => Some(self.values(self.destination, entry, b, entry.destination)),
+        };
+        let new = (entry.action != Action::Delete).then(|| self.values(self.source, entry, a, entry.source));
+        let names: Vec<&str> =
+            entry.fields.iter().filter_map(|at| spec.fields.get(*at as usize)).map(|field| field.name.as_str()).collect();
+        PlanRow {
+            action: entry.action,
+            resource: spec.name.clone(),
+            source_id: key::unique_id(key),
+            dest_id: (entry.destination != NOWHERE).then(|| b.id(entry.destination as usize).map(str::to_owned)).flatten(),
+            attribute: (entry.action == Action::Update).then(|| names.join(",")),
+            old_value: old,
+            new_value: new,
+            owner: None,
+            skip_reason: None,
+            conflict_class: None,
+            tier: spec.tier,
+            pass: entry.pass,
+            key: key::key_json(key),
+            peers: (entry.action != Action::Delete).then(|| self.peers(entry)).flatten(),
+        }
+    }
+
+    /// The fields' values as a JSON object, references as unique ids.
+    fn values(&self, side: &Snapshot, entry: &Entry, kind: &KindSnapshot, row: u32) -> String {
+        let spec = &self.model.kinds[entry.kind];
+        let mut out = String::from("{");
+        for at in &entry.fields {
+            let (Some(field), Some(column)) = (spec.fields.get(*at as usize), kind.fields.get(*at as usize)) else { continue };
+            if out.len() > 1 {
+                out.push(',');
+            }
+            json_string(&field.name, &mut out);
+            out.push(':');
+            match column {
+                FieldColumn::Values(values) => values.write_json(row as usize, &mut out),
+                FieldColumn::Peers(peers) => {
+                    let (held, rows) = peers.get(row as usize);
+                    let one = |peer: &u32, out: &mut String| match *peer {
+                        NOWHERE => out.push_str("null"),
+                        peer => json_string(&key::unique_id(side.kinds[peers.kind].keys.get(peer as usize)), out),
+                    };
+                    write_held(held, rows, one, &mut out);
+                }
+            }
+        }
+        out.push('}');
+        out
+    }
+
+    /// The references of the new values without loss, where there are any.
+    fn peers(&self, entry: &Entry) -> Option<String> {
+        let spec = &self.model.kinds[entry.kind];
+        let kind = &self.source.kinds[entry.kind];
+        let mut out = String::from("{");
+        for at in &entry.fields {
+            let (Some(field), Some(FieldColumn::Peers(peers))) = (spec.fields.get(*at as usize), kind.fields.get(*at as usize)) else {
+                continue;
+            };
+            if out.len() > 1 {
+                out.push(',');
+            }
+            json_string(&field.name, &mut out);
+            out.push(':');
+            let (held, rows) = peers.get(entry.source as usize);
+            let one = |peer: &u32, out: &mut String| {
+                out.push_str("{\"kind\":");
+                json_string(&self.model.kinds[peers.kind].name, out);
+                out.push_str(",\"key\":");
+                key::write_key_json(self.source.kinds[peers.kind].keys.get(*peer as usize), out);
+                let partner = self.partner[peers.kind].get(*peer as usize).copied().unwrap_or(NOWHERE);
+                if let Some(id) = (partner != NOWHERE).then(|| self.destination.kinds[peers.kind].id(partner as usize)).flatten() {
+                    out.push_str(",\"id\":");
+                    json_string(id, out);
+                }
+                out.push('}');
+            };
+            write_held(held, rows, one, &mut out);
+        }
+        out.push('}');
+        (out.len() > 2).then_some(out)
+    }
+}
+
+fn write_held(held: Held, rows: &[u32], one: impl Fn(&u32, &mut String), out: &mut String) {
+    match (held, rows) {
+        (Held::One, [peer, ..]) => one(peer, out),
+        (Held::Many, rows) => {
+            out.push('[');
+            for (at, peer) in rows.iter().enumerate() {
+                if at > 0 {
+                    out.push(',');
+                }
+                one(peer, out);
+            }
+            out.push(']');
+        }
+        _ => out.push_str("null"),
+    }
+}

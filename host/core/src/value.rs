@@ -1,0 +1,518 @@
+//! A column of values as systems send them: each value has a type of its own.
+//!
+//! ```text
+//! tags  [Text, Null, Int, Json]          one byte a value
+//! ends  [5,    5,    8,   15  ]          where value i ends in `text`; it begins where the one before ends
+//! text  "akron" "201" "[1,\"a\"]"        text as it is, numbers in their shortest form, lists and objects as canonical JSON
+//! ```
+//!
+//! Invariants: `tags` and `ends` have one length; `ends` never falls and each end is a character boundary; a null has no text.
+//! So two values of one type are equal exactly when their texts are, and comparing needs no parsing.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+/// The type of one value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Tag {
+    /// Null.
+    Null,
+    /// `false`.
+    False,
+    /// `true`.
+    True,
+    /// A whole number, in decimal digits.
+    Int,
+    /// Any other number.
+    Float,
+    /// Text.
+    Text,
+    /// A list or an object, as JSON text without blanks and with sorted keys.
+    Json,
+    /// A peer, by its id in the system that sent it.
+    Id,
+    /// A set of peers, by their ids, each with a line feed behind it.
+    Ids,
+    /// A reference that could not be resolved: it is neither compared nor written.
+    Unresolved,
+    /// Not in the record at all. [`ValueColumn::tag`] calls it null; only a template can tell the difference.
+    Missing,
+}
+
+/// A column of values of any type.
+#[derive(Debug, Clone, Default)]
+pub struct ValueColumn {
+    tags: Vec<Tag>,
+    ends: Vec<u32>,
+    text: String,
+}
+
+/// A column holds at most 4 GiB of text.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("a field's values are larger than 4 GiB in all")]
+pub struct ColumnTooLarge;
+
+impl ValueColumn {
+    /// An empty column with room for `rows` values.
+    #[must_use]
+    pub fn with_capacity(rows: usize) -> Self {
+        ValueColumn { tags: Vec::with_capacity(rows), ends: Vec::with_capacity(rows), text: String::new() }
+    }
+
+    /// The number of values.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.tags.len()
+    }
+
+    /// Whether there are no values.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tags.is_empty()
+    }
+
+    /// The bytes of text held.
+    #[must_use]
+    pub fn text_bytes(&self) -> usize {
+        self.text.len()
+    }
+
+    /// The type of value `row`; null where it is missing and behind the end.
+    #[must_use]
+    #[inline]
+    pub fn tag(&self, row: usize) -> Tag {
+        match self.tags.get(row) {
+            None | Some(Tag::Missing) => Tag::Null,
+            Some(tag) => *tag,
+        }
+    }
+
+    /// Whether the record did not have the field at all.
+    #[must_use]
+    pub fn is_missing(&self, row: usize) -> bool {
+        self.tags.get(row) == Some(&Tag::Missing)
+    }
+
+    /// The text of value `row`; empty behind the end.
+    #[must_use]
+    #[inline]
+    pub fn text(&self, row: usize) -> &str {
+        let start = if row == 0 { 0 } else { self.ends.get(row - 1).copied().unwrap_or(0) };
+        let end = self.ends.get(row).copied().unwrap_or(start);
+        self.text.get(start as usize..end as usize).unwrap_or("")
+    }
+
+    /// Whether so many bytes more still fit.
+    #[must_use]
+    pub fn has_room(&self, bytes: usize) -> bool {
+        self.text.len().checked_add(bytes).is_some_and(|bytes| u32::try_from(bytes).is_ok())
+    }
+
+    /// All types, in order.
+    #[must_use]
+    pub fn tags(&self) -> &[Tag] {
+        &self.tags
+    }
+
+    /// The text of all values and where each ends.
+    #[must_use]
+    pub fn parts(&self) -> (&[u32], &str) {
+        (&self.ends, &self.text)
+    }
+
+    #[inline]
+    fn end(&mut self, tag: Tag) {
+        // Pages are capped far below 4 GiB and `append` checks, so saturating can only be reached by a page that is refused.
+        self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
+        self.tags.push(tag);
+    }
+
+    /// Adds a value given as type and text. The caller keeps the type's rule for its text.
+    #[inline]
+    pub fn push(&mut self, tag: Tag, text: &str) {
+        self.text.push_str(text);
+        self.end(tag);
+    }
+
+    /// Adds null.
+    #[inline]
+    pub fn push_null(&mut self) {
+        self.end(Tag::Null);
+    }
+
+    /// Adds a truth value.
+    #[inline]
+    pub fn push_bool(&mut self, value: bool) {
+        self.end(if value { Tag::True } else { Tag::False });
+    }
+
+    /// Adds a whole number.
+    #[inline]
+    pub fn push_int(&mut self, value: i128) {
+        // Writing to a String cannot fail. 128 bits are slow to print, and hardly anything has them.
+        let _ = match i64::try_from(value) {
+            Ok(value) => write!(self.text, "{value}"),
+            Err(_) => write!(self.text, "{value}"),
+        };
+        self.end(Tag::Int);
+    }
+
+    /// Adds a peer by its id, which is text or a number; nothing else is one.
+    #[inline]
+    pub(crate) fn push_id(&mut self, id: &Value) {
+        match id {
+            Value::String(id) => self.push(Tag::Id, id),
+            Value::Number(id) => {
+                let _ = write!(self.text, "{id}"); // as in `id_text`
+                self.end(Tag::Id);
+            }
+            _ => self.push_null(),
+        }
+    }
+
+    /// Adds a number. Not-a-number and the infinities, which JSON lacks, become null.
+    #[inline]
+    pub fn push_float(&mut self, value: f64) {
+        if value.is_finite() {
+            // Adding zero turns -0.0 into 0.0: they are one number and shall have one text.
+            let _ = write!(self.text, "{:?}", value + 0.0);
+            self.end(Tag::Float);
+        } else {
+            self.push_null();
+        }
+    }
+
+    /// Adds text.
+    #[inline]
+    pub fn push_text(&mut self, value: &str) {
+        self.push(Tag::Text, value);
+    }
+
+    /// Adds any JSON value.
+    pub fn push_json(&mut self, value: &Value) {
+        match value {
+            Value::Null => self.push_null(),
+            Value::Bool(value) => self.push_bool(*value),
+            Value::Number(number) => self.push_number(number),
+            Value::String(value) => self.push_text(value),
+            Value::Array(_) | Value::Object(_) => {
+                canonical_json(value, &mut self.text);
+                self.end(Tag::Json);
+            }
+        }
+    }
+
+    fn push_number(&mut self, number: &serde_json::Number) {
+        if let Some(value) = number.as_i64() {
+            self.push_int(value.into());
+        } else if let Some(value) = number.as_u64() {
+            self.push_int(value.into());
+        } else {
+            self.push_float(number.as_f64().unwrap_or(f64::NAN));
+        }
+    }
+
+    /// Adds what a reference field holds: an object with an `id` is a peer by id, a list a set of peers; empty text and an empty object
+    /// name nobody; anything else is a natural key and stays as it is.
+    pub fn push_peer(&mut self, value: &Value) {
+        match value {
+            Value::Object(object) => match object.get("id").and_then(id_text) {
+                Some(id) => self.push(Tag::Id, &id),
+                None if object.is_empty() => self.push_null(),
+                None => self.push_json(value),
+            },
+            Value::Array(items) => {
+                let ids: Vec<Option<String>> =
+                    items.iter().filter(|item| !item.is_null()).map(|item| item.as_object()?.get("id").and_then(id_text)).collect();
+                if ids.iter().all(|id| id.as_ref().is_some_and(|id| !id.contains('\n'))) {
+                    for id in ids.into_iter().flatten() {
+                        self.text.push_str(&id);
+                        self.text.push('\n');
+                    }
+                    self.end(Tag::Ids);
+                } else {
+                    self.push_json(value);
+                }
+            }
+            Value::String(name) => self.push_peer_text(name),
+            other => self.push_json(other),
+        }
+    }
+
+    /// Adds a peer's natural key that is a text; the empty text names nobody.
+    #[inline]
+    pub fn push_peer_text(&mut self, name: &str) {
+        if name.is_empty() { self.push_null() } else { self.push_text(name) }
+    }
+
+    /// Fills up with nulls to `rows` values.
+    pub fn fill(&mut self, rows: usize) {
+        while self.len() < rows {
+            self.push_null();
+        }
+    }
+
+    /// Adds all values of another column.
+    ///
+    /// # Errors
+    /// When the text would pass 4 GiB; the column is left as it was.
+    pub fn append(&mut self, other: &ValueColumn) -> Result<(), ColumnTooLarge> {
+        let base = u32::try_from(self.text.len()).map_err(|_| ColumnTooLarge)?;
+        u32::try_from(self.text.len() + other.text.len()).map_err(|_| ColumnTooLarge)?;
+        self.text.push_str(&other.text);
+        self.tags.extend_from_slice(&other.tags);
+        self.ends.extend(other.ends.iter().map(|end| base + end));
+        Ok(())
+    }
+
+    /// Adds the one value `row` of another column.
+    #[inline]
+    pub fn push_from(&mut self, other: &ValueColumn, row: usize) {
+        self.push(other.tag(row), other.text(row));
+    }
+
+    /// The values of the rows named, in that order.
+    #[must_use]
+    pub fn gather(&self, rows: &[u32]) -> ValueColumn {
+        let mut out = ValueColumn::with_capacity(rows.len());
+        out.text.reserve(rows.iter().map(|row| self.text(*row as usize).len()).sum());
+        for row in rows {
+            out.push_from(self, *row as usize);
+        }
+        out
+    }
+
+    /// Value `row` as JSON. Peers by id appear as `{"id": …}`.
+    #[must_use]
+    pub fn to_json(&self, row: usize) -> Value {
+        value_json(self.tag(row), self.text(row))
+    }
+
+    /// Writes value `row` as JSON text.
+    pub fn write_json(&self, row: usize, out: &mut String) {
+        write_value_json(self.tag(row), self.text(row), out);
+    }
+
+    /// Whether two values are the same. Numbers are compared by value (1 and 1.0 are one number), an unresolved reference is taken
+    /// for equal to anything since nothing may be concluded from it.
+    #[must_use]
+    #[inline]
+    pub fn same(&self, row: usize, other: &ValueColumn, other_row: usize) -> bool {
+        let (a, b) = (self.tag(row), other.tag(other_row));
+        if a == b {
+            return self.text(row) == other.text(other_row) || a == Tag::Unresolved;
+        }
+        match (a, b) {
+            (Tag::Unresolved, _) | (_, Tag::Unresolved) => true,
+            (Tag::Int | Tag::Float, Tag::Int | Tag::Float) => {
+                matches!((self.text(row).parse::<f64>(), other.text(other_row).parse::<f64>()), (Ok(a), Ok(b)) if a == b)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether `rows` values from `row` on are the very same in both columns. What is not the very same may still be [`same`](Self::same).
+    #[must_use]
+    pub(crate) fn identical(&self, row: usize, other: &ValueColumn, other_row: usize, rows: usize) -> bool {
+        let begin = |column: &ValueColumn, row: usize| row.checked_sub(1).map_or(0, |before| column.ends.get(before).copied().unwrap_or(0));
+        let (ours, theirs) = (begin(self, row), begin(other, other_row));
+        let (Some(our_ends), Some(their_ends)) = (self.ends.get(row..row + rows), other.ends.get(other_row..other_row + rows)) else {
+            return false;
+        };
+        let (Some(our_end), Some(their_end)) = (our_ends.last(), their_ends.last()) else { return true };
+        // Lengths before texts: a run of one length in all is compared in one go.
+        our_end.wrapping_sub(ours) == their_end.wrapping_sub(theirs)
+            && self.tags.get(row..row + rows) == other.tags.get(other_row..other_row + rows)
+            && our_ends.iter().zip(their_ends).all(|(a, b)| a.wrapping_sub(ours) == b.wrapping_sub(theirs))
+            && self.text.as_bytes().get(ours as usize..*our_end as usize) == other.text.as_bytes().get(theirs as usize..*their_end as usize)
+    }
+
+    /// Brings values to the type that the schema names, where that loses nothing: a whole float becomes an integer, a number text.
+    #[must_use]
+    pub fn coerced(self, to: crate::model::FieldType) -> ValueColumn {
+        use crate::model::FieldType;
+        let wrong: fn(Tag) -> bool = match to {
+            FieldType::Integer => |tag| tag == Tag::Float,
+            FieldType::Float => |tag| tag == Tag::Int,
+            FieldType::Text => |tag| matches!(tag, Tag::Int | Tag::Float),
+            _ => return self,
+        };
+        if !self.tags.iter().any(|tag| wrong(*tag)) {
+            return self;
+        }
+        let mut out = ValueColumn::with_capacity(self.len());
+        for row in 0..self.len() {
+            let (tag, text) = (self.tag(row), self.text(row));
+            match (to, tag) {
+                (FieldType::Text, Tag::Int | Tag::Float) => out.push_text(text),
+                (FieldType::Integer, Tag::Float) => match text.strip_suffix(".0") {
+                    Some(whole) => out.push(Tag::Int, whole),
+                    None => out.push(tag, text),
+                },
+                (FieldType::Float, Tag::Int) => match text.parse::<f64>() {
+                    // Beyond 2^53 a float would lose digits.
+                    Ok(value) if value.abs() <= 9_007_199_254_740_992.0 => out.push_float(value),
+                    _ => out.push(tag, text),
+                },
+                _ => out.push(tag, text),
+            }
+        }
+        out
+    }
+}
+
+/// A value, given as type and text, as JSON.
+#[must_use]
+pub fn value_json(tag: Tag, text: &str) -> Value {
+    match tag {
+        Tag::Null | Tag::Missing | Tag::Unresolved => Value::Null,
+        Tag::False => Value::Bool(false),
+        Tag::True => Value::Bool(true),
+        Tag::Int | Tag::Float | Tag::Json => serde_json::from_str(text).unwrap_or(Value::Null),
+        Tag::Text => Value::String(text.to_owned()),
+        Tag::Id => serde_json::json!({ "id": text }),
+        Tag::Ids => text.split_terminator('\n').map(|id| serde_json::json!({ "id": id })).collect(),
+    }
+}
+
+/// Writes a value, given as type and text, as JSON text.
+pub fn write_value_json(tag: Tag, text: &str, out: &mut String) {
+    match tag {
+        Tag::Null | Tag::Missing | Tag::Unresolved => out.push_str("null"),
+        Tag::False => out.push_str("false"),
+        Tag::True => out.push_str("true"),
+        Tag::Int | Tag::Float | Tag::Json => out.push_str(text),
+        Tag::Text => json_string(text, out),
+        Tag::Id | Tag::Ids => canonical_json(&value_json(tag, text), out),
+    }
+}
+
+/// Writes text as a JSON string.
+pub fn json_string(text: &str, out: &mut String) {
+    out.push('"');
+    let mut from = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        let escape = match byte {
+            b'"' => "\\\"",
+            b'\\' => "\\\\",
+            b'\n' => "\\n",
+            b'\r' => "\\r",
+            b'\t' => "\\t",
+            0..=0x1f => "",
+            _ => continue,
+        };
+        out.push_str(&text[from..at]);
+        if escape.is_empty() {
+            let _ = write!(out, "\\u{byte:04x}");
+        } else {
+            out.push_str(escape);
+        }
+        from = at + 1;
+    }
+    out.push_str(&text[from..]);
+    out.push('"');
+}
+
+/// Writes JSON without blanks and with sorted keys, so that equal values have equal texts.
+pub fn canonical_json(value: &Value, out: &mut String) {
+    match value {
+        Value::Null => out.push_str("null"),
+        Value::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
+        Value::Number(number) => {
+            let mut column = ValueColumn::default();
+            column.push_number(number);
+            out.push_str(column.text(0));
+        }
+        Value::String(value) => json_string(value, out),
+        Value::Array(items) => {
+            out.push('[');
+            for (at, item) in items.iter().enumerate() {
+                if at > 0 {
+                    out.push(',');
+                }
+                canonical_json(item, out);
+            }
+            out.push(']');
+        }
+        Value::Object(object) => {
+            let mut entries: Vec<_> = object.iter().collect();
+            entries.sort_unstable_by_key(|(key, _)| key.as_str());
+            out.push('{');
+            for (at, (key, item)) in entries.into_iter().enumerate() {
+                if at > 0 {
+                    out.push(',');
+                }
+                json_string(key, out);
+                out.push(':');
+                canonical_json(item, out);
+            }
+            out.push('}');
+        }
+    }
+}
+
+/// An id as text: ids are numbers in some systems and text in others.
+#[must_use]
+pub fn id_text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(id) => Some(id.clone()),
+        Value::Number(id) => Some(id.to_string()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::FieldType;
+
+    #[test]
+    fn values_come_back_as_they_went_in() {
+        let values =
+            [json!(null), json!(true), json!(-7), json!(u64::MAX), json!(1.5), json!("zü\"rich\n\u{1}"), json!({"b": [1, null], "a": "x"})];
+        let mut column = ValueColumn::default();
+        values.iter().for_each(|value| column.push_json(value));
+        for (row, value) in values.iter().enumerate() {
+            assert_eq!(&column.to_json(row), value);
+            let mut text = String::new();
+            column.write_json(row, &mut text);
+            assert_eq!(&serde_json::from_str::<Value>(&text).unwrap(), value);
+        }
+        assert_eq!(column.text(6), r#"{"a":"x","b":[1,null]}"#);
+    }
+
+    #[test]
+    fn one_is_one_point_zero_but_not_the_text() {
+        let mut column = ValueColumn::default();
+        [json!(1), json!(1.0), json!("1")].iter().for_each(|value| column.push_json(value));
+        assert!(column.same(0, &column, 1));
+        assert!(!column.same(0, &column, 2));
+    }
+
+    #[test]
+    fn peers_are_taken_by_id() {
+        let mut column = ValueColumn::default();
+        column.push_peer(&json!({"id": 3, "name": "x"}));
+        column.push_peer(&json!([{"id": 3}, {"id": "b"}]));
+        column.push_peer(&json!("akron"));
+        column.push_peer(&json!([]));
+        assert_eq!((column.tag(0), column.text(0)), (Tag::Id, "3"));
+        assert_eq!((column.tag(1), column.text(1)), (Tag::Ids, "3\nb\n"));
+        assert_eq!(column.tag(2), Tag::Text);
+        assert_eq!((column.tag(3), column.text(3)), (Tag::Ids, ""));
+    }
+
+    #[test]
+    fn schema_types_are_followed_where_nothing_is_lost() {
+        let mut column = ValueColumn::default();
+        [json!(1.0), json!(1.5), json!(2)].iter().for_each(|value| column.push_json(value));
+        let integers = column.clone().coerced(FieldType::Integer);
+        assert_eq!([integers.to_json(0), integers.to_json(1), integers.to_json(2)], [json!(1), json!(1.5), json!(2)]);
+        let texts = column.coerced(FieldType::Text);
+        assert_eq!(texts.to_json(0), json!("1.0"));
+    }
+}

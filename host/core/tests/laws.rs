@@ -1,0 +1,1127 @@
+//! The laws of the core, over random networks: what a plan is must follow from what the two systems hold, and from nothing else.
+//!
+//! A [`Net`] is printed as the JSON records of a system with ids of its own, read back in pages through `Projection` and `Feed`, built
+//! into a snapshot, compared and planned. What the plan says is held against a nested loop over the objects themselves, and against
+//! what becomes of the destination when the plan's rows are applied to it.
+
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Float64Type, Int64Type};
+use infrahub_sync_core::batches::batches;
+use infrahub_sync_core::diff::diff;
+use infrahub_sync_core::key;
+use infrahub_sync_core::mapping::RawKind;
+use infrahub_sync_core::mapping::feed::{Feed, FieldSource};
+use infrahub_sync_core::mapping::filter::Filter;
+use infrahub_sync_core::mapping::transform::Transforms;
+use infrahub_sync_core::model::{Cardinality, FieldModel, FieldType, KindModel, Model};
+use infrahub_sync_core::plan::{Policy, plan};
+use infrahub_sync_core::plan_row::{Action, PlanRow};
+use infrahub_sync_core::records::Projection;
+use infrahub_sync_core::snapshot::{Completeness, DataProblem, FieldColumn, Held, Role, Snapshot, Trouble, build};
+use proptest::prelude::*;
+use serde_json::{Map, Value, json};
+
+const EVERYTHING: Policy = Policy { create: true, update: true, delete: true };
+const PAGES: [usize; 7] = [1, 2, 7, 49, 50, 51, 100];
+
+// ---------------------------------------------------------------------------------------------------------------------------
+// The model
+// ---------------------------------------------------------------------------------------------------------------------------
+
+fn plain(name: &str) -> FieldModel {
+    FieldModel { name: name.into(), field_type: FieldType::Any, optional: false, reference: None, cardinality: Cardinality::Unknown }
+}
+
+fn refers(name: &str, kind: &str) -> FieldModel {
+    FieldModel { reference: Some(kind.into()), ..plain(name) }
+}
+
+fn optional(field: FieldModel) -> FieldModel {
+    FieldModel { optional: true, ..field }
+}
+
+fn many(field: FieldModel) -> FieldModel {
+    FieldModel { cardinality: Cardinality::Many, ..field }
+}
+
+fn one(field: FieldModel) -> FieldModel {
+    FieldModel { cardinality: Cardinality::One, ..field }
+}
+
+fn kind(name: &str, tier: u32, identifiers: &[&str], fields: Vec<FieldModel>) -> KindModel {
+    KindModel {
+        name: name.into(),
+        identifiers: identifiers.iter().map(|name| (*name).to_owned()).collect(),
+        tier,
+        deferred: Vec::new(),
+        fields,
+    }
+}
+
+/// Peers stand behind those that refer to them, so that nothing works by luck of order. `Site.lead` closes a cycle.
+fn network() -> Model {
+    let mut site = kind("Site", 1, &["name"], vec![plain("name"), refers("region", "Region"), refers("lead", "Device")]);
+    site.deferred = vec!["lead".into()];
+    Model {
+        kinds: vec![
+            kind(
+                "Device",
+                3,
+                &["name", "site"],
+                vec![plain("name"), refers("site", "Site"), refers("rack", "Rack"), many(refers("tags", "Tag")), plain("serial")],
+            ),
+            kind("Rack", 2, &["name", "site"], vec![plain("height"), plain("name"), refers("site", "Site")]),
+            site,
+            kind("Tag", 0, &["name"], vec![plain("name"), plain("color")]),
+            kind("Region", 0, &["name"], vec![plain("name"), refers("parent", "Region"), plain("description")]),
+        ],
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------------
+// Objects
+// ---------------------------------------------------------------------------------------------------------------------------
+
+/// An object by what it is: its key, plain values, and peers by (kind, key).
+#[derive(Debug, Clone, PartialEq)]
+struct Object {
+    values: BTreeMap<String, Value>,
+    /// A value of a field that is absent rather than null.
+    missing: BTreeSet<String>,
+    peers: BTreeMap<String, Peers>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Peers {
+    One(String),
+    Many(BTreeSet<String>),
+}
+
+/// Objects by kind and key, the key as the JSON text that a plan shows.
+type Net = BTreeMap<&'static str, BTreeMap<String, Object>>;
+
+const KINDS: [&str; 5] = ["Device", "Rack", "Site", "Tag", "Region"];
+
+fn value() -> impl Strategy<Value = Option<Value>> {
+    prop_oneof![
+        Just(None),
+        Just(Some(Value::Null)),
+        Just(Some(json!(""))),
+        "[a-c]{1,2}".prop_map(|text| Some(json!(text))),
+        "[\u{0}\u{1}\u{2}\"\\\\é\n]{1,3}".prop_map(|text| Some(json!(text))),
+        (-3i64..3).prop_map(|number| Some(json!(number))),
+        Just(Some(json!(1.5))),
+        Just(Some(json!(true))),
+        Just(Some(json!(["x", {"k": null}]))),
+    ]
+}
+
+fn object(name: &Value, values: &[(&str, &Option<Value>)]) -> Object {
+    let mut object =
+        Object { values: BTreeMap::from([("name".to_owned(), name.clone())]), missing: BTreeSet::new(), peers: BTreeMap::new() };
+    for (field, value) in values {
+        object.values.insert((*field).to_owned(), value.as_ref().cloned().unwrap_or(Value::Null));
+        if value.is_none() {
+            object.missing.insert((*field).to_owned());
+        }
+    }
+    object
+}
+
+/// Names from a small pool, so that two networks overlap; some would run together without care.
+fn name(number: u8) -> Value {
+    let odd = [json!("a"), json!("a__b"), json!("b"), json!(7), json!("7"), json!("c\u{0}"), json!("c\u{1}"), json!("None")];
+    odd.get(number as usize).cloned().unwrap_or_else(|| json!(format!("n{number}")))
+}
+
+/// A network small enough that a failure can be read.
+fn net() -> impl Strategy<Value = Net> {
+    net_of(1)
+}
+
+prop_compose! {
+    fn net_of(size: usize)(
+        regions in prop::collection::vec((0u8..8 * size as u8, 0..9 * size, value()), 0..6 * size),
+        tags in prop::collection::vec((0u8..8 * size as u8, value()), 0..4 * size),
+        sites in prop::collection::vec((0u8..8, 0usize..9, 0..9 * size), 0..5),
+        racks in prop::collection::vec((0u8..3 * size as u8, 0usize..9, value()), 0..6 * size),
+        devices in prop::collection::vec((0u8..5 * size as u8, 0usize..9, 0..9 * size, prop::collection::btree_set(0..9 * size, 0..4), value()), 0..9 * size),
+    ) -> Net {
+        let mut net: Net = KINDS.iter().map(|kind| (*kind, BTreeMap::new())).collect();
+        // Any number names a peer or, when it is too large, nobody.
+        let pick = |net: &Net, kind: &str, at: usize| net[kind].keys().nth(at).cloned();
+        for (number, _, description) in &regions {
+            let name = name(*number);
+            net.get_mut("Region").unwrap().insert(json!([name]).to_string(), object(&name, &[("description", description)]));
+        }
+        for (number, parent, _) in &regions {
+            // Loops and self references included: they are no part of a region's identity.
+            if let Some(parent) = pick(&net, "Region", *parent) {
+                net.get_mut("Region").unwrap().get_mut(&json!([name(*number)]).to_string()).unwrap().peers.insert("parent".into(), Peers::One(parent));
+            }
+        }
+        for (number, color) in &tags {
+            let name = name(*number);
+            net.get_mut("Tag").unwrap().insert(json!([name]).to_string(), object(&name, &[("color", color)]));
+        }
+        for (number, region, _) in &sites {
+            let name = name(*number);
+            let mut site = object(&name, &[]);
+            pick(&net, "Region", *region).map(|region| site.peers.insert("region".into(), Peers::One(region)));
+            net.get_mut("Site").unwrap().insert(json!([name]).to_string(), site);
+        }
+        let sites_there = net["Site"].len().max(1);
+        for (number, site, height) in &racks {
+            let Some(site) = pick(&net, "Site", site % sites_there) else { continue };
+            let mut rack = object(&name(*number), &[("height", height)]);
+            let key = json!([name(*number), serde_json::from_str::<Value>(&site).unwrap()]).to_string();
+            rack.peers.insert("site".into(), Peers::One(site));
+            net.get_mut("Rack").unwrap().insert(key, rack);
+        }
+        for (number, site, rack, tags, serial) in &devices {
+            let Some(site) = pick(&net, "Site", site % sites_there) else { continue };
+            let mut device = object(&name(*number), &[("serial", serial)]);
+            let key = json!([name(*number), serde_json::from_str::<Value>(&site).unwrap()]).to_string();
+            device.peers.insert("site".into(), Peers::One(site));
+            pick(&net, "Rack", *rack).map(|rack| device.peers.insert("rack".into(), Peers::One(rack)));
+            device.peers.insert("tags".into(), Peers::Many(tags.iter().filter_map(|tag| pick(&net, "Tag", *tag)).collect()));
+            net.get_mut("Device").unwrap().insert(key, device);
+        }
+        for (number, _, lead) in &sites {
+            if let Some(lead) = pick(&net, "Device", *lead) {
+                net.get_mut("Site").unwrap().get_mut(&json!([name(*number)]).to_string()).unwrap().peers.insert("lead".into(), Peers::One(lead));
+            }
+        }
+        net
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------------
+// A system that holds them
+// ---------------------------------------------------------------------------------------------------------------------------
+
+/// How a system refers to peers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Style {
+    /// `{"id": 3, "name": …}`.
+    Id,
+    /// By the peer's name, or the list of its identifiers.
+    Name,
+    /// By an object of the peer's identifiers.
+    Fields,
+}
+
+/// A system's ids: some count, some are text.
+fn id(side: u8, at: usize) -> Value {
+    if side == 0 { json!(at + 1) } else { json!(format!("u-{}", 900 - at)) }
+}
+
+fn natural(kind: &str, key: &str, style: Style) -> Value {
+    let parts: Vec<Value> = serde_json::from_str(key).unwrap();
+    match (style, parts.as_slice(), kind) {
+        (Style::Name, [name], _) => name.clone(),
+        (Style::Name, [name, site], _) => json!([name, natural("Site", &site.to_string(), style)]),
+        (_, [name], _) => json!({ "name": name }),
+        (_, [name, site], _) => json!({ "name": name, "site": natural("Site", &site.to_string(), style), "more": 1 }),
+        _ => unreachable!(),
+    }
+}
+
+fn records(model: &Model, net: &Net, side: u8, style: Style) -> BTreeMap<&'static str, Vec<Value>> {
+    let place = |kind: &str, key: &str| net[kind].keys().position(|known| known == key).unwrap();
+    let print = |kind: &'static str| {
+        let (_, spec) = model.kind(kind).unwrap();
+        let one = |(at, (_, object)): (usize, (&String, &Object))| {
+            let mut record = Map::from_iter([("id".to_owned(), id(side, at)), ("display".to_owned(), json!({"not": "wanted"}))]);
+            for field in &spec.fields {
+                let Some(peer_kind) = &field.reference else {
+                    if !object.missing.contains(&field.name) {
+                        record.insert(field.name.clone(), object.values.get(&field.name).cloned().unwrap_or(Value::Null));
+                    }
+                    continue;
+                };
+                let refer = |key: &String| match style {
+                    Style::Id => json!({ "url": "x", "id": id(side, place(peer_kind, key)), "name": "never read" }),
+                    style => natural(peer_kind, key, style),
+                };
+                let value = match object.peers.get(&field.name) {
+                    None => Value::Null,
+                    Some(Peers::One(key)) => refer(key),
+                    // Not in the order of the keys.
+                    Some(Peers::Many(keys)) => keys.iter().rev().map(refer).collect(),
+                };
+                record.insert(field.name.clone(), value);
+            }
+            Value::Object(record)
+        };
+        net[kind].iter().enumerate().map(one).collect()
+    };
+    KINDS.iter().map(|kind| (*kind, print(kind))).collect()
+}
+
+/// How a system is read.
+#[derive(Debug, Clone, Copy)]
+struct Reading {
+    page: usize,
+    /// Through a filter that passes all but a record which is put among them.
+    filtered: bool,
+    /// Read in another order.
+    shuffle: u64,
+}
+
+const SIMPLY: Reading = Reading { page: 50, filtered: false, shuffle: 0 };
+
+fn shuffled<T>(mut items: Vec<T>, mut seed: u64) -> Vec<T> {
+    if seed != 0 {
+        for at in (1..items.len()).rev() {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            items.swap(at, (seed >> 33) as usize % (at + 1));
+        }
+    }
+    items
+}
+
+/// Reads one kind's records, as one feed.
+fn read_kind(model: &Model, kind: &str, records: &[Value], reading: Reading) -> RawKind {
+    let (at, spec) = model.kind(kind).unwrap();
+    let mut projection = Projection::default();
+    let fields = spec
+        .fields
+        .iter()
+        .enumerate()
+        .map(|(at, field)| {
+            (at, if field.reference.is_some() { FieldSource::Reference(field.name.clone()) } else { FieldSource::Path(field.name.clone()) })
+        })
+        .collect();
+    let mut records = records.to_vec();
+    let mut filters = Vec::new();
+    if reading.filtered {
+        filters.push(Filter::compile("display.not", "!=", Some(&json!("mine"))).unwrap());
+        records.insert(records.len() / 2, json!({"id": 1, "name": "filtered", "display": {"not": "mine"}}));
+    }
+    let feed = Feed::new(at, filters, None, fields, &mut projection);
+    let mut raw = RawKind::new(spec.fields.len());
+    for page in shuffled(records, reading.shuffle).chunks(reading.page) {
+        let records = projection.json(&json!({ "count": 1, "results": page }).to_string(), "/results").unwrap();
+        feed.append(&records, &mut raw).unwrap();
+    }
+    raw
+}
+
+fn read(model: &Model, records: &BTreeMap<&'static str, Vec<Value>>, reading: Reading, role: Role) -> (Snapshot, Vec<DataProblem>) {
+    let none = Vec::new();
+    let raw =
+        model.kinds.iter().map(|kind| read_kind(model, &kind.name, records.get(kind.name.as_str()).unwrap_or(&none), reading)).collect();
+    build(model, raw, role)
+}
+
+fn snapshot(model: &Model, net: &Net, side: u8, style: Style, reading: Reading, role: Role) -> Snapshot {
+    let (snapshot, problems) = read(model, &records(model, net, side, style), reading, role);
+    assert_eq!(problems, []);
+    snapshot
+}
+
+fn plan_rows(model: &Model, source: &Snapshot, destination: &Snapshot, policy: Policy) -> Vec<PlanRow> {
+    plan(model, source, destination, diff(model, source, destination), policy).rows().collect()
+}
+
+fn plan_of(model: &Model, source: &Net, destination: &Net, policy: Policy) -> Vec<PlanRow> {
+    let source = snapshot(model, source, 0, Style::Id, SIMPLY, Role::Source);
+    let destination = snapshot(model, destination, 1, Style::Id, SIMPLY, Role::Destination);
+    plan_rows(model, &source, &destination, policy)
+}
+
+// ---------------------------------------------------------------------------------------------------------------------------
+// The nested loop
+// ---------------------------------------------------------------------------------------------------------------------------
+
+type Named = BTreeMap<(String, String), (Action, BTreeSet<String>)>;
+
+/// The fields in which two objects differ.
+fn differing(model: &Model, kind: &str, ours: &Object, theirs: &Object) -> BTreeSet<String> {
+    let nobody = Peers::Many(BTreeSet::new());
+    let (_, spec) = model.kind(kind).unwrap();
+    let differs = |field: &&FieldModel| match field.reference {
+        None => ours.values.get(&field.name) != theirs.values.get(&field.name),
+        Some(_) => ours.peers.get(&field.name).unwrap_or(&nobody) != theirs.peers.get(&field.name).unwrap_or(&nobody),
+    };
+    spec.fields.iter().filter(differs).map(|field| field.name.clone()).collect()
+}
+
+fn by_nested_loop(model: &Model, source: &Net, destination: &Net) -> Named {
+    let mut found = Named::new();
+    for kind in KINDS {
+        for (key, ours) in &source[kind] {
+            let mut there = false;
+            for (other, theirs) in &destination[kind] {
+                if key == other {
+                    there = true;
+                    let fields = differing(model, kind, ours, theirs);
+                    if !fields.is_empty() {
+                        found.insert((kind.into(), key.clone()), (Action::Update, fields));
+                    }
+                }
+            }
+            if !there {
+                found.insert((kind.into(), key.clone()), (Action::Create, BTreeSet::new()));
+            }
+        }
+        for key in destination[kind].keys().filter(|key| !source[kind].contains_key(*key)) {
+            found.insert((kind.into(), key.clone()), (Action::Delete, BTreeSet::new()));
+        }
+    }
+    found
+}
+
+/// What a plan names, both passes taken together.
+fn named(rows: &[PlanRow]) -> Named {
+    let mut found = Named::new();
+    for row in rows {
+        let entry = found.entry((row.resource.clone(), row.key.clone())).or_insert((row.action, BTreeSet::new()));
+        assert!(entry.0 == row.action || (entry.0 == Action::Create && row.pass == 1), "{row:?}");
+        if entry.0 == Action::Update {
+            let fields: Vec<&str> = row.attribute.as_deref().unwrap().split(',').collect();
+            assert!(fields.iter().all(|field| entry.1.insert((*field).to_owned())), "a field twice: {row:?}");
+        }
+    }
+    found
+}
+
+// ---------------------------------------------------------------------------------------------------------------------------
+// Apply
+// ---------------------------------------------------------------------------------------------------------------------------
+
+/// The peers a row writes, by field.
+fn written_peers(row: &PlanRow) -> BTreeMap<String, Vec<Value>> {
+    let peers: Map<String, Value> = row.peers.as_deref().map(|text| serde_json::from_str(text).unwrap()).unwrap_or_default();
+    peers
+        .into_iter()
+        .map(|(field, peers)| {
+            (
+                field,
+                match peers {
+                    Value::Array(peers) => peers,
+                    Value::Null => Vec::new(),
+                    peer => vec![peer],
+                },
+            )
+        })
+        .collect()
+}
+
+/// Whether an object of the kind leads back to itself through fields of the same kind.
+fn in_loop(net: &Net, kind: &str, key: &str) -> bool {
+    let mut seen = BTreeSet::new();
+    let mut at = key.to_owned();
+    while let Some(Peers::One(parent)) = net[kind].get(&at).and_then(|object| object.peers.get("parent")) {
+        if parent == key {
+            return true;
+        }
+        if !seen.insert(parent.clone()) {
+            return false;
+        }
+        at = parent.clone();
+    }
+    false
+}
+
+/// Writes the rows to the destination one by one, as strictly as a database with foreign keys.
+fn apply(model: &Model, destination: &Net, rows: &[PlanRow], policy: Policy) -> Net {
+    let mut net = destination.clone();
+    let mut last = (0, 0, 0);
+    for row in rows {
+        let kind = KINDS.into_iter().find(|kind| *kind == row.resource).unwrap();
+        let (_, spec) = model.kind(kind).unwrap();
+        let place = match row.action {
+            Action::Delete => (2, 0, u32::MAX - row.tier),
+            _ if row.pass == 1 => (1, 0, 0),
+            _ => (0, row.tier, 0),
+        };
+        assert!(last <= place, "tiers up, second pass, tiers down: {last:?} {place:?}");
+        last = place;
+        if row.action == Action::Delete {
+            let old = net.get_mut(kind).unwrap().remove(&row.key).unwrap();
+            let loops = in_loop(destination, kind, &row.key);
+            for (other_kind, objects) in &mut net {
+                let (_, other) = model.kind(other_kind).unwrap();
+                for field in other.fields.iter().filter(|field| field.reference.as_deref() == Some(kind)) {
+                    for (key, object) in objects.iter_mut() {
+                        let refers = match object.peers.get_mut(&field.name) {
+                            Some(Peers::One(peer)) => *peer == row.key,
+                            Some(Peers::Many(peers)) => peers.remove(&row.key),
+                            None => false,
+                        };
+                        if refers {
+                            let excused = !policy.update || !policy.create || other.deferred.contains(&field.name) || loops;
+                            assert!(
+                                excused,
+                                "{} {} is deleted before {other_kind} {key} which refers to it by {}: {old:?}",
+                                kind, row.key, field.name
+                            );
+                            if !other.identifiers.contains(&field.name) && !matches!(object.peers.get(&field.name), Some(Peers::Many(_))) {
+                                object.peers.remove(&field.name);
+                            }
+                        }
+                    }
+                }
+            }
+            continue;
+        }
+        let values: Map<String, Value> = serde_json::from_str(row.new_value.as_deref().unwrap()).unwrap();
+        let mut peers = written_peers(row);
+        for (field, peers) in &peers {
+            for peer in peers {
+                let (peer_kind, peer_key) = (peer["kind"].as_str().unwrap(), peer["key"].to_string());
+                let there = net[peer_kind].contains_key(&peer_key);
+                assert!(there, "{kind} {} refers by {field} to {peer_kind} {peer_key} before it is there", row.key);
+                assert_eq!(peer.get("id").is_some(), destination[peer_kind].contains_key(&peer_key));
+            }
+        }
+        let objects = net.get_mut(kind).unwrap();
+        if row.action == Action::Create {
+            assert!(!objects.contains_key(&row.key), "created twice: {row:?}");
+            objects.insert(row.key.clone(), Object { values: BTreeMap::new(), missing: BTreeSet::new(), peers: BTreeMap::new() });
+        }
+        let object = objects.get_mut(&row.key).expect("an update of what is there");
+        for field in &spec.fields {
+            let Some(value) = values.get(&field.name) else { continue };
+            if field.reference.is_none() {
+                object.values.insert(field.name.clone(), value.clone());
+                object.missing.remove(&field.name);
+                continue;
+            }
+            let keys: BTreeSet<String> = peers.remove(&field.name).unwrap().iter().map(|peer| peer["key"].to_string()).collect();
+            match field.cardinality {
+                Cardinality::Many => object.peers.insert(field.name.clone(), Peers::Many(keys)),
+                _ => match keys.into_iter().next() {
+                    Some(key) => object.peers.insert(field.name.clone(), Peers::One(key)),
+                    None => object.peers.remove(&field.name),
+                },
+            };
+        }
+        assert!(peers.is_empty());
+    }
+    // A destination knows no absent fields.
+    for (kind, objects) in &mut net {
+        let (_, spec) = model.kind(kind).unwrap();
+        for object in objects.values_mut() {
+            for field in &spec.fields {
+                match (field.reference.is_some(), field.cardinality) {
+                    (false, _) => drop(object.values.entry(field.name.clone()).or_insert(Value::Null)),
+                    (true, Cardinality::Many) => drop(object.peers.entry(field.name.clone()).or_insert(Peers::Many(BTreeSet::new()))),
+                    _ => {}
+                }
+            }
+        }
+    }
+    net
+}
+
+fn reading() -> impl Strategy<Value = Reading> {
+    (prop::sample::select(&PAGES[..]), any::<bool>(), any::<u64>()).prop_map(|(page, filtered, shuffle)| Reading {
+        page,
+        filtered,
+        shuffle,
+    })
+}
+
+fn policy() -> impl Strategy<Value = Policy> {
+    any::<(bool, bool, bool)>().prop_map(|(create, update, delete)| Policy { create, update, delete })
+}
+
+// ---------------------------------------------------------------------------------------------------------------------------
+// The laws
+// ---------------------------------------------------------------------------------------------------------------------------
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nothing_differs_from_itself(net in net(), reading in reading()) {
+        let model = network();
+        let source = snapshot(&model, &net, 0, Style::Id, reading, Role::Source);
+        let destination = snapshot(&model, &net, 1, Style::Id, SIMPLY, Role::Destination);
+        prop_assert!(diff(&model, &source, &source).is_empty());
+        prop_assert!(diff(&model, &source, &destination).is_empty());
+    }
+
+    #[test]
+    fn plan_names_what_a_nested_loop_finds(a in net(), b in net()) {
+        let model = network();
+        let rows = plan_of(&model, &a, &b, EVERYTHING);
+        prop_assert_eq!(named(&rows), by_nested_loop(&model, &a, &b));
+    }
+
+    #[test]
+    fn applied_plan_reproduces_the_source_within_policy_and_a_second_run_plans_nothing(a in net(), b in net(), policy in policy()) {
+        let model = network();
+        let rows = plan_of(&model, &a, &b, policy);
+        let after = apply(&model, &b, &rows, policy);
+        for kind in KINDS {
+            for (key, object) in &a[kind] {
+                let there = b[kind].contains_key(key);
+                prop_assert_eq!(after[kind].contains_key(key), there || policy.create);
+                if there && !policy.update || !there && !policy.create {
+                    continue;
+                }
+                let mut fields = differing(&model, kind, object, &after[kind][key]);
+                if !policy.create {
+                    // References to what is not created stay as they are.
+                    fields.retain(|field| match (&object.peers.get(field), model.kind(kind).unwrap().1.fields.iter().find(|known| known.name == *field).unwrap()) {
+                        (Some(Peers::One(peer)), spec) => b[spec.reference.as_deref().unwrap()].contains_key(peer),
+                        (Some(Peers::Many(peers)), spec) => peers.iter().all(|peer| b[spec.reference.as_deref().unwrap()].contains_key(peer)),
+                        _ => true,
+                    });
+                }
+                prop_assert_eq!(fields, BTreeSet::new(), "{} {}", kind, key);
+            }
+            for key in b[kind].keys().filter(|key| !a[kind].contains_key(*key)) {
+                prop_assert_eq!(after[kind].contains_key(key), !policy.delete);
+            }
+        }
+        prop_assert_eq!(plan_of(&model, &a, &after, policy), Vec::<PlanRow>::new());
+    }
+
+    #[test]
+    fn plan_depends_on_nothing_but_what_the_systems_hold(a in net(), b in net(), one in reading(), other in reading()) {
+        let model = network();
+        let simply = plan_of(&model, &a, &b, EVERYTHING);
+        prop_assert_eq!(&simply, &plan_of(&model, &a, &b, EVERYTHING));
+        let destination = snapshot(&model, &b, 1, Style::Id, other, Role::Destination);
+        for style in [Style::Id, Style::Name, Style::Fields] {
+            let source = snapshot(&model, &a, 0, style, one, Role::Source);
+            prop_assert_eq!(&simply, &plan_rows(&model, &source, &destination, EVERYTHING), "{:?}", style);
+        }
+        let mut nulls = a.clone();
+        nulls.values_mut().flat_map(BTreeMap::values_mut).for_each(|object| object.missing.clear());
+        prop_assert_eq!(&simply, &plan_of(&model, &nulls, &b, EVERYTHING));
+    }
+
+}
+
+proptest! {
+    // Large networks: two hundred objects a kind, so that each page size breaks them.
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn page_breaks_do_not_matter(a in net_of(20), b in net_of(20), shuffle: u64, filtered: bool) {
+        let model = network();
+        let destination = snapshot(&model, &b, 1, Style::Id, SIMPLY, Role::Destination);
+        let plans = PAGES.map(|page| {
+            let source = snapshot(&model, &a, 0, Style::Id, Reading { page, filtered, shuffle }, Role::Source);
+            plan_rows(&model, &source, &destination, EVERYTHING)
+        });
+        prop_assert!(plans.iter().all(|rows| *rows == plans[0]));
+        prop_assert_eq!(named(&plans[0]), by_nested_loop(&model, &a, &b));
+        prop_assert_eq!(plan_of(&model, &a, &apply(&model, &b, &plans[0], EVERYTHING), EVERYTHING), Vec::<PlanRow>::new());
+    }
+
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_was_left_out_is_never_deleted(a in net(), b in net(), pick in any::<prop::sample::Index>(), reading in reading()) {
+        let model = network();
+        let mut broken = records(&model, &a, 0, Style::Id);
+        // A kind of the source in which one object stands twice under different ids.
+        let kind = KINDS[pick.index(KINDS.len())];
+        prop_assume!(!broken[kind].is_empty());
+        let list = broken.get_mut(kind).unwrap();
+        let mut twin = list[pick.index(list.len())].clone();
+        let first = twin["id"].clone();
+        twin["id"] = json!("twin");
+        list.push(twin);
+        let (source, problems) = read(&model, &broken, reading, Role::Source);
+        let both = (first.to_string(), "twin".to_owned());
+        let told = |problem: &DataProblem| problem.kind == kind && problem.left_out && problem.object == both.1 && problem.trouble == Trouble::Duplicate { other: both.0.clone() };
+        prop_assert!(problems.iter().any(told), "{:?}", problems);
+        let (again, the_same) = read(&model, &broken, SIMPLY, Role::Source);
+        prop_assert_eq!(&problems, &the_same);
+        let destination = snapshot(&model, &b, 1, Style::Id, SIMPLY, Role::Destination);
+        let rows = plan_rows(&model, &source, &destination, EVERYTHING);
+        prop_assert_eq!(&rows, &plan_rows(&model, &again, &destination, EVERYTHING));
+        for row in &rows {
+            let (at, _) = model.kind(&row.resource).unwrap();
+            prop_assert!(row.action != Action::Delete || source.kinds[at].completeness == Completeness::Complete);
+            // Nor is anything deleted that the source has, whatever became of it.
+            prop_assert!(row.action != Action::Delete || !a[KINDS[KINDS.iter().position(|kind| *kind == row.resource).unwrap()]].contains_key(&row.key));
+        }
+    }
+
+    #[test]
+    fn batches_keep_every_value(net in net()) {
+        let model = network();
+        let snapshot = snapshot(&model, &net, 0, Style::Id, SIMPLY, Role::Source);
+        for (at, spec) in model.kinds.iter().enumerate() {
+            let kind = &snapshot.kinds[at];
+            let all: Vec<RecordBatch> = batches(&model, &snapshot, at, 1).collect::<Result<_, _>>().unwrap();
+            prop_assert_eq!(all.iter().map(RecordBatch::num_rows).sum::<usize>(), kind.rows());
+            let Some(batch) = all.first() else { continue };
+            for row in 0..kind.rows() {
+                for (column, field) in spec.fields.iter().enumerate() {
+                    let expected = match &kind.fields[column] {
+                        FieldColumn::Values(values) => values.to_json(row),
+                        FieldColumn::Peers(peers) => {
+                            let names = |rows: &[u32]| rows.iter().map(|peer| json!(key::unique_id(snapshot.kinds[peers.kind].keys.get(*peer as usize)))).collect::<Vec<_>>();
+                            match peers.get(row) {
+                                (Held::One, rows) => names(rows).remove(0),
+                                (Held::Many, rows) => Value::Array(names(rows)),
+                                _ => Value::Null,
+                            }
+                        }
+                    };
+                    let encoded = batch.schema().field(column).metadata().get("infrahub-sync:encoding").is_some();
+                    prop_assert_eq!(cell(batch.column(column), row, encoded), expected, "{} {}", spec.name, field.name);
+                }
+                let fields = spec.fields.len();
+                prop_assert_eq!(cell(batch.column(fields + 1), row, false), json!(kind.id(row).unwrap()));
+                prop_assert_eq!(cell(batch.column(fields + 3), row, false), json!(key::key_json(kind.keys.get(row))));
+            }
+        }
+    }
+}
+
+fn cell(column: &ArrayRef, row: usize, encoded: bool) -> Value {
+    if column.is_null(row) {
+        return Value::Null;
+    }
+    match column.data_type() {
+        DataType::Utf8 if encoded => serde_json::from_str(column.as_string::<i32>().value(row)).unwrap(),
+        DataType::Utf8 => json!(column.as_string::<i32>().value(row)),
+        DataType::Int64 => json!(column.as_primitive::<Int64Type>().value(row)),
+        DataType::Float64 => json!(column.as_primitive::<Float64Type>().value(row)),
+        DataType::Boolean => json!(column.as_boolean().value(row)),
+        DataType::List(_) => {
+            let items = column.as_list::<i32>().value(row);
+            (0..items.len()).map(|item| cell(&items, item, false)).collect()
+        }
+        other => panic!("{other}"),
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------------
+// Examples
+// ---------------------------------------------------------------------------------------------------------------------------
+
+/// Reads records given as JSON, kind by kind.
+fn given(model: &Model, kinds: Value, role: Role) -> (Snapshot, Vec<String>) {
+    let raw = model
+        .kinds
+        .iter()
+        .map(|kind| read_kind(model, &kind.name, kinds[&kind.name].as_array().map_or(&[][..], Vec::as_slice), SIMPLY))
+        .collect();
+    let (snapshot, problems) = build(model, raw, role);
+    (snapshot, problems.iter().map(ToString::to_string).collect())
+}
+
+/// The unique ids of a kind's rows.
+fn names(model: &Model, snapshot: &Snapshot, kind: &str) -> Vec<String> {
+    let (at, _) = model.kind(kind).unwrap();
+    (0..snapshot.kinds[at].rows()).map(|row| key::unique_id(snapshot.kinds[at].keys.get(row))).collect()
+}
+
+/// What a reference field holds in a row: the unique ids of the peers.
+fn held(model: &Model, snapshot: &Snapshot, kind: &str, field: &str, row: usize) -> (Held, Vec<String>) {
+    let (at, spec) = model.kind(kind).unwrap();
+    let column = spec.fields.iter().position(|known| known.name == field).unwrap();
+    let FieldColumn::Peers(peers) = &snapshot.kinds[at].fields[column] else { panic!("{field} is no reference") };
+    let (held, rows) = peers.get(row);
+    (held, rows.iter().map(|peer| key::unique_id(snapshot.kinds[peers.kind].keys.get(*peer as usize))).collect())
+}
+
+const NONE: [&str; 0] = [];
+
+#[test]
+fn duplicates_are_named_with_both_ids_and_left_out() {
+    let model = network();
+    let records = json!({
+        "Tag": [{"id": 3, "name": "x"}, {"id": 1, "name": "x"}, {"id": 1, "name": "x", "color": "new"}, {"id": 2, "name": "x"}, {"id": 4, "name": "y"}],
+    });
+    let problems = ["Tag `2` has the same identifiers as `1`", "Tag `3` has the same identifiers as `2`"];
+    let (source, told) = given(&model, records.clone(), Role::Source);
+    assert_eq!(told, problems);
+    assert_eq!(names(&model, &source, "Tag"), ["y"]);
+    // In the destination the first stays: with all left out, a fourth would be created.
+    let (destination, told) = given(&model, records, Role::Destination);
+    assert_eq!(told, problems);
+    assert_eq!(names(&model, &destination, "Tag"), ["x", "y"]);
+    assert_eq!(destination.kinds[3].id(0), Some("1"));
+}
+
+#[test]
+fn record_read_twice_is_one_object_and_the_later_reading_counts() {
+    let model = network();
+    let (source, told) = given(
+        &model,
+        json!({
+            "Tag": [{"id": 1, "name": "x", "color": "a"}, {"id": 2, "name": "w"}, {"id": 1, "name": "x", "color": "b"}, {"id": 1, "name": "x", "color": "c"}],
+            "Site": [{"id": 1, "name": "s"}],
+            "Device": [{"id": 1, "name": "d", "site": {"id": 1}, "tags": [{"id": 1}, {"id": 2}]}],
+        }),
+        Role::Source,
+    );
+    assert_eq!(told, NONE);
+    assert_eq!(names(&model, &source, "Tag"), ["w", "x"]);
+    let FieldColumn::Values(colors) = &source.kinds[3].fields[1] else { panic!() };
+    assert_eq!(colors.to_json(1), json!("c"));
+    assert_eq!(source.kinds[3].completeness, Completeness::Complete);
+    assert_eq!(held(&model, &source, "Device", "tags", 0), (Held::Many, vec!["w".into(), "x".into()]));
+}
+
+#[test]
+fn identifier_without_a_value_is_named() {
+    let mut model = network();
+    let (source, told) =
+        given(&model, json!({"Tag": [{"id": 1, "name": null}, {"id": 2}], "Rack": [{"id": 5, "name": "r"}]}), Role::Source);
+    assert_eq!(
+        told,
+        [
+            "Rack `5` has no value for its identifier `site`",
+            "Tag `1` has no value for its identifier `name`",
+            "Tag `2` has no value for its identifier `name`"
+        ]
+    );
+    assert_eq!(source.kinds[1].completeness, Completeness::Partial);
+    // Where the schema's field is optional, null is a value like any other, as long as not all are null.
+    let (at, _) = model.kind("Rack").unwrap();
+    model.kinds[at].fields = model.kinds[at].fields.drain(..).map(optional).collect();
+    let (source, told) = given(&model, json!({"Rack": [{"id": 5, "name": "r"}, {"id": 6}]}), Role::Source);
+    assert_eq!(told, ["Rack `6` has no value for its identifier `name, site`"]);
+    assert_eq!(names(&model, &source, "Rack"), ["r__None"]);
+}
+
+#[test]
+fn dangling_reference_is_named_and_told_once() {
+    let model = network();
+    let records = json!({
+        "Site": [{"id": 1, "name": "s", "region": {"id": 9}}, {"id": 2, "name": "t", "region": "nowhere"}],
+        "Rack": [{"id": 1, "name": "r", "site": {"id": 7}}],
+        "Device": [{"id": 1, "name": "d", "site": {"id": 1}, "rack": {"id": 1}, "tags": [{"id": 3}, "four"]}],
+    });
+    let (source, told) = given(&model, records.clone(), Role::Source);
+    assert_eq!(
+        told,
+        [
+            "Device `1`: `tags` refers to Tag `3`, which was not loaded",
+            "Device `1`: `tags` refers to Tag `four`, which was not loaded",
+            "Rack `1`: `site` refers to Site `7`, which was not loaded",
+            "Site `1`: `region` refers to Region `9`, which was not loaded",
+            "Site `2`: `region` refers to Region `nowhere`, which was not loaded",
+        ]
+    );
+    for field in ["rack", "tags"] {
+        assert_eq!(held(&model, &source, "Device", field, 0).0, Held::Unresolved);
+    }
+    // What could not be resolved is left as it is, and nothing is written in its place.
+    let (there, _) = given(
+        &model,
+        json!({"Site": [{"id": 1, "name": "s", "region": {"id": 1}}, {"id": 2, "name": "t"}], "Region": [{"id": 1, "name": "x"}], "Device": [{"id": 8, "name": "d", "site": {"id": 1}}]}),
+        Role::Destination,
+    );
+    let rows = plan_rows(&model, &source, &there, EVERYTHING);
+    assert_eq!(rows.iter().map(|row| (row.action, row.source_id.as_str())).collect::<Vec<_>>(), [(Action::Delete, "x")]);
+    // In the destination it is a peer outside of this sync.
+    let (_, told) = given(&model, json!({"Site": [{"id": 1, "name": "s", "region": {"id": 9}}]}), Role::Destination);
+    assert_eq!(told, NONE);
+}
+
+#[test]
+fn peer_that_is_left_out_is_not_told_again() {
+    let model = network();
+    for site in [json!({"id": 1}), json!("s"), json!({"name": "s"})] {
+        let records = json!({"Site": [{"id": 1, "name": "s"}, {"id": 2, "name": "s"}], "Rack": [{"id": 1, "name": "r", "site": site}]});
+        let (source, told) = given(&model, records, Role::Source);
+        assert_eq!(told, ["Site `2` has the same identifiers as `1`"]);
+        assert_eq!(source.kinds[1].completeness, Completeness::Partial);
+    }
+}
+
+/// Locations in locations, each known by its name within its parent.
+fn locations() -> Model {
+    Model { kinds: vec![kind("Location", 0, &["name", "parent"], vec![plain("name"), optional(refers("parent", "Location"))])] }
+}
+
+#[test]
+fn object_may_be_identified_through_its_parent() {
+    let model = locations();
+    let by_id = json!({"Location": [
+        {"id": 3, "name": "room", "parent": {"id": 2}},
+        {"id": 4, "name": "room", "parent": {"id": 1}},
+        {"id": 2, "name": "floor", "parent": {"id": 1}},
+        {"id": 1, "name": "house", "parent": null},
+    ]});
+    let by_name = json!({"Location": [
+        {"id": 3, "name": "room", "parent": ["floor", ["house"]]},
+        {"id": 4, "name": "room", "parent": "house"},
+        {"id": 2, "name": "floor", "parent": {"name": "house"}},
+        {"id": 1, "name": "house"},
+    ]});
+    let expected = ["floor__house__None", "house__None", "room__floor__house__None", "room__house__None"];
+    let read = [by_id, by_name].map(|records| {
+        let (snapshot, told) = given(&model, records, Role::Source);
+        assert_eq!(told, NONE);
+        assert_eq!(names(&model, &snapshot, "Location"), expected);
+        snapshot
+    });
+    assert!(diff(&model, &read[0], &read[1]).is_empty());
+    let nothing = Snapshot { kinds: vec![Default::default()] };
+    let order = |rows: Vec<PlanRow>| rows.into_iter().map(|row| row.source_id).collect::<Vec<_>>();
+    assert_eq!(
+        order(plan_rows(&model, &read[0], &nothing, EVERYTHING)),
+        ["house__None", "floor__house__None", "room__floor__house__None", "room__house__None"]
+    );
+    assert_eq!(
+        order(plan_rows(&model, &nothing, &read[0], EVERYTHING)),
+        ["room__house__None", "room__floor__house__None", "floor__house__None", "house__None"]
+    );
+}
+
+#[test]
+fn loops_of_identity_are_named_whoever_is_read_first() {
+    let model = locations();
+    let records = vec![
+        json!({"id": 1, "name": "a", "parent": {"id": 2}}),
+        json!({"id": 2, "name": "b", "parent": {"id": 3}}),
+        json!({"id": 3, "name": "c", "parent": {"id": 1}}),
+        json!({"id": 4, "name": "below", "parent": {"id": 3}}),
+        json!({"id": 5, "name": "self", "parent": {"id": 5}}),
+        json!({"id": 6, "name": "root"}),
+    ];
+    for seed in 0..20 {
+        let (source, told) = given(&model, json!({ "Location": shuffled(records.clone(), seed) }), Role::Source);
+        assert_eq!(told, [1, 2, 3, 5].map(|id| format!("Location `{id}` is identified by itself through `parent`")));
+        assert_eq!(names(&model, &source, "Location"), ["root__None"]);
+    }
+}
+
+#[test]
+fn named_parent_that_is_not_there_leaves_out_what_is_below() {
+    let model = locations();
+    let (source, told) = given(
+        &model,
+        json!({"Location": [
+            {"id": 1, "name": "a", "parent": "gone"},
+            {"id": 2, "name": "b", "parent": ["a", "gone"]},
+            {"id": 3, "name": "c", "parent": {"id": 2}},
+            {"id": 4, "name": "d", "parent": "e"},
+            {"id": 5, "name": "e", "parent": ""},
+        ]}),
+        Role::Source,
+    );
+    assert_eq!(told, ["Location `1`: `parent` refers to Location `gone`, which was not loaded"]);
+    assert_eq!(names(&model, &source, "Location"), ["d__e__None", "e__None"]);
+}
+
+#[test]
+fn identity_may_be_deep_but_not_without_end() {
+    let model = locations();
+    let chain = |depth: usize| -> Vec<Value> {
+        (0..=depth)
+            .map(|at| json!({"id": at, "name": format!("n{at}"), "parent": if at == 0 { Value::Null } else { json!({"id": at - 1}) }}))
+            .collect()
+    };
+    let (source, told) = given(&model, json!({ "Location": chain(100) }), Role::Source);
+    assert_eq!((told.len(), source.kinds[0].rows()), (0, 101));
+    for row in 0..101 {
+        let key = source.kinds[0].keys.get(row);
+        assert_eq!(key::key_from_json(&serde_json::from_str(&key::key_json(key)).unwrap()).as_deref(), Some(key));
+    }
+    let (source, told) = given(&model, json!({ "Location": shuffled(chain(20_000), 7) }), Role::Source);
+    assert_eq!(told, ["Location `101` is identified through more than 100 objects by `parent`"]);
+    assert_eq!(source.kinds[0].rows(), 101);
+}
+
+#[test]
+fn self_reference_in_the_first_identifier_is_no_endless_search() {
+    let mut model = locations();
+    model.kinds[0].identifiers.reverse();
+    let (_, told) = given(&model, json!({"Location": [{"id": 1, "name": "a", "parent": "b"}]}), Role::Source);
+    assert_eq!(told, ["Location `1`: `parent` refers to Location `b`, which was not loaded"]);
+}
+
+/// Roles from two resources, and devices that have one.
+fn roles() -> Model {
+    Model {
+        kinds: vec![
+            kind("Device", 1, &["name"], vec![plain("name"), refers("role", "Role"), many(refers("others", "Role"))]),
+            kind("Role", 0, &["name"], vec![plain("name"), plain("color")]),
+        ],
+    }
+}
+
+fn from_feeds(model: &Model, devices: Value, feeds: &[Value], role: Role) -> (Snapshot, Vec<DataProblem>) {
+    let mut raw = RawKind::default();
+    for (at, feed) in feeds.iter().enumerate() {
+        let part = read_kind(model, "Role", feed.as_array().unwrap(), SIMPLY);
+        if at == 0 { raw = part } else { raw.merge(part).unwrap() }
+    }
+    build(model, vec![read_kind(model, "Device", devices.as_array().unwrap(), SIMPLY), raw], role)
+}
+
+#[test]
+fn id_that_two_resources_use_is_ambiguous_where_it_is_referred_to() {
+    let model = roles();
+    let feeds = [
+        json!([{"id": 3, "name": "leaf"}, {"id": 4, "name": "spine"}]),
+        json!([{"id": 3, "name": "compute"}, {"id": 5, "name": "storage"}]),
+    ];
+    let unused = json!([{"id": 1, "name": "d", "role": {"id": 4}}, {"id": 2, "name": "e", "role": "compute", "others": ["leaf", {"name": "storage"}]}]);
+    let (source, problems) = from_feeds(&model, unused, &feeds, Role::Source);
+    assert_eq!(problems, []);
+    assert_eq!(names(&model, &source, "Role"), ["compute", "leaf", "spine", "storage"]);
+    assert_eq!(held(&model, &source, "Device", "role", 1), (Held::One, vec!["compute".into()]));
+    let used = json!([{"id": 1, "name": "d", "role": {"id": 3}}]);
+    let (source, problems) = from_feeds(&model, used.clone(), &feeds, Role::Source);
+    let trouble = Trouble::Ambiguous { field: "role".into(), kind: "Role".into(), peer: "3".into() };
+    assert_eq!(problems, [DataProblem { kind: "Device".into(), object: "1".into(), trouble, left_out: false }]);
+    assert_eq!(
+        problems[0].to_string(),
+        "Device `1`: `role` refers to Role `3`, and several resources have an object with that id; refer by a natural key (such as `role.name`)"
+    );
+    assert_eq!(held(&model, &source, "Device", "role", 0).0, Held::Unresolved);
+    let (_, problems) = from_feeds(&model, used, &feeds, Role::Destination);
+    assert_eq!(problems, []);
+}
+
+#[test]
+fn two_resources_with_one_id_and_one_key_are_two_objects_unless_they_are_the_same() {
+    let model = roles();
+    let devices = json!([{"id": 1, "name": "d", "role": {"id": 3}}]);
+    let one = json!([{"id": 3, "name": "leaf", "color": "red"}]);
+    let (source, problems) = from_feeds(&model, devices.clone(), &[one.clone(), json!([]), one.clone()], Role::Source);
+    assert_eq!((problems.len(), names(&model, &source, "Role")), (0, vec!["leaf".to_owned()]));
+    assert_eq!(held(&model, &source, "Device", "role", 0), (Held::One, vec!["leaf".into()]));
+    let (source, problems) = from_feeds(&model, devices, &[one, json!([{"id": 3, "name": "leaf", "color": "blue"}])], Role::Source);
+    assert_eq!(problems.iter().map(ToString::to_string).collect::<Vec<_>>(), ["Role `3` has the same identifiers as `3`"]);
+    assert_eq!(source.kinds[1].rows(), 0);
+}
+
+#[test]
+fn merged_feeds_keep_where_each_ends() {
+    let model = roles();
+    let part = |rows: usize| read_kind(&model, "Role", &(0..rows).map(|at| json!({"id": at, "name": at})).collect::<Vec<_>>(), SIMPLY);
+    let mut inner = part(2);
+    inner.merge(part(1)).unwrap();
+    let mut all = part(3);
+    all.merge(part(0)).unwrap();
+    all.merge(inner).unwrap();
+    assert_eq!((all.rows, &all.feed_ends[..]), (6, &[3, 5, 6][..]));
+    assert_eq!([0, 2, 3, 4, 5, 6].map(|row| all.feed_of(row)), [0, 0, 1, 1, 2, 3]);
+    assert!(all.columns.iter().chain([&all.ids]).all(|column| column.len() == 6));
+}
+
+#[test]
+fn cardinality_says_what_a_list_is() {
+    let peers = json!([{"id": 1, "name": "x", "site": "y"}, {"id": 2, "name": "y", "site": null}, {"id": 3, "name": "x", "site": null}]);
+    let peer = || kind("Peer", 0, &["name", "site"], vec![plain("name"), optional(plain("site"))]);
+    let read = |field: FieldModel, value: Value| {
+        let model = Model { kinds: vec![kind("Holder", 1, &["name"], vec![plain("name"), field]), peer()] };
+        let (snapshot, told) = given(&model, json!({"Peer": peers, "Holder": [{"id": 1, "name": "h", "peer": value}]}), Role::Source);
+        assert_eq!(told, NONE);
+        held(&model, &snapshot, "Holder", "peer", 0)
+    };
+    let field = || refers("peer", "Peer");
+    let x_y = || vec!["x__y".to_owned()];
+    let both = || vec!["x__None".to_owned(), "y__None".to_owned()];
+    assert_eq!(read(one(field()), json!(["x", "y"])), (Held::One, x_y()));
+    assert_eq!(read(many(field()), json!(["x", "y"])), (Held::Many, both()));
+    assert_eq!(read(many(field()), json!([["x", "y"], null])), (Held::Many, x_y()));
+    assert_eq!(read(field(), json!(["x", "y"])), (Held::One, x_y()));
+    assert_eq!(read(field(), json!([["x", "y"]])), (Held::Many, x_y()));
+    assert_eq!(read(one(field()), json!([{"id": 1}])), (Held::One, x_y()));
+    assert_eq!(read(one(field()), json!([["x", "y"]])), (Held::One, x_y()));
+    assert_eq!(read(one(field()), json!([])), (Held::Null, Vec::new()));
+    assert_eq!(read(many(field()), json!({"id": 1})), (Held::Many, x_y()));
+    assert_eq!(read(field(), json!("")), (Held::Null, Vec::new()));
+}
+
+#[test]
+fn one_peer_and_a_set_of_that_peer_are_the_same_and_so_are_none_and_the_empty_set() {
+    let model = roles();
+    let feed = [json!([{"id": 3, "name": "leaf"}])];
+    let read = |role: Value, others: Value, side| {
+        from_feeds(&model, json!([{"id": 1, "name": "d", "role": role, "others": others}]), &feed, side).0
+    };
+    let one = read(json!({"id": 3}), json!(null), Role::Source);
+    let set = read(json!([{"id": 3}]), json!([]), Role::Destination);
+    assert!(diff(&model, &one, &set).is_empty() && diff(&model, &set, &one).is_empty());
+    let none = read(json!([]), json!("leaf"), Role::Destination);
+    assert_eq!(diff(&model, &one, &none).kinds[0].updates[0].fields, [1, 2]);
+}
+
+#[test]
+fn field_that_closes_a_cycle_is_written_in_a_second_pass() {
+    let mut model = Model {
+        kinds: vec![
+            kind("A", 1, &["name"], vec![plain("name"), refers("b", "B")]),
+            kind("B", 0, &["name"], vec![plain("name"), refers("a", "A"), plain("size")]),
+        ],
+    };
+    model.kinds[1].deferred = vec!["a".into()];
+    let (source, told) = given(
+        &model,
+        json!({"A": [{"id": 1, "name": "a1", "b": {"id": 1}}], "B": [{"id": 1, "name": "b1", "a": {"id": 1}}, {"id": 2, "name": "b2", "a": "a1", "size": 2}]}),
+        Role::Source,
+    );
+    assert_eq!(told, NONE);
+    let told = |destination: &Snapshot| -> Vec<(Action, u32, String, String)> {
+        plan_rows(&model, &source, destination, EVERYTHING)
+            .into_iter()
+            .map(|row| (row.action, row.pass, row.source_id, row.new_value.unwrap()))
+            .collect()
+    };
+    let row = |action, pass, name: &str, value: &str| (action, pass, name.to_owned(), value.to_owned());
+    assert_eq!(
+        told(&Snapshot { kinds: vec![Default::default(); 2] }),
+        [
+            row(Action::Create, 0, "b1", r#"{"name":"b1"}"#),
+            row(Action::Create, 0, "b2", r#"{"name":"b2","size":2}"#),
+            row(Action::Create, 0, "a1", r#"{"name":"a1","b":"b1"}"#),
+            row(Action::Update, 1, "b1", r#"{"a":"a1"}"#),
+            row(Action::Update, 1, "b2", r#"{"a":"a1"}"#),
+        ]
+    );
+    let (destination, _) = given(&model, json!({"B": [{"id": "x", "name": "b2"}, {"id": "y", "name": "b1"}]}), Role::Destination);
+    assert_eq!(
+        told(&destination),
+        [
+            row(Action::Update, 0, "b2", r#"{"size":2}"#),
+            row(Action::Create, 0, "a1", r#"{"name":"a1","b":"b1"}"#),
+            row(Action::Update, 1, "b1", r#"{"a":"a1"}"#),
+            row(Action::Update, 1, "b2", r#"{"a":"a1"}"#),
+        ]
+    );
+}
+
+#[test]
+fn only_a_template_sees_whether_a_field_is_missing_or_null() {
+    let transforms = [("seen".to_owned(), "{{ 'yes' if color is defined else 'no' }}".to_owned())];
+    let mut projection = Projection::default();
+    let fields = ["name", "color", "seen"].map(|name| FieldSource::Path(name.into())).into_iter().enumerate().collect();
+    let feed = Feed::new(0, Vec::new(), Some(Transforms::compile(&transforms).unwrap()), fields, &mut projection);
+    let model = Model { kinds: vec![kind("Tag", 0, &["name"], vec![plain("name"), plain("color"), plain("seen")])] };
+    let mut raw = RawKind::new(3);
+    let body = json!([{"id": 1, "name": "missing"}, {"id": 2, "name": "null", "color": null}]);
+    feed.append(&projection.json(&body.to_string(), "").unwrap(), &mut raw).unwrap();
+    let (snapshot, _) = build(&model, vec![raw], Role::Source);
+    let FieldColumn::Values(seen) = &snapshot.kinds[0].fields[2] else { panic!() };
+    let FieldColumn::Values(colors) = &snapshot.kinds[0].fields[1] else { panic!() };
+    assert_eq!([seen.to_json(0), seen.to_json(1)], [json!("no"), json!("yes")]);
+    assert!(colors.same(0, colors, 1));
+}
+
+#[test]
+fn one_key_for_a_hundred_thousand_rows_is_told_in_linear_time() {
+    let model = network();
+    let records: Vec<Value> = (0..100_000).map(|at| json!({"id": at % 50_000, "name": "x"})).collect();
+    for role in [Role::Source, Role::Destination] {
+        let (snapshot, told) = given(&model, json!({ "Tag": records }), role);
+        assert_eq!((told.len(), snapshot.kinds[3].rows()), (49_999, usize::from(role == Role::Destination)));
+    }
+}

@@ -1,0 +1,189 @@
+//! What stops a run, and whose fault it is.
+
+use infrahub_sync_cache::CacheError;
+use infrahub_sync_config::Problem;
+use infrahub_sync_core::guardrail::Refusal;
+use infrahub_sync_core::mapping::feed::FeedError;
+use infrahub_sync_core::records::RecordsError;
+use infrahub_sync_core::snapshot::DataProblem;
+
+use crate::Side;
+
+/// Whose fault it is; the exit code follows from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// config.yml, or what it maps to.
+    Config,
+    /// The records: they cannot be told apart or refer to nothing.
+    Data,
+    /// The credentials.
+    Auth,
+    /// The remote system, or the way to it.
+    Remote,
+    /// The adapter.
+    Adapter,
+    /// A guardrail or a drift check refused.
+    Refused,
+    /// Another run holds the lock.
+    Locked,
+    /// The cache or the machine.
+    Environment,
+    /// A defect of ours.
+    Internal,
+}
+
+/// What stops a run.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The project and the destination's schema do not fit, or a filter or transform does not compile.
+    #[error("the project has {} {}", .0.iter().filter(|problem| problem.is_error()).count(), if .0.len() == 1 { "error" } else { "errors" })]
+    Project(Vec<Problem>),
+    /// An adapter failed.
+    #[error(transparent)]
+    Adapter(#[from] infrahub_sync_runtime::Error),
+    /// The adapter cannot be used on this side.
+    #[error("adapter `{adapter}` cannot be a {}", .side.as_str())]
+    WrongSide {
+        /// The adapter's name.
+        adapter: String,
+        /// The side.
+        side: Side,
+    },
+    /// A page is not what the adapter said.
+    #[error("{} resource `{resource}`, page {page}", .side.as_str())]
+    Records {
+        /// The side.
+        side: Side,
+        /// The resource.
+        resource: String,
+        /// Counted from 1.
+        page: u64,
+        /// What is wrong.
+        source: RecordsError,
+    },
+    /// A filter or transform failed on a record.
+    #[error("mapping of `{kind}` from `{resource}`")]
+    Mapping {
+        /// The kind.
+        kind: String,
+        /// The resource.
+        resource: String,
+        /// What failed.
+        source: FeedError,
+    },
+    /// Objects that cannot be told apart, have no identifier, or refer to nothing.
+    #[error("{} of the {} cannot be identified or resolved", .problems.len(), .side.as_str())]
+    Data {
+        /// The side.
+        side: Side,
+        /// All of them.
+        problems: Vec<DataProblem>,
+    },
+    /// The guardrail.
+    #[error(transparent)]
+    Guardrail(#[from] Refusal),
+    /// The destination's schema or the mapping is not what the plan was made for.
+    #[error("the plan of run `{run_id}` was made for {what} that has changed since")]
+    Drift {
+        /// The run.
+        run_id: String,
+        /// `a mapping`, `a destination schema`.
+        what: &'static str,
+    },
+    /// A page led back to itself.
+    #[error("{} resource `{resource}` hands out the same cursor again: reading it would not end", .side.as_str())]
+    CursorLoop {
+        /// The side.
+        side: Side,
+        /// The resource.
+        resource: String,
+    },
+    /// The run cannot be applied as it is.
+    #[error("run `{run_id}` has no plan to apply: {reason}")]
+    NoPlan {
+        /// The run.
+        run_id: String,
+        /// Why.
+        reason: String,
+    },
+    /// A row of a stored plan makes no sense.
+    #[error("row {row} of the plan cannot be read: {reason}")]
+    PlanRow {
+        /// Counted from 1.
+        row: u64,
+        /// Why.
+        reason: String,
+    },
+    /// The cache.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// Arrow refused a snapshot.
+    #[error("the snapshot cannot be laid out")]
+    Arrow(#[from] arrow::error::ArrowError),
+    /// A file of the project.
+    #[error("{path}")]
+    File {
+        /// The file.
+        path: String,
+        /// The operating system's words.
+        source: std::io::Error,
+    },
+    /// The command line's review could not be written.
+    #[error("the plan could not be printed")]
+    Review(#[source] std::io::Error),
+    /// A defect of ours.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl EngineError {
+    /// Whose fault it is.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        use infrahub_sync_runtime::FaultKind;
+        match self {
+            EngineError::Project(_) | EngineError::WrongSide { .. } | EngineError::Mapping { .. } => Fault::Config,
+            EngineError::Adapter(error) => match error.fault_kind() {
+                FaultKind::Config => Fault::Config,
+                FaultKind::Auth => Fault::Auth,
+                FaultKind::Remote => Fault::Remote,
+                FaultKind::Adapter => Fault::Adapter,
+                _ => Fault::Internal,
+            },
+            EngineError::Records { .. } | EngineError::CursorLoop { .. } => Fault::Adapter,
+            EngineError::Data { .. } => Fault::Data,
+            EngineError::Guardrail(_) | EngineError::Drift { .. } => Fault::Refused,
+            EngineError::NoPlan { .. } | EngineError::PlanRow { .. } | EngineError::File { .. } | EngineError::Review(_) => {
+                Fault::Environment
+            }
+            EngineError::Cache(CacheError::Locked { .. }) => Fault::Locked,
+            EngineError::Cache(_) => Fault::Environment,
+            EngineError::Arrow(_) | EngineError::Internal(_) => Fault::Internal,
+        }
+    }
+
+    /// What to do about it, one sentence each.
+    #[must_use]
+    pub fn hints(&self) -> Vec<String> {
+        match self {
+            EngineError::Data { problems, .. } => {
+                let mut hints = vec![
+                    "make the identifiers unique in `schema_mapping`, or leave the objects out with `filters`".to_owned(),
+                    "with --continue-on-error they are left out and nothing of their kind is deleted".to_owned(),
+                ];
+                if problems.len() > 20 {
+                    hints.push("all of them are in errors.parquet of the run".to_owned());
+                }
+                hints
+            }
+            EngineError::Guardrail(_) => vec!["if that is right, run again with --allow-rowcount-drop".to_owned()],
+            EngineError::Drift { .. } => vec!["make a new plan with `infrahub-sync diff`".to_owned()],
+            EngineError::NoPlan { .. } => vec!["make a plan with `infrahub-sync diff`".to_owned()],
+            EngineError::CursorLoop { .. } | EngineError::Records { .. } => {
+                vec!["this is a defect of the adapter: tell its author".to_owned()]
+            }
+            EngineError::Cache(error) => error.hint().into_iter().collect(),
+            _ => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! `generate`: the resolved models as one readable file in the project's folder.
+
+use std::path::PathBuf;
+
+use crate::load::{Opened, Runtimes};
+use crate::{EngineError, RunContext, Side, schema};
+
+/// What `generate` did.
+#[derive(Debug, Clone)]
+pub struct Generated {
+    /// The file.
+    pub path: PathBuf,
+    /// The number of kinds.
+    pub kinds: usize,
+    /// The file was there already, with the same content.
+    pub unchanged: bool,
+}
+
+/// Checks the mapping against the destination's schema and writes the models.
+///
+/// # Errors
+/// Every problem of the mapping at once, or what went wrong on the way to the schema.
+pub async fn generate(cx: &RunContext<'_>) -> Result<Generated, EngineError> {
+    let runtimes = Runtimes::new(cx)?;
+    let destination = Opened::open(cx, &runtimes, Side::Destination).await?;
+    let resolved = schema::live(cx.project, &destination, cx.events).await?;
+    // Filters and transforms are checked here too, so that a project that generates also runs.
+    crate::load::feeds(cx.project, &resolved.model, infrahub_sync_runtime::Addressing::Mapping)?;
+    destination.session.finish()?;
+    let kinds = resolved.model.kinds.len();
+    let generated =
+        infrahub_sync_config::Generated { mapping_hash: resolved.mapping_hash, schema_hash: resolved.schema_hash, model: resolved.model };
+    let path = cx.project.directory.join(infrahub_sync_config::GENERATED_FILE);
+    let text = generated.to_text();
+    if std::fs::read_to_string(&path).is_ok_and(|there| there == text) {
+        return Ok(Generated { path, kinds, unchanged: true });
+    }
+    // Written beside and renamed: a reader sees the old file or the new one.
+    let beside = path.with_extension("yml.tmp");
+    let file = |source| EngineError::File { path: path.display().to_string(), source };
+    std::fs::write(&beside, text).map_err(file)?;
+    std::fs::rename(&beside, &path).map_err(file)?;
+    Ok(Generated { path, kinds, unchanged: false })
+}

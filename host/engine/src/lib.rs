@@ -1,0 +1,228 @@
+//! The pipeline: load both sides, map, compare, plan, guard, apply.
+//!
+//! Four commands are four functions: [`diff`], [`sync`], [`apply`] and [`generate`]. Each takes a [`RunContext`], which holds everything from
+//! outside (environment, clock, folders, adapters), and tells what goes on through [`Events`]. Nothing here prints.
+//!
+//! Invariants: the plan is durable before the first write; only an `ApprovedPlan` is applied; a run that stops leaves its
+//! status in the cache.
+
+mod apply;
+mod error;
+mod generate;
+mod load;
+mod pipeline;
+mod schema;
+
+use std::borrow::Cow;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+pub use error::{EngineError, Fault};
+pub use generate::{Generated, generate};
+pub use pipeline::{apply, diff, show, sync};
+
+use infrahub_sync_cache::CacheError;
+use infrahub_sync_config::Project;
+use infrahub_sync_core::plan::KindSummary;
+use infrahub_sync_core::plan_row::{Action, PlanRow};
+use infrahub_sync_runtime::Exchanges;
+
+/// One of the two sides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// Where the truth is: `A` in the cache.
+    Source,
+    /// What is brought in line: `B` in the cache.
+    Destination,
+}
+
+impl Side {
+    /// The word for a person.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Side::Source => "source",
+            Side::Destination => "destination",
+        }
+    }
+}
+
+/// An adapter's component.
+#[derive(Debug, Clone)]
+pub struct AdapterSource {
+    /// The name that the project uses.
+    pub name: String,
+    /// The component.
+    pub bytes: Cow<'static, [u8]>,
+    /// Where it is from, for a person: `built in`, a path.
+    pub origin: String,
+}
+
+/// What the command line decides.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Load both sides at once.
+    pub concurrent_load: bool,
+    /// Read everything, not only what changed.
+    pub full_extract: bool,
+    /// Write tier by tier as computed; off: serially.
+    pub parallel: bool,
+    /// Pass the rowcount guardrail.
+    pub allow_rowcount_drop: bool,
+    /// Leave out what cannot be identified instead of stopping.
+    pub continue_on_error: bool,
+    /// How long to wait for another run of the same sync.
+    pub lock_wait: std::time::Duration,
+}
+
+/// Hears what goes on.
+pub trait Events: Sync {
+    /// So many rows of a kind were read so far.
+    fn loading(&self, side: Side, kind: &str, rows: u64);
+    /// A kind is read.
+    fn loaded(&self, side: Side, kind: &str, rows: u64);
+    /// So many rows of a kind were answered by the destination.
+    fn writing(&self, kind: &str, done: u64, total: u64);
+    /// Something worth a line.
+    fn note(&self, message: &str);
+    /// Something that a person may act on.
+    fn warn(&self, message: &str);
+    /// Another run holds the lock.
+    fn waiting_for_lock(&self, holder: &str);
+}
+
+/// Everything that a run takes from outside.
+pub struct RunContext<'a> {
+    /// The project.
+    pub project: &'a Project,
+    /// The source's adapter; `apply` and `generate` need none.
+    pub source: Option<AdapterSource>,
+    /// The destination's adapter.
+    pub destination: AdapterSource,
+    /// `--branch`.
+    pub branch: Option<String>,
+    /// The environment.
+    pub environment: &'a (dyn Fn(&str) -> Option<String> + Sync),
+    /// The folder that holds a folder a sync: `.infrahub-sync-cache`, or what the user named.
+    pub cache_root: PathBuf,
+    /// Where compiled components are kept.
+    pub component_store: Option<PathBuf>,
+    /// Live, recorded or replayed HTTP.
+    pub exchanges: Exchanges,
+    /// `--run-id`.
+    pub run_id: Option<String>,
+    /// The command line's decisions.
+    pub options: Options,
+    /// Hears what goes on.
+    pub events: &'a dyn Events,
+    /// The clock.
+    pub now: fn() -> SystemTime,
+}
+
+/// The counts of a run.
+#[derive(Debug, Clone, Default)]
+pub struct Summary {
+    /// By kind, in write order.
+    pub kinds: Vec<KindSummary>,
+    /// What was left out with `--continue-on-error`.
+    pub problems: Vec<String>,
+}
+
+impl Summary {
+    /// Created, updated and deleted objects of all kinds.
+    #[must_use]
+    pub fn totals(&self) -> (u64, u64, u64) {
+        self.kinds.iter().fold((0, 0, 0), |sum, kind| (sum.0 + kind.create, sum.1 + kind.update, sum.2 + kind.delete))
+    }
+
+    /// Whether nothing differs.
+    #[must_use]
+    pub fn in_sync(&self) -> bool {
+        self.totals() == (0, 0, 0)
+    }
+}
+
+/// A run in the cache.
+pub struct Run {
+    /// Its id.
+    pub run_id: String,
+    /// Its folder.
+    pub directory: PathBuf,
+    /// Its counts.
+    pub summary: Summary,
+    reader: infrahub_sync_cache::RunReader,
+}
+
+impl Run {
+    /// The plan's rows, in write order.
+    ///
+    /// # Errors
+    /// When the plan cannot be read.
+    pub fn rows(&self) -> Result<Box<dyn Iterator<Item = Result<PlanRow, CacheError>>>, EngineError> {
+        Ok(Box::new(self.reader.read_plan()?))
+    }
+}
+
+/// A row that was not written.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// The kind.
+    pub kind: String,
+    /// The object's unique id.
+    pub unique_id: String,
+    /// What was to be done.
+    pub action: Action,
+    /// Why it was not.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+/// What an apply did.
+pub struct Applied {
+    /// The run.
+    pub run: Run,
+    /// Objects created.
+    pub created: u64,
+    /// Objects updated.
+    pub updated: u64,
+    /// Objects deleted.
+    pub deleted: u64,
+    /// Rows whose wanted state was there already.
+    pub unchanged: u64,
+    /// Rows that failed.
+    pub failed: u64,
+    /// Rows left out because a row that they need failed.
+    pub skipped: u64,
+    /// The first hundred of those that failed or were left out.
+    pub failures: Vec<Failure>,
+}
+
+/// SHA-256 in hexadecimal digits.
+pub(crate) fn digest_of(bytes: &[u8]) -> String {
+    use sha2::Digest;
+    sha2::Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
+        let _ = std::fmt::Write::write_fmt(&mut text, format_args!("{byte:02x}"));
+        text
+    })
+}
+
+/// Checks a project without touching any system: mapping, filters, transforms, references, order.
+///
+/// Returns the warnings.
+///
+/// # Errors
+/// Every problem at once.
+pub fn validate(project: &Project) -> Result<Vec<infrahub_sync_config::Problem>, Vec<infrahub_sync_config::Problem>> {
+    let (model, mut problems) = match infrahub_sync_config::resolve(project, None) {
+        Ok(resolved) => (Some(resolved.model), resolved.warnings),
+        Err(problems) => (None, problems),
+    };
+    // Filters and transforms are compiled against whatever model there is, so that one kind of mistake does not hide the other.
+    let model = model.unwrap_or_else(|| load::bare_model(project));
+    if let Err(EngineError::Project(more)) = load::feeds(project, &model, infrahub_sync_runtime::Addressing::Mapping) {
+        problems.extend(more);
+    }
+    problems.sort_by_key(|problem| (problem.line, problem.column));
+    if problems.iter().any(infrahub_sync_config::Problem::is_error) { Err(problems) } else { Ok(problems) }
+}

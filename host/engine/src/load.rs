@@ -1,0 +1,416 @@
+//! Loads one side: pages from the adapter, parsed and fed into the kinds of the model.
+//!
+//! Each resource is fetched once, however many mappings use it. Resources load concurrently; of one resource the next page is fetched while the
+//! one before is parsed.
+
+use std::sync::Arc;
+
+use infrahub_sync_config::{FieldSource as ConfigSource, Problem, Project, Severity};
+use infrahub_sync_core::mapping::RawKind;
+use infrahub_sync_core::mapping::feed::{Feed, FieldSource};
+use infrahub_sync_core::mapping::filter::Filter;
+use infrahub_sync_core::mapping::transform::Transforms;
+use infrahub_sync_core::model::{FieldType, Model};
+use infrahub_sync_core::records::{Projection, Records, RecordsError};
+use infrahub_sync_core::value::{Tag, ValueColumn};
+use infrahub_sync_runtime::{Addressing, Column, ColumnData, LoadRequest, Manifest, Page, Payload, Runtime, Session};
+use tokio::task::JoinSet;
+
+use crate::{EngineError, RunContext, Side};
+
+/// Resources that load at the same time on one side: the systems are the bottleneck, and more requests make a small server slower.
+const RESOURCES_AT_ONCE: usize = 4;
+
+/// One resource and what is made of it.
+pub(crate) struct ResourcePlan {
+    pub(crate) resource: String,
+    projection: Projection,
+    /// Each with its mapping's position.
+    feeds: Vec<(usize, Feed)>,
+}
+
+/// The WebAssembly engine, made once a command.
+pub(crate) struct Runtimes(Runtime);
+
+impl Runtimes {
+    pub(crate) fn new(cx: &RunContext<'_>) -> Result<Runtimes, EngineError> {
+        let options = infrahub_sync_runtime::RuntimeOptions { component_store: cx.component_store.clone() };
+        Ok(Runtimes(Runtime::new(options)?))
+    }
+}
+
+/// An adapter at work on one side.
+pub(crate) struct Opened {
+    pub(crate) session: Arc<Session>,
+    pub(crate) manifest: Manifest,
+    pub(crate) digest: String,
+}
+
+impl Opened {
+    pub(crate) async fn open(cx: &RunContext<'_>, runtimes: &Runtimes, side: Side) -> Result<Opened, EngineError> {
+        let (adapter, endpoint) = match side {
+            Side::Source => (cx.source.as_ref(), &cx.project.source),
+            Side::Destination => (Some(&cx.destination), &cx.project.destination),
+        };
+        let adapter = adapter.ok_or_else(|| EngineError::Internal("this command has no source adapter".into()))?;
+        let loaded = runtimes.0.load_adapter(&adapter.bytes, &adapter.name)?;
+        let manifest = loaded.describe().await?;
+        let fits = match side {
+            Side::Source => manifest.source.is_some(),
+            Side::Destination => manifest.destination,
+        };
+        if !fits {
+            return Err(EngineError::WrongSide { adapter: adapter.name.clone(), side });
+        }
+        let mut settings = endpoint.settings.clone();
+        if let Some(branch) = cx.branch.as_ref().filter(|_| manifest.setting("branch").is_some()) {
+            // What the project says wins over the command line: that is the documented order.
+            settings.entry("branch".to_owned()).or_insert_with(|| branch.clone().into());
+        }
+        let config = infrahub_sync_runtime::SessionConfig {
+            role: match side {
+                Side::Source => infrahub_sync_runtime::Role::Source,
+                Side::Destination => infrahub_sync_runtime::Role::Destination,
+            },
+            settings,
+            project_dir: cx.project.directory.clone(),
+            environment: cx.environment,
+            exchanges: cx.exchanges.clone(),
+            limits: infrahub_sync_runtime::Limits::default(),
+            extra_origins: Vec::new(),
+        };
+        let session = loaded.open(config).await?;
+        Ok(Opened { session: Arc::new(session), manifest, digest: crate::digest_of(&adapter.bytes) })
+    }
+}
+
+/// Prepares the mappings for a source.
+///
+/// # Errors
+/// Every filter and transform that does not compile.
+pub(crate) fn feeds(project: &Project, model: &Model, addressing: Addressing) -> Result<Vec<ResourcePlan>, EngineError> {
+    let mut plans: Vec<ResourcePlan> = Vec::new();
+    let mut problems: Vec<Problem> = Vec::new();
+    for (at, mapping) in project.schema_mapping.iter().enumerate() {
+        let Some((kind, spec)) = model.kind(&mapping.name) else { continue };
+        let resource = match (addressing, &mapping.mapping) {
+            (Addressing::Kind, _) => mapping.name.clone(),
+            (Addressing::Mapping, Some(resource)) => resource.clone(),
+            (Addressing::Mapping, None) => continue,
+        };
+        let mut filters = Vec::new();
+        for (number, filter) in mapping.filters.iter().enumerate() {
+            match Filter::compile(&filter.field, &filter.operation, filter.value.as_ref()) {
+                Ok(filter) => filters.push(filter),
+                Err(error) => problems.push(project.problem(
+                    Severity::Error,
+                    filter.span,
+                    format!("schema_mapping[{at}].filters[{number}]"),
+                    error.to_string(),
+                )),
+            }
+        }
+        let mut transforms = None;
+        if !mapping.transforms.is_empty() {
+            // One at a time first, so that each that does not compile is named.
+            let mut good = true;
+            for (number, transform) in mapping.transforms.iter().enumerate() {
+                if let Err(error) = Transforms::compile(&[(transform.field.clone(), transform.expression.clone())]) {
+                    good = false;
+                    problems.push(project.problem(
+                        Severity::Error,
+                        transform.span,
+                        format!("schema_mapping[{at}].transforms[{number}]"),
+                        error.to_string(),
+                    ));
+                }
+            }
+            let pairs: Vec<(String, String)> =
+                mapping.transforms.iter().map(|transform| (transform.field.clone(), transform.expression.clone())).collect();
+            if good {
+                let text = |name: &str| {
+                    let fed = mapping.fields.iter().filter(|field| matches!(&field.source, ConfigSource::Path(path) if path == name));
+                    let mut types = fed.filter_map(|field| spec.fields.iter().find(|known| known.name == field.name)).peekable();
+                    types.peek().is_some() && types.all(|field| field.field_type == FieldType::Text)
+                };
+                match Transforms::compile(&pairs) {
+                    Ok(compiled) => transforms = Some(compiled.keep_text(text)),
+                    Err(error) => problems.push(project.problem(
+                        Severity::Error,
+                        mapping.span,
+                        format!("schema_mapping[{at}].transforms"),
+                        error.to_string(),
+                    )),
+                }
+            }
+        }
+        let fields = mapping
+            .fields
+            .iter()
+            .filter_map(|field| {
+                let position = spec.fields.iter().position(|known| known.name == field.name)?;
+                let reference = spec.fields.get(position).is_some_and(|known| known.reference.is_some());
+                let source = match (addressing, &field.source) {
+                    (_, ConfigSource::Static(value)) => FieldSource::Static(value.clone()),
+                    // A system that is addressed by kind knows fields by the model's names.
+                    (Addressing::Kind, _) if reference => FieldSource::Reference(field.name.clone()),
+                    (Addressing::Kind, _) => FieldSource::Path(field.name.clone()),
+                    (Addressing::Mapping, ConfigSource::Path(path)) => FieldSource::Path(path.clone()),
+                    (Addressing::Mapping, ConfigSource::Reference { path, .. }) => FieldSource::Reference(path.clone()),
+                    (Addressing::Mapping, ConfigSource::Unmapped) => return None,
+                };
+                Some((position, source))
+            })
+            .collect();
+        let plan = match plans.iter().position(|plan| plan.resource == resource) {
+            Some(known) => known,
+            None => {
+                plans.push(ResourcePlan { resource, projection: Projection::default(), feeds: Vec::new() });
+                plans.len() - 1
+            }
+        };
+        if let Some(plan) = plans.get_mut(plan) {
+            let mut feed = Feed::new(kind, filters, transforms, fields, &mut plan.projection);
+            feed.mark_references(|at| spec.fields.get(at).is_some_and(|field| field.reference.is_some()));
+            plan.feeds.push((at, feed));
+        }
+    }
+    if problems.is_empty() { Ok(plans) } else { Err(EngineError::Project(problems)) }
+}
+
+/// The kinds of a project that does not resolve: names only, enough to compile its filters and transforms.
+pub(crate) fn bare_model(project: &Project) -> Model {
+    let mut model = Model::default();
+    for mapping in &project.schema_mapping {
+        if model.kind(&mapping.name).is_none() {
+            model.kinds.push(infrahub_sync_core::model::KindModel {
+                name: mapping.name.clone(),
+                identifiers: Vec::new(),
+                tier: 0,
+                deferred: Vec::new(),
+                fields: Vec::new(),
+            });
+        }
+    }
+    model
+}
+
+/// What is read of a destination: each kind by its name, each field by its name.
+pub(crate) fn destination_feeds(model: &Model) -> Vec<ResourcePlan> {
+    let plan = |(at, kind): (usize, &infrahub_sync_core::model::KindModel)| {
+        let fields = kind
+            .fields
+            .iter()
+            .enumerate()
+            .map(|(at, field)| match field.reference {
+                Some(_) => (at, FieldSource::Reference(field.name.clone())),
+                None => (at, FieldSource::Path(field.name.clone())),
+            })
+            .collect();
+        let mut projection = Projection::default();
+        let feed = Feed::new(at, Vec::new(), None, fields, &mut projection);
+        ResourcePlan { resource: kind.name.clone(), projection, feeds: vec![(at, feed)] }
+    };
+    model.kinds.iter().enumerate().map(plan).collect()
+}
+
+/// Reads all resources of one side into the model's kinds.
+pub(crate) async fn load(
+    cx: &RunContext<'_>,
+    side: Side,
+    opened: &Opened,
+    model: &Model,
+    plans: Vec<ResourcePlan>,
+) -> Result<Vec<RawKind>, EngineError> {
+    let mut waiting = plans.into_iter().map(Arc::new);
+    let mut running: JoinSet<Result<Vec<Part>, EngineError>> = JoinSet::new();
+    let (progress, mut heard) = tokio::sync::mpsc::unbounded_channel::<(String, u64, bool)>();
+    let mut parts: Vec<Part> = Vec::new();
+    let model_shared = Arc::new(model.clone());
+    let mut start = |running: &mut JoinSet<_>| {
+        if let Some(plan) = waiting.next() {
+            let one = Resource {
+                side,
+                session: opened.session.clone(),
+                page_size: opened.manifest.page_size,
+                plan,
+                model: model_shared.clone(),
+                progress: progress.clone(),
+            };
+            running.spawn(one.read());
+        }
+    };
+    (0..RESOURCES_AT_ONCE).for_each(|_| start(&mut running));
+    loop {
+        tokio::select! {
+            Some((kind, rows, finished)) = heard.recv() => {
+                if finished { cx.events.loaded(side, &kind, rows) } else { cx.events.loading(side, &kind, rows) }
+            }
+            done = running.join_next() => match done {
+                Some(Ok(read)) => {
+                    parts.extend(read?);
+                    start(&mut running);
+                }
+                Some(Err(panic)) => return Err(EngineError::Internal(format!("a loading task ended early: {panic}"))),
+                None => break,
+            }
+        }
+    }
+    while let Ok((kind, rows, finished)) = heard.try_recv() {
+        if finished { cx.events.loaded(side, &kind, rows) } else { cx.events.loading(side, &kind, rows) }
+    }
+    // In the order of the mappings, whichever resource was quickest.
+    parts.sort_by_key(|(mapping, _, _)| *mapping);
+    let mut raw: Vec<Option<RawKind>> = model.kinds.iter().map(|_| None).collect();
+    for (_, kind, part) in parts {
+        let Some(place) = raw.get_mut(kind) else { continue };
+        match place {
+            None => *place = Some(part),
+            Some(there) => there.merge(part).map_err(|error| EngineError::Internal(error.to_string()))?,
+        }
+    }
+    Ok(raw.into_iter().zip(&model.kinds).map(|(raw, kind)| raw.unwrap_or_else(|| RawKind::new(kind.fields.len()))).collect())
+}
+
+/// What one mapping made of its resource: the mapping's position, the kind's position, the rows.
+type Part = (usize, usize, RawKind);
+
+struct Resource {
+    side: Side,
+    session: Arc<Session>,
+    page_size: u32,
+    plan: Arc<ResourcePlan>,
+    model: Arc<Model>,
+    progress: tokio::sync::mpsc::UnboundedSender<(String, u64, bool)>,
+}
+
+impl Resource {
+    /// Reads all pages. Returns (mapping, kind, rows) for each feed.
+    async fn read(self) -> Result<Vec<Part>, EngineError> {
+        let mut fields: Vec<String> = self.plan.projection.slots().iter().map(|(path, _)| path.clone()).collect();
+        fields.sort_unstable();
+        fields.dedup();
+        let request = LoadRequest {
+            resource: self.plan.resource.clone(),
+            fields,
+            model: match self.side {
+                Side::Source => Vec::new(),
+                Side::Destination => self
+                    .plan
+                    .feeds
+                    .iter()
+                    .filter_map(|(_, feed)| self.model.kinds.get(feed.kind))
+                    .flat_map(|kind| kind.fields.iter().map(|field| (field.name.clone(), field.reference.is_some())))
+                    .collect(),
+            },
+            page_size: self.page_size,
+            cursor: None,
+            since: None,
+        };
+        let mut into: Vec<RawKind> = self
+            .plan
+            .feeds
+            .iter()
+            .map(|(_, feed)| RawKind::new(self.model.kinds.get(feed.kind).map_or(0, |kind| kind.fields.len())))
+            .collect();
+        let mut page = Some(self.session.load(request.clone()).await?);
+        let mut number = 0u64;
+        while let Some(Page { payload, next, .. }) = page.take() {
+            number += 1;
+            if next.is_some() && next == request.cursor {
+                return Err(EngineError::CursorLoop { side: self.side, resource: self.plan.resource.clone() });
+            }
+            let plan = self.plan.clone();
+            let side = self.side;
+            let parsed = tokio::task::spawn_blocking(move || -> Result<Vec<RawKind>, EngineError> {
+                let records = records(&plan.projection, payload).map_err(|source| EngineError::Records {
+                    side,
+                    resource: plan.resource.clone(),
+                    page: number,
+                    source,
+                })?;
+                for ((mapping, feed), raw) in plan.feeds.iter().zip(&mut into) {
+                    feed.append(&records, raw).map_err(|source| EngineError::Mapping {
+                        kind: format!("schema_mapping[{mapping}]"),
+                        resource: plan.resource.clone(),
+                        source,
+                    })?;
+                }
+                Ok(into)
+            });
+            let following = async {
+                match &next {
+                    Some(cursor) => Ok(Some(self.session.load(LoadRequest { cursor: Some(cursor.clone()), ..request.clone() }).await?)),
+                    None => Ok::<_, EngineError>(None),
+                }
+            };
+            let (parsed, following) = tokio::join!(parsed, following);
+            into = parsed.map_err(|panic| EngineError::Internal(format!("parsing a page ended early: {panic}")))??;
+            page = following?;
+            if let (Some(Page { next: Some(again), .. }), Some(cursor)) = (&page, &next)
+                && again == cursor
+            {
+                return Err(EngineError::CursorLoop { side: self.side, resource: self.plan.resource.clone() });
+            }
+            self.tell(&into, page.is_none());
+        }
+        Ok(self.plan.feeds.iter().zip(into).map(|((mapping, feed), raw)| (*mapping, feed.kind, raw)).collect())
+    }
+
+    fn tell(&self, into: &[RawKind], finished: bool) {
+        for ((_, feed), raw) in self.plan.feeds.iter().zip(into) {
+            if let Some(kind) = self.model.kinds.get(feed.kind) {
+                // Nobody listening is no reason to stop.
+                let _ = self.progress.send((kind.name.clone(), raw.rows as u64, finished));
+            }
+        }
+    }
+}
+
+/// A page as columns, whatever form the adapter chose.
+pub(crate) fn records(projection: &Projection, payload: Payload) -> Result<Records, RecordsError> {
+    match payload {
+        Payload::Document { body, layout, pointer, projection: moved } => {
+            let placed;
+            let projection = if moved.is_empty() {
+                projection
+            } else {
+                placed = projection.moved(&moved);
+                &placed
+            };
+            match layout {
+                infrahub_sync_runtime::Layout::Json => projection.json(&body, &pointer),
+                infrahub_sync_runtime::Layout::JsonLines => projection.json_lines(&body),
+            }
+        }
+        Payload::JsonLines(lines) => projection.json_lines(&lines),
+        Payload::Columns(columns) => {
+            let rows = columns.rows();
+            projection.packed(rows, columns.into_columns().into_iter().map(|column| (column.name.clone(), values(&column))).collect())
+        }
+    }
+}
+
+/// A packed column as values. The runtime has checked its shape.
+fn values(column: &Column) -> ValueColumn {
+    let mut out = ValueColumn::with_capacity(column.data.len());
+    for row in 0..column.data.len() {
+        let valid = column.validity.as_ref().is_none_or(|bits| bits.get(row / 8).is_some_and(|byte| byte >> (row % 8) & 1 == 1));
+        if !valid {
+            out.push_null();
+            continue;
+        }
+        match &column.data {
+            ColumnData::Booleans(values) => out.push_bool(values.get(row).copied().unwrap_or(false)),
+            ColumnData::Integers(values) => out.push_int(values.get(row).copied().unwrap_or(0).into()),
+            ColumnData::Floats(values) => out.push_float(values.get(row).copied().unwrap_or(f64::NAN)),
+            ColumnData::Texts(texts) => out.push_text(texts.get(row).unwrap_or("")),
+            ColumnData::Jsons(texts) => match serde_json::from_str(texts.get(row).unwrap_or("null")) {
+                Ok(value) => out.push_json(&value),
+                // No JSON after all: kept as text, so that it is seen.
+                Err(_) => out.push(Tag::Text, texts.get(row).unwrap_or("")),
+            },
+        }
+    }
+    out
+}

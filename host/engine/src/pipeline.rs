@@ -1,0 +1,422 @@
+//! The commands, stage by stage: lock, load, compare, write the plan, guard, apply, tell.
+
+use std::collections::BTreeMap;
+
+use infrahub_sync_cache::{
+    AdapterRecord, Cache, CacheLock, ErrorRow, Holder, Mode, RunCounter, RunFile, RunId, RunReader, RunStatus, RunWriter, SyncName,
+};
+use infrahub_sync_core::batches::batches;
+use infrahub_sync_core::guardrail::approve;
+use infrahub_sync_core::model::Model;
+use infrahub_sync_core::plan::{KindSummary, Plan, Policy, plan};
+use infrahub_sync_core::snapshot::{Completeness, DataProblem, Role, Snapshot, Trouble, build};
+use infrahub_sync_runtime::Addressing;
+use jiff::Timestamp;
+use serde_json::json;
+
+use crate::apply::{Current, apply_plan};
+use crate::load::{Opened, Runtimes, destination_feeds, feeds, load};
+use crate::schema::{self, Resolved};
+use crate::{Applied, EngineError, Run, RunContext, Side, Summary};
+
+/// Loads both sides, compares them and writes the run to the cache. The destination is not written.
+///
+/// # Errors
+/// Whatever stops the run; its status in the cache is then `failed`.
+pub async fn diff(cx: &RunContext<'_>) -> Result<Run, EngineError> {
+    let started = Started::new(cx, Mode::Diff)?;
+    let compared = match compare(cx, &started).await {
+        Ok(compared) => compared,
+        Err(error) => return Err(started.failed(cx, error)),
+    };
+    started.finish(cx, RunStatus::DryRun, &compared.summary)?;
+    cx.events.note(&format!("Cached run {} at {}", started.writer.id(), started.writer.dir().display()));
+    Ok(compared.run(&started))
+}
+
+/// [`diff`], then apply. `review` sees the plan before anything is written.
+///
+/// # Errors
+/// Whatever stops the run. Rows that the destination refuses do not: they are counted.
+pub async fn sync(cx: &RunContext<'_>, review: &mut dyn FnMut(&Run) -> std::io::Result<()>) -> Result<Applied, EngineError> {
+    let started = Started::new(cx, Mode::Sync)?;
+    let done = async {
+        let compared = compare(cx, &started).await?;
+        let run = compared.run(&started);
+        review(&run).map_err(EngineError::Review)?;
+        let reader = approved(cx, &started, &compared.summary)?;
+        let current = Current { model: &compared.resolved.model, snapshot: &compared.destination_rows, fresh: true };
+        let report = apply_plan(cx, &compared.destination, &current, &reader, compared.problems).await?;
+        Ok::<_, EngineError>((run, report, compared.summary))
+    };
+    match done.await {
+        Ok((run, report, summary)) => conclude(cx, &started, run, report, &summary),
+        Err(error) => Err(started.failed(cx, error)),
+    }
+}
+
+/// Applies the plan of a cached run without reading the source.
+///
+/// Rows whose wanted state is there already are counted and not sent, so that applying twice creates nothing twice.
+///
+/// # Errors
+/// When there is no such run or plan, when the mapping or the destination's schema has changed since, or whatever stops the run.
+pub async fn apply(cx: &RunContext<'_>) -> Result<Applied, EngineError> {
+    let cache = open_cache(cx)?;
+    let id = parse_run_id(cx.run_id.as_deref().unwrap_or_default())?;
+    let lock = take_lock(cx, &cache, &id)?;
+    let reader = cache.open_run(&id)?;
+    let file = reader.run_file()?;
+    if !reader.has_plan() {
+        let reason = match file.status {
+            RunStatus::Running => "it was interrupted before its plan was finished",
+            RunStatus::Failed => "it failed before its plan was finished",
+            _ => "plan.parquet is not there",
+        };
+        return Err(EngineError::NoPlan { run_id: id.as_str().to_owned(), reason: reason.to_owned() });
+    }
+    let runtimes = Runtimes::new(cx)?;
+    let destination = Opened::open(cx, &runtimes, Side::Destination).await?;
+    let resolved = schema::live(cx.project, &destination, cx.events).await?;
+    let planned = reader.read_schema_sub_hash()?;
+    if planned.as_deref().map(str::trim) != Some(resolved.sub_hash().as_str()) {
+        let mapping = file.other.get("mapping_hash").and_then(|hash| hash.as_str());
+        let what = if mapping.is_some_and(|hash| hash != resolved.mapping_hash) { "a mapping" } else { "a destination schema" };
+        return Err(EngineError::Drift { run_id: id.as_str().to_owned(), what });
+    }
+    let writer = lock.continue_run(&id)?;
+    let started = Started { writer, lock, file };
+    let done = async {
+        let rows = load(cx, Side::Destination, &destination, &resolved.model, destination_feeds(&resolved.model)).await?;
+        let (snapshot, problems) = build(&resolved.model, rows, Role::Destination);
+        stop_on(cx, &started, Side::Destination, &problems)?;
+        let summary = stored_summary(&started.file);
+        let reader = approved(cx, &started, &summary)?;
+        let current = Current { model: &resolved.model, snapshot: &snapshot, fresh: false };
+        let report = apply_plan(cx, &destination, &current, &reader, Vec::new()).await?;
+        Ok::<_, EngineError>((
+            Run {
+                run_id: id.as_str().to_owned(),
+                directory: started.writer.dir().to_owned(),
+                summary: summary.clone(),
+                reader: started.writer.reader().clone(),
+            },
+            report,
+            summary,
+        ))
+    };
+    match done.await {
+        Ok((run, report, summary)) => conclude(cx, &started, run, report, &summary),
+        Err(error) => Err(started.failed(cx, error)),
+    }
+}
+
+/// A cached run, to be shown again.
+///
+/// # Errors
+/// When there is no such run or it cannot be read.
+pub fn show(cache_root: &std::path::Path, sync: &str, run_id: &str) -> Result<Run, EngineError> {
+    let cache = Cache::open(cache_root, SyncName::parse(sync).map_err(infrahub_sync_cache::CacheError::from)?)?;
+    let id = parse_run_id(run_id)?;
+    let reader = cache.open_run(&id)?;
+    let file = reader.run_file()?;
+    if !reader.has_plan() {
+        return Err(EngineError::NoPlan { run_id: run_id.to_owned(), reason: format!("its status is `{}`", file.status.as_str()) });
+    }
+    Ok(Run { run_id: id.as_str().to_owned(), directory: reader.dir().to_owned(), summary: stored_summary(&file), reader })
+}
+
+fn now(cx: &RunContext<'_>) -> Timestamp {
+    Timestamp::try_from((cx.now)()).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+fn open_cache(cx: &RunContext<'_>) -> Result<Cache, EngineError> {
+    let name = SyncName::parse(&cx.project.name).map_err(infrahub_sync_cache::CacheError::from)?;
+    Ok(Cache::open(&cx.cache_root, name)?)
+}
+
+fn parse_run_id(id: &str) -> Result<RunId, EngineError> {
+    Ok(RunId::parse(id).map_err(infrahub_sync_cache::CacheError::from)?)
+}
+
+fn take_lock(cx: &RunContext<'_>, cache: &Cache, id: &RunId) -> Result<CacheLock, EngineError> {
+    let holder = Holder::this_process(id.clone(), now(cx));
+    Ok(cache.lock(&holder, cx.options.lock_wait, &mut |holder| cx.events.waiting_for_lock(&holder.to_string()))?)
+}
+
+/// A run that holds the lock and has its folder.
+struct Started {
+    writer: RunWriter,
+    lock: CacheLock,
+    file: RunFile,
+}
+
+impl Started {
+    fn new(cx: &RunContext<'_>, mode: Mode) -> Result<Started, EngineError> {
+        let cache = open_cache(cx)?;
+        let id = match &cx.run_id {
+            Some(id) => parse_run_id(id)?,
+            None => {
+                let mut random = [0u8; 4];
+                getrandom::fill(&mut random).map_err(|error| EngineError::Internal(format!("no randomness for a run id: {error}")))?;
+                RunId::new(now(cx), random)
+            }
+        };
+        let lock = take_lock(cx, &cache, &id)?;
+        let file = RunFile::running(mode, now(cx));
+        let writer = lock.start_run(&id, &file)?;
+        Ok(Started { writer, lock, file })
+    }
+
+    /// Notes a failure in the cache. The failure itself is what the user hears of, also when it cannot be noted.
+    fn failed(&self, cx: &RunContext<'_>, error: EngineError) -> EngineError {
+        let mut file = self.file.clone();
+        file.status = RunStatus::Failed;
+        file.finished_at = Some(now(cx));
+        file.summary.insert("error".to_owned(), json!(error.to_string()));
+        if let Err(second) = self.writer.write_run_file(&file) {
+            cx.events.warn(&format!("the failure could not be noted in the cache: {second}"));
+        }
+        error
+    }
+
+    fn finish(&self, cx: &RunContext<'_>, status: RunStatus, summary: &Summary) -> Result<RunFile, EngineError> {
+        let mut file = self.file.clone();
+        // What was learnt on the way (counts, adapters, hashes) is in the file already.
+        if let Ok(there) = self.writer.reader().run_file() {
+            file = there;
+        }
+        file.status = status;
+        file.finished_at = Some(now(cx));
+        let (create, update, delete) = summary.totals();
+        for (name, count) in [("create", create), ("update", update), ("delete", delete)] {
+            file.summary.insert(name.to_owned(), json!(count));
+        }
+        self.writer.write_run_file(&file)?;
+        Ok(file)
+    }
+}
+
+/// Both sides, compared; the plan is in the cache.
+struct Compared {
+    destination: Opened,
+    resolved: Resolved,
+    destination_rows: Snapshot,
+    summary: Summary,
+    problems: Vec<ErrorRow>,
+}
+
+impl Compared {
+    fn run(&self, started: &Started) -> Run {
+        let writer = &started.writer;
+        Run {
+            run_id: writer.id().as_str().to_owned(),
+            directory: writer.dir().to_owned(),
+            summary: self.summary.clone(),
+            reader: writer.reader().clone(),
+        }
+    }
+}
+
+async fn compare(cx: &RunContext<'_>, started: &Started) -> Result<Compared, EngineError> {
+    if !cx.options.full_extract {
+        cx.events.note("Incremental extraction is not available yet: everything is read");
+    }
+    let runtimes = Runtimes::new(cx)?;
+    let (source, destination) =
+        tokio::try_join!(Opened::open(cx, &runtimes, Side::Source), Opened::open(cx, &runtimes, Side::Destination))?;
+    let resolved = schema::of_run(cx.project, &destination, cx.events).await?;
+    let model = &resolved.model;
+    let source_feeds = feeds(cx.project, model, source.manifest.source.unwrap_or(Addressing::Mapping))?;
+    for mapping in cx.project.schema_mapping.iter().filter(|mapping| mapping.mapping.is_none()) {
+        if source.manifest.source == Some(Addressing::Mapping) {
+            cx.events.note(&format!("{} has no `mapping:` and is not read from the source", mapping.name));
+        }
+    }
+    let source_load = load(cx, Side::Source, &source, model, source_feeds);
+    let destination_load = load(cx, Side::Destination, &destination, model, destination_feeds(model));
+    let (source_raw, destination_raw) = if cx.options.concurrent_load {
+        tokio::try_join!(source_load, destination_load)?
+    } else {
+        (source_load.await?, destination_load.await?)
+    };
+    source.session.finish()?;
+    let extract_ts_us = now(cx).as_microsecond();
+    let (source_rows, source_problems) = build(model, source_raw, Role::Source);
+    let (destination_rows, destination_problems) = build(model, destination_raw, Role::Destination);
+    write_snapshots(started, model, &source_rows, infrahub_sync_cache::Side::Source, extract_ts_us)?;
+    write_snapshots(started, model, &destination_rows, infrahub_sync_cache::Side::Destination, extract_ts_us)?;
+    if !cx.options.continue_on_error {
+        stop_on(cx, started, Side::Source, &source_problems)?;
+        stop_on(cx, started, Side::Destination, &destination_problems)?;
+    }
+    let mut problems: Vec<ErrorRow> = Vec::new();
+    let mut told = Vec::new();
+    for problem in &source_problems {
+        cx.events.warn(&problem.to_string());
+        told.push(problem.to_string());
+        problems.push(problem_row(problem, false));
+    }
+    for problem in &destination_problems {
+        cx.events.warn(&format!("in the destination: {problem}"));
+        problems.push(problem_row(problem, false));
+    }
+    started.writer.write_errors(&problems)?;
+    let flags = cx.project.flags;
+    let policy = Policy { create: flags.create, update: flags.update, delete: flags.delete };
+    let difference = infrahub_sync_core::diff::diff(model, &source_rows, &destination_rows);
+    let plan = plan(model, &source_rows, &destination_rows, difference, policy);
+    let summary = Summary { kinds: plan.summary.clone(), problems: told };
+    write_plan(cx, started, &resolved, [(&source, &source_rows), (&destination, &destination_rows)], &plan)?;
+    Ok(Compared { destination, resolved, summary, problems, destination_rows })
+}
+
+fn write_snapshots(
+    started: &Started,
+    model: &Model,
+    rows: &Snapshot,
+    side: infrahub_sync_cache::Side,
+    extract_ts_us: i64,
+) -> Result<(), EngineError> {
+    for (at, kind) in model.kinds.iter().enumerate() {
+        let mut all = batches(model, rows, at, extract_ts_us);
+        let mut file = started.writer.snapshot_writer(side, &kind.name, all.schema())?;
+        for batch in &mut all {
+            file.write(&batch?)?;
+        }
+        file.finish()?;
+    }
+    Ok(())
+}
+
+/// Writes everything that an apply needs; the plan last, and durably.
+fn write_plan(
+    cx: &RunContext<'_>,
+    started: &Started,
+    resolved: &Resolved,
+    sides: [(&Opened, &Snapshot); 2],
+    plan: &Plan<'_>,
+) -> Result<(), EngineError> {
+    let mut file = started.file.clone();
+    for (side, (opened, rows)) in [infrahub_sync_cache::Side::Source, infrahub_sync_cache::Side::Destination].into_iter().zip(sides) {
+        *file.adapters.get_mut(side) = AdapterRecord {
+            name: opened.manifest.name.clone(),
+            version: Some(opened.manifest.version.clone()),
+            digest: Some(opened.digest.clone()),
+        };
+        let kinds = resolved.model.kinds.iter().zip(&rows.kinds);
+        *file.counts.get_mut(side) = kinds.clone().map(|(kind, rows)| (kind.name.clone(), rows.rows() as u64)).collect();
+        *file.partial.get_mut(side) =
+            kinds.filter(|(_, rows)| rows.completeness == Completeness::Partial).map(|(kind, _)| kind.name.clone()).collect();
+    }
+    file.other.insert("mapping_hash".to_owned(), json!(resolved.mapping_hash));
+    file.other.insert("schema_hash".to_owned(), json!(resolved.schema_hash));
+    file.summary.insert("kinds".to_owned(), json!(plan.summary));
+    started.writer.write_run_file(&file)?;
+    started.writer.write_cursors(&Default::default())?;
+    started.writer.write_schema_sub_hash(&resolved.sub_hash())?;
+    let written = started.writer.write_plan(plan.rows())?;
+    tracing::debug!(rows = plan.len(), ?written, branch = cx.branch.as_deref(), "plan written");
+    Ok(())
+}
+
+fn stored_summary(file: &RunFile) -> Summary {
+    let kinds: Vec<KindSummary> =
+        file.summary.get("kinds").and_then(|kinds| serde_json::from_value(kinds.clone()).ok()).unwrap_or_default();
+    Summary { kinds, problems: Vec::new() }
+}
+
+/// Stops a run whose objects cannot be identified; all of them are in errors.parquet.
+///
+/// The destination's own gaps (an object whose peer is gone) do not stop it: repairing them is what a sync is for. Two of its objects that
+/// cannot be told apart do, since either could be the one to write to.
+fn stop_on(cx: &RunContext<'_>, started: &Started, side: Side, problems: &[DataProblem]) -> Result<(), EngineError> {
+    let stops = |problem: &DataProblem| side == Side::Source || matches!(problem.trouble, Trouble::Duplicate { .. });
+    if cx.options.continue_on_error || !problems.iter().any(stops) {
+        return Ok(());
+    }
+    let problems: Vec<DataProblem> = problems.iter().filter(|problem| stops(problem)).cloned().collect();
+    let rows: Vec<ErrorRow> = problems.iter().map(|problem| problem_row(problem, true)).collect();
+    started.writer.write_errors(&rows)?;
+    Err(EngineError::Data { side, problems })
+}
+
+fn problem_row(problem: &DataProblem, terminal: bool) -> ErrorRow {
+    let (class, attribute) = match &problem.trouble {
+        Trouble::Duplicate { .. } => ("duplicate_identifier", None),
+        Trouble::NullIdentifier { field } => ("null_identifier", Some(field)),
+        Trouble::Dangling { field, .. } => ("dangling_reference", Some(field)),
+        Trouble::IdentityLoop { field } => ("identity_loop", Some(field)),
+        Trouble::Ambiguous { field, .. } => ("ambiguous_reference", Some(field)),
+        Trouble::TooDeep { field } => ("identity_too_deep", Some(field)),
+    };
+    ErrorRow {
+        error_class: class.to_owned(),
+        resource: problem.kind.clone(),
+        source_id: Some(problem.object.clone()),
+        dest_id: None,
+        attribute: attribute.cloned(),
+        message: problem.to_string(),
+        hint: problem.left_out.then(|| "the object is left out, and its kind is partial".to_owned()),
+        retry_count: 0,
+        terminal,
+    }
+}
+
+/// Passes the guardrail, or not. What comes out is all that an apply accepts.
+fn approved(
+    cx: &RunContext<'_>,
+    started: &Started,
+    summary: &Summary,
+) -> Result<infrahub_sync_core::guardrail::ApprovedPlan<RunReader>, EngineError> {
+    let cache = started.lock.cache();
+    let baseline: BTreeMap<String, u64> = cache.rowcounts()?.unwrap_or_default().into_iter().collect();
+    let current: BTreeMap<String, u64> = summary.kinds.iter().map(|kind| (kind.kind.clone(), kind.source_rows)).collect();
+    Ok(approve(started.writer.reader().clone(), &baseline, &current, cx.options.allow_rowcount_drop)?)
+}
+
+fn conclude(
+    cx: &RunContext<'_>,
+    started: &Started,
+    run: Run,
+    report: crate::apply::Report,
+    summary: &Summary,
+) -> Result<Applied, EngineError> {
+    started.writer.write_errors(&report.errors)?;
+    let whole = report.failed == 0 && report.skipped == 0 && summary.problems.is_empty();
+    let status = if whole { RunStatus::Applied } else { RunStatus::Partial };
+    let mut file = started.finish(cx, status, summary)?;
+    for (name, count) in [
+        ("created", report.created),
+        ("updated", report.updated),
+        ("deleted", report.deleted),
+        ("unchanged", report.unchanged),
+        ("failed", report.failed),
+        ("skipped", report.skipped),
+    ] {
+        file.summary.insert(name.to_owned(), json!(count));
+    }
+    started.writer.write_run_file(&file)?;
+    if whole {
+        // The baseline moves only on a success. A kind that is partial keeps the count of its last complete load.
+        let mut counts: BTreeMap<String, u64> = started.lock.cache().rowcounts()?.unwrap_or_default().into_iter().collect();
+        for kind in summary.kinds.iter().filter(|kind| !kind.partial) {
+            counts.insert(kind.kind.clone(), kind.source_rows);
+        }
+        started.lock.write_rowcounts(&counts.into_iter().collect())?;
+        started.lock.write_run_counter(RunCounter { runs_since_full: 0 })?;
+    }
+    // The words of infrahub-sync's own log, which scripts look for.
+    let what = if cx.source.is_some() { "Sync" } else { "Applied" };
+    cx.events.note(&format!("{what} run {} at {}", run.run_id, run.directory.display()));
+    Ok(Applied {
+        run,
+        created: report.created,
+        updated: report.updated,
+        deleted: report.deleted,
+        unchanged: report.unchanged,
+        failed: report.failed,
+        skipped: report.skipped,
+        failures: report.failures,
+    })
+}

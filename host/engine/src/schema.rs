@@ -1,0 +1,111 @@
+//! The model that a run uses: from the destination's schema and the mapping, checked against `generate`'s file where there is one.
+
+use infrahub_sync_config::{Generated, Problem, Project, SchemaField, SchemaKind, mapping_hash, resolve, schema_hash, schema_sub_hash};
+use infrahub_sync_core::model::{Cardinality, FieldType, Model};
+use infrahub_sync_runtime as runtime;
+
+use crate::load::Opened;
+use crate::{EngineError, Events};
+
+/// A model and the hashes of what it was made from.
+pub(crate) struct Resolved {
+    pub(crate) model: Model,
+    pub(crate) mapping_hash: String,
+    pub(crate) schema_hash: String,
+}
+
+impl Resolved {
+    /// The text of `schema-sub-hash.txt`.
+    pub(crate) fn sub_hash(&self) -> String {
+        schema_sub_hash(&self.mapping_hash, &self.schema_hash)
+    }
+}
+
+/// Resolves the model live.
+pub(crate) async fn live(project: &Project, destination: &Opened, events: &dyn Events) -> Result<Resolved, EngineError> {
+    let mut names: Vec<String> = Vec::new();
+    for mapping in &project.schema_mapping {
+        let peers = mapping.fields.iter().filter_map(|field| field.reference.clone());
+        for name in std::iter::once(mapping.name.clone()).chain(peers) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+    }
+    let kinds = if destination.manifest.schema { destination.session.kinds(&names).await? } else { Vec::new() };
+    // An adapter that has no schema to show answers with nothing: the mapping alone gives the shapes.
+    let schema: Option<Vec<SchemaKind>> = (!kinds.is_empty()).then(|| kinds.into_iter().map(schema_kind).collect());
+    let resolved = resolve(project, schema.as_deref()).map_err(EngineError::Project)?;
+    for warning in &resolved.warnings {
+        events.warn(&one_line(warning));
+    }
+    let schema_hash = schema_hash(&resolved.model, schema.as_deref());
+    Ok(Resolved { model: resolved.model, mapping_hash: mapping_hash(project), schema_hash })
+}
+
+/// The model of a run: the generated one if it is there and fits, else the live one, with a word about it.
+pub(crate) async fn of_run(project: &Project, destination: &Opened, events: &dyn Events) -> Result<Resolved, EngineError> {
+    let live = live(project, destination, events).await?;
+    let path = project.directory.join(infrahub_sync_config::GENERATED_FILE);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(live),
+        Err(source) => return Err(EngineError::File { path: path.display().to_string(), source }),
+    };
+    let generated = Generated::parse(&text, &path).map_err(EngineError::Project)?;
+    if generated.mapping_hash == live.mapping_hash && generated.schema_hash == live.schema_hash {
+        return Ok(Resolved { model: generated.model, ..live });
+    }
+    let what = if generated.mapping_hash == live.mapping_hash { "the destination's schema" } else { "the mapping" };
+    events.warn(&format!(
+        "{} is stale: {what} has changed since; this run uses the current one. Refresh it with `infrahub-sync generate`",
+        path.display()
+    ));
+    Ok(live)
+}
+
+pub(crate) fn one_line(problem: &Problem) -> String {
+    match &problem.hint {
+        Some(hint) => format!("{} ({hint})", problem.message),
+        None => problem.message.clone(),
+    }
+}
+
+fn schema_kind(kind: runtime::Kind) -> SchemaKind {
+    SchemaKind {
+        name: kind.name,
+        identifiers: kind.identifiers,
+        fields: kind.fields.into_iter().map(schema_field).collect(),
+        can_create: kind.can_create,
+        can_update: kind.can_update,
+        can_delete: kind.can_delete,
+    }
+}
+
+fn schema_field(field: runtime::Field) -> SchemaField {
+    let cardinality = match field.field_type {
+        runtime::FieldType::Reference => Cardinality::One,
+        runtime::FieldType::ReferenceList => Cardinality::Many,
+        _ => Cardinality::Unknown,
+    };
+    let field_type = match field.field_type {
+        runtime::FieldType::Boolean => FieldType::Boolean,
+        runtime::FieldType::Integer => FieldType::Integer,
+        runtime::FieldType::Float => FieldType::Float,
+        runtime::FieldType::Text => FieldType::Text,
+        runtime::FieldType::Timestamp => FieldType::Timestamp,
+        runtime::FieldType::Ip => FieldType::Ip,
+        runtime::FieldType::Json => FieldType::Json,
+        runtime::FieldType::List => FieldType::List,
+        runtime::FieldType::Any | runtime::FieldType::Reference | runtime::FieldType::ReferenceList => FieldType::Any,
+    };
+    SchemaField {
+        name: field.name,
+        field_type,
+        optional: field.optional,
+        unique: field.unique,
+        read_only: field.read_only,
+        reference: field.reference,
+        cardinality,
+    }
+}

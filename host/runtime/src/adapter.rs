@@ -1,0 +1,189 @@
+//! A loaded adapter: checked against the contract, compiled, not yet running.
+
+use std::sync::Arc;
+
+use tokio::sync::OnceCell;
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use crate::bindings::AdapterPre;
+use crate::error::{AdapterName, Error, Result};
+use crate::instance::{Grants, HostState, Instance};
+use crate::limits::Limits;
+use crate::manifest::Manifest;
+use crate::runtime::{CONTRACT_VERSION, Shared};
+use crate::session::{Session, SessionConfig};
+
+/// A loaded adapter.
+#[derive(Clone)]
+pub struct Adapter(pub(crate) Arc<Loaded>);
+
+pub(crate) struct Loaded {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) pre: AdapterPre<HostState>,
+    name: Arc<AdapterName>,
+    manifest: OnceCell<Manifest>,
+}
+
+impl std::fmt::Debug for Adapter {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "Adapter({})", self.0.name)
+    }
+}
+
+impl Adapter {
+    pub(crate) fn load(shared: Arc<Shared>, wasm: &[u8], name: &str) -> Result<Self> {
+        let name = Arc::new(AdapterName { role: None, name: name.to_owned(), version: String::new() });
+        let incompatible = |reason: String| Error::Incompatible { adapter: name.clone(), reason };
+        check_header(wasm).map_err(&incompatible)?;
+        let component = match &shared.store {
+            Some(store) => store.component(&shared.engine, wasm),
+            None => Component::new(&shared.engine, wasm),
+        };
+        let component =
+            component.map_err(|error| incompatible(format!("the file is damaged or needs a newer program: {}", error.root_cause())))?;
+        let (imports, exports) = surface(&shared.engine, &component);
+        check_surface(&imports, &exports).map_err(&incompatible)?;
+        // What is left now is a type that differs within the same version: a development build of either side.
+        let differs =
+            |error: wasmtime::Error| incompatible(format!("its interfaces differ from contract {CONTRACT_VERSION}: {}", words(&error)));
+        let pre = shared.linker.instantiate_pre(&component).map_err(differs)?;
+        let pre = AdapterPre::new(pre).map_err(differs)?;
+        Ok(Self(Arc::new(Loaded { shared, pre, name, manifest: OnceCell::new() })))
+    }
+
+    /// The adapter's description of itself; it is asked once.
+    pub async fn describe(&self) -> Result<Manifest> {
+        self.0.manifest.get_or_try_init(|| self.ask()).await.cloned()
+    }
+
+    async fn ask(&self) -> Result<Manifest> {
+        let mut instance = Instance::new(&self.0, self.0.name.clone(), Grants::default(), &Limits::default()).await?;
+        instance.describe().await
+    }
+
+    /// Opens the adapter for one side of a sync: resolves its settings, grants what they name, and hands them to a first instance.
+    pub async fn open(&self, config: SessionConfig<'_>) -> Result<Session> {
+        Session::open(self, config).await
+    }
+}
+
+/// The causes of an error, outermost first.
+fn words(error: &wasmtime::Error) -> String {
+    error.chain().map(|cause| cause.to_string()).collect::<Vec<_>>().join(": ")
+}
+
+/// Tells a component from what people confuse with one. (Magic, then 16 bits of version and 16 bits of layer.)
+fn check_header(wasm: &[u8]) -> std::result::Result<(), String> {
+    match wasm.get(..8) {
+        Some([0, b'a', b's', b'm', _, _, 1, 0]) => Ok(()),
+        Some([0, b'a', b's', b'm', ..]) => Err("it is a core WebAssembly module, not a component; build it with the adapter SDK".into()),
+        _ => Err("it is no WebAssembly component".into()),
+    }
+}
+
+/// The names of what a component imports and exports.
+fn surface(engine: &Engine, component: &Component) -> (Vec<String>, Vec<String>) {
+    let component_type = component.component_type();
+    let imports = component_type.imports(engine).map(|(name, _)| name.to_owned()).collect();
+    let exports = component_type.exports(engine).map(|(name, _)| name.to_owned()).collect();
+    (imports, exports)
+}
+
+const CONTRACT: &str = "infrahub-sync:adapter/";
+const IMPORTS: [&str; 4] = ["types", "http", "files", "log"];
+const EXPORTS: [&str; 4] = ["meta", "schema", "source", "destination"];
+/// The parts of WASI that are linked, empty: guests in Python, JavaScript and Go cannot start without.
+const WASI: [&str; 6] = ["wasi:io/", "wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:random/", "wasi:sockets/"];
+
+/// Compares what a component imports and exports with the contract; further exports are its own business.
+fn check_surface(imports: &[String], exports: &[String]) -> std::result::Result<(), String> {
+    let ours = |names: &[String]| -> Vec<(String, String)> {
+        let names = names.iter().filter_map(|name| name.strip_prefix(CONTRACT));
+        names.map(|name| name.split_once('@').unwrap_or((name, "")).to_owned()).map(|(a, b)| (a.to_owned(), b.to_owned())).collect()
+    };
+    let (imported, exported) = (ours(imports), ours(exports));
+    if exported.is_empty() {
+        return Err("it is a component, but no adapter of infrahub-sync: it exports nothing of the contract".into());
+    }
+    let (major, minor, _) = version(CONTRACT_VERSION).unwrap_or_default();
+    for (_, theirs) in imported.iter().chain(&exported) {
+        match version(theirs) {
+            Some((a, b, _)) if (a, b) == (major, minor) => {}
+            Some((a, b, _)) if (a, b) > (major, minor) => {
+                return Err(format!("it was built for contract {theirs}, this program speaks {CONTRACT_VERSION}: update infrahub-sync"));
+            }
+            Some(_) => {
+                return Err(format!(
+                    "it was built for contract {theirs}, this program speaks {CONTRACT_VERSION}: the adapter is too old, get a newer one"
+                ));
+            }
+            None => return Err("it was built for a contract without a version: build it with the adapter SDK".into()),
+        }
+    }
+    if let Some(missing) = EXPORTS.iter().find(|name| !exported.iter().any(|(exported, _)| exported == *name)) {
+        return Err(format!("it does not export `{missing}`, which every adapter of contract {CONTRACT_VERSION} has"));
+    }
+    if let Some((unknown, theirs)) = imported.iter().find(|(name, _)| !IMPORTS.contains(&name.as_str())) {
+        return Err(format!(
+            "it asks for `{unknown}` of contract {theirs}, which this program ({CONTRACT_VERSION}) does not have: update infrahub-sync"
+        ));
+    }
+    let known = |name: &str| name.starts_with(CONTRACT) || WASI.iter().any(|part| name.starts_with(part));
+    if let Some(foreign) = imports.iter().find(|name| !known(name)) {
+        return Err(format!("it asks for `{foreign}`, which adapters are not granted"));
+    }
+    Ok(())
+}
+
+/// The numbers of `1.2.3`, whatever follows them.
+fn version(text: &str) -> Option<(u64, u64, u64)> {
+    let mut parts = text.split(['-', '+']).next()?.split('.').map(|part| part.parse::<u64>().ok());
+    Some((parts.next()??, parts.next()??, parts.next()??))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::{Runtime, RuntimeOptions};
+
+    fn check(imports: &[&str], exports: &[&str]) -> std::result::Result<(), String> {
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        check_surface(&owned(imports), &owned(exports))
+    }
+
+    const ALL: [&str; 4] = [
+        "infrahub-sync:adapter/meta@0.1.0",
+        "infrahub-sync:adapter/schema@0.1.0",
+        "infrahub-sync:adapter/source@0.1.0",
+        "infrahub-sync:adapter/destination@0.1.0",
+    ];
+
+    #[test]
+    fn an_adapter_may_export_more_and_import_less() {
+        let mut exports = ALL.to_vec();
+        exports.extend(["exports", "init"]);
+        check(&["infrahub-sync:adapter/http@0.1.7", "wasi:cli/environment@0.2.9"], &exports).unwrap();
+        check(&[], &exports).unwrap();
+    }
+
+    #[test]
+    fn the_older_side_is_named() {
+        let newer = ["infrahub-sync:adapter/meta@0.2.0"];
+        insta::assert_snapshot!(check(&[], &newer).unwrap_err(), @"it was built for contract 0.2.0, this program speaks 0.1.0: update infrahub-sync");
+        let older = ["infrahub-sync:adapter/meta@0.0.9"];
+        insta::assert_snapshot!(check(&[], &older).unwrap_err(), @"it was built for contract 0.0.9, this program speaks 0.1.0: the adapter is too old, get a newer one");
+        insta::assert_snapshot!(check(&["infrahub-sync:adapter/sql@0.1.3"], &ALL).unwrap_err(), @"it asks for `sql` of contract 0.1.3, which this program (0.1.0) does not have: update infrahub-sync");
+        insta::assert_snapshot!(check(&["wasi:http/outgoing-handler@0.2.0"], &ALL).unwrap_err(), @"it asks for `wasi:http/outgoing-handler@0.2.0`, which adapters are not granted");
+        insta::assert_snapshot!(check(&[], &ALL[..3]).unwrap_err(), @"it does not export `destination`, which every adapter of contract 0.1.0 has");
+    }
+
+    #[test]
+    fn what_is_no_adapter_is_told_so() {
+        let runtime = Runtime::new(RuntimeOptions::default()).unwrap();
+        let text = |wasm: &[u8]| runtime.load_adapter(wasm, "x").unwrap_err().to_string();
+        insta::assert_snapshot!(text(b"PK"), @"adapter `x` cannot be used: it is no WebAssembly component");
+        insta::assert_snapshot!(text(b"\0asm\x01\0\0\0"), @"adapter `x` cannot be used: it is a core WebAssembly module, not a component; build it with the adapter SDK");
+        insta::assert_snapshot!(text(b"\0asm\x0d\0\x01\0"), @"adapter `x` cannot be used: it is a component, but no adapter of infrahub-sync: it exports nothing of the contract");
+    }
+}

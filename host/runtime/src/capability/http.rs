@@ -1,0 +1,712 @@
+//! `http`: requests to the configured address.
+//!
+//! Invariants: a request, and each redirect of it, goes to an allowed origin or nowhere; credentials go to the configured address alone;
+//! no URL is written anywhere with them; a guest sees the last answer only, after redirects and repetitions.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use base64::Engine as _;
+use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Certificate, Client, Method, StatusCode, redirect};
+use tokio::sync::{OnceCell, Semaphore};
+use url::{Origin, Url};
+use wasmtime::component::Resource;
+
+use crate::bindings::infrahub_sync::adapter::http as wit;
+use crate::error::AdapterName;
+use crate::exchange::{BodyLine, Exchange, REPLAY_ADDRESS, RequestLine};
+use crate::instance::HostState;
+use crate::limits::Limits;
+use crate::manifest::{Credential, Manifest};
+use crate::response::{Body, Full, HostResponse};
+use crate::secret::{Scrubber, Secret};
+use crate::settings::{Environment, HostSettings, Resolved};
+
+/// Redirects of one request. Real ones are one or two hops; a circle has no end.
+const REDIRECTS_MAX: usize = 10;
+/// A whole answer may take this many times the longest silence: a server that drips a byte a minute is an outage, too.
+const ANSWER_TIMEOUTS: u32 = 10;
+/// Idle connections are given up before the usual 60 s of servers, or the next request meets a closed one.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
+
+/// Headers that belong to the host: credentials, and what the connection needs.
+const HOST_HEADERS: [HeaderName; 10] = [
+    header::AUTHORIZATION,
+    header::PROXY_AUTHORIZATION,
+    header::HOST,
+    header::COOKIE,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::CONNECTION,
+    header::UPGRADE,
+    header::TE,
+    header::ACCEPT_ENCODING,
+];
+
+/// What [`Http::new`] is made from.
+pub(crate) struct HttpConfig<'a> {
+    pub(crate) adapter: Arc<AdapterName>,
+    pub(crate) manifest: &'a Manifest,
+    pub(crate) resolved: &'a Resolved,
+    pub(crate) address: &'a str,
+    pub(crate) extra_origins: &'a [String],
+    pub(crate) environment: Environment<'a>,
+    pub(crate) limits: &'a Limits,
+    pub(crate) exchange: Exchange,
+    pub(crate) scrubber: Scrubber,
+}
+
+/// The way of one session to its system.
+pub(crate) struct Http {
+    adapter: Arc<AdapterName>,
+    /// The configured address; its path ends without `/`.
+    base: Url,
+    base_path: String,
+    address_setting: String,
+    origins: Vec<Allowed>,
+    headers: HeaderMap,
+    query: Vec<(String, Secret)>,
+    settings: HostSettings,
+    limits: Limits,
+    trust: Trust,
+    proxy: Option<reqwest::Proxy>,
+    /// Made by the first request: reading the system's certificates takes milliseconds that an offline run need not spend.
+    client: OnceCell<Client>,
+    exchange: Exchange,
+    scrubber: Scrubber,
+    pace: Pace,
+}
+
+/// An origin that may be asked.
+struct Allowed {
+    origin: Origin,
+    permits: Semaphore,
+}
+
+/// Whom to believe.
+enum Trust {
+    System,
+    Bundle(Vec<Certificate>),
+    Everybody,
+}
+
+type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Time and chance, which tests replace.
+struct Pace {
+    sleep: Box<dyn Fn(Duration) -> Sleep + Send + Sync>,
+    now: Box<dyn Fn() -> SystemTime + Send + Sync>,
+    /// Draws a number from 0 to 1.
+    draw: Box<dyn Fn() -> f64 + Send + Sync>,
+}
+
+impl Pace {
+    fn real() -> Self {
+        let draw = || getrandom::u32().map_or(1.0, |number| f64::from(number) / f64::from(u32::MAX));
+        Self { sleep: Box::new(|time| Box::pin(tokio::time::sleep(time))), now: Box::new(SystemTime::now), draw: Box::new(draw) }
+    }
+}
+
+/// A request that has been checked.
+struct Request {
+    method: Method,
+    url: Url,
+    headers: HeaderMap,
+    body: Option<Vec<u8>>,
+    timeout: Duration,
+    idempotent: bool,
+}
+
+/// Why there is no response. The texts have no credentials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum HttpError {
+    Denied(String),
+    InvalidRequest(String),
+    Transport(String),
+    Timeout(String),
+    TooLarge(u64),
+}
+
+/// How one attempt failed.
+struct Failed {
+    error: HttpError,
+    /// Nothing has been sent, so nothing can happen twice.
+    unsent: bool,
+    /// Another attempt may go better.
+    transient: bool,
+}
+
+impl From<HttpError> for Failed {
+    fn from(error: HttpError) -> Self {
+        Self { error, unsent: false, transient: false }
+    }
+}
+
+impl Http {
+    /// Grants an address; the error follows the setting's name.
+    pub(crate) fn new(config: HttpConfig<'_>) -> Result<Self, String> {
+        let address_setting = config.manifest.address_setting.clone().unwrap_or_default();
+        let mut base = parse_address(config.address)?;
+        let base_path = base.path().trim_end_matches('/').to_owned();
+        base.set_path(&base_path);
+        base.set_query(None);
+        base.set_fragment(None);
+        let permits = config.resolved.host.max_concurrency;
+        let mut origins = vec![Allowed { origin: base.origin(), permits: Semaphore::new(permits) }];
+        for extra in config.extra_origins {
+            let origin = parse_address(extra).map_err(|reason| format!("is accompanied by an origin that {reason}"))?.origin();
+            if !origins.iter().any(|allowed| allowed.origin == origin) {
+                origins.push(Allowed { origin, permits: Semaphore::new(permits) });
+            }
+        }
+        let (headers, query) = credentials(config.manifest, config.resolved)?;
+        let live = !matches!(config.exchange, Exchange::Replay(_));
+        Ok(Self {
+            adapter: config.adapter,
+            proxy: if live { proxy(&base, config.environment)? } else { None },
+            trust: if live { trust(&base, &config.resolved.host, config.environment)? } else { Trust::System },
+            base,
+            base_path,
+            address_setting,
+            origins,
+            headers,
+            query,
+            settings: config.resolved.host.clone(),
+            limits: config.limits.clone(),
+            client: OnceCell::new(),
+            exchange: config.exchange,
+            scrubber: config.scrubber,
+            pace: Pace::real(),
+        })
+    }
+
+    /// Sends a request, follows redirects, repeats what may be repeated, records or replays.
+    pub(crate) async fn send(&self, request: wit::Request) -> Result<HostResponse, HttpError> {
+        let request = self.check(request)?;
+        match &self.exchange {
+            Exchange::Replay(replay) => replay.answer(&self.line(&request)).map_err(HttpError::Transport),
+            Exchange::Live => self.repeat(&request).await,
+            Exchange::Record(recorder) => {
+                let response = self.repeat(&request).await?;
+                recorder.record(self.line(&request), &response, |text| self.neutral(text));
+                Ok(response)
+            }
+        }
+    }
+
+    /// Checks everything about a request that can be checked without sending it.
+    fn check(&self, request: wit::Request) -> Result<Request, HttpError> {
+        let method = Method::from_bytes(request.method.to_ascii_uppercase().as_bytes());
+        let method = method.map_err(|_| HttpError::InvalidRequest(format!("`{}` is no HTTP method", request.method)))?;
+        if method == Method::CONNECT || method == Method::TRACE {
+            return Err(HttpError::InvalidRequest(format!("the method {method} is not for adapters")));
+        }
+        let url = self.join(&request.url)?;
+        let mut headers = HeaderMap::new();
+        for header in &request.headers {
+            let name = HeaderName::from_bytes(header.name.as_bytes())
+                .map_err(|_| HttpError::InvalidRequest(format!("`{}` is no header name", header.name)))?;
+            if HOST_HEADERS.contains(&name) || self.headers.contains_key(&name) {
+                return Err(HttpError::Denied(format!(
+                    "the header `{name}` is set by infrahub-sync; an adapter declares its credentials in its manifest"
+                )));
+            }
+            let value = HeaderValue::from_str(&header.value)
+                .map_err(|_| HttpError::InvalidRequest(format!("the value of the header `{name}` is none")))?;
+            headers.append(name, value);
+        }
+        let host_timeout = self.settings.timeout.saturating_mul(ANSWER_TIMEOUTS);
+        let timeout = request.timeout_ms.map_or(host_timeout, |timeout| Duration::from_millis(timeout.into()).min(host_timeout));
+        let idempotent = request.idempotent || [Method::GET, Method::HEAD, Method::PUT, Method::DELETE, Method::OPTIONS].contains(&method);
+        Ok(Request { method, url, headers, body: request.body, timeout, idempotent })
+    }
+
+    /// The absolute URL of a request, of an allowed origin.
+    fn join(&self, url: &str) -> Result<Url, HttpError> {
+        let invalid = |reason: &str| HttpError::InvalidRequest(format!("`{url}` {reason}"));
+        let mut joined = if url.starts_with('/') {
+            // By text, not by `Url::join`: `//host/path` would name another host, and an address with a path would lose it.
+            Url::parse(&format!("{}{}{url}", self.base.origin().ascii_serialization(), self.base_path))
+                .map_err(|_| invalid("is no path"))?
+        } else {
+            Url::parse(url).map_err(|_| invalid("is neither a path that begins with `/` nor a URL"))?
+        };
+        if !joined.username().is_empty() || joined.password().is_some() {
+            return Err(HttpError::InvalidRequest("a URL of an adapter holds no credentials".into()));
+        }
+        joined.set_fragment(None);
+        self.allowed(&joined)?;
+        Ok(joined)
+    }
+
+    /// The origin's entry, or a denial that says what would allow it.
+    fn allowed(&self, url: &Url) -> Result<&Allowed, HttpError> {
+        let origin = url.origin();
+        self.origins.iter().find(|allowed| allowed.origin == origin).ok_or_else(|| {
+            HttpError::Denied(format!(
+                "{} is not the configured origin {}; if it should be, set `{}: {}`",
+                origin.ascii_serialization(),
+                self.base.origin().ascii_serialization(),
+                self.address_setting,
+                origin.ascii_serialization()
+            ))
+        })
+    }
+
+    /// The request as recordings know it.
+    fn line(&self, request: &Request) -> RequestLine {
+        let url = self.without_secrets(request.url.clone());
+        let path = url.path();
+        let below = path.strip_prefix(&self.base_path).filter(|rest| rest.starts_with('/')).unwrap_or(path);
+        let path = match url.query() {
+            Some(query) => format!("{below}?{query}"),
+            None => below.to_owned(),
+        };
+        let body = request.body.as_deref().map(|body| BodyLine::new(body, |text| self.neutral(text)));
+        RequestLine { method: request.method.to_string(), path: self.neutral(&path), body }
+    }
+
+    /// Text without secrets, and with the replay's address instead of the real one.
+    fn neutral(&self, text: &str) -> String {
+        let origin = self.base.origin().ascii_serialization();
+        let text = replace_address(text, &format!("{origin}{}", self.base_path));
+        self.scrubber.scrub(replace_address(&text, &origin))
+    }
+
+    /// The URL without the query parameters that carry credentials.
+    fn without_secrets(&self, mut url: Url) -> Url {
+        let Some(query) = url.query().filter(|_| !self.query.is_empty()) else { return url };
+        let kept: Vec<&str> = query
+            .split('&')
+            .filter(|pair| {
+                let name = pair.split('=').next().unwrap_or_default();
+                let name = url::form_urlencoded::parse(name.as_bytes()).next().map(|(name, _)| name.into_owned()).unwrap_or_default();
+                !self.query.iter().any(|(parameter, _)| *parameter == name)
+            })
+            .collect();
+        let kept = kept.join("&");
+        url.set_query((!kept.is_empty()).then_some(&kept));
+        url
+    }
+
+    /// A URL for messages and traces.
+    fn shown(&self, url: &Url) -> String {
+        self.scrubber.scrub(self.without_secrets(url.clone()).to_string())
+    }
+
+    /// Attempts the request until there is an answer that is final.
+    async fn repeat(&self, request: &Request) -> Result<HostResponse, HttpError> {
+        let mut attempt = 1;
+        loop {
+            let started = Instant::now();
+            let ended = match tokio::time::timeout(request.timeout, self.attempt(request)).await {
+                Ok(ended) => ended,
+                Err(_) => {
+                    let reason = format!(
+                        "{} {}: no complete answer within {} s",
+                        request.method,
+                        self.shown(&request.url),
+                        request.timeout.as_secs_f64()
+                    );
+                    Err(Failed { error: HttpError::Timeout(reason), unsent: false, transient: true })
+                }
+            };
+            let (status, bytes) = ended.as_ref().map_or((0, 0), |response| (response.status, response.body.as_bytes().len()));
+            let error = ended.as_ref().err().map(|failed| format!("{:?}", failed.error));
+            tracing::debug!(
+                adapter = %self.adapter,
+                method = %request.method,
+                url = self.shown(&request.url),
+                status,
+                attempt,
+                elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+                bytes,
+                error,
+                "http"
+            );
+            let wait = match &ended {
+                Ok(response) => self.wait_after(request, response, attempt),
+                Err(failed) => (failed.transient && (failed.unsent || request.idempotent)).then(|| self.backoff(attempt)),
+            };
+            match wait.filter(|_| attempt <= self.settings.retries) {
+                Some(wait) => {
+                    let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+                    let waits_long = wait >= Duration::from_secs(5);
+                    if waits_long {
+                        tracing::info!(adapter = %self.adapter, url = self.shown(&request.url), status, wait_ms, "waiting before the next attempt");
+                    }
+                    (self.pace.sleep)(wait).await;
+                    attempt += 1;
+                }
+                None => return ended.map_err(|failed| failed.error),
+            }
+        }
+    }
+
+    /// How long to wait before the request is repeated because of its answer; none when the answer is final.
+    fn wait_after(&self, request: &Request, response: &HostResponse, attempt: u32) -> Option<Duration> {
+        let repeat = match response.status {
+            // It was refused before anything was done with it, whatever the method.
+            429 => true,
+            502..=504 => request.idempotent,
+            // NetBox and others fail so under load; a write that failed half-way is not repeated.
+            500 => request.method == Method::GET || request.method == Method::HEAD,
+            _ => false,
+        };
+        let asked = || {
+            let value = response.header("retry-after")?.trim();
+            match value.parse::<u64>() {
+                Ok(seconds) => Some(Duration::from_secs(seconds)),
+                Err(_) => Some(httpdate::parse_http_date(value).ok()?.duration_since((self.pace.now)()).unwrap_or_default()),
+            }
+        };
+        repeat.then(|| asked().map_or_else(|| self.backoff(attempt), |wait| wait.min(self.limits.retry_after_max)))
+    }
+
+    /// Exponential backoff with full jitter: many clients that failed together do not come back together.
+    fn backoff(&self, attempt: u32) -> Duration {
+        let doubled = self.limits.backoff_base.saturating_mul(2u32.saturating_pow(attempt.saturating_sub(1)));
+        doubled.min(self.limits.backoff_max).mul_f64((self.pace.draw)().clamp(0.0, 1.0))
+    }
+
+    /// Sends a request once, follows its redirects, and reads the answer whole.
+    async fn attempt(&self, request: &Request) -> Result<HostResponse, Failed> {
+        let client = self.client.get_or_try_init(|| async { self.make_client() }).await?;
+        let (mut method, mut url, mut body) = (request.method.clone(), request.url.clone(), request.body.clone());
+        for _ in 0..=REDIRECTS_MAX {
+            let allowed = self.allowed(&url)?;
+            let _permit = allowed.permits.acquire().await.map_err(|error| HttpError::Transport(error.to_string()))?;
+            let failed = |error: reqwest::Error| self.failed(&request.method, &url, &error);
+            let mut sending = client.request(method.clone(), self.with_credentials(&url)).headers(request.headers.clone());
+            if url.origin() == self.base.origin() {
+                sending = sending.headers(self.headers.clone());
+            }
+            if let Some(body) = &body {
+                sending = sending.body(body.clone());
+            }
+            let response = sending.send().await.map_err(failed)?;
+            match self.redirect(&method, &url, &response)? {
+                Some((next_method, next)) => {
+                    if next_method != method {
+                        body = None;
+                    }
+                    (method, url) = (next_method, next);
+                }
+                None => return self.read(response, failed).await,
+            }
+        }
+        Err(HttpError::Transport(format!("{} {}: more than {REDIRECTS_MAX} redirects", request.method, self.shown(&request.url))).into())
+    }
+
+    /// Where an answer redirects to; none when it is to be taken as it is.
+    fn redirect(&self, method: &Method, url: &Url, response: &reqwest::Response) -> Result<Option<(Method, Url)>, HttpError> {
+        let reads = *method == Method::GET || *method == Method::HEAD;
+        let next_method = match response.status() {
+            StatusCode::SEE_OTHER if !reads => Method::GET,
+            StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT => method.clone(),
+            // A POST that turns into a GET would look like a success and have written nothing: the adapter sees the 301.
+            StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND | StatusCode::SEE_OTHER if reads => method.clone(),
+            _ => return Ok(None),
+        };
+        let Some(location) = response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok()) else { return Ok(None) };
+        let next = url.join(location).map_err(|_| HttpError::Transport(format!("{method} {}: a redirect to no URL", self.shown(url))))?;
+        // Also a redirect to another allowed origin is refused: which origin is asked is the adapter's choice, never a server's.
+        if next.origin() != url.origin() {
+            let origin = next.origin().ascii_serialization();
+            return Err(HttpError::Denied(format!(
+                "{} redirects to {origin}, which is not the configured origin; if it should be, set `{}: {origin}{}`",
+                self.shown(url),
+                self.address_setting,
+                self.base_path
+            )));
+        }
+        Ok(Some((next_method, next)))
+    }
+
+    /// Reads the body, not more than allowed.
+    async fn read(&self, mut response: reqwest::Response, failed: impl Fn(reqwest::Error) -> Failed) -> Result<HostResponse, Failed> {
+        let status = response.status().as_u16();
+        let headers = response.headers().iter().filter(|(name, _)| **name != header::SET_COOKIE);
+        let headers =
+            headers.map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())).collect();
+        let limit = self.limits.response_bytes_max;
+        // Known only of bodies that are not compressed; only a hint, so that memory is not asked for in vain.
+        let length = usize::try_from(response.content_length().unwrap_or(0)).unwrap_or(usize::MAX);
+        if length > limit {
+            return Err(HttpError::TooLarge(limit as u64).into());
+        }
+        let mut body = Vec::with_capacity(length.min(16 << 20));
+        while let Some(chunk) = response.chunk().await.map_err(&failed)? {
+            if body.len() + chunk.len() > limit {
+                return Err(HttpError::TooLarge(limit as u64).into());
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(HostResponse { status, headers, body: Body::new(body) })
+    }
+
+    /// The URL as it is sent: with the credentials that go into the query, to the configured origin alone.
+    fn with_credentials(&self, url: &Url) -> Url {
+        let mut url = self.without_secrets(url.clone());
+        if !self.query.is_empty() && url.origin() == self.base.origin() {
+            let mut pairs = url.query_pairs_mut();
+            for (name, value) in &self.query {
+                pairs.append_pair(name, value.expose());
+            }
+        }
+        url
+    }
+
+    /// What an error of the client means, in words without credentials.
+    fn failed(&self, method: &Method, url: &Url, error: &reqwest::Error) -> Failed {
+        // The innermost cause is the one that says something ("Connection refused"); the outer ones repeat the URL.
+        let mut cause: &dyn std::error::Error = error;
+        while let Some(inner) = cause.source() {
+            cause = inner;
+        }
+        let request = format!("{method} {}", self.shown(url));
+        let mut reason =
+            if std::ptr::addr_eq(cause, error) { "the request failed".to_owned() } else { self.scrubber.scrub(cause.to_string()) };
+        let certificate = reason.contains("certificate");
+        if certificate {
+            reason.push_str("; name its authority in REQUESTS_CA_BUNDLE, or set `verify_ssl: false`");
+        }
+        let unsent = error.is_connect();
+        if error.is_timeout() {
+            let limit = if unsent { self.limits.connect_timeout } else { self.settings.timeout };
+            let what = if unsent { "no connection" } else { "no answer" };
+            let error = HttpError::Timeout(format!("{request}: {what} within {} s", limit.as_secs_f64()));
+            return Failed { error, unsent, transient: true };
+        }
+        if error.is_builder() {
+            return HttpError::InvalidRequest(format!("{request}: {reason}")).into();
+        }
+        Failed { error: HttpError::Transport(format!("{request}: {reason}")), unsent, transient: !certificate }
+    }
+
+    fn make_client(&self) -> Result<Client, HttpError> {
+        // Without a provider rustls panics. Somebody else may have installed it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut builder = Client::builder()
+            .user_agent(concat!("infrahub-sync/", env!("CARGO_PKG_VERSION")))
+            .redirect(redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .no_proxy()
+            .connect_timeout(self.limits.connect_timeout)
+            .read_timeout(self.settings.timeout)
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .pool_max_idle_per_host(self.settings.max_concurrency)
+            .tcp_nodelay(true);
+        if let Some(proxy) = &self.proxy {
+            builder = builder.proxy(proxy.clone());
+        }
+        builder = match &self.trust {
+            Trust::Bundle(certificates) => builder.tls_certs_only(certificates.iter().cloned()),
+            Trust::Everybody => builder.tls_danger_accept_invalid_certs(true),
+            // Plain HTTP needs no certificates, and reading the system's takes longer than the request.
+            Trust::System if self.proxy.is_none() && self.origins.iter().all(|allowed| is_plain(&allowed.origin)) => {
+                builder.tls_certs_only([])
+            }
+            Trust::System => builder,
+        };
+        builder.build().map_err(|error| HttpError::Transport(format!("the HTTP client cannot be set up: {error:?}")))
+    }
+}
+
+fn is_plain(origin: &Origin) -> bool {
+    matches!(origin, Origin::Tuple(scheme, ..) if scheme == "http")
+}
+
+/// An address as configured; the error follows the setting's name.
+fn parse_address(address: &str) -> Result<Url, String> {
+    let address = address.trim();
+    let url = Url::parse(address).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    // The text is shown as it is only if it cannot hold a password.
+    let shown = if address.contains('@') { "this one" } else { address };
+    let url = url.ok_or_else(|| format!("must be an address that begins with `https://` or `http://`, not {shown}"))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("must be an address without user and password; these are settings of their own".into());
+    }
+    Ok(url)
+}
+
+/// The headers and query parameters that go with each request. A credential counts when all its settings have a value; of several for
+/// one header the first counts.
+fn credentials(manifest: &Manifest, resolved: &Resolved) -> Result<(HeaderMap, Vec<(String, Secret)>), String> {
+    let (mut headers, mut query) = (HeaderMap::new(), Vec::new());
+    let mut add = |name: HeaderName, value: String, setting: &str| -> Result<(), String> {
+        let mut value = HeaderValue::from_str(&value)
+            .map_err(|_| format!("cannot be asked with `{setting}`: it has characters that no header may have, a line break perhaps"))?;
+        value.set_sensitive(true);
+        headers.entry(name).or_insert(value);
+        Ok(())
+    };
+    for credential in &manifest.credentials {
+        match credential {
+            Credential::Header(templates) => {
+                for template in templates {
+                    let names = template.settings();
+                    let Some(values) =
+                        names.iter().map(|name| resolved.text(name).filter(|value| !value.is_empty())).collect::<Option<Vec<_>>>()
+                    else {
+                        continue;
+                    };
+                    if !values.first().is_some_and(|value| value.starts_with(&template.prefix)) {
+                        continue;
+                    }
+                    let filled = fill(&template.template, names.iter().copied().zip(values.iter().map(String::as_str)));
+                    let name = HeaderName::from_bytes(template.name.as_bytes())
+                        .map_err(|_| format!("cannot be asked: `{}` is no header name", template.name))?;
+                    add(name, filled, names.first().copied().unwrap_or_default())?;
+                    break;
+                }
+            }
+            Credential::Basic { username, password } => {
+                if let (Some(user), Some(secret)) = (resolved.text(username), resolved.text(password)) {
+                    let pair = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{secret}"));
+                    add(header::AUTHORIZATION, format!("Basic {pair}"), password)?;
+                }
+            }
+            Credential::Query { parameter, setting } => {
+                if let Some(value) = resolved.text(setting) {
+                    query.push((parameter.clone(), Secret::new(value)));
+                }
+            }
+        }
+    }
+    Ok((headers, query))
+}
+
+/// Puts values into a template, in one go: what a value contains is not looked at.
+fn fill<'a>(template: &str, values: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let (mut filled, mut rest) = (String::new(), template);
+    for (name, value) in values {
+        if let Some((before, after)) = rest.split_once(&format!("{{{name}}}")) {
+            filled.push_str(before);
+            filled.push_str(value);
+            rest = after;
+        }
+    }
+    filled + rest
+}
+
+/// The proxy for this address, from the variables that `curl` and Python's `requests` read.
+fn proxy(base: &Url, environment: Environment<'_>) -> Result<Option<reqwest::Proxy>, String> {
+    let any = |names: &[&str]| {
+        names.iter().find_map(|name| environment(name).filter(|value| !value.trim().is_empty()).map(|value| (name.to_string(), value)))
+    };
+    let specific = if base.scheme() == "https" { any(&["https_proxy", "HTTPS_PROXY"]) } else { any(&["http_proxy", "HTTP_PROXY"]) };
+    let Some((variable, address)) = specific.or_else(|| any(&["all_proxy", "ALL_PROXY"])) else { return Ok(None) };
+    let with_scheme = if address.contains("://") { address } else { format!("http://{address}") };
+    // The address may hold a password, so only the variable is named.
+    let proxy = reqwest::Proxy::all(with_scheme.trim()).map_err(|_| format!("cannot be reached: {variable} is no proxy address"))?;
+    let exceptions = any(&["no_proxy", "NO_PROXY"]).and_then(|(_, exceptions)| reqwest::NoProxy::from_string(&exceptions));
+    Ok(Some(proxy.no_proxy(exceptions)))
+}
+
+/// Whom to believe: `verify_ssl`, then the bundle of `REQUESTS_CA_BUNDLE` or `SSL_CERT_FILE`, which replaces the system's as in Python.
+fn trust(base: &Url, settings: &HostSettings, environment: Environment<'_>) -> Result<Trust, String> {
+    if !settings.verify_ssl {
+        return Ok(Trust::Everybody);
+    }
+    if base.scheme() != "https" {
+        return Ok(Trust::System);
+    }
+    for variable in ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"] {
+        if let Some(path) = environment(variable).filter(|path| !path.is_empty()) {
+            let pem = std::fs::read(&path).map_err(|error| format!("cannot be trusted: {variable} names {path}: {error}"))?;
+            let certificates = Certificate::from_pem_bundle(&pem).ok().filter(|certificates| !certificates.is_empty());
+            return certificates
+                .map(Trust::Bundle)
+                .ok_or_else(|| format!("cannot be trusted: {variable} names {path}, which has no PEM certificates"));
+        }
+    }
+    Ok(Trust::System)
+}
+
+/// Writes the replay's address in the place of `address`, where that is not the beginning of a longer one.
+fn replace_address(text: &str, address: &str) -> String {
+    let mut pieces = text.split(address);
+    let mut replaced = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let goes_on = piece.starts_with(|next: char| next.is_alphanumeric() || matches!(next, '.' | '-' | '_'))
+            || piece.strip_prefix(':').is_some_and(|rest| rest.starts_with(|next: char| next.is_ascii_digit()));
+        replaced.push_str(if goes_on { address } else { REPLAY_ADDRESS });
+        replaced.push_str(piece);
+    }
+    replaced
+}
+
+impl wit::Host for HostState {
+    async fn send(&mut self, request: wit::Request) -> wasmtime::Result<Result<Resource<HostResponse>, wit::HttpError>> {
+        let Some(http) = self.grants.http.clone() else {
+            let reason = self.deny("no address was granted to this adapter; its address setting has no value".into());
+            return Ok(Err(wit::HttpError::Denied(reason)));
+        };
+        if let Err(Full::Count(count)) = self.responses.check_room() {
+            return Ok(Err(wit::HttpError::TooManyResponses(count)));
+        }
+        let Some(left) = self.requests_left.checked_sub(1) else {
+            let reason = self.deny("it has sent as many requests as one call may".into());
+            return Ok(Err(wit::HttpError::Denied(reason)));
+        };
+        self.requests_left = left;
+        let clock = self.clock.clone();
+        let sent = clock.pause(http.send(request)).await;
+        let held = sent.map(|response| self.responses.hold(response));
+        Ok(match held {
+            Ok(Ok(rep)) => Ok(Resource::new_own(rep)),
+            Ok(Err(Full::Count(count))) => Err(wit::HttpError::TooManyResponses(count)),
+            Ok(Err(Full::Bytes(bytes))) => Err(wit::HttpError::TooLarge(bytes)),
+            Err(HttpError::Denied(reason)) => Err(wit::HttpError::Denied(self.deny(reason))),
+            Err(HttpError::InvalidRequest(reason)) => Err(wit::HttpError::InvalidRequest(reason)),
+            Err(HttpError::Transport(reason)) => Err(wit::HttpError::Transport(reason)),
+            Err(HttpError::Timeout(reason)) => Err(wit::HttpError::Timeout(reason)),
+            Err(HttpError::TooLarge(bytes)) => Err(wit::HttpError::TooLarge(bytes)),
+        })
+    }
+}
+
+impl wit::HostResponse for HostState {
+    fn status(&mut self, response: Resource<HostResponse>) -> wasmtime::Result<u16> {
+        Ok(self.responses.get(response.rep())?.status)
+    }
+
+    fn header(&mut self, response: Resource<HostResponse>, name: String) -> wasmtime::Result<Option<String>> {
+        Ok(self.responses.get(response.rep())?.header(&name).map(str::to_owned))
+    }
+
+    fn json(&mut self, response: Resource<HostResponse>, pointers: Vec<String>) -> wasmtime::Result<Vec<Option<String>>> {
+        let response = self.responses.get(response.rep())?;
+        Ok(response.body.as_text().map_or_else(|| vec![None; pointers.len()], |body| crate::response::json_at(body, &pointers)))
+    }
+
+    fn count(&mut self, response: Resource<HostResponse>, pointer: String) -> wasmtime::Result<Option<u32>> {
+        let response = self.responses.get(response.rep())?;
+        Ok(response.body.as_text().and_then(|body| crate::response::count_at(body, &pointer)))
+    }
+
+    fn body(&mut self, response: Resource<HostResponse>) -> wasmtime::Result<Vec<u8>> {
+        Ok(self.responses.get(response.rep())?.body.as_bytes().to_vec())
+    }
+
+    fn release(&mut self, response: Resource<HostResponse>) -> wasmtime::Result<()> {
+        // Releasing what is gone already does no harm.
+        let _ = self.responses.take(response.rep());
+        Ok(())
+    }
+
+    fn drop(&mut self, response: Resource<HostResponse>) -> wasmtime::Result<()> {
+        // Guests with a collector drop late: in a later call, when the response has long gone.
+        let _ = self.responses.take(response.rep());
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "http_tests.rs"]
+mod tests;

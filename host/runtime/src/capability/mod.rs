@@ -1,0 +1,12 @@
+//! What the host does for adapters: the contract's imported interfaces, one module each.
+//!
+//! All checks of what an adapter may do are here and nowhere else.
+
+pub(crate) mod files;
+pub(crate) mod http;
+mod log;
+
+use crate::bindings::infrahub_sync::adapter::types;
+use crate::instance::HostState;
+
+impl types::Host for HostState {}

@@ -1,0 +1,317 @@
+//! What can go wrong with an adapter, and whose fault it is.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::settings::SettingsError;
+
+/// The result of this crate's functions.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// The side of a sync that an adapter plays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// It is read from. Its folder, if it has one, is read-only.
+    Source,
+    /// It is read back and written to.
+    Destination,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Role::Source => "source",
+            Role::Destination => "destination",
+        })
+    }
+}
+
+/// Which adapter an error is about: ``source `netbox` 0.1.0``.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdapterName {
+    /// The side it plays, once it is opened.
+    pub role: Option<Role>,
+    /// Its name.
+    pub name: String,
+    /// Its version; empty as long as it has not described itself.
+    pub version: String,
+}
+
+impl fmt::Display for AdapterName {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.role {
+            Some(role) => write!(out, "{role} `{}`", self.name)?,
+            None => write!(out, "adapter `{}`", self.name)?,
+        }
+        if !self.version.is_empty() {
+            write!(out, " {}", self.version)?;
+        }
+        Ok(())
+    }
+}
+
+/// The cases of a failure that an adapter reports; the contract's `error-kind`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FailureKind {
+    /// A setting or the mapping asks for something that cannot work.
+    Config,
+    /// The remote system refused the credentials, or they do not permit this.
+    Auth,
+    /// The resource or object does not exist.
+    NotFound,
+    /// The object exists already, or somebody else changed it.
+    Conflict,
+    /// The remote system refused the data.
+    Invalid,
+    /// The remote system asks for fewer requests.
+    RateLimited,
+    /// No answer.
+    Transport,
+    /// The remote system failed, or its answer is none.
+    Remote,
+    /// The adapter cannot do this.
+    Unsupported,
+    /// A defect of the adapter.
+    Internal,
+}
+
+impl FailureKind {
+    /// The kind as one word, for reports (`errors.parquet`).
+    pub fn as_str(self) -> &'static str {
+        match self {
+            FailureKind::Config => "config",
+            FailureKind::Auth => "auth",
+            FailureKind::NotFound => "not-found",
+            FailureKind::Conflict => "conflict",
+            FailureKind::Invalid => "invalid",
+            FailureKind::RateLimited => "rate-limited",
+            FailureKind::Transport => "transport",
+            FailureKind::Remote => "remote",
+            FailureKind::Unsupported => "unsupported",
+            FailureKind::Internal => "internal",
+        }
+    }
+
+    /// Whose fault a failure of this kind is.
+    pub fn fault_kind(self) -> FaultKind {
+        match self {
+            FailureKind::Config => FaultKind::Config,
+            FailureKind::Auth => FaultKind::Auth,
+            FailureKind::NotFound
+            | FailureKind::Conflict
+            | FailureKind::Invalid
+            | FailureKind::RateLimited
+            | FailureKind::Transport
+            | FailureKind::Remote => FaultKind::Remote,
+            FailureKind::Unsupported | FailureKind::Internal => FaultKind::Adapter,
+        }
+    }
+
+    /// The same request may succeed later.
+    pub fn is_transient(self) -> bool {
+        matches!(self, FailureKind::RateLimited | FailureKind::Transport | FailureKind::Remote)
+    }
+}
+
+/// A failure that an adapter reports, of a call or of one row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The case.
+    pub kind: FailureKind,
+    /// One sentence for a person. Credentials are masked.
+    pub message: String,
+    /// The HTTP status that caused it.
+    pub http_status: Option<u16>,
+    /// How long the remote system asked to wait.
+    pub retry_after: Option<Duration>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.message)?;
+        match self.http_status {
+            // Most adapters name the status already.
+            Some(status) if !self.message.contains(&status.to_string()) => write!(out, " (HTTP {status})"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whose fault an error is; it decides the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FaultKind {
+    /// The project's configuration.
+    Config,
+    /// The credentials.
+    Auth,
+    /// The remote system or the way to it.
+    Remote,
+    /// The adapter.
+    Adapter,
+    /// This program or the machine it runs on.
+    Internal,
+}
+
+/// Why an adapter could not be loaded, opened or called.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The guest's code stopped: a panic, an uncaught exception, `unreachable`.
+    #[error("{adapter} stopped in `{call}`: {message}")]
+    Trap {
+        /// The adapter.
+        adapter: Arc<AdapterName>,
+        /// The contract's function that was called.
+        call: &'static str,
+        /// What the sandbox says.
+        message: String,
+        /// The end of what the guest wrote to its stderr; a traceback, often.
+        output: String,
+    },
+    /// A call computed for longer than [`Limits::call_timeout`](crate::Limits::call_timeout).
+    #[error("{adapter} did not come back from `{call}` within {} s", limit.as_secs_f64())]
+    Deadline {
+        /// The adapter.
+        adapter: Arc<AdapterName>,
+        /// The contract's function that was called.
+        call: &'static str,
+        /// The limit.
+        limit: Duration,
+    },
+    /// A call wanted more memory than [`Limits::memory_bytes`](crate::Limits::memory_bytes).
+    #[error("{adapter} needs more than {} MiB of memory in `{call}`", limit_bytes >> 20)]
+    Memory {
+        /// The adapter.
+        adapter: Arc<AdapterName>,
+        /// The contract's function that was called.
+        call: &'static str,
+        /// The limit.
+        limit_bytes: usize,
+    },
+    /// The adapter reports a failure.
+    #[error("{adapter}: {failure}")]
+    Adapter {
+        /// The adapter.
+        adapter: Arc<AdapterName>,
+        /// The failure.
+        failure: Failure,
+    },
+    /// A call failed in which the adapter was denied something.
+    #[error("{adapter} was denied: {reason}")]
+    Denied {
+        /// The adapter.
+        adapter: Arc<AdapterName>,
+        /// What was denied and what would allow it.
+        reason: String,
+        /// The failure that the adapter made of it.
+        failure: Failure,
+    },
+    /// The settings of one side cannot work.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The adapter broke a promise of the contract.
+    #[error("{adapter} broke the contract in `{call}`: {reason}")]
+    Contract {
+        /// The adapter.
+        adapter: Arc<AdapterName>,
+        /// The contract's function that was called.
+        call: &'static str,
+        /// The promise.
+        reason: String,
+    },
+    /// The file is no adapter that this program can run.
+    #[error("{adapter} cannot be used: {reason}")]
+    Incompatible {
+        /// The adapter.
+        adapter: Arc<AdapterName>,
+        /// Which side is too old, or what is missing.
+        reason: String,
+    },
+    /// The adapter cannot play that side of a sync.
+    #[error("{adapter} does not suit: {reason}")]
+    Role {
+        /// The adapter.
+        adapter: Arc<AdapterName>,
+        /// What it cannot do.
+        reason: &'static str,
+    },
+    /// A recording cannot be read or written.
+    #[error("the recorded exchanges in {} {reason}", path.display())]
+    Exchanges {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Something of this program's own.
+    #[error("the adapter runtime failed: {reason}")]
+    Runtime {
+        /// What.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// Whose fault it is.
+    pub fn fault_kind(&self) -> FaultKind {
+        match self {
+            Error::Adapter { failure, .. } => failure.kind.fault_kind(),
+            Error::Settings(_) | Error::Role { .. } | Error::Denied { .. } | Error::Exchanges { .. } => FaultKind::Config,
+            Error::Trap { .. } | Error::Deadline { .. } | Error::Memory { .. } | Error::Contract { .. } | Error::Incompatible { .. } => {
+                FaultKind::Adapter
+            }
+            Error::Runtime { .. } => FaultKind::Internal,
+        }
+    }
+
+    /// The adapter that it is about, where there is one.
+    pub fn adapter(&self) -> Option<&AdapterName> {
+        match self {
+            Error::Trap { adapter, .. }
+            | Error::Deadline { adapter, .. }
+            | Error::Memory { adapter, .. }
+            | Error::Adapter { adapter, .. }
+            | Error::Denied { adapter, .. }
+            | Error::Contract { adapter, .. }
+            | Error::Role { adapter, .. }
+            | Error::Incompatible { adapter, .. } => Some(adapter),
+            Error::Settings(error) => Some(&error.adapter),
+            Error::Exchanges { .. } | Error::Runtime { .. } => None,
+        }
+    }
+
+    /// The failure that the adapter reported, where it did.
+    pub fn failure(&self) -> Option<&Failure> {
+        match self {
+            Error::Adapter { failure, .. } | Error::Denied { failure, .. } => Some(failure),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn runtime(reason: impl fmt::Display) -> Self {
+        Error::Runtime { reason: reason.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_read_well() {
+        let mut name = AdapterName { role: None, name: "netbox".into(), version: String::new() };
+        assert_eq!(name.to_string(), "adapter `netbox`");
+        name.role = Some(Role::Source);
+        name.version = "0.1.0".into();
+        assert_eq!(name.to_string(), "source `netbox` 0.1.0");
+    }
+
+    #[test]
+    fn the_status_is_said_once() {
+        let mut failure = Failure { kind: FailureKind::Remote, message: "no luck".into(), http_status: Some(500), retry_after: None };
+        assert_eq!(failure.to_string(), "no luck (HTTP 500)");
+        failure.message = "the server answered 500".into();
+        assert_eq!(failure.to_string(), "the server answered 500");
+    }
+}

@@ -1,0 +1,301 @@
+//! Recorded exchanges: what an adapter asked and what it was answered, to be replayed without network, credentials or address.
+//!
+//! ```text
+//! <folder>/<adapter>.jsonl     one exchange a line:
+//! {"request": {"method": "GET", "path": "/api/status/", "body": "…"},
+//!  "response": {"status": 200, "headers": {"content-type": "application/json"}, "body": "…"}}
+//! ```
+//!
+//! `path` begins below the configured address and has the query, without the parameters that carry credentials. A body is text, or
+//! `{"base64": "…"}`. The address itself is written as [`REPLAY_ADDRESS`] wherever a server repeats it (NetBox's `next`), so that links in
+//! recorded answers work in a replay, whatever address its configuration has. Known secrets are masked.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::response::{Body, HostResponse};
+use crate::store::{create_private_file, random_name};
+
+/// The address that a replay has. No such host can exist (RFC 2606).
+pub const REPLAY_ADDRESS: &str = "http://replay.invalid";
+
+/// Whether HTTP is real.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Exchanges {
+    /// It is.
+    #[default]
+    Live,
+    /// It is, and is written to `<adapter>.jsonl` in this folder.
+    Record(PathBuf),
+    /// It is not: `<adapter>.jsonl` in this folder answers.
+    Replay(PathBuf),
+}
+
+/// The response headers that are worth recording: those that adapters read. None of them carries a credential or a host.
+const HEADERS: [&str; 9] =
+    ["content-type", "link", "location", "retry-after", "etag", "last-modified", "api-version", "x-total-count", "content-disposition"];
+
+/// One session's way to the exchanges.
+#[derive(Clone)]
+pub(crate) enum Exchange {
+    Live,
+    Record(Arc<Recorder>),
+    Replay(Arc<Replay>),
+}
+
+impl Exchange {
+    pub(crate) fn open(exchanges: &Exchanges, adapter: &str, recorder: impl FnOnce(PathBuf) -> Result<Arc<Recorder>>) -> Result<Self> {
+        let file = |folder: &Path| folder.join(format!("{adapter}.jsonl"));
+        Ok(match exchanges {
+            Exchanges::Live => Exchange::Live,
+            Exchanges::Record(folder) => Exchange::Record(recorder(file(folder))?),
+            Exchanges::Replay(folder) => Exchange::Replay(Arc::new(Replay::read(&file(folder))?)),
+        })
+    }
+
+    pub(crate) fn finish(&self) -> Result<()> {
+        match self {
+            Exchange::Record(recorder) => recorder.finish(),
+            Exchange::Live | Exchange::Replay(_) => Ok(()),
+        }
+    }
+}
+
+/// A line of the file.
+#[derive(Serialize, Deserialize)]
+struct Line {
+    request: RequestLine,
+    response: ResponseLine,
+}
+
+/// What was asked; by this an answer is found.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) struct RequestLine {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) body: Option<BodyLine>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ResponseLine {
+    status: u16,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    headers: BTreeMap<String, String>,
+    #[serde(default)]
+    body: BodyLine,
+}
+
+/// A body in a file.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum BodyLine {
+    Text(String),
+    Binary { base64: String },
+}
+
+impl Default for BodyLine {
+    fn default() -> Self {
+        BodyLine::Text(String::new())
+    }
+}
+
+impl BodyLine {
+    pub(crate) fn new(bytes: &[u8], text: impl FnOnce(&str) -> String) -> Self {
+        match std::str::from_utf8(bytes) {
+            Ok(body) => BodyLine::Text(text(body)),
+            Err(_) => BodyLine::Binary { base64: BASE64.encode(bytes) },
+        }
+    }
+
+    fn into_body(self) -> std::result::Result<Body, String> {
+        match self {
+            BodyLine::Text(text) => Ok(Body::new(text.into_bytes())),
+            BodyLine::Binary { base64 } => BASE64.decode(base64).map(Body::new).map_err(|error| format!("has a bad base64 body: {error}")),
+        }
+    }
+}
+
+/// Writes exchanges as they happen to a file beside the final one, which it replaces in the end.
+pub(crate) struct Recorder {
+    path: PathBuf,
+    state: Mutex<Recording>,
+}
+
+struct Recording {
+    file: fs::File,
+    /// The file's name as long as it is not in its place.
+    temporary: Option<PathBuf>,
+    /// The first failure; told at the end.
+    failed: Option<String>,
+}
+
+impl Recorder {
+    pub(crate) fn create(path: PathBuf) -> Result<Self> {
+        let fail = |reason: std::io::Error| Error::Exchanges { path: path.clone(), reason: format!("cannot be written: {reason}") };
+        let folder = path.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(folder).map_err(fail)?;
+        let temporary = folder.join(format!(".{}.part", random_name().map_err(fail)?));
+        let file = create_private_file(&temporary).map_err(fail)?;
+        Ok(Self { path, state: Mutex::new(Recording { file, temporary: Some(temporary), failed: None }) })
+    }
+
+    /// Adds an exchange. `text` masks what must not be in the file.
+    pub(crate) fn record(&self, request: RequestLine, response: &HostResponse, text: impl Fn(&str) -> String) {
+        let headers = HEADERS.iter().filter_map(|name| response.header(name).map(|value| ((*name).to_owned(), text(value)))).collect();
+        let body = BodyLine::new(response.body.as_bytes(), &text);
+        let line = Line { request, response: ResponseLine { status: response.status, headers, body } };
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = serde_json::to_string(&line).map_err(std::io::Error::from).and_then(|mut line| {
+            line.push('\n');
+            // One write a line: a killed run leaves whole lines, but for the last.
+            state.file.write_all(line.as_bytes())
+        });
+        if let Err(error) = written {
+            state.failed.get_or_insert(error.to_string());
+        }
+    }
+
+    pub(crate) fn finish(&self) -> Result<()> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let fail = |reason: String| Error::Exchanges { path: self.path.clone(), reason: format!("cannot be written: {reason}") };
+        if let Some(reason) = state.failed.take() {
+            return Err(fail(reason));
+        }
+        state.file.sync_all().map_err(|error| fail(error.to_string()))?;
+        // A second session on the same file may go on writing: the file is the same under its new name.
+        if let Some(temporary) = state.temporary.take() {
+            fs::rename(&temporary, &self.path).map_err(|error| fail(error.to_string()))?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        if let Err(error) = self.finish() {
+            tracing::warn!("{error}");
+            let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+            if let Some(temporary) = &state.temporary {
+                let _ = fs::remove_file(temporary);
+            }
+        }
+    }
+}
+
+/// Answers from a file.
+pub(crate) struct Replay {
+    path: PathBuf,
+    answers: Mutex<HashMap<RequestLine, Answers>>,
+}
+
+/// The answers to one request, in their order. The last one is given again and again.
+#[derive(Default)]
+struct Answers {
+    given: usize,
+    answers: Vec<HostResponse>,
+}
+
+impl Replay {
+    fn read(path: &Path) -> Result<Self> {
+        let fail = |reason: String| Error::Exchanges { path: path.to_owned(), reason };
+        let file = fs::File::open(path).map_err(|error| fail(format!("cannot be read: {error}")))?;
+        let mut answers: HashMap<RequestLine, Answers> = HashMap::new();
+        for (number, line) in (1..).zip(BufReader::new(file).lines()) {
+            let line = line.map_err(|error| fail(format!("cannot be read: {error}")))?;
+            if line.trim().is_empty() {
+                continue;
+            }
+            let line: Line = serde_json::from_str(&line).map_err(|error| fail(format!("are damaged in line {number}: {error}")))?;
+            let response = HostResponse {
+                status: line.response.status,
+                headers: line.response.headers.into_iter().collect(),
+                body: line.response.body.into_body().map_err(|reason| fail(format!("are damaged: line {number} {reason}")))?,
+            };
+            answers.entry(line.request).or_default().answers.push(response);
+        }
+        Ok(Self { path: path.to_owned(), answers: Mutex::new(answers) })
+    }
+
+    /// The next answer to that request; the error names what is missing.
+    pub(crate) fn answer(&self, request: &RequestLine) -> std::result::Result<HostResponse, String> {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let answer = answers.get_mut(request).and_then(|answers| {
+            let answer = answers.answers.get(answers.given).or(answers.answers.last()).cloned();
+            answers.given = answers.given.saturating_add(1);
+            answer
+        });
+        answer.ok_or_else(|| {
+            let body = if request.body.is_some() { " with that body" } else { "" };
+            format!("{} {}{body} is not among the recorded exchanges of {}", request.method, request.path, self.path.display())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(path: &str, body: Option<&str>) -> RequestLine {
+        RequestLine { method: "GET".into(), path: path.into(), body: body.map(|body| BodyLine::Text(body.into())) }
+    }
+
+    fn response(body: &[u8]) -> HostResponse {
+        HostResponse {
+            status: 200,
+            headers: vec![("Content-Type".into(), "text/plain".into()), ("Set-Cookie".into(), "sid=1".into())],
+            body: Body::new(body.to_vec()),
+        }
+    }
+
+    #[test]
+    fn what_is_recorded_is_replayed_in_order_and_the_last_again() {
+        let temporary = tempfile::tempdir().unwrap();
+        let path = temporary.path().join("deep/x.jsonl");
+        let recorder = Recorder::create(path.clone()).unwrap();
+        let plain = |text: &str| text.to_owned();
+        recorder.record(request("/a", None), &response(b"one"), plain);
+        recorder.record(request("/a", None), &response(b"two"), plain);
+        recorder.record(request("/a", Some("{}")), &response(b"\xff\x00"), plain);
+        assert!(!path.exists());
+        recorder.finish().unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(!text.contains("sid=1") && !text.to_lowercase().contains("cookie"), "{text}");
+        insta::assert_snapshot!(text.lines().last().unwrap(), @r#"{"request":{"method":"GET","path":"/a","body":"{}"},"response":{"status":200,"headers":{"content-type":"text/plain"},"body":{"base64":"/wA="}}}"#);
+
+        let replay = Replay::read(&path).unwrap();
+        let body = |request: &RequestLine| replay.answer(request).unwrap().body.as_bytes().to_vec();
+        assert_eq!(body(&request("/a", None)), b"one");
+        assert_eq!(body(&request("/a", Some("{}"))), b"\xff\x00");
+        assert_eq!(body(&request("/a", None)), b"two");
+        assert_eq!(body(&request("/a", None)), b"two");
+        assert!(replay.answer(&request("/b", None)).unwrap_err().starts_with("GET /b is not among the recorded exchanges of "));
+    }
+
+    #[test]
+    fn a_dropped_recorder_puts_its_file_in_place() {
+        let temporary = tempfile::tempdir().unwrap();
+        let path = temporary.path().join("x.jsonl");
+        drop(Recorder::create(path.clone()).unwrap());
+        assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 1);
+        assert!(path.exists());
+    }
+
+    #[test]
+    fn a_damaged_line_is_named() {
+        let temporary = tempfile::tempdir().unwrap();
+        let path = temporary.path().join("x.jsonl");
+        fs::write(&path, "\n{\"request\": {\"method\": \"GET\", \"path\": \"/\"}, \"response\": {\"status\": 204}}\n{").unwrap();
+        assert!(Replay::read(&path).err().unwrap().to_string().contains("are damaged in line 3"));
+        let missing = Exchange::open(&Exchanges::Replay(temporary.path().join("none")), "x", |_| unreachable!()).err().unwrap();
+        assert!(missing.to_string().contains("cannot be read"));
+    }
+}

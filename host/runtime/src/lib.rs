@@ -1,0 +1,45 @@
+//! Runs adapters: WebAssembly components, and the host abilities that they are granted.
+//!
+//! ```text
+//! Runtime ── load_adapter(wasm) ─▶ Adapter ── describe() ─▶ Manifest
+//!                                     └────── open(SessionConfig) ─▶ Session ── kinds / load / begin / write / commit
+//! ```
+//!
+//! Invariants: an adapter reaches nothing but `capability`; a credential never enters a guest, a message, a log or a recording; what
+//! comes out of a guest is checked in `types` before anybody else sees it; a guest that trapped, ran out of time or lied is never
+//! called again (its [`Session`] makes a new instance); nothing here reads the process environment.
+//!
+//! [`Runtime`], [`Adapter`] and [`Session`] are cheap to clone and may be used from many tasks at once.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
+
+mod adapter;
+mod bindings;
+mod capability;
+mod error;
+mod exchange;
+mod instance;
+mod limits;
+mod manifest;
+mod output;
+mod response;
+mod runtime;
+mod secret;
+mod session;
+mod settings;
+mod store;
+mod types;
+
+pub use adapter::Adapter;
+pub use error::{AdapterName, Error, Failure, FailureKind, FaultKind, Result, Role};
+pub use exchange::{Exchanges, REPLAY_ADDRESS};
+pub use limits::Limits;
+pub use manifest::{Addressing, Credential, HeaderTemplate, Manifest, Setting, SettingType};
+pub use runtime::{CONTRACT_VERSION, Runtime, RuntimeOptions};
+pub use secret::Secret;
+pub use session::{Session, SessionConfig};
+pub use settings::{Environment, SettingProblem, SettingProblemKind, SettingsError};
+pub use types::{
+    Column, ColumnData, Columns, Cursor, Field, FieldType, Kind, Layout, LoadRequest, Operation, Outcome, Page, Payload, TextData,
+    WriteRequest,
+};

@@ -1,0 +1,382 @@
+//! What goes in and out of an adapter's calls, in types of our own.
+//!
+//! Everything that comes out of a guest is hostile until it has passed through here: texts are UTF-8, offsets are in range, counts are
+//! true. Later stages may rely on that without looking again.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::error::Failure;
+
+/// Where to go on reading; the adapter's own token.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Cursor(pub Vec<u8>);
+
+/// The type of a field's values; the contract's `field-type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FieldType {
+    /// Not known.
+    Any,
+    /// `true` or `false`.
+    Boolean,
+    /// A whole number.
+    Integer,
+    /// A number.
+    Float,
+    /// Text stays text.
+    Text,
+    /// A date and time as ISO 8601 text.
+    Timestamp,
+    /// An IP address, interface or network as text.
+    Ip,
+    /// Any JSON value.
+    Json,
+    /// A list of plain values.
+    List,
+    /// One object of another kind.
+    Reference,
+    /// A set of objects of another kind.
+    ReferenceList,
+}
+
+/// A field of a kind, as the system's schema describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Field {
+    /// Its name.
+    pub name: String,
+    /// The type of its values.
+    pub field_type: FieldType,
+    /// May be null or absent.
+    pub optional: bool,
+    /// No two objects have the same value.
+    pub unique: bool,
+    /// Computed by the system.
+    pub read_only: bool,
+    /// The kind that a reference points to.
+    pub reference: Option<String>,
+    /// The closed set of values; empty where any is good.
+    pub choices: Vec<String>,
+}
+
+/// A kind of objects, as the system's schema describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kind {
+    /// Its name.
+    pub name: String,
+    /// The fields of the natural key, in order; empty where the schema does not tell.
+    pub identifiers: Vec<String>,
+    /// Its fields.
+    pub fields: Vec<Field>,
+    /// Objects can be created.
+    pub can_create: bool,
+    /// Objects can be changed.
+    pub can_update: bool,
+    /// Objects can be deleted.
+    pub can_delete: bool,
+}
+
+/// What to read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LoadRequest {
+    /// The resource or kind, as the manifest's addressing says.
+    pub resource: String,
+    /// The dotted paths that the mapping reads.
+    pub fields: Vec<String>,
+    /// The kind's fields in the model (name, is a reference), when a destination is read back.
+    pub model: Vec<(String, bool)>,
+    /// Records of one page.
+    pub page_size: u32,
+    /// None for the first page.
+    pub cursor: Option<Cursor>,
+    /// The watermark of an earlier, finished load; none for everything.
+    pub since: Option<String>,
+}
+
+/// A page of records.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page {
+    /// The records.
+    pub payload: Payload,
+    /// Where to go on; none on the last page. Never the cursor that was asked for.
+    pub next: Option<Cursor>,
+    /// What to hand over as `since` next time; counts on the first page.
+    pub watermark: Option<String>,
+    /// Ids of objects deleted since `since`.
+    pub deleted: Vec<String>,
+}
+
+/// How records lie in a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// The elements of the array (or the values of the object) at the pointer.
+    Json,
+    /// One JSON object a line.
+    JsonLines,
+}
+
+/// The records of a page. All texts are UTF-8 without byte order mark.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Payload {
+    /// The records lie in a response body, as the server sent it. That it is JSON has not been checked.
+    Document {
+        /// The body.
+        body: Arc<str>,
+        /// How the records lie in it.
+        layout: Layout,
+        /// RFC 6901: empty, or beginning with `/`.
+        pointer: String,
+        /// (Dotted path that was asked for, RFC 6901 pointer within the record.)
+        projection: Vec<(String, String)>,
+    },
+    /// One JSON object a line, made by the adapter. That it is JSON has not been checked.
+    JsonLines(String),
+    /// Packed columns, made by the adapter and checked.
+    Columns(Columns),
+}
+
+/// Packed columns of equal length.
+///
+/// ```text
+/// texts  offsets 0 3 3 8      value 0 = text[0..3], value 1 = "", value 2 = text[3..8]
+///        text    "amsrouter"
+/// bits   validity 0b0000_0101 value 1 is null (least significant bit first; none: no nulls)
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Columns {
+    rows: usize,
+    columns: Vec<Column>,
+}
+
+/// One field of all records of a page.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Column {
+    /// The dotted path that was asked for. No two columns of a page have the same.
+    pub name: String,
+    /// One bit a record, least significant first, 0 = null; exactly as many bytes as are needed. None: no nulls.
+    pub validity: Option<Vec<u8>>,
+    /// The values.
+    pub data: ColumnData,
+}
+
+/// The values of a column. Those of null records have no meaning.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ColumnData {
+    /// Booleans.
+    Booleans(Vec<bool>),
+    /// Whole numbers.
+    Integers(Vec<i64>),
+    /// Numbers.
+    Floats(Vec<f64>),
+    /// Texts.
+    Texts(TextData),
+    /// JSON texts, not checked.
+    Jsons(TextData),
+}
+
+/// Texts, end to end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TextData {
+    offsets: Vec<i32>,
+    text: String,
+}
+
+impl TextData {
+    /// Takes texts that lie end to end. The offsets must begin with 0, not fall, end with the length, and lie between characters.
+    pub fn new(offsets: Vec<u32>, bytes: Vec<u8>) -> Result<Self, String> {
+        let text =
+            String::from_utf8(bytes).map_err(|error| format!("the texts are not UTF-8 at byte {}", error.utf8_error().valid_up_to()))?;
+        if offsets.first() != Some(&0) {
+            return Err("the offsets do not begin with 0".into());
+        }
+        let mut previous = 0;
+        let mut checked = Vec::with_capacity(offsets.len());
+        for offset in offsets {
+            let here = i32::try_from(offset).map_err(|_| format!("the offset {offset} is too large"))?;
+            if here < previous {
+                return Err(format!("the offset {offset} is smaller than the one before it"));
+            }
+            // False also beyond the end.
+            if !text.is_char_boundary(offset as usize) {
+                return Err(format!("the offset {offset} is beyond the end or within a character"));
+            }
+            previous = here;
+            checked.push(here);
+        }
+        if usize::try_from(previous).ok() != Some(text.len()) {
+            return Err(format!("the last offset is {previous}, the texts have {} bytes", text.len()));
+        }
+        Ok(Self { offsets: checked, text })
+    }
+
+    /// The number of texts.
+    pub fn len(&self) -> usize {
+        self.offsets.len().saturating_sub(1)
+    }
+
+    /// There are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Text `index`; none beyond the end.
+    pub fn get(&self, index: usize) -> Option<&str> {
+        let from = usize::try_from(*self.offsets.get(index)?).ok()?;
+        let to = usize::try_from(*self.offsets.get(index.checked_add(1)?)?).ok()?;
+        self.text.get(from..to)
+    }
+
+    /// The offsets (one more than texts, first 0, never falling, last the length) and all texts: Arrow's layout.
+    pub fn into_parts(self) -> (Vec<i32>, String) {
+        (self.offsets, self.text)
+    }
+}
+
+impl ColumnData {
+    /// The number of values.
+    pub fn len(&self) -> usize {
+        match self {
+            ColumnData::Booleans(values) => values.len(),
+            ColumnData::Integers(values) => values.len(),
+            ColumnData::Floats(values) => values.len(),
+            ColumnData::Texts(texts) | ColumnData::Jsons(texts) => texts.len(),
+        }
+    }
+
+    /// There are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Columns {
+    /// Takes columns, each of `rows` values and with its own name; `rows_max` bounds `rows`, which no column need prove.
+    pub fn new(rows: usize, columns: Vec<Column>, rows_max: usize) -> Result<Self, String> {
+        if rows > rows_max {
+            return Err(format!("{rows} rows are more than the {rows_max} of one page"));
+        }
+        let mut names = BTreeSet::new();
+        for column in &columns {
+            if !names.insert(column.name.as_str()) {
+                return Err(format!("the column `{}` is there twice", column.name));
+            }
+            if column.data.len() != rows {
+                return Err(format!("the column `{}` has {} values, the page {rows} rows", column.name, column.data.len()));
+            }
+            if let Some(validity) = &column.validity
+                && validity.len() != rows.div_ceil(8)
+            {
+                return Err(format!(
+                    "the validity of column `{}` has {} bytes, {rows} rows need {}",
+                    column.name,
+                    validity.len(),
+                    rows.div_ceil(8)
+                ));
+            }
+        }
+        Ok(Self { rows, columns })
+    }
+
+    /// The number of records.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The columns.
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// The columns, to be taken apart.
+    pub fn into_columns(self) -> Vec<Column> {
+        self.columns
+    }
+}
+
+/// What a write does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// Makes objects.
+    Create,
+    /// Changes objects.
+    Update,
+    /// Removes objects.
+    Delete,
+}
+
+/// Rows of one kind and one operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WriteRequest {
+    /// The kind.
+    pub kind: String,
+    /// The mapping's `mapping:`.
+    pub resource: Option<String>,
+    /// What to do.
+    pub operation: Operation,
+    /// The fields of the natural key, in order.
+    pub identifiers: Vec<String>,
+    /// The fields that are references.
+    pub references: Vec<String>,
+    /// One JSON object a line: `{"key": …, "id": …, "fields": …}`, as the contract says.
+    pub rows: String,
+    /// The number of rows.
+    pub count: u32,
+}
+
+/// What became of a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Written; the id that the system gave.
+    Written(Option<String>),
+    /// Accepted, and written when `commit` succeeds.
+    Staged,
+    /// What was wanted is there already.
+    Unchanged(Option<String>),
+    /// Refused; the other rows are not affected.
+    Failed(Failure),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn integers(name: &str, values: usize, validity: Option<Vec<u8>>) -> Column {
+        Column { name: name.into(), validity, data: ColumnData::Integers(vec![7; values]) }
+    }
+
+    #[test]
+    fn good_texts_are_taken_apart() {
+        let texts = TextData::new(vec![0, 3, 3, 5], b"ams\xc3\xa9".to_vec()).unwrap();
+        assert_eq!((texts.len(), texts.get(0), texts.get(1), texts.get(2), texts.get(3)), (3, Some("ams"), Some(""), Some("é"), None));
+        assert_eq!(TextData::new(vec![0], Vec::new()).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn bad_texts_are_refused() {
+        for (offsets, bytes, reason) in [
+            (vec![], &b""[..], "begin with 0"),
+            (vec![1, 1], b"a", "begin with 0"),
+            (vec![0, 2, 1], b"ab", "smaller"),
+            (vec![0, 3], b"ab", "beyond the end"),
+            (vec![0, 1, 2], b"\xc3\xa9", "within a character"),
+            (vec![0, 1], b"ab", "last offset"),
+            (vec![0, 1], b"\xff", "not UTF-8"),
+            (vec![0, u32::MAX], b"", "too large"),
+        ] {
+            let error = TextData::new(offsets.clone(), bytes.to_vec()).unwrap_err();
+            assert!(error.contains(reason), "{offsets:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn columns_of_other_lengths_are_refused() {
+        assert!(Columns::new(9, vec![integers("a", 9, Some(vec![0xff, 1])), integers("b", 9, None)], 9).is_ok());
+        for (columns, reason) in [
+            (vec![integers("a", 8, None)], "8 values"),
+            (vec![integers("a", 9, Some(vec![0xff]))], "validity"),
+            (vec![integers("a", 9, None), integers("a", 9, None)], "twice"),
+        ] {
+            assert!(Columns::new(9, columns, 9).unwrap_err().contains(reason));
+        }
+        assert!(Columns::new(10, Vec::new(), 9).unwrap_err().contains("more than"));
+    }
+}

@@ -1,0 +1,195 @@
+//! A guest that does as it is told, also what no adapter should. `resource` (or the kind of a write) is the order.
+
+use std::cell::RefCell;
+
+use infrahub_sync_adapter::{
+    Adapter, Addressing, Column, ColumnData, Columns, Credential, Document, Error, Field, FieldType, HeaderTemplate, Kind, Layout,
+    LoadRequest, Manifest, Outcome, Page, Payload, Response, Result, Setting, TextData, WriteRequest, files, http, log,
+};
+
+thread_local! {
+    static KEPT: RefCell<Option<Response>> = const { RefCell::new(None) };
+    static CALLS: RefCell<u32> = const { RefCell::new(0) };
+}
+
+struct Puppet {
+    settings: String,
+}
+
+fn text(bytes: &[u8]) -> Page {
+    Page::new(Payload::JsonLines(bytes.to_vec()))
+}
+
+fn column(data: ColumnData) -> Page {
+    Page::new(Payload::Columns(Columns { rows: 2, columns: vec![Column { name: "a".into(), validity: Some(vec![1]), data }] }))
+}
+
+fn texts(offsets: &[u32], bytes: &[u8]) -> Page {
+    column(ColumnData::Texts(TextData { offsets: offsets.to_vec(), bytes: bytes.to_vec() }))
+}
+
+impl Adapter for Puppet {
+    fn manifest() -> Manifest {
+        Manifest::new("puppet", "1.2.3", "does as it is told")
+            .with_setting(Setting::text("url", "the address"))
+            .with_setting(Setting::text("path", "the folder"))
+            .with_setting(Setting::secret("token", "a token"))
+            .with_setting(Setting::text("wish", "what configure does"))
+            .with_address("url")
+            .with_folder("path")
+            .with_credential(Credential::Header(vec![HeaderTemplate::new("Authorization", "Token {token}")]))
+            .with_source(Addressing::Mapping)
+            .with_destination()
+            .with_schema()
+    }
+
+    fn configure(settings: &str) -> Result<Self> {
+        if settings.contains("refuse") {
+            return Err(Error::config("`wish` must not be refuse"));
+        }
+        Ok(Puppet { settings: settings.to_owned() })
+    }
+
+    fn kinds(&self, names: &[String]) -> Result<Vec<Kind>> {
+        let field = Field {
+            name: "site".into(),
+            type_: FieldType::Reference,
+            optional: true,
+            unique: false,
+            read_only: false,
+            reference: Some("Site".into()),
+            choices: vec!["x".into()],
+        };
+        let kinds = ["Device", "Site"].map(|name| Kind {
+            name: name.into(),
+            identifiers: vec!["name".into()],
+            fields: vec![field.clone()],
+            can_create: true,
+            can_update: false,
+            can_delete: true,
+        });
+        Ok(kinds.into_iter().filter(|kind| names.is_empty() || names.contains(&kind.name)).collect())
+    }
+
+    fn load(&self, request: &LoadRequest) -> Result<Page> {
+        let (order, argument) = request.resource.split_once(' ').unwrap_or((&request.resource, ""));
+        match order {
+            "settings" => Ok(text(self.settings.as_bytes())),
+            "calls" => {
+                let calls = CALLS.with_borrow_mut(|calls| {
+                    *calls += 1;
+                    *calls
+                });
+                Ok(text(calls.to_string().as_bytes()))
+            }
+            "trap" => panic!("puppet broke"),
+            "loop" => loop {
+                std::hint::black_box(());
+            },
+            "grow" => {
+                let mut hoard = Vec::new();
+                loop {
+                    hoard.push(std::hint::black_box(vec![1u8; 1 << 20]));
+                }
+            }
+            "recurse" => Ok(text(&[recurse(1)])),
+            "fail" => Err(Error::auth(format!("no: {argument}")).with_status(403)),
+            "log" => {
+                log::info(argument);
+                Ok(Page::empty())
+            }
+            "get" => {
+                let response = http::get(argument).send()?;
+                KEPT.with_borrow_mut(|kept| kept.take());
+                Ok(Page::document(response, "/results"))
+            }
+            "part" => {
+                let response = http::get(argument).send()?;
+                let parts = response.json(&["/next", "/none"]);
+                let told = format!("{parts:?} {:?} {} {}", response.count("/results"), response.status(), response.body().len());
+                response.release();
+                Ok(text(told.as_bytes()))
+            }
+            "keep" => {
+                let response = http::get(argument).send()?;
+                KEPT.set(Some(response));
+                Ok(Page::empty())
+            }
+            "kept" => match KEPT.take() {
+                Some(response) => Ok(Page::document(response, "")),
+                None => Err(Error::internal("nothing kept")),
+            },
+            "ask-kept" => Ok(text(KEPT.with_borrow(|kept| kept.as_ref().map_or(0, Response::status)).to_string().as_bytes())),
+            "hoard" => {
+                let mut kept = Vec::new();
+                for _ in 0..1000 {
+                    kept.push(http::get(argument).send()?);
+                }
+                Ok(Page::empty())
+            }
+            "circle" => loop {
+                http::get(argument).send()?.release();
+            },
+            "pointer" => {
+                let response = http::get(argument).send()?;
+                let projection = vec![("a".to_owned(), "no-pointer".to_owned())];
+                Ok(Page::new(Payload::Document(Document { response, layout: Layout::JsonLines, pointer: String::new(), projection })))
+            }
+            "header" => {
+                http::get("/").with_header(argument, "x").send()?;
+                Ok(Page::empty())
+            }
+            "read" => Ok(Page::lines(files::read(argument)?)),
+            "append" => {
+                files::append(argument, b"{}\n")?;
+                files::replace(argument, "final.jsonl")?;
+                Ok(text(files::list()?.join(" ").as_bytes()))
+            }
+            "bad-utf8" => Ok(text(b"{\"a\": \"\xff\"}\n")),
+            "bom" => Ok(text(b"\xef\xbb\xbf{}\n")),
+            "columns" => Ok(texts(&[0, 2, 3], "éa".as_bytes())),
+            "bad-offsets" => Ok(texts(&[0, 9, 3], b"abc")),
+            "cut-character" => Ok(texts(&[0, 1, 3], "éa".as_bytes())),
+            "short-column" => Ok(column(ColumnData::Integers(vec![1]))),
+            "same-cursor" => Ok(Page { next: Some(request.cursor.clone().unwrap_or(b"again".to_vec())), ..Page::empty() }),
+            "long-cursor" => Ok(Page { next: Some(vec![0; 1 << 20]), ..Page::empty() }),
+            "echo" => Ok(Page {
+                next: request.cursor.is_none().then(|| b"next".to_vec()),
+                watermark: Some("today".into()),
+                deleted: vec!["7".into()],
+                ..text(
+                    format!("{:?} {:?} {} {:?} {:?}", request.fields, request.model, request.page_size, request.cursor, request.since)
+                        .as_bytes(),
+                )
+            }),
+            other => Err(Error::not_found(format!("no such order: {other}"))),
+        }
+    }
+
+    fn write(&self, request: &WriteRequest) -> Result<Vec<Outcome>> {
+        let outcomes = vec![
+            Outcome::Written(Some("1".into())),
+            Outcome::Staged,
+            Outcome::Unchanged(None),
+            Outcome::Failed(Error::conflict("taken").with_status(409)),
+        ];
+        match request.kind.as_str() {
+            "all" => Ok(outcomes),
+            "fewer" => Ok(outcomes[1..].to_vec()),
+            _ => Err(Error::unsupported("no such kind")),
+        }
+    }
+
+    fn commit(&self, kinds: &[String]) -> Result<()> {
+        if kinds.is_empty() { Err(Error::remote("nothing to commit")) } else { Ok(()) }
+    }
+}
+
+/// Not a loop: the optimizer cannot know what black_box hands back.
+#[allow(unconditional_recursion)]
+fn recurse(depth: u8) -> u8 {
+    let frame = std::hint::black_box([depth; 256]);
+    recurse(frame[0]).wrapping_add(std::hint::black_box(frame)[1])
+}
+
+infrahub_sync_adapter::export_adapter!(Puppet);

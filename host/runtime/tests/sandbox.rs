@@ -1,0 +1,373 @@
+//! The sandbox with a guest in it that does as it is told: one test for each promise, limit and denial.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use infrahub_sync_runtime::{
+    Adapter, ColumnData, Cursor, Error, Exchanges, FailureKind, FaultKind, Layout, Limits, LoadRequest, Operation, Outcome, Page, Payload,
+    Result, Role, Runtime, RuntimeOptions, Session, SessionConfig, WriteRequest,
+};
+use serde_json::{Value, json};
+
+/// Builds the guest, once a process; nothing is done when nothing has changed.
+fn guest() -> &'static [u8] {
+    static GUEST: OnceLock<Vec<u8>> = OnceLock::new();
+    GUEST.get_or_init(|| {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let scratch = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let component = scratch.join(format!("puppet-{}.wasm", std::process::id()));
+        // This test lies in target/release/deps.
+        let test = std::env::current_exe().unwrap();
+        let tool = test.parent().and_then(Path::parent).unwrap().join("infrahub-sync-build");
+        if !tool.exists() {
+            let built = Command::new(env!("CARGO")).current_dir(here).args(["build", "--release", "-p", "infrahub-sync-build"]).status();
+            assert!(built.unwrap().success());
+        }
+        let mut build = Command::new(&tool);
+        // Features are the guest's own business, whatever this test was built with.
+        build.env("CARGO_TARGET_DIR", scratch.join("guest")).arg("component").arg(here.join("tests/guest")).arg("-o").arg(&component);
+        assert!(build.status().unwrap().success(), "the guest is not built");
+        let bytes = std::fs::read(&component).unwrap();
+        std::fs::remove_file(&component).unwrap();
+        bytes
+    })
+}
+
+/// The guest, compiled once a process.
+fn adapter() -> Adapter {
+    static ADAPTER: OnceLock<Adapter> = OnceLock::new();
+    let load = || {
+        let runtime = Runtime::new(RuntimeOptions::default()).unwrap();
+        runtime.load_adapter(guest(), "told").unwrap()
+    };
+    ADAPTER.get_or_init(load).clone()
+}
+
+fn config(settings: Value) -> SessionConfig<'static> {
+    SessionConfig {
+        role: Role::Destination,
+        settings: serde_json::from_value(settings).unwrap(),
+        environment: &|_| None,
+        project_dir: PathBuf::from("/nowhere"),
+        exchanges: Exchanges::Live,
+        limits: Limits::default(),
+        extra_origins: Vec::new(),
+    }
+}
+
+async fn session(settings: Value) -> Session {
+    adapter().open(config(settings)).await.unwrap()
+}
+
+fn order(resource: &str) -> LoadRequest {
+    LoadRequest { resource: resource.into(), page_size: 10, ..LoadRequest::default() }
+}
+
+fn lines(page: Result<Page>) -> String {
+    match page.unwrap().payload {
+        Payload::JsonLines(text) => text,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn write(kind: &str, count: u32) -> WriteRequest {
+    WriteRequest {
+        kind: kind.into(),
+        resource: None,
+        operation: Operation::Create,
+        identifiers: Vec::new(),
+        references: Vec::new(),
+        rows: "{}\n".repeat(count as usize),
+        count,
+    }
+}
+
+/// A server that answers each path with the same JSON, on as many connections as come.
+fn server() -> String {
+    let server = tiny_http::Server::http("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", server.server_addr());
+    std::thread::spawn(move || {
+        for request in server.incoming_requests() {
+            let body = match request.url() {
+                "/binary" => vec![0xff],
+                _ => br#"{"next": "/x", "results": [{"id": 1}, {"id": 2}]}"#.to_vec(),
+            };
+            let _ = request.respond(tiny_http::Response::from_data(body));
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn the_manifest_is_told_before_anything_is_opened() {
+    let manifest = adapter().describe().await.unwrap();
+    assert_eq!((manifest.name.as_str(), manifest.version.as_str()), ("puppet", "1.2.3"));
+    assert_eq!(manifest.address_setting.as_deref(), Some("url"));
+    assert!(manifest.setting("token").unwrap().secret);
+}
+
+#[tokio::test]
+async fn settings_reach_the_guest_without_secrets() {
+    let session = session(json!({"token": "hunter2-hunter2", "wish": "w", "verify_ssl": true})).await;
+    assert_eq!(lines(session.load(order("settings")).await), r#"{"wish":"w"}"#);
+    assert_eq!(session.name().to_string(), "destination `puppet` 1.2.3");
+    assert!(session.manifest().schema);
+}
+
+#[tokio::test]
+async fn a_refused_setting_is_a_fault_of_the_configuration() {
+    let error = adapter().open(config(json!({"wish": "refuse"}))).await.unwrap_err();
+    assert_eq!(error.to_string(), "destination `puppet` 1.2.3: `wish` must not be refuse");
+    assert_eq!(error.fault_kind(), FaultKind::Config);
+    let error = adapter().open(config(json!({"wich": 1}))).await.unwrap_err();
+    assert_eq!(error.to_string(), "settings of destination `puppet` 1.2.3: `wich` is unknown, did you mean `wish`?");
+}
+
+#[tokio::test]
+async fn requests_and_pages_arrive_whole() {
+    let session = session(json!({})).await;
+    let request =
+        LoadRequest { fields: vec!["a.b".into()], model: vec![("site".into(), true)], since: Some("then".into()), ..order("echo") };
+    let page = session.load(request.clone()).await.unwrap();
+    assert_eq!(
+        (page.next.clone(), page.watermark.as_deref(), page.deleted.as_slice()),
+        (Some(Cursor(b"next".to_vec())), Some("today"), &["7".to_owned()][..])
+    );
+    assert_eq!(lines(Ok(page)), r#"["a.b"] [("site", true)] 10 None Some("then")"#);
+    let page = session.load(LoadRequest { cursor: Some(Cursor(b"next".to_vec())), ..request }).await.unwrap();
+    assert_eq!(page.next, None);
+    assert_eq!(lines(session.load(order("bom")).await), "{}\n");
+
+    let Payload::Columns(columns) = session.load(order("columns")).await.unwrap().payload else { panic!("no columns") };
+    let column = columns.columns().first().unwrap();
+    let ColumnData::Texts(texts) = &column.data else { panic!("no texts") };
+    assert_eq!((columns.rows(), texts.get(0), texts.get(1)), (2, Some("é"), Some("a")));
+
+    let kinds = session.kinds(&["Site".into(), "None".into()]).await.unwrap();
+    assert_eq!(
+        kinds.iter().map(|kind| (kind.name.as_str(), kind.can_create, kind.can_update, kind.can_delete)).collect::<Vec<_>>(),
+        [("Site", true, false, true)]
+    );
+    assert_eq!(kinds[0].fields[0].reference.as_deref(), Some("Site"));
+    assert_eq!(session.kinds(&[]).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_failure_of_the_adapter_keeps_its_case_and_masks_secrets() {
+    let session = session(json!({"token": "hunter2-hunter2"})).await;
+    let error = session.load(order("fail hunter2-hunter2")).await.unwrap_err();
+    assert_eq!(error.to_string(), "destination `puppet` 1.2.3: no: *** (HTTP 403)");
+    assert_eq!((error.fault_kind(), error.failure().unwrap().kind), (FaultKind::Auth, FailureKind::Auth));
+}
+
+#[tokio::test]
+async fn after_a_trap_the_session_goes_on_with_another_instance() {
+    let session = session(json!({})).await;
+    assert_eq!(lines(session.load(order("calls")).await), "1");
+    assert_eq!(lines(session.load(order("calls")).await), "2");
+    let error = session.load(order("trap")).await.unwrap_err();
+    assert_eq!(error.to_string(), "destination `puppet` 1.2.3 stopped in `load`: puppet broke");
+    assert!(matches!(&error, Error::Trap { output, .. } if output.contains("panicked at")), "{error:?}");
+    assert_eq!(error.fault_kind(), FaultKind::Adapter);
+    assert_eq!(lines(session.load(order("calls")).await), "1");
+    // Without end: either of the guest's stacks may be the first to be full.
+    let error = session.load(order("recurse")).await.unwrap_err();
+    assert!(matches!(error, Error::Trap { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn endless_computing_meets_the_deadline_also_on_one_thread() {
+    let mut config = config(json!({}));
+    config.limits.call_timeout = Duration::from_millis(50);
+    let session = adapter().open(config).await.unwrap();
+    let error = session.load(order("loop")).await.unwrap_err();
+    assert_eq!(error.to_string(), "destination `puppet` 1.2.3 did not come back from `load` within 0.05 s");
+    assert!(matches!(error, Error::Deadline { .. }));
+    assert_eq!(lines(session.load(order("calls")).await), "1");
+}
+
+#[tokio::test]
+async fn hoarded_memory_meets_the_fence() {
+    let mut config = config(json!({}));
+    config.limits.memory_bytes = 16 << 20;
+    let session = adapter().open(config).await.unwrap();
+    let error = session.load(order("grow")).await.unwrap_err();
+    assert_eq!(error.to_string(), "destination `puppet` 1.2.3 needs more than 16 MiB of memory in `load`");
+    assert_eq!(lines(session.load(order("calls")).await), "1");
+}
+
+#[tokio::test]
+async fn lies_are_found_out() {
+    let session = session(json!({"url": server()})).await;
+    for (resource, reason) in [
+        ("bad-utf8", "its JSON lines are not UTF-8 at byte 7"),
+        ("bad-offsets", "column `a`: the offset 9 is beyond the end or within a character"),
+        ("cut-character", "column `a`: the offset 1 is beyond the end or within a character"),
+        ("short-column", "the column `a` has 1 values, the page 2 rows"),
+        ("long-cursor", "its cursor has 1048576 bytes, 65536 are allowed"),
+        ("pointer /", "`no-pointer` is no JSON pointer: it does not begin with `/`"),
+    ] {
+        let error = session.load(order(resource)).await.unwrap_err();
+        assert_eq!(error.to_string(), format!("destination `puppet` 1.2.3 broke the contract in `load`: {reason}"));
+        assert!(matches!(error, Error::Contract { .. }));
+    }
+    let again = LoadRequest { cursor: Some(Cursor(b"same".to_vec())), ..order("same-cursor") };
+    assert!(session.load(again).await.unwrap_err().to_string().contains("it would never end"));
+    let error = session.write(write("fewer", 4)).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "destination `puppet` 1.2.3 broke the contract in `write`: 4 rows were to be written, and it told 3 outcomes"
+    );
+}
+
+#[tokio::test]
+async fn writing_tells_one_outcome_a_row() {
+    let session = session(json!({})).await;
+    session.begin().await.unwrap();
+    let outcomes = session.write(write("all", 4)).await.unwrap();
+    assert_eq!(outcomes[..3], [Outcome::Written(Some("1".into())), Outcome::Staged, Outcome::Unchanged(None)]);
+    assert!(matches!(&outcomes[3], Outcome::Failed(failure) if failure.kind == FailureKind::Conflict && failure.http_status == Some(409)));
+    session.commit(&["Device".into()]).await.unwrap();
+    assert_eq!(session.commit(&[]).await.unwrap_err().fault_kind(), FaultKind::Remote);
+}
+
+#[tokio::test]
+async fn responses_stay_with_the_host() {
+    let session = session(json!({"url": server()})).await;
+    let Payload::Document { body, layout, pointer, projection } = session.load(order("get /api")).await.unwrap().payload else {
+        panic!("no document")
+    };
+    assert_eq!(
+        (&*body, layout, pointer.as_str(), projection.len()),
+        (r#"{"next": "/x", "results": [{"id": 1}, {"id": 2}]}"#, Layout::Json, "/results", 0)
+    );
+    assert_eq!(lines(session.load(order("part /api")).await), r#"[Some("\"/x\""), None] Some(2) 200 49"#);
+    let error = session.load(order("get /binary")).await.unwrap_err();
+    assert_eq!(
+        (error.to_string().as_str(), error.fault_kind()),
+        ("destination `puppet` 1.2.3: the records are no UTF-8 text (HTTP 200)", FaultKind::Remote)
+    );
+}
+
+#[tokio::test]
+async fn a_response_is_of_no_use_in_a_later_call() {
+    let session = session(json!({"url": server()})).await;
+    for later in ["kept", "ask-kept"] {
+        session.load(order("keep /api")).await.unwrap();
+        let error = session.load(order(later)).await.unwrap_err();
+        assert_eq!(error.to_string(), "destination `puppet` 1.2.3 broke the contract in `load`: it used a response of an earlier call");
+    }
+    // One that is dropped late does no harm.
+    session.load(order("keep /api")).await.unwrap();
+    session.load(order("get /api")).await.unwrap();
+}
+
+#[tokio::test]
+async fn hoarding_and_circling_have_an_end() {
+    let mut config = config(json!({"url": server()}));
+    config.limits.responses_held_max = 3;
+    config.limits.requests_max = 20;
+    let session = adapter().open(config).await.unwrap();
+    let error = session.load(order("hoard /api")).await.unwrap_err();
+    assert!(matches!(error, Error::Adapter { .. }) && error.to_string().contains('3'), "{error}");
+    let error = session.load(order("circle /api")).await.unwrap_err();
+    assert_eq!(error.to_string(), "destination `puppet` 1.2.3 was denied: it has sent as many requests as one call may");
+}
+
+#[tokio::test]
+async fn a_denial_is_told_whatever_the_adapter_makes_of_it() {
+    let session = session(json!({"url": "http://127.0.0.1:9"})).await;
+    let error = session.load(order("get https://evil.example/")).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "destination `puppet` 1.2.3 was denied: https://evil.example is not the configured origin http://127.0.0.1:9; if it should be, set `url: https://evil.example`"
+    );
+    assert_eq!(error.fault_kind(), FaultKind::Config);
+    assert!(session.load(order("header cookie")).await.unwrap_err().to_string().contains("the header `cookie` is set by infrahub-sync"));
+    assert!(session.load(order("read x")).await.unwrap_err().to_string().contains("no folder was granted"));
+    let offline = adapter().open(config(json!({}))).await.unwrap();
+    assert!(offline.load(order("get /")).await.unwrap_err().to_string().contains("no address was granted"));
+}
+
+#[tokio::test]
+async fn files_lie_in_the_folder_that_the_project_names() {
+    let project = tempfile::tempdir().unwrap();
+    let mut config = config(json!({"path": "data"}));
+    config.project_dir = project.path().to_owned();
+    let session = adapter().open(config).await.unwrap();
+    assert!(!project.path().join("data").exists());
+    assert_eq!(lines(session.load(order("append new.jsonl")).await), "final.jsonl");
+    let Payload::Document { body, layout, .. } = session.load(order("read final.jsonl")).await.unwrap().payload else {
+        panic!("no document")
+    };
+    assert_eq!((&*body, layout), ("{}\n", Layout::JsonLines));
+    assert!(matches!(session.load(order("read ../outside")).await, Err(Error::Denied { .. })));
+    std::fs::write(project.path().join("outside"), "").unwrap();
+    assert!(matches!(session.load(order("append ../outside")).await, Err(Error::Denied { .. })));
+}
+
+#[tokio::test]
+async fn a_source_does_not_write_and_must_have_its_folder() {
+    let project = tempfile::tempdir().unwrap();
+    let source = |path: &str| SessionConfig { role: Role::Source, project_dir: project.path().to_owned(), ..config(json!({"path": path})) };
+    let error = adapter().open(source("missing")).await.unwrap_err();
+    assert!(error.to_string().contains("`path` names the folder") && error.to_string().contains("does not exist"), "{error}");
+    let session = adapter().open(source(".")).await.unwrap();
+    let error = session.load(order("append x")).await.unwrap_err();
+    assert!(error.to_string().contains("source `puppet` 1.2.3 was denied") && error.to_string().contains("may only be read"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_overlap_and_instances_are_used_again() {
+    let session = session(json!({"url": server()})).await;
+    let tasks: Vec<_> = (0..50)
+        .map(|_| {
+            let session = session.clone();
+            tokio::spawn(async move { session.load(order("get /api")).await.map(drop) })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn two_sessions_record_into_one_file_and_replay_from_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let adapter = adapter();
+    let live = || SessionConfig {
+        exchanges: Exchanges::Record(folder.path().into()),
+        ..config(json!({"url": server(), "token": "hunter2-hunter2"}))
+    };
+    let one = adapter.open(live()).await.unwrap();
+    let two = adapter.open(live()).await.unwrap();
+    one.load(order("get /one")).await.unwrap();
+    two.load(order("get /two")).await.unwrap();
+    one.finish().unwrap();
+    two.load(order("get /three")).await.unwrap();
+    two.finish().unwrap();
+    let recorded = std::fs::read_to_string(folder.path().join("puppet.jsonl")).unwrap();
+    assert_eq!(recorded.lines().count(), 3);
+    assert!(!recorded.contains("hunter2") && !recorded.contains("127.0.0.1"), "{recorded}");
+
+    let replay = adapter.open(SessionConfig { exchanges: Exchanges::Replay(folder.path().into()), ..config(json!({})) }).await.unwrap();
+    for path in ["/one", "/two", "/three"] {
+        replay.load(order(&format!("get {path}"))).await.unwrap();
+    }
+    let error = replay.load(order("get /four")).await.unwrap_err();
+    assert!(error.to_string().contains("GET /four is not among the recorded exchanges of"), "{error}");
+}
+
+#[tokio::test]
+async fn a_compiled_adapter_is_loaded_from_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    for _ in 0..2 {
+        let runtime = Runtime::new(RuntimeOptions { component_store: Some(folder.path().join("compiled")) }).unwrap();
+        runtime.load_adapter(guest(), "told").unwrap().describe().await.unwrap();
+    }
+    assert_eq!(std::fs::read_dir(folder.path().join("compiled")).unwrap().count(), 1);
+}

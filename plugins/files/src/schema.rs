@@ -1,0 +1,109 @@
+//! The kinds, as a file of the project describes them.
+//!
+//! ```yaml
+//! kinds:
+//!   DcimDevice:
+//!     identifiers: [name, site]
+//!     fields:
+//!       name: {type: text}
+//!       site: {reference: LocationSite}
+//!       tags: {reference: BuiltinTag, cardinality: many, optional: true}
+//! ```
+
+use std::collections::BTreeMap;
+
+use infrahub_sync_adapter::{Error, Field, FieldType, Kind, Result, files};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    kinds: BTreeMap<String, KindText>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KindText {
+    #[serde(default)]
+    identifiers: Vec<String>,
+    #[serde(default)]
+    fields: BTreeMap<String, FieldText>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FieldText {
+    #[serde(rename = "type", default)]
+    value_type: ValueType,
+    #[serde(default)]
+    optional: bool,
+    #[serde(default)]
+    reference: Option<String>,
+    #[serde(default)]
+    cardinality: Cardinality,
+}
+
+#[derive(Deserialize, Default, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+enum ValueType {
+    #[default]
+    Any,
+    Boolean,
+    Integer,
+    Float,
+    Text,
+    Timestamp,
+    Ip,
+    Json,
+    List,
+}
+
+#[derive(Deserialize, Default, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+enum Cardinality {
+    #[default]
+    One,
+    Many,
+}
+
+/// The kinds named, or all.
+pub(crate) fn kinds(file: &str, names: &[String]) -> Result<Vec<Kind>> {
+    // YAML reads JSON too.
+    let document: Document = serde_yaml::from_slice(&files::read(file)?.body())
+        .map_err(|error| Error::config(format!("the schema `{file}` cannot be read: {error}")))?;
+    let wanted = |name: &String| names.is_empty() || names.contains(name);
+    Ok(document.kinds.into_iter().filter(|(name, _)| wanted(name)).map(|(name, text)| kind(name, text)).collect())
+}
+
+fn kind(name: String, text: KindText) -> Kind {
+    let fields = text.fields.into_iter().map(|(field, text)| Field {
+        // A file promises nothing about uniqueness beyond the key.
+        unique: false,
+        name: field,
+        type_: text.field_type(),
+        optional: text.optional,
+        read_only: false,
+        reference: text.reference,
+        choices: Vec::new(),
+    });
+    let fields = fields.collect();
+    Kind { name, identifiers: text.identifiers, fields, can_create: true, can_update: true, can_delete: true }
+}
+
+impl FieldText {
+    fn field_type(&self) -> FieldType {
+        match (&self.reference, self.cardinality, self.value_type) {
+            (Some(_), Cardinality::One, _) => FieldType::Reference,
+            (Some(_), Cardinality::Many, _) => FieldType::ReferenceList,
+            (None, _, ValueType::Any) => FieldType::Any,
+            (None, _, ValueType::Boolean) => FieldType::Boolean,
+            (None, _, ValueType::Integer) => FieldType::Integer,
+            (None, _, ValueType::Float) => FieldType::Float,
+            (None, _, ValueType::Text) => FieldType::Text,
+            (None, _, ValueType::Timestamp) => FieldType::Timestamp,
+            (None, _, ValueType::Ip) => FieldType::Ip,
+            (None, _, ValueType::Json) => FieldType::Json,
+            (None, _, ValueType::List) => FieldType::List,
+        }
+    }
+}

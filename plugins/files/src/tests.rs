@@ -1,0 +1,506 @@
+//! The adapter on the mock host: every format read, written and read back.
+
+use std::collections::BTreeMap;
+
+use infrahub_sync_adapter::testing::{fail_once, file, first_page, load_all, put_file, reset};
+use infrahub_sync_adapter::{Adapter, Error, ErrorKind, FieldType, LoadRequest, Operation, Outcome, Result, WriteRequest};
+use serde_json::{Value, json};
+
+use super::Files;
+
+const FORMATS: [&str; 4] = ["jsonl", "json", "csv", "yaml"];
+
+fn files(format: &str) -> Files {
+    Files::configure(&json!({"path": "data", "format": format}).to_string()).unwrap()
+}
+
+fn source(settings: Value, resource: &str) -> Result<Vec<Value>> {
+    load_all(&Files::configure(&settings.to_string()).unwrap(), first_page(resource, &[]))
+}
+
+/// A destination read back.
+fn read_back(files: &Files, kind: &str) -> Vec<Value> {
+    load_all(files, LoadRequest { model: vec![("name".into(), false)], ..first_page(kind, &[]) }).unwrap()
+}
+
+/// A batch of `Device`, which is identified by its name and its site.
+fn batch(operation: Operation, rows: &[Value]) -> WriteRequest {
+    let lines: String = rows.iter().map(|row| format!("{row}\n")).collect();
+    WriteRequest {
+        kind: "Device".into(),
+        resource: None,
+        operation,
+        identifiers: vec!["name".into(), "site".into()],
+        references: vec!["site".into(), "tags".into()],
+        count: u32::try_from(rows.len()).unwrap(),
+        rows: lines.into_bytes(),
+    }
+}
+
+fn key(name: &Value) -> Value {
+    json!({"name": name, "site": {"key": {"name": "zrh"}}})
+}
+
+fn create(name: &Value, fields: Value) -> Value {
+    let mut all = json!({"name": name, "site": {"key": {"name": "zrh"}, "id": "4"}});
+    all.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    json!({"key": key(name), "fields": all})
+}
+
+fn update(name: &Value, fields: Value) -> Value {
+    json!({"key": key(name), "id": null, "fields": fields})
+}
+
+fn delete(name: &Value) -> Value {
+    json!({"key": key(name)})
+}
+
+fn stage(files: &Files, operation: Operation, rows: &[Value]) {
+    let outcomes = files.write(&batch(operation, rows)).unwrap();
+    assert_eq!(outcomes.len(), rows.len());
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Staged)), "{outcomes:?}");
+}
+
+fn commit(files: &Files) -> Result<()> {
+    files.commit(&["Device".into()])
+}
+
+fn write(files: &Files, operation: Operation, rows: &[Value]) -> Result<()> {
+    stage(files, operation, rows);
+    commit(files)
+}
+
+fn text_of(path: &str) -> String {
+    String::from_utf8(file(path).unwrap_or_else(|| panic!("no {path}"))).unwrap()
+}
+
+fn nothing_is_staged() {
+    for path in [".Device.pending", ".Device.new", ".Device.base"] {
+        assert_eq!(file(path), None, "{path}");
+    }
+}
+
+// ------------------------------------------------------------------------------------------------------------- as source
+
+#[test]
+fn every_format_is_read() {
+    reset();
+    put_file("a.json", r#"[{"name": "Zürich 🔌", "n": 1}, {"name": "", "n": null}]"#);
+    put_file("b.jsonl", "{\"name\": \"Zürich 🔌\", \"n\": 1}\n{\"name\": \"\", \"n\": null}\n");
+    put_file("c.yml", "- {name: Zürich 🔌, n: 1}\n- name: ''\n  n: ~\n");
+    put_file("d.json", r#"{"count": 2, "results": [{"name": "Zürich 🔌", "n": 1}, {"name": "", "n": null}]}"#);
+    put_file("e.yaml", "e:\n- {name: Zürich 🔌, n: 1}\n- {name: '', n: ~}\n");
+    for resource in ["a", "b", "c", "d", "e", "a.json", "c.yml"] {
+        let records = source(json!({"path": "data"}), resource).unwrap();
+        assert_eq!(records, [json!({"name": "Zürich 🔌", "n": 1}), json!({"name": "", "n": null})], "{resource}");
+    }
+    put_file("f.csv", "\u{feff}name,n,note\r\nZürich 🔌,1,\"two\nlines, \"\"quoted\"\"\"\r\n,007,\r\n");
+    assert_eq!(
+        source(json!({"path": "data"}), "f").unwrap(),
+        [json!({"name": "Zürich 🔌", "n": "1", "note": "two\nlines, \"quoted\""}), json!({"n": "007"})]
+    );
+}
+
+#[test]
+fn empty_files_have_no_records() {
+    reset();
+    for name in ["a.jsonl", "b.csv", "c.yaml"] {
+        put_file(name, "");
+    }
+    put_file("d.json", "[]");
+    put_file("e.csv", "name,site\n");
+    for resource in ["a", "b", "c", "d", "e"] {
+        assert!(source(json!({"path": "data"}), resource).unwrap().is_empty(), "{resource}");
+    }
+}
+
+#[test]
+fn a_missing_file_is_answered_with_what_is_there() {
+    reset();
+    put_file("sites.json", "[]");
+    put_file("racks.csv", "");
+    put_file(".Device.pending", "");
+    let error = source(json!({"path": "data"}), "devices").unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Config);
+    assert!(error.message.ends_with("the folder has racks.csv, sites.json"), "{}", error.message);
+    let error = source(json!({"path": "data", "format": "csv"}), "sites").unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Config);
+    put_file("sites.yaml", "[]");
+    let error = source(json!({"path": "data"}), "sites").unwrap_err();
+    assert!(error.message.contains("sites.json, sites.yaml"), "{}", error.message);
+    assert!(source(json!({"path": "data", "format": "yaml"}), "sites").is_ok());
+    assert!(source(json!({"path": "data"}), "sites.yaml").is_ok());
+}
+
+#[test]
+fn files_that_are_no_lists_are_refused() {
+    reset();
+    put_file("a.json", r#"{"devices": {"a": 1}}"#);
+    put_file("b.json", "no json");
+    put_file("c.yaml", "a: b");
+    put_file("d.yaml", "a: [");
+    put_file("e.csv", "a,b\n1,2,3\n");
+    put_file("f.csv", "a,a\n1,2\n");
+    put_file("g.csv", b"a,b\n1,\xff\n");
+    for resource in ["a", "b", "c", "d", "e", "f", "g"] {
+        let error = source(json!({"path": "data"}), resource).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Config, "{resource}: {error:?}");
+    }
+    let error = source(json!({"path": "data"}), "e").unwrap_err();
+    assert!(error.message.contains("`e.csv`, line 2: 3 cells, but the header has 2"), "{}", error.message);
+    assert_eq!(Files::configure(r#"{"path": "data", "format": "xml"}"#).err().map(|error| error.kind), Some(ErrorKind::Config));
+}
+
+#[test]
+fn large_files_come_in_pages() {
+    reset();
+    let note = "x\n".repeat(40);
+    let mut csv = String::from("id,note\n");
+    let mut lines = String::new();
+    for id in 0..70_000 {
+        csv.push_str(&format!("{id},\"{note}\"\n"));
+        lines.push_str(&format!("{}\n", json!({"id": id.to_string(), "note": note})));
+    }
+    put_file("a.csv", csv);
+    put_file("b.jsonl", lines);
+    let adapter = files("csv");
+    let page = adapter.load(&first_page("a", &[])).unwrap();
+    assert!(page.next.is_some());
+    let (a, b) = (load_all(&adapter, first_page("a", &[])).unwrap(), load_all(&files("jsonl"), first_page("b", &[])).unwrap());
+    assert_eq!(a.len(), 70_000);
+    assert!(a == b);
+    // A record that is larger than a page, and the line number of a mistake far down.
+    put_file("c.csv", format!("id,note\n1,\"{}\"\n2,x\n", "long\n".repeat(2_000_000)));
+    assert_eq!(load_all(&adapter, first_page("c", &[])).unwrap().len(), 2);
+    put_file("d.csv", format!("id,note\n{}3\n", "1,\"a\nb\"\n".repeat(1_000_000)));
+    let error = load_all(&adapter, first_page("d", &[])).unwrap_err();
+    assert!(error.message.contains("line 2000002:"), "{}", error.message);
+}
+
+// -------------------------------------------------------------------------------------------------------- as destination
+
+/// Values that a careless format would change.
+fn awkward() -> Value {
+    json!({
+        "empty": "", "word": "null", "yes": "yes", "number": "123", "float": "1e5", "zeros": "00123", "quoted": "\"x\"", "bracket": "[1]",
+        "space": " 7 ", "lines": "a\r\nb\tc\n", "unicode": "Zürich 🔌 \u{2028}", "comma": "a,b;\"c\"", "date": "2026-11-23", "octal": "0o17",
+        "int": -7, "big": 18_446_744_073_709_551_615u64, "real": 0.5, "whole_real": 40.0, "no": false, "list": ["b", 1, null],
+        "object": {"z": [], "a": {"key": "kept"}}, "colon": "a: b #c", "tilde": "~", "dash": "- x",
+    })
+}
+
+#[test]
+fn what_is_written_is_read_back() {
+    for format in FORMATS {
+        reset();
+        let adapter = files(format);
+        let tags = json!({"tags": [{"key": {"name": "z"}}, {"key": {"name": "a"}, "id": "1"}], "gone": null});
+        let mut fields = awkward();
+        fields.as_object_mut().unwrap().extend(tags.as_object().unwrap().clone());
+        write(&adapter, Operation::Create, &[create(&json!("a"), fields), create(&json!("b"), json!({}))]).unwrap();
+        let mut first = awkward();
+        first
+            .as_object_mut()
+            .unwrap()
+            .extend(json!({"name": "a", "site": {"name": "zrh"}, "tags": [{"name": "a"}, {"name": "z"}]}).as_object().unwrap().clone());
+        assert_eq!(read_back(&adapter, "Device"), [first, json!({"name": "b", "site": {"name": "zrh"}})], "{format}");
+        nothing_is_staged();
+    }
+}
+
+#[test]
+fn a_file_of_json_lines_is_for_people_too() {
+    reset();
+    let adapter = files("jsonl");
+    write(
+        &adapter,
+        Operation::Create,
+        &[create(&json!("b"), json!({"serial": "1", "asset": null})), create(&json!("c"), json!({"a": 1.50}))],
+    )
+    .unwrap();
+    write(&adapter, Operation::Create, &[create(&json!("a"), json!({}))]).unwrap();
+    let expected = r#"{"name":"a","site":{"name":"zrh"}}
+{"name":"b","site":{"name":"zrh"},"serial":"1"}
+{"name":"c","site":{"name":"zrh"},"a":1.5}
+"#;
+    assert_eq!(text_of("Device.jsonl"), expected);
+}
+
+#[test]
+fn the_text_of_a_number_is_kept() {
+    reset();
+    let adapter = files("jsonl");
+    let rows = br#"{"key":{"name":1,"site":null},"fields":{"name":1,"site":null,"n":0.1000000000000000055511151231257827,"m":1E+2}}"#;
+    let mut request = batch(Operation::Create, &[]);
+    (request.rows, request.count) = (rows.to_vec(), 1);
+    adapter.write(&request).unwrap();
+    commit(&adapter).unwrap();
+    assert_eq!(text_of("Device.jsonl"), "{\"name\":1,\"m\":1E+2,\"n\":0.1000000000000000055511151231257827}\n");
+}
+
+#[test]
+fn objects_are_updated_and_deleted() {
+    for format in FORMATS {
+        reset();
+        let adapter = files(format);
+        let names: Vec<Value> = [2, 9, 10, 201].map(|name| json!(name)).to_vec();
+        let rows: Vec<Value> = names.iter().map(|name| create(name, json!({"serial": "x", "status": "active"}))).collect();
+        write(&adapter, Operation::Create, &rows).unwrap();
+        stage(&adapter, Operation::Update, &[update(&json!(10), json!({"serial": null, "tags": [{"key": {"name": "t"}}]}))]);
+        stage(&adapter, Operation::Delete, &[delete(&json!(9)), delete(&json!(300))]);
+        stage(&adapter, Operation::Create, &[create(&json!(9.5), json!({}))]);
+        assert_eq!(read_back(&adapter, "Device").len(), 4, "nothing is done before the commit");
+        commit(&adapter).unwrap();
+        let site = json!({"name": "zrh"});
+        assert_eq!(
+            read_back(&adapter, "Device"),
+            [
+                json!({"name": 2, "site": site, "serial": "x", "status": "active"}),
+                json!({"name": 9.5, "site": site}),
+                json!({"name": 10, "site": site, "status": "active", "tags": [{"name": "t"}]}),
+                json!({"name": 201, "site": site, "serial": "x", "status": "active"}),
+            ],
+            "{format}"
+        );
+        nothing_is_staged();
+    }
+}
+
+#[test]
+fn a_second_write_of_the_same_changes_nothing() {
+    for format in FORMATS {
+        reset();
+        let adapter = files(format);
+        let rows = [create(&json!("a"), awkward())];
+        write(&adapter, Operation::Create, &rows).unwrap();
+        let path = adapter.destination_format().file("Device");
+        let before = text_of(&path);
+        write(&adapter, Operation::Create, &rows).unwrap();
+        assert_eq!(text_of(&path), before, "{format}");
+    }
+}
+
+fn refused(rows: Operation, row: &Value) -> Error {
+    let adapter = files("jsonl");
+    let before = text_of("Device.jsonl");
+    stage(&adapter, rows, std::slice::from_ref(row));
+    let error = commit(&adapter).unwrap_err();
+    assert_eq!(text_of("Device.jsonl"), before);
+    assert!(error.message.contains("nothing of Device was written"), "{}", error.message);
+    nothing_is_staged();
+    // What was refused does not come up again.
+    commit(&adapter).unwrap();
+    assert_eq!(text_of("Device.jsonl"), before);
+    error
+}
+
+#[test]
+fn what_does_not_fit_is_refused_as_a_whole() {
+    reset();
+    put_file("Device.jsonl", "{\"name\":\"a\",\"site\":{\"name\":\"zrh\"},\"serial\":\"1\"}\n");
+    let error = refused(Operation::Create, &create(&json!("a"), json!({"serial": "2"})));
+    assert_eq!(error.kind, ErrorKind::Conflict);
+    assert!(error.message.contains(r#"(the first: "a", {"name":"zrh"})"#), "{}", error.message);
+    assert_eq!(refused(Operation::Update, &update(&json!("b"), json!({"serial": "2"}))).kind, ErrorKind::NotFound);
+}
+
+#[test]
+fn one_kind_that_does_not_fit_keeps_the_others_of_its_commit() {
+    reset();
+    let adapter = files("jsonl");
+    put_file("Site.jsonl", "{\"name\":\"a\"}\n");
+    stage(&adapter, Operation::Update, &[update(&json!("nobody"), json!({"serial": "2"}))]);
+    let mut other = batch(Operation::Create, &[json!({"key": {"name": "b"}, "fields": {"name": "b"}})]);
+    (other.kind, other.identifiers) = ("Site".into(), vec!["name".into()]);
+    adapter.write(&other).unwrap();
+    assert!(adapter.commit(&["Site".into(), "Device".into()]).is_err());
+    assert_eq!(text_of("Site.jsonl"), "{\"name\":\"a\"}\n");
+    assert_eq!(file("Device.jsonl"), None);
+    assert_eq!(file(".Site.pending"), None);
+}
+
+#[test]
+fn a_file_that_somebody_edited_is_sorted() {
+    reset();
+    let edited =
+        "\n{ \"site\": {\"name\": \"zrh\"}, \"name\": \"c\" }\r\n{\"name\":\"a\",\"site\":{\"name\":\"zrh\"},\"note\":\"by hand\"}\n\n";
+    put_file("Device.jsonl", edited);
+    let adapter = files("jsonl");
+    commit(&adapter).unwrap();
+    assert_eq!(text_of("Device.jsonl"), edited, "a kind without rows is left alone");
+    write(&adapter, Operation::Create, &[create(&json!("b"), json!({}))]).unwrap();
+    let expected = "{\"name\":\"a\",\"site\":{\"name\":\"zrh\"},\"note\":\"by hand\"}\n{\"name\":\"b\",\"site\":{\"name\":\"zrh\"}}\n\
+                    { \"site\": {\"name\": \"zrh\"}, \"name\": \"c\" }\n";
+    assert_eq!(text_of("Device.jsonl"), expected);
+}
+
+#[test]
+fn a_file_that_cannot_be_understood_is_left_alone() {
+    for (edited, words) in [
+        ("{\"name\":\"a\"}\nno json\n", "`Device.jsonl`, line 2"),
+        ("{\"name\":\"b\"}\n{\"name\":\"a\"}\n{\"name\":\"a\",\"x\":1}\n", "two objects of the same key"),
+    ] {
+        reset();
+        put_file("Device.jsonl", edited);
+        let error = write(&files("jsonl"), Operation::Create, &[create(&json!("b"), json!({}))]).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Config);
+        assert!(error.message.contains(words), "{}", error.message);
+        assert_eq!(text_of("Device.jsonl"), edited);
+    }
+}
+
+#[test]
+fn an_empty_kind_has_a_file_all_the_same() {
+    for (format, expected) in [("jsonl", ""), ("json", "[]\n"), ("csv", ""), ("yaml", "[]\n")] {
+        reset();
+        let adapter = files(format);
+        assert!(read_back(&adapter, "Device").is_empty(), "a file that is not there");
+        commit(&adapter).unwrap();
+        assert_eq!(text_of(&adapter.destination_format().file("Device")), expected);
+        assert!(read_back(&adapter, "Device").is_empty());
+        write(&adapter, Operation::Create, &[create(&json!("a"), json!({}))]).unwrap();
+        write(&adapter, Operation::Delete, &[delete(&json!("a"))]).unwrap();
+        assert!(read_back(&adapter, "Device").is_empty(), "{format}");
+    }
+}
+
+#[test]
+fn leftovers_of_an_interrupted_run_are_cleared_away() {
+    reset();
+    let adapter = files("jsonl");
+    adapter.begin().unwrap();
+    stage(&adapter, Operation::Create, &[create(&json!("a"), json!({}))]);
+    put_file(".Device.new", "half");
+    put_file(".gitignore", "kept");
+    adapter.begin().unwrap();
+    nothing_is_staged();
+    assert!(file(".gitignore").is_some());
+}
+
+#[test]
+fn a_commit_that_failed_can_be_done_again() {
+    reset();
+    let adapter = files("jsonl");
+    write(&adapter, Operation::Create, &[create(&json!("a"), json!({}))]).unwrap();
+    let before = text_of("Device.jsonl");
+    stage(&adapter, Operation::Create, &[create(&json!("b"), json!({}))]);
+    fail_once("replace", ".Device.new");
+    assert_eq!(commit(&adapter).unwrap_err().kind, ErrorKind::Remote);
+    assert_eq!(text_of("Device.jsonl"), before);
+    commit(&adapter).unwrap();
+    assert_eq!(read_back(&adapter, "Device").len(), 2);
+    // Done, but the answer was lost: the staged rows are still there, and are applied again.
+    stage(&adapter, Operation::Delete, &[delete(&json!("a"))]);
+    fail_once("remove", ".Device.pending");
+    assert!(commit(&adapter).is_err());
+    commit(&adapter).unwrap();
+    assert_eq!(read_back(&adapter, "Device").len(), 1);
+}
+
+#[test]
+fn rows_that_cannot_be_read_are_refused_one_by_one() {
+    reset();
+    let adapter = files("jsonl");
+    let rows = [create(&json!("a"), json!({})), json!({"key": {"name": "b"}, "fields": {}}), create(&json!("c"), json!({}))];
+    let outcomes = adapter.write(&batch(Operation::Create, &rows)).unwrap();
+    assert!(matches!(outcomes.as_slice(), [Outcome::Staged, Outcome::Failed(_), Outcome::Staged]), "{outcomes:?}");
+    commit(&adapter).unwrap();
+    assert_eq!(read_back(&adapter, "Device").len(), 2);
+    let mut short = batch(Operation::Create, &rows);
+    short.count = 4;
+    assert!(adapter.write(&short).is_err());
+    for kind in ["", "../Device", ".hidden", "a/b"] {
+        let mut named = batch(Operation::Create, &rows);
+        named.kind = kind.into();
+        assert_eq!(adapter.write(&named).unwrap_err().kind, ErrorKind::Config);
+    }
+}
+
+/// Numbers that look random and are the same in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % sides
+    }
+}
+
+#[test]
+fn many_batches_in_any_order_end_as_a_map_would() {
+    for format in FORMATS {
+        reset();
+        let (adapter, mut dice) = (files(format), Dice(7));
+        let mut expected: BTreeMap<u64, Value> = BTreeMap::new();
+        for _ in 0..6 {
+            // More batches than are merged in one round, none in the order of the one before.
+            for _ in 0..45 {
+                let mut names: Vec<u64> = (0..8).map(|_| dice.roll(120)).collect();
+                names.sort_unstable();
+                names.dedup();
+                let operation = [Operation::Create, Operation::Update, Operation::Delete][usize::try_from(dice.roll(3)).unwrap()];
+                names.retain(|name| expected.contains_key(name) != (operation == Operation::Create));
+                let rows: Vec<Value> = names
+                    .iter()
+                    .map(|name| {
+                        let value = json!(dice.roll(1000));
+                        let object = json!({"name": name, "site": {"name": "zrh"}, "v": value});
+                        match operation {
+                            Operation::Create => {
+                                expected.insert(*name, object).map_or_else(|| create(&json!(name), json!({"v": value})), |_| json!(null))
+                            }
+                            Operation::Update => {
+                                expected.insert(*name, object);
+                                update(&json!(name), json!({"v": value}))
+                            }
+                            Operation::Delete => {
+                                expected.remove(name);
+                                delete(&json!(name))
+                            }
+                        }
+                    })
+                    .collect();
+                stage(&adapter, operation, &rows);
+            }
+            commit(&adapter).unwrap();
+            assert_eq!(read_back(&adapter, "Device"), expected.values().cloned().collect::<Vec<_>>(), "{format}");
+            nothing_is_staged();
+        }
+    }
+}
+
+#[test]
+fn a_hundred_thousand_rows_in_order_are_one_run() {
+    reset();
+    let adapter = files("jsonl");
+    let rows: Vec<Value> = (0..100_000).map(|name| create(&json!(name), json!({"serial": format!("SN-{name}")}))).collect();
+    rows.chunks(10_000).for_each(|rows| stage(&adapter, Operation::Create, rows));
+    assert_eq!(super::merge::scan(".Device.pending").unwrap().runs.len(), 1);
+    commit(&adapter).unwrap();
+    assert_eq!(read_back(&adapter, "Device").len(), 100_000);
+}
+
+// --------------------------------------------------------------------------------------------------------------- schema
+
+#[test]
+fn a_schema_file_describes_the_kinds() {
+    reset();
+    let adapter = Files::configure(r#"{"path": "data", "schema": "schema.yml"}"#).unwrap();
+    assert_eq!(adapter.kinds(&[]).unwrap_err().kind, ErrorKind::NotFound);
+    put_file(
+        "schema.yml",
+        "kinds:\n  Site: {identifiers: [name], fields: {name: {type: text}}}\n  Device:\n    identifiers: [name, site]\n    fields:\n      \
+         name: {type: text}\n      site: {reference: Site}\n      tags: {reference: Tag, cardinality: many, optional: true}\n",
+    );
+    let kinds = adapter.kinds(&["Device".into(), "Nothing".into()]).unwrap();
+    assert_eq!(kinds.iter().map(|kind| kind.name.as_str()).collect::<Vec<_>>(), ["Device"]);
+    let types: Vec<(&str, FieldType, bool)> =
+        kinds[0].fields.iter().map(|field| (field.name.as_str(), field.type_, field.optional)).collect();
+    assert_eq!(types, [("name", FieldType::Text, false), ("site", FieldType::Reference, false), ("tags", FieldType::ReferenceList, true)]);
+    assert_eq!(adapter.kinds(&[]).unwrap().len(), 2);
+    put_file("schema.yml", "kinds: {Site: {identifers: [name]}}");
+    let error = adapter.kinds(&[]).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Config);
+    assert!(error.message.contains("identifers"), "{}", error.message);
+    assert!(files("jsonl").kinds(&[]).unwrap().is_empty());
+}

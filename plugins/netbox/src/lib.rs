@@ -1,0 +1,74 @@
+//! NetBox as a source: any list of its REST API, read by page.
+//!
+//! [`read`] asks for pages in the way that loses nothing on the server's version; [`refusal`] says in a user's words what NetBox
+//! refuses. The README says what a project sees of it.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on has failed"))]
+
+mod read;
+mod refusal;
+#[cfg(test)]
+mod tests;
+
+use infrahub_sync_adapter::{
+    Adapter, Addressing, Credential, Error, HeaderTemplate, LoadRequest, Manifest, Page, Result, Setting, settings,
+};
+use serde::Deserialize;
+
+/// What NetBox gives at most in one page (its MAX_PAGE_SIZE, unless somebody changed that).
+const PAGE_SIZE: u32 = 1000;
+
+/// The adapter.
+pub struct Netbox {
+    /// `/api`, or nothing when the configured address ends with it already.
+    api: &'static str,
+}
+
+#[derive(Deserialize)]
+struct Settings {
+    url: String,
+}
+
+impl Adapter for Netbox {
+    fn manifest() -> Manifest {
+        let url = Setting::text("url", "the address of NetBox, such as https://netbox.example.com");
+        let token = Setting::secret("token", "an API token, of version 1 or 2 (nbt_…)");
+        Manifest::new("netbox", env!("CARGO_PKG_VERSION"), "NetBox 3.5 and newer, read by its REST API")
+            .with_setting(url.required().from_environment("NETBOX_ADDRESS").from_environment("NETBOX_URL"))
+            .with_setting(token.from_environment("NETBOX_TOKEN"))
+            .with_address("url")
+            .with_credential(Credential::Header(vec![
+                HeaderTemplate::new("authorization", "Bearer {token}").for_prefix("nbt_"),
+                HeaderTemplate::new("authorization", "Token {token}"),
+            ]))
+            .with_source(Addressing::Mapping)
+            .with_page_size(PAGE_SIZE)
+            .with_ids()
+    }
+
+    fn configure(settings: &str) -> Result<Netbox> {
+        let Settings { url } = settings::parse(settings)?;
+        // People copy the address from a browser that shows the API.
+        let api = if url.trim_end_matches('/').ends_with("/api") { "" } else { "/api" };
+        Ok(Netbox { api })
+    }
+
+    fn load(&self, request: &LoadRequest) -> Result<Page> {
+        let path = format!("{}{}", self.api, path(&request.resource)?);
+        read::load(&path, request)
+    }
+}
+
+infrahub_sync_adapter::export_adapter!(Netbox);
+
+/// The path of a resource below the API: `dcim.device_types` is `/dcim/device-types/`.
+///
+/// The slash at the end matters: without it NetBox redirects.
+fn path(resource: &str) -> Result<String> {
+    let parts: Vec<String> = resource.trim_matches('/').split(['.', '/']).map(|part| part.replace('_', "-")).collect();
+    let is_word = |part: &String| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    if parts.len() < 2 || !parts.iter().all(is_word) {
+        return Err(Error::config(format!("`{resource}` names no list of NetBox: {}", refusal::HOW_LISTS_ARE_NAMED)));
+    }
+    Ok(format!("/{}/", parts.join("/")))
+}

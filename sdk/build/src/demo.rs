@@ -1,0 +1,77 @@
+//! The demo: the main job on recorded answers, from differences to nothing left to do, without a server.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::guests;
+use crate::run::{Fault, cargo, say, succeed, words};
+
+/// The example that is run.
+const EXAMPLE: &str = "netbox_to_files";
+/// The recorded answers in the example's folder.
+const EXCHANGES: &str = "exchanges";
+/// What the project's settings may come from, and must not here: the demo is the same on every machine.
+const VARIABLES: [&str; 5] = ["NETBOX_ADDRESS", "NETBOX_URL", "NETBOX_TOKEN", "INFRAHUB_SYNC_CACHE_DIR", "INFRAHUB_SYNC_ADAPTER_PATHS"];
+
+/// Builds everything and runs it.
+pub(crate) fn run(root: &Path) -> Result<(), Fault> {
+    let target = guests::build_all(root)?.target;
+    say("building infrahub-sync");
+    succeed(cargo().current_dir(root).args(["build", "--release", "--workspace", "--quiet"]), root)?;
+
+    let example = root.join("examples").join(EXAMPLE);
+    let project = target.join("demo").join(EXAMPLE);
+    if !example.join(EXCHANGES).is_dir() {
+        return Err(Fault(format!("{} has no folder `{EXCHANGES}` with recorded answers", example.display())));
+    }
+    let failed = |error: std::io::Error| Fault(format!("{}: {error}", project.display()));
+    // An earlier demo's files would leave nothing to do.
+    match fs::remove_dir_all(&project) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => copy(&example, &project).map_err(failed)?,
+    }
+    say(&format!("\nIn {}, a copy of examples/{EXAMPLE}:", project.display()));
+
+    let command = |arguments: &[&str]| {
+        let mut command = Command::new(target.join("release/infrahub-sync"));
+        command.current_dir(&project).args(arguments).args(["--config-file", "config.yml", "--replay", EXCHANGES]);
+        for variable in VARIABLES {
+            command.env_remove(variable);
+        }
+        command
+    };
+    for arguments in [&["diff"][..], &["sync"]] {
+        let mut command = command(arguments);
+        say(&format!("\n$ {}", words(&command, root)));
+        succeed(&mut command, root)?;
+    }
+    let mut last = command(&["diff", "--detailed-exitcode"]);
+    let text = words(&last, root);
+    say(&format!("\n$ {text}"));
+    match last.status() {
+        Ok(status) if status.success() => {}
+        Ok(status) if status.code() == Some(2) => return Err(Fault(format!("`{text}` still finds differences after the sync"))),
+        Ok(status) => return Err(Fault(format!("`{text}` failed ({status})"))),
+        Err(error) => return Err(Fault(format!("`{text}` could not be started: {error}"))),
+    }
+    say("\nNothing left to do: source and destination agree (exit code 0).");
+    Ok(())
+}
+
+/// Copies a folder with its sub-folders. What a run by hand left in it (dot folders) stays behind.
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let copied = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            if !entry.file_name().to_string_lossy().starts_with('.') {
+                copy(&entry.path(), &copied)?;
+            }
+        } else {
+            fs::copy(entry.path(), copied)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,201 @@
+//! Crate → core module → component.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use wit_component::ComponentEncoder;
+
+use crate::run::{Fault, cargo, output, say, succeed, words};
+use crate::toolchain::{DEBIAN_TARGET_FOLDER, TARGET, Toolchain};
+
+/// Folders whose sub-folders are guests.
+const GUEST_FOLDERS: [&str; 2] = ["plugins", "tests/guests"];
+
+/// A crate that becomes a component.
+#[derive(Debug)]
+struct Guest {
+    /// The component's name: that of the crate's folder.
+    name: String,
+    package: String,
+    manifest: PathBuf,
+    /// The core module's file name.
+    module: String,
+}
+
+/// What cargo says about a workspace.
+struct Metadata(Value);
+
+impl Metadata {
+    fn read(manifest: &Path) -> Result<Metadata, Fault> {
+        let mut command = cargo();
+        command.args(["metadata", "--format-version", "1", "--no-deps", "--manifest-path"]).arg(manifest);
+        let text = output(&mut command, Path::new("/"))?;
+        let value = serde_json::from_slice(&text).map_err(|error| Fault(format!("`cargo metadata` is no JSON: {error}")))?;
+        Ok(Metadata(value))
+    }
+
+    fn target_folder(&self) -> Result<PathBuf, Fault> {
+        let folder = self.0.pointer("/target_directory").and_then(Value::as_str).map(PathBuf::from);
+        folder.ok_or_else(|| Fault("`cargo metadata` names no target folder".into()))
+    }
+
+    /// The crates that become core modules (`crate-type = ["cdylib"]`).
+    fn guests(&self) -> Vec<Guest> {
+        let packages = self.0.pointer("/packages").and_then(Value::as_array);
+        packages.into_iter().flatten().filter_map(guest).collect()
+    }
+}
+
+/// Reads one package of `cargo metadata`; none if it makes no module.
+fn guest(package: &Value) -> Option<Guest> {
+    let manifest = PathBuf::from(package.get("manifest_path")?.as_str()?);
+    let library = package.get("targets")?.as_array()?.iter().find(|target| {
+        let kinds = target.get("crate_types").and_then(Value::as_array);
+        kinds.into_iter().flatten().any(|kind| kind.as_str() == Some("cdylib"))
+    })?;
+    Some(Guest {
+        name: manifest.parent()?.file_name()?.to_string_lossy().into_owned(),
+        package: package.get("name")?.as_str()?.to_owned(),
+        module: format!("{}.wasm", library.get("name")?.as_str()?.replace('-', "_")),
+        manifest,
+    })
+}
+
+/// What was built.
+pub(crate) struct Built {
+    /// Cargo's target folder; the components are in `adapters` below it.
+    pub(crate) target: PathBuf,
+}
+
+/// Builds all adapters and test guests of the workspace.
+pub(crate) fn build_all(root: &Path) -> Result<Built, Fault> {
+    let metadata = Metadata::read(&root.join("Cargo.toml"))?;
+    let target = metadata.target_folder()?;
+    let folders = GUEST_FOLDERS.map(|folder| root.join(folder));
+    let members: Vec<Guest> = metadata
+        .guests()
+        .into_iter()
+        .filter(|guest| folders.iter().any(|folder| guest.manifest.parent().and_then(Path::parent) == Some(folder)))
+        .collect();
+    // A guest may be a workspace of its own (misbehaving ones want other profiles); cargo is started once for each of those.
+    let strangers = folders
+        .iter()
+        .flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten())
+        .map(|entry| entry.path().join("Cargo.toml"))
+        .filter(|manifest| manifest.exists() && members.iter().all(|member| member.manifest != *manifest));
+    let mut groups: Vec<(Option<PathBuf>, Vec<Guest>)> = Vec::new();
+    for manifest in strangers {
+        let guests: Vec<Guest> = Metadata::read(&manifest)?.guests().into_iter().filter(|guest| guest.manifest == manifest).collect();
+        groups.push((Some(manifest), guests));
+    }
+    groups.insert(0, (None, members));
+    groups.retain(|(_, guests)| !guests.is_empty());
+
+    let mut owners = BTreeMap::new();
+    for guest in groups.iter().flat_map(|(_, guests)| guests) {
+        if let Some(other) = owners.insert(&guest.name, &guest.manifest) {
+            let (one, two) = (other.display(), guest.manifest.display());
+            return Err(Fault(format!("two crates would both become {}.wasm: {one} and {two}", guest.name)));
+        }
+    }
+
+    let toolchain = Toolchain::find()?;
+    let components = target.join("adapters");
+    fs::create_dir_all(&components).map_err(|error| Fault(format!("{}: {error}", components.display())))?;
+    let built_in = toolchain.target_folder(&target);
+    for (manifest, guests) in &groups {
+        let mut command = toolchain.cargo();
+        command.current_dir(root).arg("--target-dir").arg(&built_in);
+        if let Some(manifest) = manifest {
+            command.arg("--manifest-path").arg(manifest);
+        }
+        for guest in guests {
+            command.args(["--package", &guest.package]);
+        }
+        compile(&mut command, root)?;
+        for guest in guests {
+            let module = built_in.join(TARGET).join("release").join(&guest.module);
+            encode(&module, &components.join(format!("{}.wasm", guest.name)))?;
+        }
+    }
+    Ok(Built { target })
+}
+
+/// Builds the adapter of one crate, which need not be of this workspace, in cargo's target folder or in `target`.
+pub(crate) fn build_one(path: &Path, out: Option<PathBuf>, target: Option<&Path>) -> Result<(), Fault> {
+    let folder = if path.is_file() { path.parent().unwrap_or(path) } else { path };
+    let manifest = folder
+        .join("Cargo.toml")
+        .canonicalize()
+        .map_err(|error| Fault(format!("{} is no crate: its Cargo.toml: {error}", path.display())))?;
+    let metadata = Metadata::read(&manifest)?;
+    let guest =
+        metadata.guests().into_iter().find(|guest| guest.manifest == manifest).ok_or_else(|| {
+            Fault(format!("{} makes no module: it needs `[lib] crate-type = [\"cdylib\", \"rlib\"]`", manifest.display()))
+        })?;
+    let toolchain = Toolchain::find()?;
+    let target = match target {
+        Some(target) => target.to_owned(),
+        None => metadata.target_folder()?,
+    };
+    let built_in = toolchain.target_folder(&target);
+    let mut command = toolchain.cargo();
+    command.arg("--target-dir").arg(&built_in).arg("--manifest-path").arg(&manifest).args(["--package", &guest.package]);
+    if let Some(folder) = manifest.parent() {
+        // So that the crate's own .cargo/config.toml counts, as it does for its author.
+        command.current_dir(folder);
+    }
+    compile(&mut command, Path::new("/"))?;
+    let out = match out {
+        Some(out) => out,
+        None => manifest.with_file_name(format!("{}.wasm", guest.name)),
+    };
+    encode(&built_in.join(TARGET).join("release").join(&guest.module), &out)
+}
+
+/// Runs cargo; it is quiet when there is nothing to do.
+fn compile(command: &mut std::process::Command, root: &Path) -> Result<(), Fault> {
+    let words = words(command, root);
+    succeed(command.arg("--quiet"), root).map_err(|Fault(_)| Fault(format!("`{words}` failed")))
+}
+
+/// Makes a component of a core module, unless that was done already.
+fn encode(module: &Path, component: &Path) -> Result<(), Fault> {
+    let failed = |error: &dyn std::fmt::Display| Fault(format!("{} does not become a component: {error}", module.display()));
+    let stamp_file = stamp_file(module, component).ok_or_else(|| failed(&"it has no name"))?;
+    let stamp = stamp(module).map_err(|error| failed(&error))?;
+    if component.exists() && fs::read_to_string(&stamp_file).is_ok_and(|made_of| made_of == stamp) {
+        return Ok(());
+    }
+    let core = fs::read(module).map_err(|error| failed(&error))?;
+    let bytes = ComponentEncoder::default()
+        .validate(true)
+        .module(&core)
+        .and_then(|mut encoder| encoder.encode())
+        .map_err(|error| failed(&format!("{error:#}")))?;
+    // Whoever reads the component meanwhile sees the old one or the new one, whole.
+    let unfinished = component.with_extension(format!("wasm.{}", std::process::id()));
+    fs::write(&unfinished, &bytes)
+        .and_then(|()| fs::rename(&unfinished, component))
+        .and_then(|()| fs::write(&stamp_file, stamp))
+        .map_err(|error| Fault(format!("{}: {error}", component.display())))?;
+    say(&format!("{} ({} KB)", component.display(), bytes.len().div_ceil(1024)));
+    Ok(())
+}
+
+/// Which module a component was made of. Not merely whether it is younger: two compilers, or two sets of features, have a module each.
+fn stamp(module: &Path) -> std::io::Result<String> {
+    let metadata = fs::metadata(module)?;
+    Ok(format!("{} {} {:?}", module.display(), metadata.len(), metadata.modified()?))
+}
+
+/// Where that is written down: beside the module, so that a folder of components has components only.
+fn stamp_file(module: &Path, component: &Path) -> Option<PathBuf> {
+    let component = component.file_name()?.to_string_lossy().into_owned();
+    // Not in the folder of Debian's compiler when that made it: the two share the component.
+    let folder = module.ancestors().find(|folder| folder.file_name().is_some_and(|name| name == TARGET))?.parent()?;
+    let folder = if folder.ends_with(DEBIAN_TARGET_FOLDER) { folder.parent()? } else { folder };
+    Some(folder.join(TARGET).join(format!("{component}.made-of")))
+}

@@ -1,0 +1,73 @@
+//! Running programs and talking about it.
+
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::path::Path;
+use std::process::Command;
+
+/// Why a step failed, as one sentence.
+#[derive(Debug)]
+pub(crate) struct Fault(pub(crate) String);
+
+impl Display for Fault {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// Prints what a person wants to read.
+#[allow(clippy::print_stdout, reason = "this program's output is for a person")]
+pub(crate) fn say(text: &str) {
+    println!("{text}");
+}
+
+/// Prints what went wrong.
+#[allow(clippy::print_stderr, reason = "this program's output is for a person")]
+pub(crate) fn complain(text: &str) {
+    eprintln!("{text}");
+}
+
+/// The cargo that started this program, else the one on the path.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
+    // What `cargo run` says about this program's own package must not reach the builds it starts: build scripts that watch
+    // these variables would run again each time.
+    for (name, _) in std::env::vars_os() {
+        let name_text = name.to_string_lossy();
+        let about_us = name_text.starts_with("CARGO_PKG_") || name_text.starts_with("CARGO_BIN_");
+        if about_us || matches!(name_text.as_ref(), "CARGO_MANIFEST_DIR" | "CARGO_MANIFEST_PATH" | "CARGO_CRATE_NAME") {
+            command.env_remove(&name);
+        }
+    }
+    command
+}
+
+/// The command as a person would type it, with paths below `root` made short.
+pub(crate) fn words(command: &Command, root: &Path) -> String {
+    let root = format!("{}/", root.display());
+    let program = Path::new(command.get_program());
+    let program = program.file_name().unwrap_or(command.get_program()).to_string_lossy().into_owned();
+    let arguments = command.get_args().map(|argument| argument.to_string_lossy().replace(&root, ""));
+    std::iter::once(program).chain(arguments).collect::<Vec<_>>().join(" ")
+}
+
+/// Runs a command to its end and wants it to succeed.
+pub(crate) fn succeed(command: &mut Command, root: &Path) -> Result<(), Fault> {
+    let words = words(command, root);
+    match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(Fault(format!("`{words}` failed ({status})"))),
+        Err(error) => Err(Fault(format!("`{words}` could not be started: {error}"))),
+    }
+}
+
+/// Runs a command to its end, wants it to succeed and gives what it printed.
+pub(crate) fn output(command: &mut Command, root: &Path) -> Result<Vec<u8>, Fault> {
+    let words = words(command, root);
+    command.stderr(std::process::Stdio::inherit());
+    match command.output() {
+        Ok(output) if output.status.success() => Ok(output.stdout),
+        Ok(output) => Err(Fault(format!("`{words}` failed ({})", output.status))),
+        Err(error) => Err(Fault(format!("`{words}` could not be started: {error}"))),
+    }
+}

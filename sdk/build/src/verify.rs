@@ -1,0 +1,63 @@
+//! The whole verification. Every step runs, whatever became of those before: one run shows everything that is wrong.
+
+use std::path::Path;
+use std::time::Instant;
+
+use crate::guests;
+use crate::run::{Fault, cargo, complain, say, succeed, words};
+
+/// The variable that lets the live tests run.
+const LIVE: &str = "INFRAHUB_SYNC_LIVE";
+
+/// A step of the verification.
+type Step<'s> = &'s dyn Fn() -> Result<(), Fault>;
+
+/// Runs all steps.
+pub(crate) fn run(root: &Path) -> Result<(), Fault> {
+    let cargo_step = |arguments: &'static [&'static str]| {
+        move || {
+            let mut command = cargo();
+            command.current_dir(root).args(arguments);
+            say(&format!("$ {}", words(&command, root)));
+            succeed(&mut command, root)
+        }
+    };
+    let template = || {
+        // In the workspace's target folder: the template's own would be one more folder to clean.
+        let target = guests::build_all(root)?.target.join("template");
+        guests::build_one(&root.join("sdk/template"), Some(target.join("template.wasm")), Some(&target))
+    };
+    let steps: [(&str, Step<'_>); 6] = [
+        ("format", &cargo_step(&["fmt", "--all", "--check"])),
+        ("adapters", &|| guests::build_all(root).map(drop)),
+        ("template", &template),
+        ("lints", &cargo_step(&["clippy", "--release", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])),
+        // `cargo test` alone makes no binary of a package without integration tests, and the whole-program tests start the binary.
+        ("build", &cargo_step(&["build", "--release", "--workspace", "--quiet"])),
+        ("tests", &cargo_step(&["test", "--release", "--workspace", "--quiet"])),
+    ];
+    let mut failed = Vec::new();
+    for (name, step) in steps {
+        say(&format!("\n== {name}"));
+        let start = Instant::now();
+        match step() {
+            Ok(()) => say(&format!("{name}: passed in {:.1} s", start.elapsed().as_secs_f32())),
+            Err(fault) => {
+                complain(&format!("{name}: {fault}"));
+                failed.push(name);
+            }
+        }
+    }
+    say("");
+    if std::env::var(LIVE).is_ok_and(|value| value == "1") {
+        say("The live tests took part: they need the servers of tests/live.");
+    } else {
+        say(&format!("skipped: the live tests, against real servers (set {LIVE}=1; tests/live/README.md starts the servers)"));
+    }
+    if failed.is_empty() {
+        say("All steps passed.");
+        Ok(())
+    } else {
+        Err(Fault(format!("failed: {}", failed.join(", "))))
+    }
+}

@@ -1,0 +1,97 @@
+//! Requests, sent by the host.
+//!
+//! The host adds the credentials, checks the address, keeps connections, retries and limits: what comes back is final. A path
+//! is below the configured address.
+
+use crate::{Error, Response, Result};
+
+pub use crate::bindings::infrahub_sync::adapter::http::{Header, HttpError, Request};
+
+/// A GET.
+#[must_use]
+pub fn get(url: impl ToString) -> Request {
+    Request::new("GET", url)
+}
+
+/// A POST of a JSON body.
+///
+/// # Errors
+/// `internal` when the body cannot be written as JSON.
+pub fn post(url: impl ToString, body: &impl serde::Serialize) -> Result<Request> {
+    Request::new("POST", url).with_json(body)
+}
+
+impl Request {
+    /// A request without a body that asks for JSON.
+    #[must_use]
+    pub fn new(method: &str, url: impl ToString) -> Request {
+        Request {
+            method: method.to_owned(),
+            url: url.to_string(),
+            headers: vec![Header { name: "accept".into(), value: "application/json".into() }],
+            body: None,
+            timeout_ms: None,
+            idempotent: matches!(method, "GET" | "HEAD" | "PUT" | "DELETE"),
+        }
+    }
+
+    /// Sets a header, in place of one of the same name.
+    #[must_use]
+    pub fn with_header(mut self, name: &str, value: &str) -> Request {
+        self.headers.retain(|header| !header.name.eq_ignore_ascii_case(name));
+        self.headers.push(Header { name: name.into(), value: value.into() });
+        self
+    }
+
+    /// Sets a JSON body.
+    ///
+    /// # Errors
+    /// `internal` when it cannot be written as JSON.
+    pub fn with_json(mut self, body: &impl serde::Serialize) -> Result<Request> {
+        let body =
+            serde_json::to_vec(body).map_err(|error| Error::internal(format!("a request body cannot be written as JSON: {error}")))?;
+        self.body = Some(body);
+        Ok(self.with_header("content-type", "application/json"))
+    }
+
+    /// Says that this request only reads, so that the host may send it twice.
+    #[must_use]
+    pub fn only_reads(mut self) -> Request {
+        self.idempotent = true;
+        self
+    }
+
+    /// Sends it and waits. A response of any status is a success here: see [`Response::success`].
+    ///
+    /// # Errors
+    /// `config` when the host denies it, `transport` without an answer, `remote` when the answer is too large, `internal` for
+    /// what the adapter did wrong.
+    pub fn send(&self) -> Result<Response> {
+        transmit(self).map_err(|error| error.into_error(&self.method, &self.url))
+    }
+}
+
+impl HttpError {
+    /// As a failure that the host can act on.
+    fn into_error(self, method: &str, url: &str) -> Error {
+        match self {
+            HttpError::Denied(reason) => Error::config(reason),
+            HttpError::InvalidRequest(reason) => Error::internal(format!("{method} {url} is no request: {reason}")),
+            HttpError::Transport(reason) | HttpError::Timeout(reason) => Error::transport(reason),
+            HttpError::TooLarge(bytes) => Error::remote(format!("the answer to {method} {url} is larger than the limit of {bytes} bytes")),
+            HttpError::TooManyResponses(count) => {
+                Error::internal(format!("the adapter holds {count} responses already, which is the limit"))
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "wasm32")]
+fn transmit(request: &Request) -> Result<Response, HttpError> {
+    crate::bindings::infrahub_sync::adapter::http::send(request).map(Response::from_inner)
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn transmit(request: &Request) -> Result<Response, HttpError> {
+    crate::testing::transmit(request).map(Response::from_inner)
+}

@@ -1,0 +1,313 @@
+//! A mock host for an adapter's own unit tests.
+//!
+//! On a target that is not wasm32, [`http`](crate::http), [`files`](crate::files) and [`log`](crate::log) come here. Each
+//! thread has a host of its own. `cargo test` usually runs each test on a thread of its own, but not with `--test-threads=1`: begin
+//! each test with [`reset`].
+//!
+//! The limits of the real host (number and size of responses, time) are not played here.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::http::{HttpError, Request};
+use crate::log::Level;
+use crate::{Adapter, Layout, LoadRequest, Page, Payload, Result};
+
+/// The host of one test thread.
+#[derive(Default)]
+struct Host {
+    answers: BTreeMap<(String, String), VecDeque<MockResponse>>,
+    requests: Vec<Request>,
+    messages: Vec<(Level, String)>,
+    folder: Folder,
+    failures: Vec<(String, String)>,
+}
+
+/// Where files lie.
+enum Folder {
+    Memory(BTreeMap<String, Vec<u8>>),
+    Disk(PathBuf),
+}
+
+impl Default for Folder {
+    fn default() -> Folder {
+        Folder::Memory(BTreeMap::new())
+    }
+}
+
+thread_local! {
+    static HOST: RefCell<Host> = RefCell::default();
+}
+
+/// A response that a test registered, or a file's bytes.
+#[derive(Debug, Clone)]
+pub struct MockResponse {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+impl MockResponse {
+    pub(crate) fn status(&self) -> u16 {
+        self.status
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<String> {
+        self.headers.iter().find(|header| header.0.eq_ignore_ascii_case(name)).map(|header| header.1.clone())
+    }
+
+    pub(crate) fn json(&self, pointers: &[String]) -> Vec<Option<String>> {
+        let document = serde_json::from_slice::<Value>(&self.body).ok();
+        pointers.iter().map(|pointer| Some(document.as_ref()?.pointer(pointer)?.to_string())).collect()
+    }
+
+    pub(crate) fn count(&self, pointer: &str) -> Option<u32> {
+        let document = serde_json::from_slice::<Value>(&self.body).ok()?;
+        document.pointer(pointer)?.as_array().and_then(|array| u32::try_from(array.len()).ok())
+    }
+
+    pub(crate) fn body(&self) -> Vec<u8> {
+        self.body.clone()
+    }
+}
+
+/// Forgets everything that was registered and recorded.
+pub fn reset() {
+    HOST.set(Host::default());
+}
+
+/// Registers the answer to a request. The URL must be the same text. Several answers to the same request are given in their
+/// order, the last one again and again.
+pub fn respond(method: &str, url: &str, status: u16, body: impl Into<Vec<u8>>) {
+    respond_with_headers(method, url, status, &[], body);
+}
+
+/// As [`respond`], with headers.
+pub fn respond_with_headers(method: &str, url: &str, status: u16, headers: &[(&str, &str)], body: impl Into<Vec<u8>>) {
+    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let answer = MockResponse { status, headers, body: body.into() };
+    HOST.with_borrow_mut(|host| host.answers.entry((method.into(), url.into())).or_default().push_back(answer));
+}
+
+/// The requests that were sent, in their order.
+#[must_use]
+pub fn requests() -> Vec<Request> {
+    HOST.with_borrow(|host| host.requests.clone())
+}
+
+/// What was logged, in its order.
+#[must_use]
+pub fn messages() -> Vec<(Level, String)> {
+    HOST.with_borrow(|host| host.messages.clone())
+}
+
+/// Keeps files in a folder on disk instead of memory.
+pub fn use_folder(path: impl Into<PathBuf>) {
+    HOST.with_borrow_mut(|host| host.folder = Folder::Disk(path.into()));
+}
+
+/// Puts a file into the folder.
+pub fn put_file(path: &str, bytes: impl AsRef<[u8]>) {
+    let written = HOST.with_borrow_mut(|host| host.folder.write(path, bytes.as_ref()));
+    assert!(written.is_ok(), "{path}: {written:?}");
+}
+
+/// The bytes of a file of the folder; none when there is none.
+#[must_use]
+pub fn file(path: &str) -> Option<Vec<u8>> {
+    HOST.with_borrow(|host| host.folder.bytes(path).ok())
+}
+
+/// Makes one file operation (`read`, `append`, `replace`, `remove`) on that path fail, once.
+pub fn fail_once(operation: &str, path: &str) {
+    HOST.with_borrow_mut(|host| host.failures.push((operation.into(), path.into())));
+}
+
+/// A request for the first page.
+#[must_use]
+pub fn first_page(resource: &str, fields: &[&str]) -> LoadRequest {
+    LoadRequest {
+        resource: resource.into(),
+        fields: fields.iter().map(|field| (*field).to_owned()).collect(),
+        model: Vec::new(),
+        page_size: 1000,
+        cursor: None,
+        since: None,
+    }
+}
+
+/// Reads all pages, and the records in them as the host would see them.
+///
+/// # Errors
+/// What the adapter answered.
+pub fn load_all<A: Adapter>(adapter: &A, mut request: LoadRequest) -> Result<Vec<Value>> {
+    let mut records = Vec::new();
+    loop {
+        let page = adapter.load(&request)?;
+        records.extend(page_records(&page));
+        match page.next {
+            Some(cursor) => request.cursor = Some(cursor),
+            None => return Ok(records),
+        }
+    }
+}
+
+/// The records of a page.
+///
+/// # Panics
+/// When the payload is not what the contract says: that is what a test wants to know. Packed columns are not understood here.
+#[must_use]
+pub fn page_records(page: &Page) -> Vec<Value> {
+    let lines = |bytes: &[u8]| {
+        let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        lines.map(|line| serde_json::from_slice(line).unwrap_or_else(|error| panic!("a line is no JSON: {error}"))).collect::<Vec<Value>>()
+    };
+    match &page.payload {
+        Payload::JsonLines(bytes) => lines(bytes),
+        Payload::Document(document) if document.layout == Layout::JsonLines => lines(&document.response.body()),
+        Payload::Document(document) => {
+            let found = document.response.json(&[&document.pointer]).pop().flatten();
+            let found = found.unwrap_or_else(|| panic!("there is nothing at {:?}", document.pointer));
+            match serde_json::from_str(&found) {
+                Ok(Value::Array(records)) => records,
+                Ok(Value::Object(records)) => records.into_iter().map(|(_, record)| record).collect(),
+                other => panic!("neither a list nor an object at {:?}: {other:?}", document.pointer),
+            }
+        }
+        Payload::Columns(_) => panic!("packed columns are not understood by the mock host"),
+    }
+}
+
+pub(crate) fn logged(level: Level, message: &str) {
+    HOST.with_borrow_mut(|host| host.messages.push((level, message.to_owned())));
+}
+
+pub(crate) fn transmit(request: &Request) -> Result<MockResponse, HttpError> {
+    HOST.with_borrow_mut(|host| {
+        host.requests.push(request.clone());
+        let Some(answers) = host.answers.get_mut(&(request.method.clone(), request.url.clone())) else {
+            return Err(HttpError::Transport(format!("no answer is registered for {} {}", request.method, request.url)));
+        };
+        let answer = if answers.len() > 1 { answers.pop_front() } else { answers.front().cloned() };
+        answer.ok_or_else(|| HttpError::Transport("the answers are used up".into()))
+    })
+}
+
+impl Folder {
+    fn bytes(&self, path: &str) -> std::io::Result<Vec<u8>> {
+        match self {
+            Folder::Memory(files) => files.get(path).cloned().ok_or_else(|| std::io::ErrorKind::NotFound.into()),
+            Folder::Disk(folder) => std::fs::read(folder.join(path)),
+        }
+    }
+
+    fn write(&mut self, path: &str, bytes: &[u8]) -> std::io::Result<()> {
+        match self {
+            Folder::Memory(files) => {
+                files.insert(path.to_owned(), bytes.to_owned());
+                Ok(())
+            }
+            Folder::Disk(folder) => std::fs::write(folder.join(path), bytes),
+        }
+    }
+}
+
+/// The files interface of the mock host; the real one's names.
+pub(crate) mod folder {
+    use std::io::Write;
+
+    use super::{Folder, HOST, Host, MockResponse};
+    use crate::files::FileError;
+
+    fn other(error: std::io::Error) -> FileError {
+        match error.kind() {
+            std::io::ErrorKind::NotFound => FileError::NotFound,
+            _ => FileError::Other(error.to_string()),
+        }
+    }
+
+    /// Runs an operation, unless a test wants it to fail or the path leads out.
+    fn run<T>(operation: &str, path: &str, body: impl FnOnce(&mut Host) -> std::io::Result<T>) -> Result<T, FileError> {
+        if path.starts_with('/') || path.split('/').any(|part| part == "..") {
+            return Err(FileError::Denied(format!("`{path}` leads out of the folder")));
+        }
+        HOST.with_borrow_mut(|host| {
+            if let Some(at) = host.failures.iter().position(|(name, of)| name == operation && of == path) {
+                host.failures.remove(at);
+                return Err(FileError::Other("a failure that the test asked for".into()));
+            }
+            body(host).map_err(other)
+        })
+    }
+
+    pub(crate) fn list() -> Result<Vec<String>, FileError> {
+        run("list", ".", |host| {
+            let mut names: Vec<String> = match &host.folder {
+                Folder::Memory(files) => files.keys().filter(|path| !path.contains('/')).cloned().collect(),
+                Folder::Disk(folder) => std::fs::read_dir(folder)?
+                    .filter_map(Result::ok)
+                    .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
+                    .filter_map(|entry| entry.file_name().into_string().ok())
+                    .collect(),
+            };
+            names.sort();
+            Ok(names)
+        })
+    }
+
+    pub(crate) fn read(path: &str) -> Result<MockResponse, FileError> {
+        let body = run("read", path, |host| host.folder.bytes(path))?;
+        Ok(MockResponse { status: 200, headers: Vec::new(), body })
+    }
+
+    pub(crate) fn read_lines(path: &str, offset: u64, bytes_max: u32) -> Result<(MockResponse, Option<u64>), FileError> {
+        let bytes = run("read", path, |host| host.folder.bytes(path))?;
+        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+        let limit = start.saturating_add(usize::try_from(bytes_max).unwrap_or(usize::MAX)).min(bytes.len());
+        // The last whole line within the limit, else the first one after it.
+        let end = match bytes[start..limit].iter().rposition(|byte| *byte == b'\n') {
+            _ if limit == bytes.len() => limit,
+            Some(at) => start + at + 1,
+            None => bytes[limit..].iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| limit + at + 1),
+        };
+        let next = (end < bytes.len()).then_some(end as u64);
+        Ok((MockResponse { status: 200, headers: Vec::new(), body: bytes[start..end].to_vec() }, next))
+    }
+
+    pub(crate) fn append(path: &str, new: &[u8]) -> Result<(), FileError> {
+        run("append", path, |host| match &mut host.folder {
+            Folder::Memory(files) => {
+                files.entry(path.to_owned()).or_default().extend_from_slice(new);
+                Ok(())
+            }
+            Folder::Disk(folder) => std::fs::OpenOptions::new().create(true).append(true).open(folder.join(path))?.write_all(new),
+        })
+    }
+
+    pub(crate) fn replace(from: &str, to: &str) -> Result<(), FileError> {
+        run("replace", from, |host| match &mut host.folder {
+            Folder::Memory(files) => {
+                let bytes = files.remove(from).ok_or(std::io::ErrorKind::NotFound)?;
+                files.insert(to.to_owned(), bytes);
+                Ok(())
+            }
+            Folder::Disk(folder) => std::fs::rename(folder.join(from), folder.join(to)),
+        })
+    }
+
+    pub(crate) fn remove(path: &str) -> Result<(), FileError> {
+        run("remove", path, |host| match &mut host.folder {
+            Folder::Memory(files) => {
+                files.remove(path);
+                Ok(())
+            }
+            Folder::Disk(folder) => match std::fs::remove_file(folder.join(path)) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+                done => done,
+            },
+        })
+    }
+}

@@ -1,0 +1,102 @@
+//! The example project against a real NetBox: sync, change, delete, put back.
+//!
+//! A second tier: it runs with `INFRAHUB_SYNC_LIVE=1` (`cargo verify` says so when it is left out), starts an empty server with
+//! `tests/live/netbox.sh`, loads it, and takes about three minutes on two cores, most of them NetBox's.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use infrahub_sync_tests::Project;
+use serde_json::Value;
+
+const URL: &str = "http://127.0.0.1:18012";
+const TOKEN: &str = "0123456789abcdef0123456789abcdef01234567";
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
+}
+
+fn must(command: &mut Command) -> String {
+    let output = command.current_dir(root()).output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn change(what: &str) -> String {
+    must(Command::new("python3").args(["tests/live/change_netbox.py", URL, TOKEN, what]))
+}
+
+fn changes(plan: &Value) -> BTreeSet<(String, String, String)> {
+    let text = |change: &Value, name: &str| change[name].as_str().unwrap_or_default().to_owned();
+    let changes = plan["changes"].as_array().unwrap();
+    changes.iter().map(|change| (text(change, "action"), text(change, "resource"), text(change, "source_id"))).collect()
+}
+
+fn has(plan: &Value, action: &str, kind: &str, id: &str) -> bool {
+    changes(plan).contains(&(action.to_owned(), kind.to_owned(), id.to_owned()))
+}
+
+#[test]
+fn a_real_netbox_is_followed_through_edits_deletes_and_back() {
+    if std::env::var("INFRAHUB_SYNC_LIVE").as_deref() != Ok("1") {
+        eprintln!("skipped: it needs a real NetBox; INFRAHUB_SYNC_LIVE=1 starts one");
+        return;
+    }
+    // Begun anew each time: what an interrupted run left behind must not decide.
+    must(Command::new("tests/live/netbox.sh").arg("reset"));
+    must(Command::new("python3").args(["tests/live/load_netbox.py", URL, TOKEN]));
+
+    let config = std::fs::read_to_string(root().join("examples/netbox_to_files/config.yml")).unwrap();
+    let mut project = Project::new(&config);
+    project.set("NETBOX_ADDRESS", URL);
+    project.set("NETBOX_TOKEN", "wrong");
+    let refused = project.run(&["diff"]);
+    assert_eq!(refused.code, 5, "{}", refused.stderr);
+    project.set("NETBOX_TOKEN", TOKEN);
+    project.ok(&["diff", "--run-id", "reviewed"]);
+    project.ok(&["apply", "--run-id", "reviewed"]);
+    let first = project.read("network/DcimDevice.jsonl");
+    // A token of the second kind reads the same.
+    let second = std::fs::read_to_string(root().join("target/live/netbox/token-v2")).unwrap();
+    project.set("NETBOX_TOKEN", second.trim());
+    let (code, plan) = project.plan(&[]);
+    assert_eq!((code, changes(&plan).len()), (0, 0));
+    project.set("NETBOX_TOKEN", TOKEN);
+
+    change("edits");
+    let (code, plan) = project.plan(&[]);
+    assert_eq!(code, 2);
+    for (action, kind, id) in [
+        ("update", "LocationSite", "Zürich"),
+        ("update", "DcimDevice", "krk-core-01__Kraków"),
+        ("create", "DcimDevice", "gru-leaf-01-renamed__São Paulo"),
+        ("create", "DcimDevice", "krk-pdu-01__Kraków"),
+        ("update", "IpamVLAN", "40__Montréal VLANs"),
+        ("update", "IpamPrefix", "172.16.1.0/24__lab"),
+        ("create", "IpamPrefix", "2001:db8:2:10::/64__guest"),
+        ("create", "BuiltinTag", "Laboratory"),
+    ] {
+        assert!(has(&plan, action, kind, id), "{action} {kind} {id} in {:?}", changes(&plan));
+    }
+    assert!(changes(&plan).iter().all(|(action, ..)| action != "delete"), "deletes are off by default");
+    project.ok(&["sync", "--no-diff"]);
+    assert_eq!(project.plan(&[]).0, 0);
+
+    change("deletes");
+    assert_eq!(project.plan(&[]).0, 0, "deletes are off by default");
+    project.write("config.yml", &config.replace("\nschema_mapping:", "\ndiffsync_flags: [NONE]\nschema_mapping:"));
+    let (_, plan) = project.plan(&[]);
+    let deleted: Vec<_> = changes(&plan).into_iter().filter(|(action, ..)| action == "delete").collect();
+    assert!(deleted.iter().any(|(_, kind, _)| kind == "DcimInterface"), "{deleted:?}");
+    assert!(deleted.iter().any(|(_, kind, _)| kind == "DcimDevice"), "{deleted:?}");
+    project.ok(&["sync", "--no-diff"]);
+    assert_eq!(project.plan(&[]).0, 0);
+
+    change("restore");
+    project.ok(&["sync", "--no-diff"]);
+    assert_eq!(project.plan(&[]).0, 0);
+    assert_eq!(project.read("network/DcimDevice.jsonl"), first, "back to what it was, byte for byte");
+}
