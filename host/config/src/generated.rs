@@ -158,6 +158,10 @@ fn field_text(field: &FieldModel) -> String {
     if field.optional {
         parts.push("optional: true".to_owned());
     }
+    if let Some(default) = &field.default {
+        // JSON text in quotes: the only form in which each value reads back as itself.
+        parts.push(format!("default: {}", Value::from(default.to_string())));
+    }
     format!("{{{}}}", parts.join(", "))
 }
 
@@ -236,9 +240,9 @@ fn kind(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> Option<KindModel>
 }
 
 fn field(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> Option<FieldModel> {
-    let record = decoder.record(node, path, &["name", "type", "reference", "cardinality", "optional"])?;
+    let record = decoder.record(node, path, &["name", "type", "reference", "cardinality", "optional", "default"])?;
     let name = decoder.required_text(&record, "name");
-    let types = ["any", "boolean", "integer", "float", "text", "timestamp", "ip", "json", "list"];
+    let types = ["any", "boolean", "integer", "float", "text", "timestamp", "ip-interface", "ip-network", "ip-address", "mac", "json", "list"];
     let field_type = word(decoder, &record, "type", &types);
     let cardinality = word(decoder, &record, "cardinality", &["one", "many", "unknown"]);
     let reference = decoder.optional_text(&record, "reference").map(|(kind, _)| kind.to_owned());
@@ -252,7 +256,15 @@ fn field(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> Option<FieldMode
             }
         },
     };
-    Some(FieldModel { name: name?.0.to_owned(), field_type, optional, reference, cardinality })
+    let default = decoder.optional_text(&record, "default").map(|(text, span)| (text.to_owned(), span));
+    let default = default.and_then(|(text, span)| match serde_json::from_str(&text) {
+        Ok(value) => Some(value),
+        Err(error) => {
+            decoder.error_hint(span, record.at("default"), format!("the default is no JSON: {error}"), AGAIN);
+            None
+        }
+    });
+    Some(FieldModel { name: name?.0.to_owned(), field_type, optional, reference, cardinality, default })
 }
 
 /// One word of an enumeration; its default where the key is absent.
@@ -281,6 +293,7 @@ mod tests {
             optional: false,
             reference: None,
             cardinality: Cardinality::Unknown,
+            default: None,
         };
         let site = FieldModel {
             field_type: FieldType::Any,

@@ -2,7 +2,7 @@
 //!
 //! SHA-256 over canonical JSON (keys sorted, no spaces), as hex. Positions, comments, order of keys and settings do not matter.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 
 use infrahub_sync_core::model::Model;
@@ -21,14 +21,13 @@ pub fn mapping_hash(project: &Project) -> String {
     hash(&json!({ "order": project.order, "schema_mapping": mappings }))
 }
 
-/// SHA-256 (hex) of the part of the destination's schema that the model uses.
+/// SHA-256 (hex) of the part of the destination's schema that the model uses, kind by kind.
 ///
 /// That is, of each kind of the model: its abilities, its mapped fields, and the names of those that must have a value.
 #[must_use]
-pub fn schema_hash(model: &Model, schema: Option<&[SchemaKind]>) -> String {
-    let Some(schema) = schema else { return hash(&Value::Null) };
-    let known: HashMap<&str, &SchemaKind> = schema.iter().map(|kind| (kind.name.as_str(), kind)).collect();
-    let mut kinds = serde_json::Map::new();
+pub fn schema_kind_hashes(model: &Model, schema: Option<&[SchemaKind]>) -> BTreeMap<String, String> {
+    let known: HashMap<&str, &SchemaKind> = schema.unwrap_or_default().iter().map(|kind| (kind.name.as_str(), kind)).collect();
+    let mut kinds = BTreeMap::new();
     for kind in &model.kinds {
         let Some(described) = known.get(kind.name.as_str()) else { continue };
         let fields: HashMap<&str, &SchemaField> = described.fields.iter().map(|field| (field.name.as_str(), field)).collect();
@@ -47,9 +46,15 @@ pub fn schema_hash(model: &Model, schema: Option<&[SchemaKind]>) -> String {
             "mandatory": mandatory,
             "can": [described.can_create, described.can_update, described.can_delete],
         });
-        kinds.insert(kind.name.clone(), value);
+        kinds.insert(kind.name.clone(), hash(&value));
     }
-    hash(&Value::Object(kinds))
+    kinds
+}
+
+/// SHA-256 (hex) of [`schema_kind_hashes`], or of nothing where there is no schema.
+#[must_use]
+pub fn schema_hash(model: &Model, schema: Option<&[SchemaKind]>) -> String {
+    if schema.is_none() { hash(&Value::Null) } else { hash(&json!(schema_kind_hashes(model, schema))) }
 }
 
 /// The text of `schema-sub-hash.txt`: SHA-256 (hex) over both hashes.
@@ -89,6 +94,7 @@ fn schema_field_value(field: &SchemaField) -> Value {
         "read_only": field.read_only,
         "reference": field.reference,
         "cardinality": field.cardinality,
+        "default": field.default,
     })
 }
 

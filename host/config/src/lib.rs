@@ -20,7 +20,7 @@ pub mod resolve;
 
 pub use discover::{Found, Summary, discover, find};
 pub use generated::{GENERATED_FILE, Generated};
-pub use hash::{mapping_hash, schema_hash, schema_sub_hash};
+pub use hash::{mapping_hash, schema_hash, schema_kind_hashes, schema_sub_hash};
 pub use problem::{Problem, Problems, Severity, Span};
 pub use project::{
     AdapterLocation, Endpoint, Environment, Field, FieldSource, FilterConfig, Flags, Incremental, Mapping, Project, TransformConfig,

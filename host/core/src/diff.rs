@@ -3,8 +3,9 @@
 //! Rows are sorted by key on both sides, so one merge walk a kind finds what is only here, only there, or in both. Of what is in both, fields are
 //! compared column by column; references by the row numbers that the walk has put side by side. Linear, and it cannot fail.
 
-use crate::model::Model;
+use crate::model::{FieldModel, Model};
 use crate::snapshot::{FieldColumn, Held, KindSnapshot, NOWHERE, Snapshot};
+use crate::value::{Tag, ValueColumn};
 
 /// An object that is on both sides with different fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,8 +92,16 @@ pub fn diff(model: &Model, source: &Snapshot, destination: &Snapshot) -> Diff {
             let (Some(ours), Some(theirs)) = (a.fields.get(at), b.fields.get(at)) else { continue };
             let (ours, theirs) = match (ours, theirs) {
                 (FieldColumn::Values(ours), FieldColumn::Values(theirs)) => {
+                    let default = default_column(field);
+                    // Nothing is wanted there, and the destination holds what it puts there by itself.
+                    let is_default = |row: usize, other: usize| {
+                        default.as_ref().is_some_and(|default| matches!(ours.tag(row), Tag::Null | Tag::Missing) && theirs.same(other, default, 0))
+                    };
                     for run in runs.iter().filter(|run| !ours.identical(run.row, theirs, run.other, run.rows)) {
-                        let differ = (0..run.rows).filter(|at| !ours.same(run.row + at, theirs, run.other + at));
+                        let differ = (0..run.rows).filter(|at| {
+                            let (row, other) = (run.row + at, run.other + at);
+                            !ours.same(row, theirs, other) && !is_default(row, other)
+                        });
                         changed.extend(differ.map(|row| ((run.row + row) as u32, at as u16)));
                     }
                     continue;
@@ -123,6 +132,14 @@ pub fn diff(model: &Model, source: &Snapshot, destination: &Snapshot) -> Diff {
 }
 
 /// Rows that follow one another on both sides.
+/// A field's default as a column of one row, of the field's type.
+#[must_use]
+pub fn default_column(field: &FieldModel) -> Option<ValueColumn> {
+    let mut column = ValueColumn::default();
+    column.push_json(field.default.as_ref()?);
+    Some(column.coerced(field.field_type))
+}
+
 struct Run {
     row: usize,
     other: usize,

@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that fails may panic"))]
 
 pub mod batches;
+pub mod canonical;
 pub mod diff;
 pub mod guardrail;
 pub mod key;

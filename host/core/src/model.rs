@@ -19,8 +19,17 @@ pub enum FieldType {
     Text,
     /// A date and time as ISO 8601 text.
     Timestamp,
-    /// An IP address, interface or network as text.
-    Ip,
+    /// An IP address with the length of its prefix, in canonical spelling.
+    #[serde(rename = "ip-interface")]
+    IpInterface,
+    /// An IP network, in canonical spelling.
+    #[serde(rename = "ip-network")]
+    IpNetwork,
+    /// An IP address without a length, in canonical spelling.
+    #[serde(rename = "ip-address")]
+    IpAddress,
+    /// A MAC address, in canonical spelling.
+    Mac,
     /// Any JSON value.
     Json,
     /// A list of plain values.
@@ -58,6 +67,9 @@ pub struct FieldModel {
     /// How many peers, for a reference.
     #[serde(default)]
     pub cardinality: Cardinality,
+    /// What the destination puts there when it is given nothing: no difference to a source that has nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<serde_json::Value>,
 }
 
 /// A kind: objects of one shape, identified by some of their fields.

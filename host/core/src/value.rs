@@ -329,14 +329,17 @@ impl ValueColumn {
             && self.text.as_bytes().get(ours as usize..*our_end as usize) == other.text.as_bytes().get(theirs as usize..*their_end as usize)
     }
 
-    /// Brings values to the type that the schema names, where that loses nothing: a whole float becomes an integer, a number text.
+    /// Brings values to the type that the schema names, where that loses nothing: a whole float or a text of digits becomes an integer,
+    /// a number text, `"true"` true; addresses get their [canonical](crate::canonical) spelling.
     #[must_use]
     pub fn coerced(self, to: crate::model::FieldType) -> ValueColumn {
         use crate::model::FieldType;
         let wrong: fn(Tag) -> bool = match to {
-            FieldType::Integer => |tag| tag == Tag::Float,
+            FieldType::Integer => |tag| matches!(tag, Tag::Float | Tag::Text),
             FieldType::Float => |tag| tag == Tag::Int,
             FieldType::Text => |tag| matches!(tag, Tag::Int | Tag::Float),
+            FieldType::Boolean => |tag| matches!(tag, Tag::Text | Tag::Int),
+            _ if crate::canonical::has_canonical(to) => return self.canonical(to),
             _ => return self,
         };
         if !self.tags.iter().any(|tag| wrong(*tag)) {
@@ -351,6 +354,16 @@ impl ValueColumn {
                     Some(whole) => out.push(Tag::Int, whole),
                     None => out.push(tag, text),
                 },
+                (FieldType::Integer, Tag::Text) => match text.parse::<i64>() {
+                    // Only what is written as a number is: `007` and `+7` are other texts than `7`.
+                    Ok(number) if number.to_string() == text => out.push(Tag::Int, text),
+                    _ => out.push(tag, text),
+                },
+                (FieldType::Boolean, Tag::Text | Tag::Int) => match text {
+                    "true" | "True" | "1" => out.push(Tag::True, ""),
+                    "false" | "False" | "0" => out.push(Tag::False, ""),
+                    _ => out.push(tag, text),
+                },
                 (FieldType::Float, Tag::Int) => match text.parse::<f64>() {
                     // Beyond 2^53 a float would lose digits.
                     Ok(value) if value.abs() <= 9_007_199_254_740_992.0 => out.push_float(value),
@@ -360,6 +373,31 @@ impl ValueColumn {
             }
         }
         out
+    }
+}
+
+impl ValueColumn {
+    /// Texts in their canonical spelling. The column is copied only from the first other spelling on.
+    fn canonical(self, to: crate::model::FieldType) -> ValueColumn {
+        let mut out: Option<ValueColumn> = None;
+        let mut spelling = String::new();
+        for row in 0..self.len() {
+            let (tag, text) = (self.tag(row), self.text(row));
+            spelling.clear();
+            let other = tag == Tag::Text && crate::canonical::write_canonical(to, text, &mut spelling) && spelling != text;
+            match &mut out {
+                None if other => {
+                    let mut copy = ValueColumn::with_capacity(self.len());
+                    (0..row).for_each(|row| copy.push_from(&self, row));
+                    copy.push_text(&spelling);
+                    out = Some(copy);
+                }
+                None => {}
+                Some(out) if other => out.push_text(&spelling),
+                Some(out) => out.push_from(&self, row),
+            }
+        }
+        out.unwrap_or(self)
     }
 }
 

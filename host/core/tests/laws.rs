@@ -33,7 +33,7 @@ const PAGES: [usize; 7] = [1, 2, 7, 49, 50, 51, 100];
 // ---------------------------------------------------------------------------------------------------------------------------
 
 fn plain(name: &str) -> FieldModel {
-    FieldModel { name: name.into(), field_type: FieldType::Any, optional: false, reference: None, cardinality: Cardinality::Unknown }
+    FieldModel { name: name.into(), field_type: FieldType::Any, optional: false, reference: None, cardinality: Cardinality::Unknown, default: None }
 }
 
 fn refers(name: &str, kind: &str) -> FieldModel {

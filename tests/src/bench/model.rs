@@ -35,6 +35,7 @@ pub(crate) fn model() -> Model {
             optional: *field != "name",
             reference: None,
             cardinality: Cardinality::Unknown,
+            default: None,
         });
         let references = REFERENCES.iter().filter(|(kind, ..)| kind == name).map(|(_, field, peer, many)| FieldModel {
             name: (*field).to_owned(),
@@ -42,6 +43,7 @@ pub(crate) fn model() -> Model {
             optional: *field != "device",
             reference: Some((*peer).to_owned()),
             cardinality: if *many { Cardinality::Many } else { Cardinality::One },
+            default: None,
         });
         KindModel {
             name: (*name).to_owned(),

@@ -27,6 +27,8 @@ pub struct SchemaKind {
     pub identifiers: Vec<String>,
     /// Every field, mapped or not.
     pub fields: Vec<SchemaField>,
+    /// Further kinds that a reference may name and be given an object of this one.
+    pub stands_for: Vec<String>,
     /// Objects can be created. False for a kind that has no objects of its own (a generic).
     pub can_create: bool,
     /// Objects can be changed.
@@ -52,6 +54,8 @@ pub struct SchemaField {
     pub reference: Option<String>,
     /// How many peers, for a reference.
     pub cardinality: Cardinality,
+    /// What the destination puts there when it is given nothing.
+    pub default: Option<serde_json::Value>,
 }
 
 /// A model, and what was odd on the way to it.
@@ -106,6 +110,7 @@ fn kind_model(decoder: &mut Decoder<'_>, kind: &Kind<'_>, schema: Option<&schema
             // A relationship that is mapped without `reference` has the schema's peer (checked, with a warning).
             reference: field.reference.map(str::to_owned).or_else(|| known.and_then(|known| known.reference.clone())),
             cardinality: known.map_or(Cardinality::Unknown, |known| known.cardinality),
+            default: known.and_then(|known| known.default.clone()),
         });
     }
     KindModel { name: kind.name.to_owned(), identifiers, tier: 0, deferred: Vec::new(), fields }

@@ -34,6 +34,17 @@ impl<'s> Schema<'s> {
     }
 }
 
+impl Schema<'_> {
+    /// Whether an object of kind `reference` can be the peer where the destination wants a `peer`.
+    fn stands_for(&self, reference: &str, peer: &str) -> bool {
+        match self.kind(reference) {
+            Some(kind) if !kind.stands_for.is_empty() => kind.stands_for.iter().any(|other| other == peer),
+            // The destination does not tell: then only a kind with objects of its own excludes others.
+            _ => self.kind(peer).is_none_or(|peer| !peer.can_create),
+        }
+    }
+}
+
 /// Checks a kind; none where the schema does not know it.
 pub(super) fn check_kind<'s>(decoder: &mut Decoder<'_>, kind: &Kind<'_>, schema: &Schema<'s>) -> Option<&'s SchemaKind> {
     let Some(described) = schema.kind(kind.name) else {
@@ -69,8 +80,7 @@ fn check_field(decoder: &mut Decoder<'_>, kind: &Kind<'_>, field: &Field<'_>, kn
             let message = format!("`{name}` refers to `{reference}`, but it is no reference in the destination");
             decoder.error_hint(field.span, path(), message, "remove `reference`, and map a plain value");
         }
-        // Only a kind with objects of its own excludes others: a generic's peers are of any kind that implements it.
-        (Some(reference), Some(peer)) if reference != peer && schema.kind(peer).is_some_and(|peer| peer.can_create) => {
+        (Some(reference), Some(peer)) if reference != peer && !schema.stands_for(reference, peer) => {
             let message = format!("`{name}` refers to `{reference}`, but the destination wants a `{peer}` there");
             decoder.error_hint(field.span, path(), message, format!("write `reference: {peer}`"));
         }

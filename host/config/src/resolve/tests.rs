@@ -47,6 +47,7 @@ fn attribute(name: &str, optional: bool) -> SchemaField {
         read_only: false,
         reference: None,
         cardinality: Cardinality::Unknown,
+        default: None,
     }
 }
 
@@ -56,7 +57,7 @@ fn relation(name: &str, peer: &str) -> SchemaField {
 
 fn kind(name: &str, fields: Vec<SchemaField>) -> SchemaKind {
     let identifiers = Vec::new();
-    SchemaKind { name: name.to_owned(), identifiers, fields, can_create: true, can_update: true, can_delete: true }
+    SchemaKind { name: name.to_owned(), identifiers, fields, stands_for: Vec::new(), can_create: true, can_update: true, can_delete: true }
 }
 
 fn schema() -> Vec<SchemaKind> {
