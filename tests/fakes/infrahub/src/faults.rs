@@ -1,0 +1,223 @@
+//! Faults on command: what goes wrong, for which requests, how often.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+/// Something that goes wrong for requests that match.
+///
+/// A fault counts the requests that match: the first `skip` pass, the next `times` are hit, then it is used up.
+/// In JSON (`POST /_fake/faults`): `{"path": "/graphql", "document": "InfraDeviceCreate", "skip": 1, "times": 2, "action": {"do": "shed"}}`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    /// A text that the path has to contain.
+    #[serde(default)]
+    pub path: String,
+    /// A text that the GraphQL document has to contain.
+    #[serde(default)]
+    pub document: String,
+    /// A text that the body has to contain: it finds the values that stand in variables.
+    #[serde(default)]
+    pub body: String,
+    /// How many matching requests pass before the first that is hit.
+    #[serde(default)]
+    pub skip: usize,
+    /// How many requests are hit.
+    #[serde(default = "once")]
+    pub times: usize,
+    /// What happens to them.
+    pub action: Action,
+}
+
+fn once() -> usize {
+    1
+}
+
+impl Fault {
+    /// A fault that hits the next request of any kind.
+    pub fn new(action: Action) -> Fault {
+        Fault { path: String::new(), document: String::new(), body: String::new(), skip: 0, times: 1, action }
+    }
+
+    /// Hits only requests whose path contains `text`.
+    #[must_use]
+    pub fn on_path(mut self, text: &str) -> Fault {
+        self.path = text.to_owned();
+        self
+    }
+
+    /// Hits only requests whose GraphQL document contains `text`.
+    #[must_use]
+    pub fn on_document(mut self, text: &str) -> Fault {
+        self.document = text.to_owned();
+        self
+    }
+
+    /// Hits only requests whose body, variables included, contains `text`.
+    #[must_use]
+    pub fn on_body(mut self, text: &str) -> Fault {
+        self.body = text.to_owned();
+        self
+    }
+
+    /// Lets the first `count` matching requests pass.
+    #[must_use]
+    pub fn after(mut self, count: usize) -> Fault {
+        self.skip = count;
+        self
+    }
+
+    /// Hits `count` requests instead of one.
+    #[must_use]
+    pub fn times(mut self, count: usize) -> Fault {
+        self.times = count;
+        self
+    }
+}
+
+/// What goes wrong.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Action {
+    /// 429 with `Retry-After: 1` and `X-Infrahub-Admission: shed`: the handler never ran.
+    Shed,
+    /// 429 without the marker: nothing says whether the handler ran. It did not.
+    TooMany,
+    /// 503 with an empty body.
+    Unavailable,
+    /// 500 `Internal Server Error` as text, after which the socket is closed without a word.
+    Crash,
+    /// Any status with any body, instead of the handler.
+    Status {
+        /// The status.
+        status: u16,
+        /// The body.
+        #[serde(default)]
+        body: String,
+    },
+    /// The connection is reset before the handler runs.
+    ResetBefore,
+    /// The handler runs, then the connection is reset: the answer is lost.
+    ResetAfter,
+    /// The handler runs, and only this many bytes of the body are sent before the connection ends.
+    Truncate {
+        /// Bytes of the body that arrive.
+        bytes: usize,
+    },
+    /// The body comes in pieces with pauses between them.
+    SlowBody {
+        /// Bytes in a piece.
+        bytes: usize,
+        /// The pause after each, in milliseconds.
+        pause_ms: u64,
+    },
+    /// The answer waits.
+    Delay {
+        /// How long, in milliseconds.
+        delay_ms: u64,
+    },
+    /// One alias of a mutation fails, the others are executed.
+    Alias {
+        /// The alias, or the name of the mutation.
+        name: String,
+        /// The message of the error.
+        message: String,
+        /// `extensions.code`.
+        #[serde(default = "undefined")]
+        code: String,
+        /// `extensions.http_status`.
+        #[serde(default = "server_error")]
+        http_status: u16,
+    },
+    /// Another user writes, before the request is handled.
+    RunBefore(Outside),
+    /// Another user writes, after the request was handled and before it is answered.
+    RunAfter(Outside),
+    /// The schema changes before the request is handled: the hash, and those of these kinds.
+    ChangeSchema {
+        /// The kinds whose hashes change.
+        #[serde(default)]
+        kinds: Vec<String>,
+    },
+}
+
+fn undefined() -> String {
+    "UNDEFINED_ERROR".into()
+}
+
+fn server_error() -> u16 {
+    500
+}
+
+/// A document that is executed in the server, past the network and the rights.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Outside {
+    /// The document.
+    pub query: String,
+    /// Its variables.
+    #[serde(default)]
+    pub variables: Map<String, Value>,
+    /// The branch.
+    #[serde(default = "main")]
+    pub branch: String,
+}
+
+fn main() -> String {
+    "main".into()
+}
+
+impl Outside {
+    /// A document without variables, on main.
+    pub fn new(query: &str) -> Outside {
+        Outside { query: query.to_owned(), variables: Map::new(), branch: main() }
+    }
+}
+
+/// What does not count requests, but stays until it is changed.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Every request waits this long, in milliseconds.
+    pub latency_ms: u64,
+    /// Kinds that nobody may write: 403, as where a role forbids it. `*` is all.
+    pub deny_write_kinds: Vec<String>,
+    /// The server's clock is ahead of the real one by this many milliseconds.
+    pub clock_skew_ms: i64,
+    /// Events show up this late, in milliseconds.
+    pub event_lag_ms: u64,
+    /// The human friendly id of a child shows the old name of its parent for this long, in milliseconds.
+    pub hfid_lag_ms: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub(crate) faults: Vec<(Fault, usize)>,
+    pub(crate) settings: Settings,
+}
+
+impl State {
+    /// The actions for a request, each of which it uses up.
+    pub(crate) fn hit(&mut self, path: &str, document: &str, body: &[u8]) -> Vec<Action> {
+        let mut out = Vec::new();
+        for (fault, seen) in &mut self.faults {
+            let matches = path.contains(&fault.path)
+                && document.contains(&fault.document)
+                && (fault.body.is_empty() || String::from_utf8_lossy(body).contains(&fault.body));
+            if matches {
+                *seen += 1;
+                if *seen > fault.skip && *seen <= fault.skip + fault.times {
+                    out.push(fault.action.clone());
+                }
+            }
+        }
+        self.faults.retain(|(fault, seen)| *seen < fault.skip + fault.times);
+        out
+    }
+
+    pub(crate) fn latency(&self) -> Duration {
+        Duration::from_millis(self.settings.latency_ms)
+    }
+}

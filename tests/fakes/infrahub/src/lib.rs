@@ -1,0 +1,193 @@
+//! A faithful fake Infrahub: a server on the loopback interface with the real server's schema and rules, an in-memory
+//! store, and faults on command.
+//!
+//! * [`Fake`] is the server; dropping it stops it. [`Options`] say what it imitates.
+//! * Every GraphQL document is validated against the SDL that the real server generates from the same schema, and
+//!   variables are coerced as the real server does, so that a wrong name or type fails here as it does there.
+//! * [`Store`] is what the server holds; tests look into it past the network.
+//! * [`Fault`] and [`Settings`] say what goes wrong.
+//! * [`Fake::requests`] is everything that was asked, with the connection that it came through.
+//!
+//! What is imitated was measured on Infrahub 1.11; `check/differential.py` compares the two, answer by answer.
+//! Not imitated: the graph database's times, Git, tasks, diffs, resource pools, artifacts, hierarchies, and the values
+//! that profiles and templates give to objects (they are stored as objects of their own).
+
+mod branch;
+mod clock;
+mod document;
+mod faults;
+mod http;
+mod model;
+mod mutate;
+mod query;
+mod server;
+mod store;
+mod value;
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+
+pub use faults::{Action, Fault, Outside, Settings};
+pub use model::{Model, SchemaError, Version};
+use serde_json::{Map, Value};
+pub use server::{Request, Rights};
+pub use store::Store;
+
+/// The token of the administrator, as the real server is set up with in tests.
+pub const ADMIN_TOKEN: &str = "06438eb2-8019-4776-878c-0941b1f1d1ec";
+/// A token that may read, but not write.
+pub const READ_ONLY_TOKEN: &str = "06438eb2-8019-4776-878c-read-only";
+/// A token that may write on branches, but not on main.
+pub const BRANCH_ONLY_TOKEN: &str = "06438eb2-8019-4776-878c-branch-only";
+/// A token that has expired.
+pub const EXPIRED_TOKEN: &str = "06438eb2-8019-4776-878c-expired";
+
+/// What a fake imitates.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The port; 0 takes a free one.
+    pub port: u16,
+    /// The version of the server.
+    pub version: Version,
+    /// The schema; without one that of the fixtures, [`Model::fixture`].
+    pub model: Option<Arc<Model>>,
+    /// Settings from the start.
+    pub settings: Settings,
+    /// Tokens beside the four that are always there.
+    pub tokens: Vec<(String, Rights)>,
+}
+
+/// A running server; dropping it stops it and closes its connections.
+pub struct Fake {
+    shared: Arc<server::Shared>,
+    listener: http::Listener,
+}
+
+impl std::fmt::Debug for Fake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Fake").field("url", &self.url()).finish()
+    }
+}
+
+impl Fake {
+    /// Starts a server on 127.0.0.1.
+    pub fn start(options: Options) -> std::io::Result<Fake> {
+        let model = options.model.unwrap_or_else(|| Model::fixture(options.version));
+        let mut store = Store::new(model.clone());
+        let account = server::seed(&mut store, &model);
+        let mut tokens = HashMap::new();
+        let built_in = [
+            (ADMIN_TOKEN, Rights::Admin),
+            (READ_ONLY_TOKEN, Rights::ReadOnly),
+            (BRANCH_ONLY_TOKEN, Rights::BranchOnly),
+            (EXPIRED_TOKEN, Rights::Expired),
+        ];
+        let built_in = built_in.into_iter().map(|(token, rights)| (token.to_owned(), rights));
+        for (token, rights) in built_in.chain(options.tokens) {
+            tokens.insert(token, server::Token { rights, account: account.clone() });
+        }
+        let deployment = store.fresh_id();
+        let shared = Arc::new(server::Shared {
+            model: RwLock::new(model),
+            store: RwLock::new(store),
+            cache: document::Cache::default(),
+            faults: Mutex::default(),
+            log: Mutex::default(),
+            tokens: Mutex::new(tokens),
+            connections: Arc::default(),
+            version: options.version,
+            deployment,
+        });
+        shared.set_settings(options.settings);
+        let handler = shared.clone();
+        let listener = http::Listener::start(options.port, shared.connections.clone(), move |incoming| handler.handle(incoming))?;
+        Ok(Fake { shared, listener })
+    }
+
+    /// `http://127.0.0.1:<port>`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.listener.address)
+    }
+
+    /// The token of the administrator.
+    pub fn token(&self) -> &'static str {
+        ADMIN_TOKEN
+    }
+
+    /// What the server holds. Writers wait while the guard lives.
+    pub fn store(&self) -> RwLockReadGuard<'_, Store> {
+        self.shared.store.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Everything that was asked so far, in the order of the answers.
+    pub fn requests(&self) -> Vec<Request> {
+        server::locked(&self.shared.log).clone()
+    }
+
+    /// Forgets the requests, so that a test counts only those of its next part.
+    pub fn clear_requests(&self) {
+        server::locked(&self.shared.log).clear();
+    }
+
+    /// How many TCP connections were made so far.
+    pub fn connections(&self) -> u64 {
+        self.shared.connections.load(Ordering::SeqCst)
+    }
+
+    /// The faults, to program them.
+    pub fn faults(&self) -> Faults<'_> {
+        Faults { shared: &self.shared }
+    }
+
+    /// Executes a document past the network and the rights, as another user's change would be; the answer is the whole
+    /// response.
+    pub fn execute(&self, branch: &str, query: &str, variables: Map<String, Value>) -> Value {
+        self.shared.execute_outside(&Outside { query: query.to_owned(), variables, branch: branch.to_owned() })
+    }
+}
+
+/// Programs what goes wrong.
+#[derive(Clone, Copy)]
+pub struct Faults<'f> {
+    shared: &'f server::Shared,
+}
+
+impl std::fmt::Debug for Faults<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Faults")
+    }
+}
+
+impl Faults<'_> {
+    /// Adds a fault.
+    pub fn add(self, fault: Fault) {
+        server::locked(&self.shared.faults).faults.push((fault, 0));
+    }
+
+    /// Removes all faults; settings stay.
+    pub fn clear(self) {
+        server::locked(&self.shared.faults).faults.clear();
+    }
+
+    /// How many faults are not used up.
+    pub fn pending(self) -> usize {
+        server::locked(&self.shared.faults).faults.len()
+    }
+
+    /// The settings that hold.
+    pub fn settings(self) -> Settings {
+        self.shared.settings()
+    }
+
+    /// Changes the settings.
+    pub fn set(self, settings: Settings) {
+        self.shared.set_settings(settings);
+    }
+
+    /// Gives the schema, and these kinds, another hash.
+    pub fn change_schema(self, kinds: &[&str]) {
+        let kinds: Vec<String> = kinds.iter().map(|k| (*k).to_owned()).collect();
+        self.shared.change_schema(&kinds);
+    }
+}
