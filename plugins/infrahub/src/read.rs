@@ -1,0 +1,185 @@
+//! Lists, page by page, all as of one moment.
+
+use std::fmt::Write as _;
+
+use infrahub_sync_adapter::{Error, LoadRequest, Page, Response, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::clock::Start;
+use crate::schema::{Cardinality, Field, KindSchema, Schema};
+use crate::{Infrahub, PAGE_SIZE};
+
+/// Times that a first page is asked for until the moment of the load has passed, which is a second away at most. A server that gives two
+/// full pages in that time gives all of them soon after, and the number of objects shows what changed meanwhile.
+const TRIES: u32 = 2;
+
+/// Where to go on.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Position {
+    /// Objects read so far.
+    offset: u64,
+    /// Objects in all, as the first page told.
+    count: u64,
+}
+
+/// Something that is asked of each object.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Asked {
+    Attribute {
+        /// The kind's objects may have profiles, which give values that nobody wrote.
+        profiles: bool,
+    },
+    /// The server cannot tell the peer of a generic relationship without its kind.
+    One {
+        generic: bool,
+    },
+    Many {
+        generic: bool,
+    },
+    /// `display_label` and `hfid`, which every object has.
+    Meta,
+}
+
+/// One page of a list.
+#[derive(Deserialize)]
+struct List {
+    count: u64,
+    #[serde(default)]
+    edges: Vec<Edge>,
+}
+
+#[derive(Deserialize)]
+struct Edge {
+    node: Map<String, Value>,
+}
+
+/// Reads one page.
+pub(crate) fn load(adapter: &Infrahub, request: &LoadRequest) -> Result<Page> {
+    let schema = adapter.schema()?;
+    let kind = schema.known(&request.resource)?;
+    let asked = asked(&schema, kind, request)?;
+    let document = document(&kind.kind, &asked);
+    let position: Option<Position> = request.cursor_as()?;
+    let start = Start::known();
+    let at = start.as_ref().and_then(Start::at);
+    let offset = position.map_or(0, |position| position.offset);
+    let variables = json!({ "offset": offset, "limit": request.page_size.clamp(1, PAGE_SIZE) });
+    let mut tries = 0;
+    let list = loop {
+        tries += 1;
+        let response = adapter.client().query(&format!("`{}`", kind.kind), &document, &variables, at.as_deref())?;
+        let passed = start.as_ref().is_none_or(|start| start.passed(&response));
+        let list = list(&kind.kind, &response)?;
+        // One page is whole, whenever it was made. The first of several must be of the same moment as the others.
+        if position.is_some() || passed || list.edges.len() as u64 >= list.count || tries == TRIES {
+            break list;
+        }
+    };
+    if let Some(position) = position.filter(|position| position.count != list.count) {
+        return Err(Error::conflict(format!(
+            "`{}` was changed in Infrahub while it was read ({} objects, now {}), so that some of it may have been left out: run again",
+            kind.kind, position.count, list.count
+        )));
+    }
+    let read = offset + list.edges.len() as u64;
+    if list.edges.is_empty() && read < list.count {
+        return Err(Error::remote(format!("Infrahub told of {} `{}` and gave {read}", list.count, kind.kind)));
+    }
+    let next = (read < list.count).then_some(Position { offset: read, count: list.count });
+    let records = list.edges.into_iter().map(|edge| record(edge.node, &asked));
+    let page = Page::records(records)?.with_next(next)?;
+    Ok(match at {
+        Some(at) => page.with_watermark(&at),
+        None => page,
+    })
+}
+
+fn list(kind: &str, response: &Response) -> Result<List> {
+    let list = response.json(&[&format!("/data/{kind}")]).into_iter().next().flatten();
+    list.and_then(|list| serde_json::from_str(&list).ok())
+        .ok_or_else(|| Error::remote(format!("Infrahub's answer about `{kind}` is no list")))
+}
+
+/// What is asked of each object: the fields that the mapping reads, no others, since each costs the server a millisecond.
+fn asked<'r>(schema: &Schema, kind: &KindSchema, request: &'r LoadRequest) -> Result<Vec<(&'r str, Asked)>> {
+    let names =
+        if request.model.is_empty() { request.top_level_fields() } else { request.model.iter().map(|(name, _)| name.as_str()).collect() };
+    let profiles = kind.generate_profile == Some(true);
+    let mut asked = Vec::with_capacity(names.len());
+    for name in names {
+        asked.push((
+            name,
+            match kind.field(name) {
+                Some(Field::Attribute(attribute)) => {
+                    // A mandatory attribute is never left to a profile.
+                    Asked::Attribute { profiles: profiles && (attribute.optional || !attribute.default_value.is_null()) }
+                }
+                Some(Field::Relationship(relationship)) => {
+                    let generic = schema.kind(&relationship.peer).is_none_or(|peer| peer.generic);
+                    match relationship.cardinality {
+                        Cardinality::One => Asked::One { generic },
+                        Cardinality::Many => Asked::Many { generic },
+                    }
+                }
+                None if name == "id" => continue,
+                None if matches!(name, "display_label" | "hfid") => Asked::Meta,
+                None => {
+                    return Err(Error::config(format!("`{}` has no field `{name}` in Infrahub's schema", kind.kind)));
+                }
+            },
+        ));
+    }
+    Ok(asked)
+}
+
+/// The query of a list. Its text depends on the fields alone, so that the server parses it once.
+fn document(kind: &str, asked: &[(&str, Asked)]) -> String {
+    let mut fields = String::from("id");
+    for (name, asked) in asked {
+        // Writing to a String cannot fail.
+        let _ = match asked {
+            Asked::Attribute { profiles: false } => write!(fields, " {name}{{value}}"),
+            Asked::Attribute { profiles: true } => write!(fields, " {name}{{value is_from_profile}}"),
+            Asked::One { generic } => write!(fields, " {name}{{node{{id{}}}}}", if *generic { " __typename" } else { "" }),
+            Asked::Many { generic } => write!(fields, " {name}{{edges{{node{{id{}}}}}}}", if *generic { " __typename" } else { "" }),
+            Asked::Meta => write!(fields, " {name}"),
+        };
+    }
+    format!(
+        "query($offset:Int!,$limit:Int!){{{kind}(offset:$offset,limit:$limit,order:{{disable:true}}){{count edges{{node{{{fields}}}}}}}}}"
+    )
+}
+
+/// An object as the host knows it: attributes as values, relationships as objects with an id.
+fn record(mut node: Map<String, Value>, asked: &[(&str, Asked)]) -> Map<String, Value> {
+    let mut record = Map::new();
+    if let Some(id) = node.remove("id") {
+        record.insert("id".to_owned(), id);
+    }
+    for (name, asked) in asked {
+        let Some(value) = node.remove(*name) else { continue };
+        let value = match (asked, value) {
+            (Asked::Attribute { .. }, Value::Object(mut attribute)) => {
+                // What a profile gives is no value of the object: a source that says nothing about it is not contradicted.
+                let of_profile = attribute.get("is_from_profile").and_then(Value::as_bool) == Some(true);
+                if of_profile { Value::Null } else { attribute.remove("value").unwrap_or(Value::Null) }
+            }
+            (Asked::One { .. }, Value::Object(mut edge)) => edge.remove("node").unwrap_or(Value::Null),
+            (Asked::Many { .. }, Value::Object(mut set)) => match set.remove("edges") {
+                Some(Value::Array(edges)) => edges.into_iter().filter_map(peer).collect(),
+                _ => Value::Null,
+            },
+            (_, other) => other,
+        };
+        record.insert((*name).to_owned(), value);
+    }
+    record
+}
+
+fn peer(edge: Value) -> Option<Value> {
+    match edge {
+        Value::Object(mut edge) => edge.remove("node").filter(|node| !node.is_null()),
+        _ => None,
+    }
+}
