@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -21,6 +22,8 @@ pub struct Adapter(pub(crate) Arc<Loaded>);
 pub(crate) struct Loaded {
     pub(crate) shared: Arc<Shared>,
     pub(crate) pre: AdapterPre<HostState>,
+    /// The SHA-256 of the component.
+    pub(crate) digest: [u8; 32],
     name: Arc<AdapterName>,
     manifest: OnceCell<Manifest>,
 }
@@ -36,8 +39,9 @@ impl Adapter {
         let name = Arc::new(AdapterName { role: None, name: name.to_owned(), version: String::new() });
         let incompatible = |reason: String| Error::Incompatible { adapter: name.clone(), reason };
         check_header(wasm).map_err(&incompatible)?;
+        let digest = Sha256::digest(wasm).into();
         let component = match &shared.store {
-            Some(store) => store.component(&shared.engine, wasm),
+            Some(store) => store.component(&shared.engine, wasm, &digest),
             None => Component::new(&shared.engine, wasm),
         };
         let component =
@@ -49,7 +53,7 @@ impl Adapter {
             |error: wasmtime::Error| incompatible(format!("its interfaces differ from contract {CONTRACT_VERSION}: {}", words(&error)));
         let pre = shared.linker.instantiate_pre(&component).map_err(differs)?;
         let pre = AdapterPre::new(pre).map_err(differs)?;
-        Ok(Self(Arc::new(Loaded { shared, pre, name, manifest: OnceCell::new() })))
+        Ok(Self(Arc::new(Loaded { shared, pre, digest, name, manifest: OnceCell::new() })))
     }
 
     /// The adapter's description of itself; it is asked once.
@@ -91,7 +95,7 @@ fn surface(engine: &Engine, component: &Component) -> (Vec<String>, Vec<String>)
 }
 
 const CONTRACT: &str = "infrahub-sync:adapter/";
-const IMPORTS: [&str; 4] = ["types", "http", "files", "log"];
+const IMPORTS: [&str; 5] = ["types", "http", "files", "log", "memo"];
 const EXPORTS: [&str; 4] = ["meta", "schema", "source", "destination"];
 /// The parts of WASI that are linked, empty: guests in Python, JavaScript and Go cannot start without.
 const WASI: [&str; 6] = ["wasi:io/", "wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:random/", "wasi:sockets/"];

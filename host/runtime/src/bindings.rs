@@ -16,6 +16,8 @@ wasmtime::component::bindgen!({
         "infrahub-sync:adapter/files.append": async | trappable,
         "infrahub-sync:adapter/files.replace": async | trappable,
         "infrahub-sync:adapter/files.remove": async | trappable,
+        "infrahub-sync:adapter/memo.get": async | trappable,
+        "infrahub-sync:adapter/memo.put": async | trappable,
         default: trappable,
     },
     exports: { default: async },

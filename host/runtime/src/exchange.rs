@@ -21,8 +21,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::private::{create_private_file, random_name};
 use crate::response::{Body, HostResponse};
-use crate::store::{create_private_file, random_name};
 
 /// The address that a replay has. No such host can exist (RFC 2606).
 pub const REPLAY_ADDRESS: &str = "http://replay.invalid";
@@ -40,8 +40,18 @@ pub enum Exchanges {
 }
 
 /// The response headers that are worth recording: those that adapters read. None of them carries a credential or a host.
-const HEADERS: [&str; 9] =
-    ["content-type", "link", "location", "retry-after", "etag", "last-modified", "api-version", "x-total-count", "content-disposition"];
+const HEADERS: [&str; 10] = [
+    "content-type",
+    "date",
+    "link",
+    "location",
+    "retry-after",
+    "etag",
+    "last-modified",
+    "api-version",
+    "x-total-count",
+    "content-disposition",
+];
 
 /// One session's way to the exchanges.
 #[derive(Clone)]

@@ -14,6 +14,7 @@ use crate::bindings::Adapter as Bindings;
 use crate::bindings::infrahub_sync::adapter::types as wit;
 use crate::capability::files::Folder;
 use crate::capability::http::Http;
+use crate::capability::memo::Memos;
 use crate::error::{AdapterName, Error, Failure, FailureKind, Result};
 use crate::limits::{Limits, MemoryFence};
 use crate::manifest::Manifest;
@@ -26,6 +27,7 @@ use crate::secret::Scrubber;
 pub(crate) struct Grants {
     pub(crate) http: Option<Arc<Http>>,
     pub(crate) folder: Option<Arc<Folder>>,
+    pub(crate) memos: Option<Arc<Memos>>,
     pub(crate) scrubber: Scrubber,
 }
 

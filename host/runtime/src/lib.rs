@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Runtime ── load_adapter(wasm) ─▶ Adapter ── describe() ─▶ Manifest
-//!                                     └────── open(SessionConfig) ─▶ Session ── kinds / load / begin / write / commit
+//!                                     └────── open(SessionConfig) ─▶ Session ── kinds / load / begin / write / commit / finish_run
 //! ```
 //!
 //! Invariants: an adapter reaches nothing but `capability`; a credential never enters a guest, a message, a log or a recording; what
@@ -22,6 +22,7 @@ mod instance;
 mod limits;
 mod manifest;
 mod output;
+mod private;
 mod response;
 mod runtime;
 mod secret;
@@ -40,6 +41,6 @@ pub use secret::Secret;
 pub use session::{Session, SessionConfig};
 pub use settings::{Environment, SettingProblem, SettingProblemKind, SettingsError};
 pub use types::{
-    Column, ColumnData, Columns, Cursor, Field, FieldType, Kind, Layout, LoadRequest, Operation, Outcome, Page, Payload, TextData,
-    WriteRequest,
+    Column, ColumnData, Columns, Cursor, Field, FieldType, Kind, KindChanges, Layout, LoadRequest, Operation, Outcome, Page, Payload, Run,
+    RunResult, TextData, WriteRequest,
 };

@@ -22,6 +22,14 @@ pub struct Limits {
     pub page_rows_max: u32,
     /// A cursor's bytes: 64 KiB.
     pub cursor_bytes_max: usize,
+    /// A memo's key in bytes: 256.
+    pub memo_key_bytes_max: usize,
+    /// A memo's value in bytes. A large schema as JSON is a few megabytes: 8 MiB.
+    pub memo_bytes_max: usize,
+    /// All memos of one lifetime that one session puts, keys included: 32 MiB. They are in the host's memory.
+    pub memos_bytes_max: usize,
+    /// Their number: 4096.
+    pub memos_max: usize,
     /// Instances of one session that work at a time: 8. Further calls wait.
     pub instances_max: usize,
     /// Connecting, TLS included: 10 s.
@@ -45,6 +53,10 @@ impl Default for Limits {
             requests_max: 10_000,
             page_rows_max: 1_000_000,
             cursor_bytes_max: 64 << 10,
+            memo_key_bytes_max: 256,
+            memo_bytes_max: 8 << 20,
+            memos_bytes_max: 32 << 20,
+            memos_max: 4096,
             instances_max: 8,
             connect_timeout: Duration::from_secs(10),
             backoff_base: Duration::from_millis(500),

@@ -120,6 +120,8 @@ pub struct Manifest {
     pub page_size: u32,
     /// Rows of one write, at most; at least 1.
     pub write_batch_max: u32,
+    /// Writes that may be under way at a time; at least 1.
+    pub write_concurrency: u32,
     /// Its objects have ids of their own.
     pub has_ids: bool,
 }
@@ -181,6 +183,7 @@ impl Manifest {
             schema: wit.schema,
             page_size: wit.page_size,
             write_batch_max: wit.write_batch_max,
+            write_concurrency: wit.write_concurrency,
             has_ids: wit.has_ids,
         };
         manifest.check()?;
@@ -240,8 +243,8 @@ impl Manifest {
         if !self.credentials.is_empty() && self.address_setting.is_none() {
             return Err("it declares credentials and no `address-setting`".into());
         }
-        if self.page_size == 0 || self.write_batch_max == 0 {
-            return Err("`page-size` and `write-batch-max` must be at least 1".into());
+        if self.page_size == 0 || self.write_batch_max == 0 || self.write_concurrency == 0 {
+            return Err("`page-size`, `write-batch-max` and `write-concurrency` must be at least 1".into());
         }
         Ok(())
     }

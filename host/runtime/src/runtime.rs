@@ -10,6 +10,7 @@ use wasmtime::{Config, Engine};
 
 use crate::adapter::Adapter;
 use crate::bindings;
+use crate::capability::memo::MemoStore;
 use crate::error::{Error, Result};
 use crate::exchange::Recorder;
 use crate::instance::HostState;
@@ -26,6 +27,8 @@ const EPOCH: Duration = Duration::from_millis(10);
 pub struct RuntimeOptions {
     /// The folder for compiled adapters. None, or one that cannot be used: adapters are compiled in each process.
     pub component_store: Option<PathBuf>,
+    /// The folder for lasting memos. None, or one that cannot be used: they last as long as the session.
+    pub memo_store: Option<PathBuf>,
 }
 
 /// Loads adapters.
@@ -42,6 +45,7 @@ pub(crate) struct Shared {
     pub(crate) engine: Engine,
     pub(crate) linker: Linker<HostState>,
     pub(crate) store: Option<ComponentStore>,
+    pub(crate) memos: Option<MemoStore>,
     ticker: OnceLock<()>,
     /// Recordings in progress: source and destination may be the same adapter, and then share one file.
     recorders: Mutex<HashMap<PathBuf, Weak<Recorder>>>,
@@ -63,7 +67,8 @@ impl Runtime {
         bindings::Adapter::add_to_linker::<_, HasSelf<_>>(&mut linker, |state: &mut HostState| state).map_err(Error::runtime)?;
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(Error::runtime)?;
         let store = options.component_store.map(|folder| ComponentStore::new(folder, &engine));
-        Ok(Self(Arc::new(Shared { engine, linker, store, ticker: OnceLock::new(), recorders: Mutex::default() })))
+        let memos = options.memo_store.map(MemoStore::new);
+        Ok(Self(Arc::new(Shared { engine, linker, store, memos, ticker: OnceLock::new(), recorders: Mutex::default() })))
     }
 
     /// Loads an adapter from the bytes of its component. Its name in errors is `name` until it has told its own.

@@ -12,6 +12,7 @@ use crate::bindings::exports::infrahub_sync::adapter::{destination as wit_destin
 use crate::bindings::infrahub_sync::adapter::types as wit;
 use crate::capability::files::{Access, Folder};
 use crate::capability::http::{Http, HttpConfig};
+use crate::capability::memo::Memos;
 use crate::error::{AdapterName, Error, Failure, FailureKind, Result, Role};
 use crate::exchange::{Exchange, Exchanges};
 use crate::instance::{Breach, Calling, Grants, HostState, Instance, failure};
@@ -21,8 +22,8 @@ use crate::response::Body;
 use crate::secret::Scrubber;
 use crate::settings::{self, Environment, SettingProblem, SettingProblemKind, SettingsError};
 use crate::types::{
-    Column, ColumnData, Columns, Cursor, Field, FieldType, Kind, Layout, LoadRequest, Operation, Outcome, Page, Payload, TextData,
-    WriteRequest,
+    Column, ColumnData, Columns, Cursor, Field, FieldType, Kind, Layout, LoadRequest, Operation, Outcome, Page, Payload, Run, RunResult,
+    TextData, WriteRequest,
 };
 
 /// How an adapter is opened.
@@ -114,12 +115,15 @@ impl Session {
             }
             None => None,
         };
+        // An offline run must not depend on what earlier runs left, nor leave anything to later ones.
+        let store = adapter.0.shared.memos.clone().filter(|_| config.exchanges == Exchanges::Live);
+        let memos = Arc::new(Memos::new(&adapter.0.digest, resolved.address.as_deref(), store, &config.limits));
         let settings = serde_json::to_string(&resolved.plain).map_err(Error::runtime)?;
         let session = Session(Arc::new(Inner {
             loaded: adapter.0.clone(),
             manifest,
             name,
-            grants: Grants { http, folder, scrubber },
+            grants: Grants { http, folder, memos: Some(memos), scrubber },
             exchange,
             settings,
             permits: Semaphore::new(config.limits.instances_max.max(1)),
@@ -182,12 +186,16 @@ impl Session {
         page.map_err(|failure| Error::Adapter { adapter: self.0.name.clone(), failure })
     }
 
-    /// To be called once before the first write of a run: leftovers of an interrupted one are cleared away.
-    pub async fn begin(&self) -> Result<()> {
-        self.call("begin", |instance| {
-            Box::pin(async move { instance.bindings.infrahub_sync_adapter_destination().call_begin(&mut instance.store).await })
-        })
-        .await
+    /// To be called once before the first write of a run, also when there is nothing to write: leftovers of an interrupted one are
+    /// cleared away, and what would be refused is found out. The text, if there is one, is for the user.
+    pub async fn begin(&self, run: &Run) -> Result<Option<String>> {
+        let run = wit_run(run);
+        let text = self
+            .call("begin", move |instance| {
+                Box::pin(async move { instance.bindings.infrahub_sync_adapter_destination().call_begin(&mut instance.store, &run).await })
+            })
+            .await?;
+        Ok(text.map(|text| self.0.grants.scrubber.scrub(text)))
     }
 
     /// Writes a batch. Exactly one outcome a row, in their order; an error means that nothing is known about any row.
@@ -240,6 +248,22 @@ impl Session {
         .await
     }
 
+    /// To be called once after the last commit of a run that came to its end, also when rows were refused. The text, if there is one, is
+    /// for the user.
+    pub async fn finish_run(&self, run: &Run, result: RunResult) -> Result<Option<String>> {
+        let run = wit_run(run);
+        let RunResult { created, updated, deleted, unchanged, failed, skipped } = result;
+        let result = wit_destination::RunResult { created, updated, deleted, unchanged, failed, skipped };
+        let text = self
+            .call("finish", move |instance| {
+                Box::pin(async move {
+                    instance.bindings.infrahub_sync_adapter_destination().call_finish(&mut instance.store, &run, result).await
+                })
+            })
+            .await?;
+        Ok(text.map(|text| self.0.grants.scrubber.scrub(text)))
+    }
+
     /// Ends a recording: its file is complete and in its place afterwards. Does nothing otherwise.
     ///
     /// A session that is dropped without it puts the file in its place too, but cannot tell whether that worked.
@@ -280,11 +304,22 @@ impl Session {
     }
 }
 
+fn wit_run(run: &Run) -> wit_destination::Run {
+    let changes = run.changes.iter().map(|changes| wit_destination::KindChanges {
+        kind: changes.kind.clone(),
+        creates: changes.creates,
+        updates: changes.updates,
+        deletes: changes.deletes,
+    });
+    wit_destination::Run { id: run.id.clone(), sync: run.sync.clone(), source: run.source.clone(), changes: changes.collect() }
+}
+
 fn kind(kind: wit::Kind) -> Kind {
     Kind {
         name: kind.name,
         identifiers: kind.identifiers,
         fields: kind.fields.into_iter().map(field).collect(),
+        stands_for: kind.stands_for,
         can_create: kind.can_create,
         can_update: kind.can_update,
         can_delete: kind.can_delete,
@@ -301,7 +336,10 @@ fn field(field: wit::Field) -> Field {
             wit::FieldType::Float => FieldType::Float,
             wit::FieldType::Text => FieldType::Text,
             wit::FieldType::Timestamp => FieldType::Timestamp,
-            wit::FieldType::Ip => FieldType::Ip,
+            wit::FieldType::IpInterface => FieldType::IpInterface,
+            wit::FieldType::IpNetwork => FieldType::IpNetwork,
+            wit::FieldType::IpAddress => FieldType::IpAddress,
+            wit::FieldType::Mac => FieldType::Mac,
             wit::FieldType::Json => FieldType::Json,
             wit::FieldType::List => FieldType::List,
             wit::FieldType::Reference => FieldType::Reference,
@@ -312,6 +350,7 @@ fn field(field: wit::Field) -> Field {
         read_only: field.read_only,
         reference: field.reference,
         choices: field.choices,
+        default: field.default,
     }
 }
 

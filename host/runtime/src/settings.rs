@@ -393,6 +393,7 @@ pub(crate) mod tests {
             schema: false,
             page_size: 1000,
             write_batch_max: 100,
+            write_concurrency: 1,
             has_ids: true,
         }
     }

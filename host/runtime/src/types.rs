@@ -27,8 +27,14 @@ pub enum FieldType {
     Text,
     /// A date and time as ISO 8601 text.
     Timestamp,
-    /// An IP address, interface or network as text.
-    Ip,
+    /// An IP address with the length of its prefix.
+    IpInterface,
+    /// An IP network.
+    IpNetwork,
+    /// An IP address without a length.
+    IpAddress,
+    /// A MAC address.
+    Mac,
     /// Any JSON value.
     Json,
     /// A list of plain values.
@@ -56,6 +62,8 @@ pub struct Field {
     pub reference: Option<String>,
     /// The closed set of values; empty where any is good.
     pub choices: Vec<String>,
+    /// What the system puts there when nothing is given: JSON text, not checked.
+    pub default: Option<String>,
 }
 
 /// A kind of objects, as the system's schema describes it.
@@ -67,6 +75,8 @@ pub struct Kind {
     pub identifiers: Vec<String>,
     /// Its fields.
     pub fields: Vec<Field>,
+    /// Further kinds that a reference may name and be given an object of this kind.
+    pub stands_for: Vec<String>,
     /// Objects can be created.
     pub can_create: bool,
     /// Objects can be changed.
@@ -333,6 +343,49 @@ pub enum Outcome {
     Unchanged(Option<String>),
     /// Refused; the other rows are not affected.
     Failed(Failure),
+}
+
+/// What a run is going to write to a kind, in rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KindChanges {
+    /// The kind.
+    pub kind: String,
+    /// Rows to create.
+    pub creates: u64,
+    /// Rows to update.
+    pub updates: u64,
+    /// Rows to delete.
+    pub deletes: u64,
+}
+
+/// A run that is about to write, or has written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    /// Its id, as in the cache.
+    pub id: String,
+    /// The project's `name`.
+    pub sync: String,
+    /// The `name` of the project's source.
+    pub source: String,
+    /// The kinds that get something.
+    pub changes: Vec<KindChanges>,
+}
+
+/// What became of a run, in rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RunResult {
+    /// Created.
+    pub created: u64,
+    /// Updated.
+    pub updated: u64,
+    /// Deleted.
+    pub deleted: u64,
+    /// There already, so nothing was written.
+    pub unchanged: u64,
+    /// Refused, or lost on the way.
+    pub failed: u64,
+    /// Not tried.
+    pub skipped: u64,
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use infrahub_sync_runtime::{
-    Adapter, ColumnData, Cursor, Error, Exchanges, FailureKind, FaultKind, Layout, Limits, LoadRequest, Operation, Outcome, Page, Payload,
-    Result, Role, Runtime, RuntimeOptions, Session, SessionConfig, WriteRequest,
+    Adapter, ColumnData, Cursor, Error, Exchanges, FailureKind, FaultKind, KindChanges, Layout, Limits, LoadRequest, Operation, Outcome,
+    Page, Payload, Result, Role, Run, RunResult, Runtime, RuntimeOptions, Session, SessionConfig, WriteRequest,
 };
 use serde_json::{Value, json};
 
@@ -108,6 +108,7 @@ async fn the_manifest_is_told_before_anything_is_opened() {
     assert_eq!((manifest.name.as_str(), manifest.version.as_str()), ("puppet", "1.2.3"));
     assert_eq!(manifest.address_setting.as_deref(), Some("url"));
     assert!(manifest.setting("token").unwrap().secret);
+    assert_eq!(manifest.write_concurrency, 3);
 }
 
 #[tokio::test]
@@ -152,7 +153,9 @@ async fn requests_and_pages_arrive_whole() {
         kinds.iter().map(|kind| (kind.name.as_str(), kind.can_create, kind.can_update, kind.can_delete)).collect::<Vec<_>>(),
         [("Site", true, false, true)]
     );
-    assert_eq!(kinds[0].fields[0].reference.as_deref(), Some("Site"));
+    let field = &kinds[0].fields[0];
+    assert_eq!((field.reference.as_deref(), field.default.as_deref()), (Some("Site"), Some("\"x\"")));
+    assert_eq!(kinds[0].stands_for, ["Generic"]);
     assert_eq!(session.kinds(&[]).await.unwrap().len(), 2);
 }
 
@@ -227,12 +230,71 @@ async fn lies_are_found_out() {
 #[tokio::test]
 async fn writing_tells_one_outcome_a_row() {
     let session = session(json!({})).await;
-    session.begin().await.unwrap();
     let outcomes = session.write(write("all", 4)).await.unwrap();
     assert_eq!(outcomes[..3], [Outcome::Written(Some("1".into())), Outcome::Staged, Outcome::Unchanged(None)]);
     assert!(matches!(&outcomes[3], Outcome::Failed(failure) if failure.kind == FailureKind::Conflict && failure.http_status == Some(409)));
     session.commit(&["Device".into()]).await.unwrap();
     assert_eq!(session.commit(&[]).await.unwrap_err().fault_kind(), FaultKind::Remote);
+}
+
+fn run(sync: &str) -> Run {
+    let changes = vec![KindChanges { kind: "Device".into(), creates: 1, updates: 2, deletes: 3 }];
+    Run { id: "r1".into(), sync: sync.into(), source: "netbox".into(), changes }
+}
+
+#[tokio::test]
+async fn a_run_begins_and_ends_with_words_for_the_user() {
+    let session = session(json!({"token": "hunter2-hunter2"})).await;
+    assert_eq!(
+        session.begin(&run("hunter2-hunter2")).await.unwrap().unwrap(),
+        r#"begin: Run { id: "r1", sync: "***", source: "netbox", changes: [KindChanges { kind: "Device", creates: 1, updates: 2, deletes: 3 }] }"#
+    );
+    assert_eq!(session.begin(&run("refuse")).await.unwrap_err().fault_kind(), FaultKind::Auth);
+    let result = RunResult { created: 1, updated: 2, deleted: 3, unchanged: 4, failed: 5, skipped: 6 };
+    assert_eq!(
+        session.finish_run(&run("hunter2-hunter2"), result).await.unwrap().unwrap(),
+        "finish: *** RunResult { created: 1, updated: 2, deleted: 3, unchanged: 4, failed: 5, skipped: 6 }"
+    );
+    assert_eq!(session.finish_run(&run("silence"), result).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn memos_outlive_instances_and_lasting_ones_sessions() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("memos");
+    let adapter = || {
+        let runtime = Runtime::new(RuntimeOptions { memo_store: Some(store.clone()), ..RuntimeOptions::default() }).unwrap();
+        runtime.load_adapter(guest(), "told").unwrap()
+    };
+    let session = adapter().open(config(json!({"url": server()}))).await.unwrap();
+    let tell = async |session: &Session, order_text: &str| lines(session.load(order(order_text)).await);
+    assert_eq!(tell(&session, "remember run").await, "None [49]");
+    assert_eq!(tell(&session, "remember run").await, "Some([49]) [49]");
+    assert_eq!(tell(&session, "remember lasting").await, "None [51]");
+    assert!(matches!(session.load(order("trap")).await, Err(Error::Trap { .. })));
+    // Another instance, which counts from 1 again.
+    assert_eq!(tell(&session, "remember run").await, "Some([49]) [49]");
+    assert_eq!(tell(&session, "remember lasting").await, "Some([51]) [50]");
+    assert_eq!(std::fs::read_dir(&store).unwrap().count(), 1);
+
+    // Another address is another system; a later run with the same one is not.
+    let elsewhere = adapter().open(config(json!({"url": "http://127.0.0.1:9"}))).await.unwrap();
+    assert_eq!(tell(&elsewhere, "recall lasting").await, "None");
+    drop(session);
+    let address = json!({"url": "http://127.0.0.1:9/"});
+    elsewhere.load(order("remember lasting")).await.unwrap();
+    let later = adapter().open(config(address.clone())).await.unwrap();
+    assert_eq!((tell(&later, "recall lasting").await, tell(&later, "recall run").await), ("Some([49])".into(), "None".into()));
+
+    // What is recorded and replayed depends on nothing that lies about.
+    let recordings = folder.path().join("recordings");
+    for exchanges in [Exchanges::Record(recordings.clone()), Exchanges::Replay(recordings.clone())] {
+        let session = adapter().open(SessionConfig { exchanges, ..config(address.clone()) }).await.unwrap();
+        assert_eq!(tell(&session, "remember lasting").await, "None [49]");
+        assert_eq!(tell(&session, "recall lasting").await, "Some([49])");
+        session.finish().unwrap();
+    }
+    assert_eq!(std::fs::read_dir(&store).unwrap().count(), 2);
 }
 
 #[tokio::test]
@@ -366,7 +428,7 @@ async fn two_sessions_record_into_one_file_and_replay_from_it() {
 async fn a_compiled_adapter_is_loaded_from_the_store() {
     let folder = tempfile::tempdir().unwrap();
     for _ in 0..2 {
-        let runtime = Runtime::new(RuntimeOptions { component_store: Some(folder.path().join("compiled")) }).unwrap();
+        let runtime = Runtime::new(RuntimeOptions { component_store: Some(folder.path().join("compiled")), memo_store: None }).unwrap();
         runtime.load_adapter(guest(), "told").unwrap().describe().await.unwrap();
     }
     assert_eq!(std::fs::read_dir(folder.path().join("compiled")).unwrap().count(), 1);

@@ -26,7 +26,7 @@ mod tests;
 mod write;
 
 use infrahub_sync_adapter::{
-    Adapter, Addressing, Error, Kind, LoadRequest, Manifest, Outcome, Page, Result, Setting, WriteRequest, settings,
+    Adapter, Addressing, Error, Kind, LoadRequest, Manifest, Outcome, Page, Result, Run, Setting, WriteRequest, settings,
 };
 use serde::Deserialize;
 
@@ -90,8 +90,8 @@ impl Adapter for Files {
         if request.model.is_empty() { read::source(self.format, request) } else { read::destination(self.destination_format(), request) }
     }
 
-    fn begin(&self) -> Result<()> {
-        write::begin()
+    fn begin(&self, _: &Run) -> Result<Option<String>> {
+        write::begin().map(|()| None)
     }
 
     fn write(&self, request: &WriteRequest) -> Result<Vec<Outcome>> {

@@ -161,7 +161,7 @@ struct Peer<'j> {
     key: Members<'j>,
 }
 
-/// The value of a reference as it stands in a file: `{"key": {…}, "id": …}` becomes the peer's identifiers, and a list of them is
+/// The value of a reference as it stands in a file: `{"kind": …, "key": {…}, "id": …}` becomes the peer's identifiers, and a list of them is
 /// sorted, since it is a set. What is no reference stays as it is.
 pub(crate) fn plain_reference(value: &RawValue) -> serde_json::Result<Box<RawValue>> {
     let text = value.get();
@@ -199,8 +199,11 @@ mod tests {
 
     #[test]
     fn a_reference_becomes_the_peers_identifiers() {
-        assert_eq!(plain(r#"{"key":{"name":"a"},"id":"7"}"#), r#"{"name":"a"}"#);
-        assert_eq!(plain(r#"{"key":{"name":"a","site":{"key":{"name":"z"}}}}"#), r#"{"name":"a","site":{"name":"z"}}"#);
+        assert_eq!(plain(r#"{"kind":"Tag","key":{"name":"a"},"id":"7"}"#), r#"{"name":"a"}"#);
+        assert_eq!(
+            plain(r#"{"kind":"Rack","key":{"name":"a","site":{"kind":"Site","key":{"name":"z"}}}}"#),
+            r#"{"name":"a","site":{"name":"z"}}"#
+        );
         assert_eq!(plain(r#"[{"key":{"n":10}},{"key":{"n":9}},{"key":{"n":9}}]"#), r#"[{"n":9},{"n":10}]"#);
         assert_eq!(plain("null"), "null");
         assert_eq!(plain(r#"{"key":"door"}"#), r#"{"key":"door"}"#);

@@ -7,6 +7,7 @@
 //!     fields:
 //!       name: {type: text}
 //!       site: {reference: LocationSite}
+//!       status: {type: text, optional: true, default: active}
 //!       tags: {reference: BuiltinTag, cardinality: many, optional: true}
 //! ```
 
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 
 use infrahub_sync_adapter::{Error, Field, FieldType, Kind, Result, files};
 use serde::Deserialize;
+use serde_json::Value;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -28,6 +30,8 @@ struct KindText {
     identifiers: Vec<String>,
     #[serde(default)]
     fields: BTreeMap<String, FieldText>,
+    #[serde(default)]
+    stands_for: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -41,10 +45,12 @@ struct FieldText {
     reference: Option<String>,
     #[serde(default)]
     cardinality: Cardinality,
+    #[serde(default)]
+    default: Option<Value>,
 }
 
 #[derive(Deserialize, Default, Clone, Copy)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 enum ValueType {
     #[default]
     Any,
@@ -53,7 +59,10 @@ enum ValueType {
     Float,
     Text,
     Timestamp,
-    Ip,
+    IpInterface,
+    IpNetwork,
+    IpAddress,
+    Mac,
     Json,
     List,
 }
@@ -85,9 +94,17 @@ fn kind(name: String, text: KindText) -> Kind {
         read_only: false,
         reference: text.reference,
         choices: Vec::new(),
+        default: text.default.map(|value| value.to_string()),
     });
-    let fields = fields.collect();
-    Kind { name, identifiers: text.identifiers, fields, can_create: true, can_update: true, can_delete: true }
+    Kind {
+        name,
+        identifiers: text.identifiers,
+        fields: fields.collect(),
+        stands_for: text.stands_for,
+        can_create: true,
+        can_update: true,
+        can_delete: true,
+    }
 }
 
 impl FieldText {
@@ -101,7 +118,10 @@ impl FieldText {
             (None, _, ValueType::Float) => FieldType::Float,
             (None, _, ValueType::Text) => FieldType::Text,
             (None, _, ValueType::Timestamp) => FieldType::Timestamp,
-            (None, _, ValueType::Ip) => FieldType::Ip,
+            (None, _, ValueType::IpInterface) => FieldType::IpInterface,
+            (None, _, ValueType::IpNetwork) => FieldType::IpNetwork,
+            (None, _, ValueType::IpAddress) => FieldType::IpAddress,
+            (None, _, ValueType::Mac) => FieldType::Mac,
             (None, _, ValueType::Json) => FieldType::Json,
             (None, _, ValueType::List) => FieldType::List,
         }

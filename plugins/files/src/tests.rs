@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use infrahub_sync_adapter::testing::{fail_once, file, first_page, load_all, put_file, reset};
-use infrahub_sync_adapter::{Adapter, Error, ErrorKind, FieldType, LoadRequest, Operation, Outcome, Result, WriteRequest};
+use infrahub_sync_adapter::{Adapter, Error, ErrorKind, FieldType, LoadRequest, Operation, Outcome, Result, Run, WriteRequest};
 use serde_json::{Value, json};
 
 use super::Files;
@@ -38,11 +38,11 @@ fn batch(operation: Operation, rows: &[Value]) -> WriteRequest {
 }
 
 fn key(name: &Value) -> Value {
-    json!({"name": name, "site": {"key": {"name": "zrh"}}})
+    json!({"name": name, "site": {"kind": "Site", "key": {"name": "zrh"}}})
 }
 
 fn create(name: &Value, fields: Value) -> Value {
-    let mut all = json!({"name": name, "site": {"key": {"name": "zrh"}, "id": "4"}});
+    let mut all = json!({"name": name, "site": {"kind": "Site", "key": {"name": "zrh"}, "id": "4"}});
     all.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
     json!({"key": key(name), "fields": all})
 }
@@ -194,7 +194,7 @@ fn what_is_written_is_read_back() {
     for format in FORMATS {
         reset();
         let adapter = files(format);
-        let tags = json!({"tags": [{"key": {"name": "z"}}, {"key": {"name": "a"}, "id": "1"}], "gone": null});
+        let tags = json!({"tags": [{"kind": "Tag", "key": {"name": "z"}}, {"kind": "Tag", "key": {"name": "a"}, "id": "1"}], "gone": null});
         let mut fields = awkward();
         fields.as_object_mut().unwrap().extend(tags.as_object().unwrap().clone());
         write(&adapter, Operation::Create, &[create(&json!("a"), fields), create(&json!("b"), json!({}))]).unwrap();
@@ -364,15 +364,20 @@ fn an_empty_kind_has_a_file_all_the_same() {
     }
 }
 
+fn begin(files: &Files) {
+    let run = Run { id: "r1".into(), sync: "s".into(), source: "netbox".into(), changes: Vec::new() };
+    assert_eq!(files.begin(&run).unwrap(), None);
+}
+
 #[test]
 fn leftovers_of_an_interrupted_run_are_cleared_away() {
     reset();
     let adapter = files("jsonl");
-    adapter.begin().unwrap();
+    begin(&adapter);
     stage(&adapter, Operation::Create, &[create(&json!("a"), json!({}))]);
     put_file(".Device.new", "half");
     put_file(".gitignore", "kept");
-    adapter.begin().unwrap();
+    begin(&adapter);
     nothing_is_staged();
     assert!(file(".gitignore").is_some());
 }
@@ -490,14 +495,32 @@ fn a_schema_file_describes_the_kinds() {
     put_file(
         "schema.yml",
         "kinds:\n  Site: {identifiers: [name], fields: {name: {type: text}}}\n  Device:\n    identifiers: [name, site]\n    fields:\n      \
-         name: {type: text}\n      site: {reference: Site}\n      tags: {reference: Tag, cardinality: many, optional: true}\n",
+         name: {type: text}\n      site: {reference: Site}\n      tags: {reference: Tag, cardinality: many, optional: true}\n  \
+         Address:\n    stands_for: [Endpoint]\n    fields:\n      host: {type: ip-interface}\n      net: {type: ip-network}\n      \
+         at: {type: ip-address}\n      mac: {type: mac, default: null}\n      status: {type: text, default: active}\n      \
+         ports: {type: list, default: [1, a]}\n",
     );
     let kinds = adapter.kinds(&["Device".into(), "Nothing".into()]).unwrap();
     assert_eq!(kinds.iter().map(|kind| kind.name.as_str()).collect::<Vec<_>>(), ["Device"]);
     let types: Vec<(&str, FieldType, bool)> =
         kinds[0].fields.iter().map(|field| (field.name.as_str(), field.type_, field.optional)).collect();
     assert_eq!(types, [("name", FieldType::Text, false), ("site", FieldType::Reference, false), ("tags", FieldType::ReferenceList, true)]);
-    assert_eq!(adapter.kinds(&[]).unwrap().len(), 2);
+    assert_eq!(adapter.kinds(&[]).unwrap().len(), 3);
+    let address = adapter.kinds(&["Address".into()]).unwrap().remove(0);
+    assert_eq!(address.stands_for, ["Endpoint"]);
+    let types: Vec<(&str, FieldType, Option<&str>)> =
+        address.fields.iter().map(|field| (field.name.as_str(), field.type_, field.default.as_deref())).collect();
+    assert_eq!(
+        types,
+        [
+            ("at", FieldType::IpAddress, None),
+            ("host", FieldType::IpInterface, None),
+            ("mac", FieldType::Mac, None),
+            ("net", FieldType::IpNetwork, None),
+            ("ports", FieldType::List, Some("[1,\"a\"]")),
+            ("status", FieldType::Text, Some("\"active\"")),
+        ]
+    );
     put_file("schema.yml", "kinds: {Site: {identifers: [name]}}");
     let error = adapter.kinds(&[]).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Config);

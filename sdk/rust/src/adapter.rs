@@ -1,11 +1,12 @@
 //! The trait that an author implements.
 
-use crate::{Error, Kind, LoadRequest, Manifest, Outcome, Page, Result, WriteRequest};
+use crate::{Error, Kind, LoadRequest, Manifest, Outcome, Page, Result, Run, RunResult, WriteRequest};
 
 /// An adapter: what it is, and how its system is read and written.
 ///
 /// The host makes an instance with [`configure`](Adapter::configure) and may make several; any of them may be asked for
-/// any page. So nothing that a later call needs may be kept in `self`: state travels in the cursor.
+/// any page. So nothing that a later call needs may be kept in `self`: state travels in the cursor, or is kept by the host
+/// ([`memo`](crate::memo)).
 pub trait Adapter: Sized + 'static {
     /// Describes the adapter. No network, no files, no settings: this is the first thing the host asks.
     fn manifest() -> Manifest;
@@ -35,13 +36,15 @@ pub trait Adapter: Sized + 'static {
         Err(Error::unsupported("this adapter cannot be read"))
     }
 
-    /// Called once before the first write of a run: the place to clear away what an interrupted run left. Does nothing by
-    /// itself.
+    /// Called once before the first write of a run, also when there is nothing to write: the place to clear away what an
+    /// interrupted run left, and to find out what would be refused. The text, if there is one, is told to the user. Does nothing
+    /// by itself.
     ///
     /// # Errors
     /// What keeps the destination from being written at all.
-    fn begin(&self) -> Result<()> {
-        Ok(())
+    fn begin(&self, run: &Run) -> Result<Option<String>> {
+        let _ = run;
+        Ok(None)
     }
 
     /// Writes a batch of rows of one kind and one operation, and answers one outcome a row, in their order.
@@ -62,5 +65,15 @@ pub trait Adapter: Sized + 'static {
     fn commit(&self, kinds: &[String]) -> Result<()> {
         let _ = kinds;
         Ok(())
+    }
+
+    /// Called once after the last commit of a run that came to its end, also when rows were refused. The text, if there is one, is
+    /// told to the user. Does nothing by itself.
+    ///
+    /// # Errors
+    /// What was left undone; the rows are written all the same.
+    fn finish(&self, run: &Run, result: RunResult) -> Result<Option<String>> {
+        let _ = (run, result);
+        Ok(None)
     }
 }

@@ -59,8 +59,8 @@ impl<A: Adapter> source::Guest for Component<A> {
 }
 
 impl<A: Adapter> destination::Guest for Component<A> {
-    fn begin() -> Result<()> {
-        with(|adapter: &A| adapter.begin())
+    fn begin(run: destination::Run) -> Result<Option<String>> {
+        with(|adapter: &A| adapter.begin(&run))
     }
 
     fn write(request: destination::WriteRequest) -> Result<Vec<destination::Outcome>> {
@@ -69,6 +69,10 @@ impl<A: Adapter> destination::Guest for Component<A> {
 
     fn commit(kinds: Vec<String>) -> Result<()> {
         with(|adapter: &A| adapter.commit(&kinds))
+    }
+
+    fn finish(run: destination::Run, result: destination::RunResult) -> Result<Option<String>> {
+        with(|adapter: &A| adapter.finish(&run, result))
     }
 }
 

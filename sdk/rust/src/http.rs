@@ -32,6 +32,7 @@ impl Request {
             body: None,
             timeout_ms: None,
             idempotent: matches!(method, "GET" | "HEAD" | "PUT" | "DELETE"),
+            unprocessed: None,
         }
     }
 
@@ -58,6 +59,14 @@ impl Request {
     #[must_use]
     pub fn only_reads(mut self) -> Request {
         self.idempotent = true;
+        self
+    }
+
+    /// Names the header of an answer (429 or 503) that proves that nothing was done with the request. A request that does not only
+    /// read is then repeated by the host after such an answer, and after no other; without a name it is after any 429.
+    #[must_use]
+    pub fn unprocessed_if(mut self, header: &str, value: &str) -> Request {
+        self.unprocessed = Some(Header { name: header.into(), value: value.into() });
         self
     }
 

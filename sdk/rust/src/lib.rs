@@ -25,6 +25,7 @@ pub mod glue;
 pub mod http;
 pub mod log;
 mod manifest;
+pub mod memo;
 mod page;
 mod query;
 mod response;
@@ -34,7 +35,7 @@ pub mod settings;
 pub mod testing;
 
 pub use adapter::Adapter;
-pub use bindings::exports::infrahub_sync::adapter::destination::{Operation, Outcome, WriteRequest};
+pub use bindings::exports::infrahub_sync::adapter::destination::{KindChanges, Operation, Outcome, Run, RunResult, WriteRequest};
 pub use bindings::exports::infrahub_sync::adapter::meta::{Addressing, Credential, HeaderTemplate, Manifest, Setting, SettingType};
 pub use bindings::exports::infrahub_sync::adapter::source::{Column, ColumnData, Columns, Layout, LoadRequest, TextData};
 pub use bindings::infrahub_sync::adapter::types::{Error, ErrorKind, Field, FieldType, Kind};

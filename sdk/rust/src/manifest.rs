@@ -6,6 +6,8 @@ use crate::{Addressing, Credential, HeaderTemplate, Manifest, Setting, SettingTy
 const PAGE_SIZE: u32 = 1000;
 /// Rows a write when the adapter does not say.
 const WRITE_BATCH_MAX: u32 = 1000;
+/// Writes at a time when the adapter does not say: no system is harmed by one.
+const WRITE_CONCURRENCY: u32 = 1;
 
 impl Manifest {
     /// A manifest of an adapter that can do nothing yet.
@@ -23,6 +25,7 @@ impl Manifest {
             schema: false,
             page_size: PAGE_SIZE,
             write_batch_max: WRITE_BATCH_MAX,
+            write_concurrency: WRITE_CONCURRENCY,
             has_ids: false,
         }
     }
@@ -94,6 +97,13 @@ impl Manifest {
     #[must_use]
     pub fn with_write_batch_max(mut self, rows: u32) -> Manifest {
         self.write_batch_max = rows;
+        self
+    }
+
+    /// Writes that may be under way at a time; 1 if not said.
+    #[must_use]
+    pub fn with_write_concurrency(mut self, writes: u32) -> Manifest {
+        self.write_concurrency = writes;
         self
     }
 }

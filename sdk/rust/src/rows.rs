@@ -14,7 +14,7 @@ pub struct Row {
     #[serde(default)]
     pub id: Option<String>,
     /// All set fields on create, the changed ones on update (null = clear), none on delete. A reference is
-    /// `{"key": {…}, "id": "…"}`.
+    /// `{"kind": "…", "key": {…}, "id": "…"}`: the kind that the peer really has, where the field may refer to several.
     #[serde(default)]
     pub fields: Map<String, Value>,
 }

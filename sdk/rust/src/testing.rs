@@ -1,10 +1,10 @@
 //! A mock host for an adapter's own unit tests.
 //!
-//! On a target that is not wasm32, [`http`](crate::http), [`files`](crate::files) and [`log`](crate::log) come here. Each
-//! thread has a host of its own. `cargo test` usually runs each test on a thread of its own, but not with `--test-threads=1`: begin
-//! each test with [`reset`].
+//! On a target that is not wasm32, [`http`](crate::http), [`files`](crate::files), [`memo`](crate::memo) and [`log`](crate::log) come
+//! here. Each thread has a host of its own. `cargo test` usually runs each test on a thread of its own, but not with
+//! `--test-threads=1`: begin each test with [`reset`].
 //!
-//! The limits of the real host (number and size of responses, time) are not played here.
+//! The limits of the real host (number and size of responses and memos, time) are not played here, nor does it repeat requests.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -20,11 +20,20 @@ use crate::{Adapter, Layout, LoadRequest, Page, Payload, Result};
 #[derive(Default)]
 struct Host {
     answers: BTreeMap<(String, String), VecDeque<MockResponse>>,
+    handler: Option<Handler>,
+    breaks: Vec<Break>,
     requests: Vec<Request>,
     messages: Vec<(Level, String)>,
     folder: Folder,
     failures: Vec<(String, String)>,
+    run_memos: BTreeMap<String, Vec<u8>>,
+    lasting_memos: BTreeMap<String, Vec<u8>>,
 }
+
+/// Answers requests that have no registered answer.
+type Handler = Box<dyn FnMut(&Request) -> Option<(u16, Vec<(String, String)>, Vec<u8>)>>;
+/// Says which request is to fail.
+type Break = Box<dyn FnMut(&Request) -> bool>;
 
 /// Where files lie.
 enum Folder {
@@ -90,6 +99,23 @@ pub fn respond_with_headers(method: &str, url: &str, status: u16, headers: &[(&s
     let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let answer = MockResponse { status, headers, body: body.into() };
     HOST.with_borrow_mut(|host| host.answers.entry((method.into(), url.into())).or_default().push_back(answer));
+}
+
+/// Registers what answers requests that have no answer of their own, by status, headers and body; none is no answer. It is for systems
+/// that are asked at one URL, by what is in the body. A later one takes its place.
+pub fn respond_with(handler: impl FnMut(&Request) -> Option<(u16, Vec<(String, String)>, Vec<u8>)> + 'static) {
+    HOST.with_borrow_mut(|host| host.handler = Some(Box::new(handler)));
+}
+
+/// Makes the next request that `breaks` says yes to fail in transport, once, whatever its answer would be: as if the connection broke,
+/// so that nobody knows whether it arrived.
+pub fn fail_request(breaks: impl FnMut(&Request) -> bool + 'static) {
+    HOST.with_borrow_mut(|host| host.breaks.push(Box::new(breaks)));
+}
+
+/// Begins another run: what was kept for the length of a run is forgotten, what lasts is not.
+pub fn next_run() {
+    HOST.with_borrow_mut(|host| host.run_memos.clear());
 }
 
 /// The requests that were sent, in their order.
@@ -186,14 +212,65 @@ pub(crate) fn logged(level: Level, message: &str) {
 }
 
 pub(crate) fn transmit(request: &Request) -> Result<MockResponse, HttpError> {
+    HOST.with_borrow_mut(|host| host.requests.push(request.clone()));
+    // What a test has registered is called while nobody borrows the host: it may ask the host itself.
+    let mut breaks = HOST.with_borrow_mut(|host| std::mem::take(&mut host.breaks));
+    let broken = breaks.iter_mut().position(|breaks| breaks(request));
+    if let Some(at) = broken {
+        drop(breaks.remove(at));
+    }
     HOST.with_borrow_mut(|host| {
-        host.requests.push(request.clone());
-        let Some(answers) = host.answers.get_mut(&(request.method.clone(), request.url.clone())) else {
-            return Err(HttpError::Transport(format!("no answer is registered for {} {}", request.method, request.url)));
-        };
-        let answer = if answers.len() > 1 { answers.pop_front() } else { answers.front().cloned() };
-        answer.ok_or_else(|| HttpError::Transport("the answers are used up".into()))
-    })
+        breaks.append(&mut host.breaks);
+        host.breaks = breaks;
+    });
+    if broken.is_some() {
+        return Err(HttpError::Transport(format!("{} {}: the connection broke, as the test wants", request.method, request.url)));
+    }
+    let registered = HOST.with_borrow_mut(|host| {
+        let answers = host.answers.get_mut(&(request.method.clone(), request.url.clone()))?;
+        if answers.len() > 1 { answers.pop_front() } else { answers.front().cloned() }
+    });
+    if let Some(answer) = registered {
+        return Ok(answer);
+    }
+    let handler = HOST.with_borrow_mut(|host| host.handler.take());
+    let answer = handler.and_then(|mut handler| {
+        let answer = handler(request);
+        HOST.with_borrow_mut(|host| {
+            host.handler.get_or_insert(handler);
+        });
+        answer
+    });
+    match answer {
+        Some((status, headers, body)) => Ok(MockResponse { status, headers, body }),
+        None => Err(HttpError::Transport(format!("no answer is registered for {} {}", request.method, request.url))),
+    }
+}
+
+/// The memo interface of the mock host; the real one's names.
+pub(crate) mod memo {
+    use super::HOST;
+    use crate::memo::Lifetime;
+
+    pub(crate) fn get(lifetime: Lifetime, key: &str) -> Option<Vec<u8>> {
+        HOST.with_borrow(|host| {
+            let memos = match lifetime {
+                Lifetime::Run => &host.run_memos,
+                Lifetime::Lasting => &host.lasting_memos,
+            };
+            memos.get(key).cloned()
+        })
+    }
+
+    pub(crate) fn put(lifetime: Lifetime, key: &str, value: &[u8]) -> Vec<u8> {
+        HOST.with_borrow_mut(|host| match lifetime {
+            Lifetime::Run => host.run_memos.entry(key.to_owned()).or_insert_with(|| value.to_owned()).clone(),
+            Lifetime::Lasting => {
+                host.lasting_memos.insert(key.to_owned(), value.to_owned());
+                value.to_owned()
+            }
+        })
+    }
 }
 
 impl Folder {
@@ -309,5 +386,56 @@ pub(crate) mod folder {
                 done => done,
             },
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+    use super::*;
+    use crate::ErrorKind;
+    use crate::http;
+
+    fn ask(body: &str) -> Result<u16> {
+        http::post("/graphql", &body)?.send().map(|response| response.status())
+    }
+
+    #[test]
+    fn a_handler_answers_what_has_no_answer_of_its_own() {
+        reset();
+        let mut asked = 0;
+        respond_with(move |request| {
+            asked += 1;
+            // The host may be asked in here.
+            assert_eq!(requests().last().unwrap().body, request.body);
+            let body = String::from_utf8(request.body.clone()?).unwrap();
+            (body != "\"nothing\"").then(|| (200 + asked, vec![("X-Asked".into(), asked.to_string())], body.into_bytes()))
+        });
+        respond("GET", "/exact", 299, "");
+        assert_eq!((ask("a").unwrap(), ask("b").unwrap()), (201, 202));
+        assert_eq!(http::get("/exact").send().unwrap().status(), 299);
+        assert_eq!(ask("nothing").unwrap_err().kind, ErrorKind::Transport);
+        let last = http::post("/graphql", &"c").unwrap().send().unwrap();
+        assert_eq!((last.header("x-asked").as_deref(), last.body().as_slice()), (Some("4"), &b"\"c\""[..]));
+        respond_with(|_| Some((500, Vec::new(), Vec::new())));
+        assert_eq!(ask("d").unwrap(), 500);
+        reset();
+        assert_eq!(ask("e").unwrap_err().kind, ErrorKind::Transport);
+    }
+
+    #[test]
+    fn a_request_fails_in_transport_once() {
+        reset();
+        respond_with(|_| Some((200, Vec::new(), Vec::new())));
+        respond("GET", "/exact", 200, "");
+        fail_request(|request| request.body.as_deref() == Some(b"\"b\""));
+        fail_request(|request| request.method == "GET");
+        assert_eq!(ask("a").unwrap(), 200);
+        assert_eq!(ask("b").unwrap_err().kind, ErrorKind::Transport);
+        assert_eq!(ask("b").unwrap(), 200);
+        assert_eq!(http::get("/exact").send().unwrap_err().kind, ErrorKind::Transport);
+        assert_eq!(http::get("/exact").send().unwrap().status(), 200);
+        assert_eq!(requests().len(), 5);
     }
 }

@@ -118,6 +118,8 @@ struct Request {
     body: Option<Vec<u8>>,
     timeout: Duration,
     idempotent: bool,
+    /// The header of an answer that proves that nothing was done with the request.
+    unprocessed: Option<(HeaderName, String)>,
 }
 
 /// Why there is no response. The texts have no credentials.
@@ -221,7 +223,15 @@ impl Http {
         let host_timeout = self.settings.timeout.saturating_mul(ANSWER_TIMEOUTS);
         let timeout = request.timeout_ms.map_or(host_timeout, |timeout| Duration::from_millis(timeout.into()).min(host_timeout));
         let idempotent = request.idempotent || [Method::GET, Method::HEAD, Method::PUT, Method::DELETE, Method::OPTIONS].contains(&method);
-        Ok(Request { method, url, headers, body: request.body, timeout, idempotent })
+        let unprocessed = match request.unprocessed {
+            Some(header) => {
+                let name = HeaderName::from_bytes(header.name.as_bytes())
+                    .map_err(|_| HttpError::InvalidRequest(format!("`{}` is no header name", header.name)))?;
+                Some((name, header.value.trim().to_owned()))
+            }
+            None => None,
+        };
+        Ok(Request { method, url, headers, body: request.body, timeout, idempotent, unprocessed })
     }
 
     /// The absolute URL of a request, of an allowed origin.
@@ -349,9 +359,15 @@ impl Http {
     /// How long to wait before the request is repeated because of its answer; none when the answer is final.
     fn wait_after(&self, request: &Request, response: &HostResponse, attempt: u32) -> Option<Duration> {
         let repeat = match response.status {
-            // It was refused before anything was done with it, whatever the method.
-            429 => true,
-            502..=504 => request.idempotent,
+            429 | 502..=504 if request.idempotent => true,
+            // Such a request is repeated only when nothing was done with it. A 429 says that, unless the adapter knows a better proof.
+            status @ (429 | 503) => match &request.unprocessed {
+                Some((name, value)) => {
+                    let mut headers = response.headers.iter();
+                    headers.any(|(key, told)| key.eq_ignore_ascii_case(name.as_str()) && told.trim() == value)
+                }
+                None => status == 429,
+            },
             // NetBox and others fail so under load; a write that failed half-way is not repeated.
             500 => request.method == Method::GET || request.method == Method::HEAD,
             _ => false,

@@ -167,7 +167,15 @@ impl Waits {
 }
 
 fn get(url: &str) -> wit::Request {
-    wit::Request { method: "GET".into(), url: url.into(), headers: Vec::new(), body: None, timeout_ms: None, idempotent: false }
+    wit::Request {
+        method: "GET".into(),
+        url: url.into(),
+        headers: Vec::new(),
+        body: None,
+        timeout_ms: None,
+        idempotent: false,
+        unprocessed: None,
+    }
 }
 
 fn post(url: &str, body: &str) -> wit::Request {
@@ -249,6 +257,55 @@ async fn a_post_is_repeated_only_when_nothing_can_have_happened() {
         )
         .is_none()
     );
+}
+
+#[tokio::test]
+async fn a_post_is_repeated_when_the_answer_proves_that_nothing_was_done() {
+    let server = Server::start(|_, text| {
+        let path = text.split(' ').nth(1).unwrap();
+        match path {
+            "/429" => answer("429 Too Many Requests", ""),
+            "/429-shed" => answer("429 Too Many Requests\r\nX-SHED:  overload ", ""),
+            "/429-other" => answer("429 Too Many Requests\r\nX-Shed: Overload", ""),
+            "/503" => answer("503 Service Unavailable", ""),
+            "/503-shed" => answer("503 Service Unavailable\r\nX-Shed: other\r\nX-Shed: overload\r\nRetry-After: 3", ""),
+            "/502-shed" => answer("502 Bad Gateway\r\nX-Shed: overload", ""),
+            "/200-shed" => answer("200 OK\r\nX-Shed: overload", ""),
+            other => panic!("{other}"),
+        }
+    })
+    .await;
+    let proof = wit::Header { name: "x-Shed".into(), value: " overload".into() };
+    let idempotent = |request: wit::Request| wit::Request { idempotent: true, ..request };
+    let proved = |request: wit::Request| wit::Request { unprocessed: Some(proof.clone()), ..request };
+    for (path, plain, named) in [
+        ("/429", true, false),
+        ("/429-shed", true, true),
+        ("/429-other", true, false),
+        ("/503", false, false),
+        ("/503-shed", false, true),
+        ("/502-shed", false, false),
+        ("/200-shed", false, false),
+    ] {
+        let reads = path != "/200-shed";
+        for (request, repeated) in [
+            (post(path, ""), plain),
+            (proved(post(path, "")), named),
+            (idempotent(post(path, "")), reads),
+            (proved(idempotent(post(path, ""))), reads),
+            (proved(get(path)), reads),
+        ] {
+            let (http, waits) = Setup::new(&server.address).set("retries", json!(1)).build().unwrap();
+            let what = format!("{} {path}, idempotent: {}, {:?}", request.method, request.idempotent, request.unprocessed);
+            http.send(request).await.unwrap();
+            let wait = if path == "/503-shed" { 3000 } else { 500 };
+            assert_eq!(waits.told(), if repeated { vec![wait] } else { vec![] }, "{what}");
+        }
+    }
+    let (http, _) = Setup::new(&server.address).build().unwrap();
+    let bad = wit::Header { name: "no name".into(), value: String::new() };
+    let error = http.send(wit::Request { unprocessed: Some(bad), ..get("/429") }).await.unwrap_err();
+    assert_eq!(error, HttpError::InvalidRequest("`no name` is no header name".into()));
 }
 
 #[tokio::test]

@@ -4,7 +4,8 @@ use std::cell::RefCell;
 
 use infrahub_sync_adapter::{
     Adapter, Addressing, Column, ColumnData, Columns, Credential, Document, Error, Field, FieldType, HeaderTemplate, Kind, Layout,
-    LoadRequest, Manifest, Outcome, Page, Payload, Response, Result, Setting, TextData, WriteRequest, files, http, log,
+    LoadRequest, Manifest, Outcome, Page, Payload, Response, Result, Run, RunResult, Setting, TextData, WriteRequest, files, http, log,
+    memo,
 };
 
 thread_local! {
@@ -41,6 +42,7 @@ impl Adapter for Puppet {
             .with_source(Addressing::Mapping)
             .with_destination()
             .with_schema()
+            .with_write_concurrency(3)
     }
 
     fn configure(settings: &str) -> Result<Self> {
@@ -59,11 +61,13 @@ impl Adapter for Puppet {
             read_only: false,
             reference: Some("Site".into()),
             choices: vec!["x".into()],
+            default: Some("\"x\"".into()),
         };
         let kinds = ["Device", "Site"].map(|name| Kind {
             name: name.into(),
             identifiers: vec!["name".into()],
             fields: vec![field.clone()],
+            stands_for: vec!["Generic".into()],
             can_create: true,
             can_update: false,
             can_delete: true,
@@ -139,6 +143,16 @@ impl Adapter for Puppet {
                 http::get("/").with_header(argument, "x").send()?;
                 Ok(Page::empty())
             }
+            "remember" => {
+                let lifetime = lifetime(argument);
+                let before = memo::get(lifetime, "k");
+                let kept = CALLS.with_borrow_mut(|calls| {
+                    *calls += 1;
+                    memo::put(lifetime, "k", calls.to_string().as_bytes())
+                });
+                Ok(text(format!("{before:?} {kept:?}").as_bytes()))
+            }
+            "recall" => Ok(text(format!("{:?}", memo::get(lifetime(argument), "k")).as_bytes())),
             "read" => Ok(Page::lines(files::read(argument)?)),
             "append" => {
                 files::append(argument, b"{}\n")?;
@@ -166,6 +180,17 @@ impl Adapter for Puppet {
         }
     }
 
+    fn begin(&self, run: &Run) -> Result<Option<String>> {
+        if run.sync == "refuse" {
+            return Err(Error::auth("that would be refused"));
+        }
+        Ok(Some(format!("begin: {run:?}")))
+    }
+
+    fn finish(&self, run: &Run, result: RunResult) -> Result<Option<String>> {
+        Ok((run.sync != "silence").then(|| format!("finish: {} {result:?}", run.sync)))
+    }
+
     fn write(&self, request: &WriteRequest) -> Result<Vec<Outcome>> {
         let outcomes = vec![
             Outcome::Written(Some("1".into())),
@@ -183,6 +208,10 @@ impl Adapter for Puppet {
     fn commit(&self, kinds: &[String]) -> Result<()> {
         if kinds.is_empty() { Err(Error::remote("nothing to commit")) } else { Ok(()) }
     }
+}
+
+fn lifetime(name: &str) -> memo::Lifetime {
+    if name == "run" { memo::Lifetime::Run } else { memo::Lifetime::Lasting }
 }
 
 /// Not a loop: the optimizer cannot know what black_box hands back.

@@ -1,0 +1,324 @@
+//! `memo`: small values that the host keeps for an adapter.
+//!
+//! ```text
+//! run       in the session: its instances share them
+//! lasting   in the session, and in <memo store>/<sha256 of component, address and key>.memo, a private file
+//! ```
+//!
+//! What a lasting memo says is only ever believed by the component that wrote it, about the address that it wrote it for: the file's
+//! name says so. Without a store, and in sessions that record or replay, lasting ones are gone with the session.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use sha2::{Digest, Sha256};
+
+use crate::bindings::infrahub_sync::adapter::memo::{Host, Lifetime};
+use crate::instance::HostState;
+use crate::limits::Limits;
+use crate::private::{PrivateFolder, hex};
+
+const MAGIC: &[u8; 8] = b"ISCMEMO\x01";
+
+/// The folder of lasting memos, of all adapters.
+#[derive(Debug, Clone)]
+pub(crate) struct MemoStore(Arc<PrivateFolder>);
+
+impl MemoStore {
+    /// Names the store; nothing is touched before it is used.
+    pub(crate) fn new(folder: PathBuf) -> Self {
+        Self(Arc::new(PrivateFolder::new(folder, MAGIC, "memo")))
+    }
+}
+
+/// What one session keeps.
+pub(crate) struct Memos {
+    run: Mutex<Shelf>,
+    /// What this session has put itself: it sees that whatever becomes of the files, and can fill the disk no further.
+    lasting: Mutex<Shelf>,
+    store: Option<MemoStore>,
+    /// A digest of whose memos these are, to be continued with a key.
+    owner: Sha256,
+    limits: Limits,
+}
+
+/// Values in memory.
+#[derive(Default)]
+struct Shelf {
+    values: HashMap<String, Arc<[u8]>>,
+    /// Keys and values together.
+    bytes: usize,
+}
+
+impl Shelf {
+    fn get(&self, key: &str) -> Option<Vec<u8>> {
+        self.values.get(key).map(|value| value.to_vec())
+    }
+
+    /// Keeps a value in place of an older one, which goes in any case. False when there is no room.
+    fn put(&mut self, key: &str, value: &[u8], limits: &Limits) -> bool {
+        if let Some(old) = self.values.remove(key) {
+            self.bytes -= key.len() + old.len();
+        }
+        let bytes = self.bytes + key.len() + value.len();
+        let fits = value.len() <= limits.memo_bytes_max && bytes <= limits.memos_bytes_max && self.values.len() < limits.memos_max;
+        if fits {
+            self.values.insert(key.to_owned(), value.into());
+            self.bytes = bytes;
+        }
+        fits
+    }
+}
+
+fn lock(shelf: &Mutex<Shelf>) -> MutexGuard<'_, Shelf> {
+    shelf.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Memos {
+    /// The memos of a component (by its SHA-256) about an address.
+    pub(crate) fn new(component: &[u8; 32], address: Option<&str>, store: Option<MemoStore>, limits: &Limits) -> Self {
+        // Digests have one length, so no address can look like the beginning of a key.
+        let address = Sha256::digest(address.unwrap_or_default().trim().trim_end_matches('/'));
+        let owner = Sha256::new().chain_update(component).chain_update(address);
+        Self { run: Mutex::default(), lasting: Mutex::default(), store, owner, limits: limits.clone() }
+    }
+
+    /// The file of a key.
+    fn name(&self, key: &str) -> String {
+        hex(&self.owner.clone().chain_update(key).finalize())
+    }
+
+    fn get(&self, lifetime: Lifetime, key: &str) -> Option<Vec<u8>> {
+        match lifetime {
+            Lifetime::Run => lock(&self.run).get(key),
+            Lifetime::Lasting => {
+                let own = lock(&self.lasting).get(key);
+                own.or_else(|| self.read(key))
+            }
+        }
+    }
+
+    fn put(&self, lifetime: Lifetime, key: &str, value: Vec<u8>) -> Vec<u8> {
+        let key_fits = key.len() <= self.limits.memo_key_bytes_max;
+        match lifetime {
+            Lifetime::Run => {
+                let mut shelf = lock(&self.run);
+                if let Some(first) = shelf.get(key) {
+                    return first;
+                }
+                if !key_fits || !shelf.put(key, &value, &self.limits) {
+                    tracing::debug!(key_bytes = key.len(), bytes = value.len(), "a memo of an adapter is not kept: there is no room");
+                }
+            }
+            Lifetime::Lasting => {
+                let kept = key_fits && lock(&self.lasting).put(key, &value, &self.limits);
+                self.write(key, kept.then_some(&value));
+            }
+        }
+        value
+    }
+
+    fn read(&self, key: &str) -> Option<Vec<u8>> {
+        let folder = &self.store.as_ref()?.0;
+        let name = self.name(key);
+        folder.read(&name, self.limits.memo_bytes_max).unwrap_or_else(|error| {
+            tracing::debug!(path = %folder.file(&name).display(), error, "a memo of an adapter is not used");
+            None
+        })
+    }
+
+    /// Writes a file, or removes it: what was there is outdated.
+    fn write(&self, key: &str, value: Option<&Vec<u8>>) {
+        let Some(MemoStore(folder)) = &self.store else { return };
+        let name = self.name(key);
+        let written = match value {
+            Some(value) => folder.keep(&name, value),
+            None => folder.remove(&name),
+        };
+        if let Err(error) = written {
+            tracing::debug!(path = %folder.file(&name).display(), %error, "a memo of an adapter is not kept");
+        }
+    }
+}
+
+impl HostState {
+    /// Uses the memos: on a thread that may block, while the guest's clock stands still, when it is about files.
+    async fn with_memos<T: Send + 'static>(
+        &mut self,
+        lifetime: Lifetime,
+        work: impl FnOnce(&Memos) -> T + Send + 'static,
+    ) -> wasmtime::Result<Option<T>> {
+        // An adapter that describes itself has nothing to remember.
+        let Some(memos) = self.grants.memos.clone() else { return Ok(None) };
+        if matches!(lifetime, Lifetime::Run) || memos.store.is_none() {
+            return Ok(Some(work(&memos)));
+        }
+        let clock = self.clock.clone();
+        Ok(Some(clock.pause(tokio::task::spawn_blocking(move || work(&memos))).await?))
+    }
+}
+
+impl Host for HostState {
+    async fn get(&mut self, lifetime: Lifetime, key: String) -> wasmtime::Result<Option<Vec<u8>>> {
+        Ok(self.with_memos(lifetime, move |memos| memos.get(lifetime, &key)).await?.flatten())
+    }
+
+    async fn put(&mut self, lifetime: Lifetime, key: String, value: Vec<u8>) -> wasmtime::Result<Vec<u8>> {
+        if self.grants.memos.is_none() {
+            return Ok(value);
+        }
+        Ok(self.with_memos(lifetime, move |memos| memos.put(lifetime, &key, value)).await?.unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::path::Path;
+
+    const RUN: Lifetime = Lifetime::Run;
+    const LASTING: Lifetime = Lifetime::Lasting;
+
+    /// A session of component number `component`.
+    fn session(component: u8, address: Option<&str>, folder: Option<&Path>) -> Memos {
+        let limits = Limits { memo_key_bytes_max: 4, memo_bytes_max: 8, memos_bytes_max: 30, memos_max: 3, ..Limits::default() };
+        Memos::new(&[component; 32], address, folder.map(|folder| MemoStore::new(folder.to_owned())), &limits)
+    }
+
+    fn files(folder: &Path) -> usize {
+        fs::read_dir(folder).map_or(0, Iterator::count)
+    }
+
+    #[test]
+    fn in_a_run_the_first_value_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let memos = session(1, Some("http://a"), Some(folder.path()));
+        assert_eq!(memos.get(RUN, "a"), None);
+        assert_eq!(memos.put(RUN, "a", b"one".to_vec()), b"one");
+        assert_eq!(memos.put(RUN, "a", b"two".to_vec()), b"one");
+        assert_eq!(memos.put(RUN, "a", vec![0; 9]), b"one");
+        assert_eq!(memos.get(RUN, "a").unwrap(), b"one");
+        assert_eq!(memos.get(LASTING, "a"), None);
+        // Another session is another run, and no file knows.
+        assert_eq!(session(1, Some("http://a"), Some(folder.path())).get(RUN, "a"), None);
+        assert_eq!(files(folder.path()), 0);
+    }
+
+    #[test]
+    fn what_lasts_is_found_by_later_sessions_and_replaced() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = temporary.path().join("memos");
+        let memos = session(1, Some("http://a"), Some(&folder));
+        assert_eq!(memos.get(LASTING, "a"), None);
+        assert_eq!(memos.put(LASTING, "a", b"one".to_vec()), b"one");
+        assert_eq!(memos.put(LASTING, "a", b"two".to_vec()), b"two");
+        assert_eq!((memos.get(LASTING, "a").unwrap(), memos.get(RUN, "a")), (b"two".to_vec(), None));
+        for address in ["http://a", "http://a/"] {
+            assert_eq!(session(1, Some(address), Some(&folder)).get(LASTING, "a").unwrap(), b"two");
+        }
+        session(1, Some("http://a"), Some(&folder)).put(LASTING, "a", b"".to_vec());
+        assert_eq!(session(1, Some("http://a"), Some(&folder)).get(LASTING, "a").unwrap(), b"");
+        assert_eq!(files(&folder), 1);
+    }
+
+    #[test]
+    fn what_is_kept_belongs_to_a_component_an_address_and_a_key() {
+        let folder = tempfile::tempdir().unwrap();
+        session(1, Some("http://a"), Some(folder.path())).put(LASTING, "k", b"mine".to_vec());
+        for (component, address, key) in
+            [(2, Some("http://a"), "k"), (1, Some("http://b"), "k"), (1, None, "k"), (1, Some("http://a"), "j"), (1, Some("http://ak"), "")]
+        {
+            assert_eq!(session(component, address, Some(folder.path())).get(LASTING, key), None, "{component} {address:?} {key}");
+        }
+        assert_eq!(session(1, Some("http://a"), Some(folder.path())).get(LASTING, "k").unwrap(), b"mine");
+    }
+
+    #[test]
+    fn what_is_too_large_or_too_much_is_not_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        for lifetime in [RUN, LASTING] {
+            let memos = session(1, None, Some(folder.path()));
+            for (key, value) in [("large", vec![1; 1]), ("big", vec![1; 9])] {
+                assert_eq!(memos.put(lifetime, key, value.clone()), value);
+                assert_eq!(memos.get(lifetime, key), None);
+            }
+            memos.put(lifetime, "a", vec![1; 8]);
+            memos.put(lifetime, "b", vec![1; 8]);
+            // 9 + 9 + 9 are within 30 bytes; a fourth is one too many, however small.
+            memos.put(lifetime, "c", vec![1; 8]);
+            assert_eq!(memos.put(lifetime, "d", Vec::new()), b"");
+            assert_eq!((memos.get(lifetime, "c").unwrap().len(), memos.get(lifetime, "d")), (8, None));
+        }
+        let memos = session(1, None, None);
+        for key in ["aaaa", "bbbb"] {
+            memos.put(RUN, key, vec![1; 8]);
+        }
+        memos.put(RUN, "c", vec![1; 6]);
+        assert_eq!(memos.get(RUN, "c"), None, "31 bytes");
+        memos.put(RUN, "c", vec![1; 5]);
+        assert_eq!(memos.get(RUN, "c").unwrap().len(), 5);
+    }
+
+    #[test]
+    fn a_lasting_value_that_cannot_be_replaced_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        session(1, None, Some(folder.path())).put(LASTING, "a", b"old".to_vec());
+        let memos = session(1, None, Some(folder.path()));
+        memos.put(LASTING, "a", vec![1; 9]);
+        assert_eq!(memos.get(LASTING, "a"), None);
+        assert_eq!(files(folder.path()), 0);
+    }
+
+    #[test]
+    fn without_a_store_what_lasts_is_gone_with_the_session() {
+        let memos = session(1, None, None);
+        memos.put(LASTING, "a", b"one".to_vec());
+        memos.put(LASTING, "a", b"two".to_vec());
+        assert_eq!(memos.get(LASTING, "a").unwrap(), b"two");
+        assert_eq!(session(1, None, None).get(LASTING, "a"), None);
+    }
+
+    #[test]
+    fn a_damaged_memo_is_absent_and_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        session(1, None, Some(folder.path())).put(LASTING, "a", b"one".to_vec());
+        let file = fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
+        let good = fs::read(&file).unwrap();
+        for damaged in [&good[..good.len() - 1], &good[..10], b"", &[&good[..], &[0; 100]].concat()] {
+            fs::write(&file, damaged).unwrap();
+            assert_eq!(session(1, None, Some(folder.path())).get(LASTING, "a"), None, "{damaged:?}");
+        }
+        session(1, None, Some(folder.path())).put(LASTING, "a", b"two".to_vec());
+        assert_eq!(session(1, None, Some(folder.path())).get(LASTING, "a").unwrap(), b"two");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_others_may_write_is_absent() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let get = || session(1, None, Some(folder.path())).get(LASTING, "a");
+        session(1, None, Some(folder.path())).put(LASTING, "a", b"one".to_vec());
+        let file = fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o620)).unwrap();
+        assert_eq!(get(), None);
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        assert_eq!(get().unwrap(), b"one");
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o770)).unwrap();
+        assert_eq!(get(), None);
+    }
+
+    #[test]
+    fn an_unusable_store_stops_nothing() {
+        let temporary = tempfile::tempdir().unwrap();
+        let blocked = temporary.path().join("file");
+        fs::write(&blocked, "").unwrap();
+        let memos = session(1, None, Some(&blocked.join("memos")));
+        assert_eq!(memos.put(LASTING, "a", b"one".to_vec()), b"one");
+        assert_eq!(memos.get(LASTING, "a").unwrap(), b"one");
+        assert_eq!(memos.get(LASTING, "b"), None);
+        memos.put(LASTING, "b", vec![0; 9]);
+    }
+}

@@ -1,0 +1,268 @@
+//! Folders that only this user writes to, with files that are whole and ours or count as absent.
+//!
+//! ```text
+//! <folder>/                  0700, ours
+//! └── <name>.<extension>     magic (8) | sha256 of the rest (32) | the content
+//! ```
+//!
+//! What is in such a file is believed: a compiled adapter is run, a memo is handed to an adapter that takes it for its own. So a file
+//! counts only when it and the folder belong to this user and nobody else may write to them. What is kept saves work and nothing else:
+//! it is written without a sync to the disk, and what has not been written for long is removed.
+
+use std::fs;
+use std::io::{self, ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use sha2::{Digest, Sha256};
+
+/// Files that have not been written for so long are removed: the world moves on, and what is needed is made again.
+const AGE_MAX: Duration = Duration::from_secs(90 * 24 * 3600);
+/// What unfinished files are called.
+const UNFINISHED: &str = "tmp";
+/// Bytes of a digest.
+const DIGEST: usize = 32;
+
+/// A folder of files of one sort.
+#[derive(Debug)]
+pub(crate) struct PrivateFolder {
+    path: PathBuf,
+    /// The eighth byte is the version of the content's layout.
+    magic: &'static [u8; 8],
+    extension: &'static str,
+}
+
+impl PrivateFolder {
+    /// Names the folder; nothing is touched before it is used.
+    pub(crate) fn new(path: PathBuf, magic: &'static [u8; 8], extension: &'static str) -> Self {
+        Self { path, magic, extension }
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.path.join(format!("{name}.{}", self.extension))
+    }
+
+    /// The content of that file; none when there is no file, an error when there is one that does not count.
+    pub(crate) fn read(&self, name: &str, bytes_max: usize) -> Result<Option<Vec<u8>>, String> {
+        let path = self.file(name);
+        let metadata = match fs::symlink_metadata(&path) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.to_string()),
+        };
+        if !metadata.is_file() {
+            return Err("it is no ordinary file".into());
+        }
+        let folder = fs::symlink_metadata(&self.path).map_err(|error| error.to_string())?;
+        check_private(&self.path, &folder, &metadata)?;
+        let size = usize::try_from(metadata.len()).unwrap_or(usize::MAX).saturating_sub(self.magic.len() + DIGEST);
+        if size > bytes_max {
+            return Err(format!("it has more than {bytes_max} bytes"));
+        }
+        let mut file = fs::File::open(&path).map_err(|error| error.to_string())?;
+        let (mut magic, mut digest, mut content) = ([0; 8], [0; DIGEST], Vec::with_capacity(size));
+        let read = file.read_exact(&mut magic).and_then(|()| file.read_exact(&mut digest)).and_then(|()| file.read_to_end(&mut content));
+        read.map_err(|error| if error.kind() == ErrorKind::UnexpectedEof { "it is cut off".to_owned() } else { error.to_string() })?;
+        if magic != *self.magic || Sha256::digest(&content)[..] != digest {
+            return Err("its checksum is wrong".into());
+        }
+        Ok(Some(content))
+    }
+
+    /// Writes a file so that a reader sees all of it or nothing.
+    pub(crate) fn keep(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        create_private_folder(&self.path)?;
+        let unfinished = unfinished(&self.path)?;
+        let written = (|| {
+            let mut file = create_private_file(&unfinished)?;
+            file.write_all(self.magic)?;
+            file.write_all(&Sha256::digest(content))?;
+            file.write_all(content)?;
+            // No fsync: after a power cut the checksum tells, and the content is made again.
+            fs::rename(&unfinished, self.file(name))
+        })();
+        if written.is_err() {
+            let _ = fs::remove_file(&unfinished);
+        }
+        self.prune();
+        written
+    }
+
+    /// Removes a file. One that is not there is no error.
+    pub(crate) fn remove(&self, name: &str) -> io::Result<()> {
+        match fs::remove_file(self.file(name)) {
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(()),
+            removed => removed,
+        }
+    }
+
+    /// Removes what has not been written for long, leftovers of interrupted runs included.
+    fn prune(&self) {
+        let Ok(entries) = fs::read_dir(&self.path) else { return };
+        for entry in entries.flatten() {
+            let ours = entry.path().extension().is_some_and(|extension| extension == self.extension || extension == UNFINISHED);
+            let age = entry
+                .metadata()
+                .and_then(|metadata| metadata.modified())
+                .ok()
+                .and_then(|modified| SystemTime::now().duration_since(modified).ok());
+            if ours && age.is_some_and(|age| age > AGE_MAX) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+}
+
+/// Refuses a file that another user could have written.
+#[cfg(unix)]
+fn check_private(folder: &Path, folder_metadata: &fs::Metadata, file: &fs::Metadata) -> Result<(), String> {
+    use std::os::unix::fs::MetadataExt;
+
+    // The owner of a file that we have just made is who we are; the standard library knows no other way to ask.
+    let probe = unfinished(folder).map_err(|error| error.to_string())?;
+    let us = create_private_file(&probe).and_then(|file| file.metadata()).map(|metadata| metadata.uid());
+    let _ = fs::remove_file(&probe);
+    let us = us.map_err(|error| format!("its folder cannot be written to: {error}"))?;
+    if folder_metadata.uid() != us || file.uid() != us {
+        return Err("it belongs to somebody else".into());
+    }
+    if folder_metadata.mode() & 0o022 != 0 || file.mode() & 0o022 != 0 {
+        return Err("others may write to it".into());
+    }
+    Ok(())
+}
+
+/// Elsewhere the user's profile folder is private by inheritance.
+#[cfg(not(unix))]
+fn check_private(_folder: &Path, _folder_metadata: &fs::Metadata, _file: &fs::Metadata) -> Result<(), String> {
+    Ok(())
+}
+
+fn create_private_folder(folder: &Path) -> io::Result<()> {
+    if let Some(parent) = folder.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    match builder.create(folder) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
+        other => other,
+    }
+}
+
+/// Makes a file that nobody else can read.
+pub(crate) fn create_private_file(path: &Path) -> io::Result<fs::File> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+/// A name that nobody else uses, for a file that is not finished.
+fn unfinished(folder: &Path) -> io::Result<PathBuf> {
+    Ok(folder.join(format!(".{}.{UNFINISHED}", random_name()?)))
+}
+
+/// A name that nobody else uses.
+pub(crate) fn random_name() -> io::Result<String> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
+    Ok(hex(&bytes))
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(path: &Path) -> PrivateFolder {
+        PrivateFolder::new(path.to_owned(), b"ISCTEST\x01", "test")
+    }
+
+    #[test]
+    fn what_is_kept_is_read_and_can_be_replaced_and_removed() {
+        let temporary = tempfile::tempdir().unwrap();
+        let path = temporary.path().join("a/b");
+        let folder = folder(&path);
+        assert_eq!(folder.read("x", 9), Ok(None));
+        folder.remove("x").unwrap();
+        for content in [&b"one"[..], b""] {
+            folder.keep("x", content).unwrap();
+            assert_eq!(folder.read("x", 9), Ok(Some(content.to_vec())));
+        }
+        assert_eq!(fs::read_dir(&path).unwrap().count(), 1, "nothing unfinished is left");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+            assert_eq!(fs::metadata(folder.file("x")).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        folder.remove("x").unwrap();
+        assert_eq!(folder.read("x", 9), Ok(None));
+    }
+
+    #[test]
+    fn a_damaged_file_does_not_count() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = folder(temporary.path());
+        folder.keep("x", b"content").unwrap();
+        let good = fs::read(folder.file("x")).unwrap();
+        let after = |damage: &dyn Fn(&mut Vec<u8>)| {
+            let mut bytes = good.clone();
+            damage(&mut bytes);
+            fs::write(folder.file("x"), bytes).unwrap();
+            folder.read("x", 9)
+        };
+        assert_eq!(after(&|_| {}), Ok(Some(b"content".to_vec())));
+        for at in [0, 7, 8, 39, 40, 46] {
+            assert_eq!(after(&|bytes| bytes[at] ^= 1), Err("its checksum is wrong".into()), "{at}");
+        }
+        for length in [0, 7, 20, 39] {
+            assert_eq!(after(&|bytes| bytes.truncate(length)), Err("it is cut off".into()), "{length}");
+        }
+        assert_eq!(after(&|bytes| bytes.truncate(40)), Err("its checksum is wrong".into()));
+        assert_eq!(after(&|bytes| bytes.extend([0; 3])), Err("it has more than 9 bytes".into()));
+        fs::remove_file(folder.file("x")).unwrap();
+        fs::create_dir(folder.file("x")).unwrap();
+        assert_eq!(folder.read("x", 9), Err("it is no ordinary file".into()));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_others_may_write_does_not_count() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = folder(temporary.path());
+        folder.keep("x", b"content").unwrap();
+        let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        mode(&folder.file("x"), 0o666);
+        assert_eq!(folder.read("x", 9), Err("others may write to it".into()));
+        mode(&folder.file("x"), 0o600);
+        mode(temporary.path(), 0o777);
+        assert_eq!(folder.read("x", 9), Err("others may write to it".into()));
+        mode(temporary.path(), 0o700);
+        fs::rename(folder.file("x"), temporary.path().join("real")).unwrap();
+        symlink("real", folder.file("x")).unwrap();
+        assert_eq!(folder.read("x", 9), Err("it is no ordinary file".into()));
+    }
+
+    #[test]
+    fn what_is_old_is_removed_and_what_is_not_ours_stays() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = folder(temporary.path());
+        let old = SystemTime::now() - AGE_MAX - Duration::from_secs(60);
+        for name in ["old.test", ".left.tmp", "other.txt"] {
+            fs::File::create(temporary.path().join(name)).unwrap().set_modified(old).unwrap();
+        }
+        fs::write(temporary.path().join("young.test"), "").unwrap();
+        folder.keep("x", b"").unwrap();
+        let mut names: Vec<_> = fs::read_dir(temporary.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["other.txt", "x.test", "young.test"]);
+    }
+}
