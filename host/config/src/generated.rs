@@ -14,7 +14,8 @@
 //!       - {name: site, reference: LocationSite, cardinality: one}
 //! ```
 //!
-//! Absent keys: `type: any`, `optional: false`, `cardinality: unknown`, no reference, nothing deferred. A newer format is refused.
+//! Absent keys: `type: any`, `optional: false`, `cardinality: unknown`, no reference, nothing deferred. A field whose peers are of several kinds
+//! has them all: `reference: [LocationSite, LocationArea]`. A newer format is refused.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -150,7 +151,9 @@ fn field_text(field: &FieldModel) -> String {
         word("type", serde_json::to_value(field.field_type));
     }
     if let Some(reference) = &field.reference {
-        word("reference", Ok(Value::String(scalar(reference))));
+        let one = scalar(reference);
+        let kinds: Vec<String> = field.peers().map(str::to_owned).collect();
+        word("reference", Ok(Value::String(if field.also.is_empty() { one } else { flow_list(&kinds) })));
     }
     if field.cardinality != Cardinality::Unknown {
         word("cardinality", serde_json::to_value(field.cardinality));
@@ -200,7 +203,7 @@ fn kinds(decoder: &mut Decoder<'_>, record: &Record<'_>) -> Vec<KindModel> {
     // References can point forward: only now all names are known.
     for (kind, span) in &kinds {
         for field in &kind.fields {
-            if let Some(reference) = field.reference.as_deref().filter(|reference| !names.contains(*reference)) {
+            for reference in field.peers().filter(|reference| !names.contains(*reference)) {
                 let message = format!("`{}.{}` refers to `{reference}`, which is no kind of this file", kind.name, field.name);
                 decoder.error_hint(*span, "kinds", message, AGAIN);
             }
@@ -236,16 +239,34 @@ fn kind(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> Option<KindModel>
         names
     };
     let (identifiers, deferred) = (named("identifiers"), named("deferred"));
+    for field in fields.iter().filter(|field| !field.also.is_empty() && identifiers.contains(&field.name)) {
+        let message = format!("the identifier `{}` refers to more than one kind", field.name);
+        decoder.error_hint(node.span, record.at("identifiers"), message, AGAIN);
+    }
     Some(KindModel { name: name?.0.to_owned(), identifiers, tier: tier?, deferred, fields })
 }
 
 fn field(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> Option<FieldModel> {
     let record = decoder.record(node, path, &["name", "type", "reference", "cardinality", "optional", "default"])?;
     let name = decoder.required_text(&record, "name");
-    let types = ["any", "boolean", "integer", "float", "text", "timestamp", "ip-interface", "ip-network", "ip-address", "mac", "json", "list"];
+    let types =
+        ["any", "boolean", "integer", "float", "text", "timestamp", "ip-interface", "ip-network", "ip-address", "mac", "json", "list"];
     let field_type = word(decoder, &record, "type", &types);
     let cardinality = word(decoder, &record, "cardinality", &["one", "many", "unknown"]);
-    let reference = decoder.optional_text(&record, "reference").map(|(kind, _)| kind.to_owned());
+    let mut references: Vec<String> = Vec::new();
+    match record.get("reference") {
+        Some(Node { data: load::Data::List(_), .. }) => {
+            for (kind, span) in decoder.texts(&record, "reference") {
+                if references.contains(&kind) {
+                    decoder.error_hint(span, record.at("reference"), format!("the kind `{kind}` stands here twice"), AGAIN);
+                }
+                references.push(kind);
+            }
+        }
+        _ => references.extend(decoder.optional_text(&record, "reference").map(|(kind, _)| kind.to_owned())),
+    }
+    let mut references = references.into_iter();
+    let (reference, also) = (references.next(), references.collect());
     let optional = match record.get("optional") {
         None => false,
         Some(node) => match node.data {
@@ -264,7 +285,7 @@ fn field(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> Option<FieldMode
             None
         }
     });
-    Some(FieldModel { name: name?.0.to_owned(), field_type, optional, reference, cardinality, default })
+    Some(FieldModel { name: name?.0.to_owned(), field_type, optional, reference, also, cardinality, default })
 }
 
 /// One word of an enumeration; its default where the key is absent.
@@ -292,6 +313,7 @@ mod tests {
             field_type: FieldType::Text,
             optional: false,
             reference: None,
+            also: Vec::new(),
             cardinality: Cardinality::Unknown,
             default: None,
         };
@@ -301,6 +323,12 @@ mod tests {
             reference: Some("on".to_owned()),
             cardinality: Cardinality::One,
             ..field("site")
+        };
+        let parent = FieldModel {
+            field_type: FieldType::Any,
+            reference: Some("DcimDevice".to_owned()),
+            also: vec!["on".to_owned()],
+            ..field("parent")
         };
         let kind = |name: &str, fields: Vec<FieldModel>| KindModel {
             name: name.to_owned(),
@@ -314,7 +342,7 @@ mod tests {
         Generated {
             mapping_hash: "12e4".repeat(16),
             schema_hash: "af01".repeat(16),
-            model: Model { kinds: vec![device, kind("on", vec![field("name")])] },
+            model: Model { kinds: vec![device, kind("on", vec![field("name"), parent])] },
         }
     }
 
@@ -343,6 +371,7 @@ mod tests {
             tier: 1
             fields:
               - {name: name, type: text}
+              - {name: parent, reference: [DcimDevice, "on"]}
         "#);
     }
 
@@ -350,6 +379,21 @@ mod tests {
     fn an_empty_model_reads_back() {
         let generated = Generated { model: Model::default(), ..sample() };
         assert_eq!(Generated::parse(&generated.to_text(), Path::new(GENERATED_FILE)).unwrap(), generated);
+    }
+
+    #[test]
+    fn a_reference_to_several_kinds_is_checked() {
+        let told = |to: &str| {
+            let text = sample().to_text().replace("[DcimDevice, \"on\"]", to);
+            Generated::parse(&text, Path::new("m"))
+                .map_or_else(|problems| problems.iter().map(|problem| problem.message.clone()).collect(), |_| Vec::new())
+        };
+        assert_eq!(told("[DcimDevice]"), Vec::<String>::new());
+        assert_eq!(told("[DcimDevice, Nobody]"), ["`on.parent` refers to `Nobody`, which is no kind of this file"]);
+        assert_eq!(told("[DcimDevice, DcimDevice]"), ["the kind `DcimDevice` stands here twice"]);
+        let identifying = sample().to_text().replace("identifiers: [name]", "identifiers: [name, parent]");
+        let problems = Generated::parse(&identifying, Path::new("m")).unwrap_err();
+        assert!(problems.iter().any(|problem| problem.message == "the identifier `parent` refers to more than one kind"), "{problems:?}");
     }
 
     fn broken(from: &str, to: &str) -> String {
@@ -408,7 +452,7 @@ mod tests {
         16 |     identifiers: [nam]
            |                   ^^^
 
-        hint: its fields: `name`; run `infrahub-sync generate` again
+        hint: its fields: `name`, `parent`; run `infrahub-sync generate` again
         "#);
         assert_snapshot!(broken("reference: \"on\"", "reference: Of"), @r"
         error: `DcimDevice.site` refers to `Of`, which is no kind of this file

@@ -1,8 +1,8 @@
 //! Snapshots as Arrow record batches, for the cache.
 //!
 //! A field's Arrow type follows its values: all text → `Utf8`, all whole numbers → `Int64`, and so on; where types mix, or values are lists or
-//! objects, the column holds JSON text and says so in its metadata (`infrahub-sync:encoding` = `json`). References are unique ids, a list of
-//! them where any row holds a set. Four columns are added: `_extract_ts`, `_source_id` (the object's id in its system, else its unique id), `_tombstone`
+//! objects, the column holds JSON text and says so in its metadata (`infrahub-sync:encoding` = `json`). References are unique ids (behind
+//! `Kind:`, where a field refers to several kinds), a list of them where any row holds a set. Four columns are added: `_extract_ts`, `_source_id` (the object's id in its system, else its unique id), `_tombstone`
 //! and `_key` (the natural key as a JSON array).
 
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ use arrow::error::ArrowError;
 
 use crate::key;
 use crate::model::Model;
-use crate::snapshot::{FieldColumn, Held, NOWHERE, PeerColumn, Snapshot};
+use crate::snapshot::{FieldColumn, Held, NOWHERE, Peer, PeerColumn, Snapshot};
 use crate::value::{Tag, ValueColumn};
 
 /// Rows in a batch: large enough that the cost of a batch is not felt, small enough to stay in the processor's cache.
@@ -39,6 +39,7 @@ enum Encoding {
 pub struct Batches<'s> {
     schema: SchemaRef,
     encodings: Vec<Encoding>,
+    model: &'s Model,
     snapshot: &'s Snapshot,
     kind: usize,
     extract_ts_us: i64,
@@ -47,7 +48,7 @@ pub struct Batches<'s> {
 
 /// The batches of kind number `kind`; `extract_ts_us` is the time of the load in microseconds since 1970.
 #[must_use]
-pub fn batches<'s>(model: &Model, snapshot: &'s Snapshot, kind: usize, extract_ts_us: i64) -> Batches<'s> {
+pub fn batches<'s>(model: &'s Model, snapshot: &'s Snapshot, kind: usize, extract_ts_us: i64) -> Batches<'s> {
     let mut encodings = Vec::new();
     let mut fields = Vec::new();
     for (field, column) in model.kinds[kind].fields.iter().zip(&snapshot.kinds[kind].fields) {
@@ -68,8 +69,8 @@ pub fn batches<'s>(model: &Model, snapshot: &'s Snapshot, kind: usize, extract_t
         if encoding == Encoding::Json {
             metadata.insert("infrahub-sync:encoding".to_owned(), "json".to_owned());
         }
-        if let Some(peer) = &field.reference {
-            metadata.insert("infrahub-sync:reference".to_owned(), peer.clone());
+        if field.reference.is_some() {
+            metadata.insert("infrahub-sync:reference".to_owned(), field.peers().collect::<Vec<_>>().join(","));
         }
         arrow.set_metadata(metadata);
         encodings.push(encoding);
@@ -79,7 +80,7 @@ pub fn batches<'s>(model: &Model, snapshot: &'s Snapshot, kind: usize, extract_t
     fields.push(Field::new("_source_id", DataType::Utf8, false));
     fields.push(Field::new("_tombstone", DataType::Boolean, false));
     fields.push(Field::new("_key", DataType::Utf8, false));
-    Batches { schema: Arc::new(Schema::new(fields)), encodings, snapshot, kind, extract_ts_us, next: 0 }
+    Batches { schema: Arc::new(Schema::new(fields)), encodings, model, snapshot, kind, extract_ts_us, next: 0 }
 }
 
 fn encoding(values: &ValueColumn) -> Encoding {
@@ -105,12 +106,12 @@ impl Batches<'_> {
         self.schema.clone()
     }
 
-    fn peer(&self, peers: &PeerColumn, row: u32, text: &mut StringBuilder, scratch: &mut String) {
-        if row == NOWHERE {
+    fn peer(&self, peers: &PeerColumn, peer: Peer, text: &mut StringBuilder, scratch: &mut String) {
+        if peer.row == NOWHERE {
             return text.append_null();
         }
         scratch.clear();
-        key::write_unique_id(self.snapshot.kinds[peers.kind].keys.get(row as usize), scratch);
+        self.snapshot.write_peer_name(self.model, peers, peer, scratch);
         text.append_value(scratch);
     }
 
@@ -150,9 +151,9 @@ impl Batches<'_> {
                 let mut lengths = Vec::with_capacity(rows.len());
                 let mut valid = Vec::with_capacity(rows.len());
                 for row in rows {
-                    let (held, held_rows) = peers.get(row);
-                    held_rows.iter().for_each(|peer| self.peer(peers, *peer, &mut items, &mut scratch));
-                    lengths.push(held_rows.len());
+                    let (held, of_row) = peers.peers(row);
+                    lengths.push(of_row.len());
+                    of_row.for_each(|peer| self.peer(peers, peer, &mut items, &mut scratch));
                     valid.push(matches!(held, Held::One | Held::Many));
                 }
                 let item = Arc::new(Field::new("item", DataType::Utf8, true));
@@ -166,9 +167,10 @@ impl Batches<'_> {
             (_, FieldColumn::Peers(peers)) => {
                 let mut out = StringBuilder::with_capacity(rows.len(), rows.len() * 16);
                 for row in rows {
-                    match peers.get(row) {
-                        (Held::One, [peer]) => self.peer(peers, *peer, &mut out, &mut scratch),
-                        _ => out.append_null(),
+                    let (held, mut of_row) = peers.peers(row);
+                    match of_row.next().filter(|_| held == Held::One) {
+                        Some(peer) => self.peer(peers, peer, &mut out, &mut scratch),
+                        None => out.append_null(),
                     }
                 }
                 Arc::new(out.finish())

@@ -18,9 +18,7 @@ pub fn has_canonical(field_type: FieldType) -> bool {
 pub fn write_canonical(field_type: FieldType, text: &str, out: &mut String) -> bool {
     match field_type {
         FieldType::IpInterface => parse(text).is_some_and(|(address, length)| write_ip(address, length, out)),
-        FieldType::IpNetwork => {
-            parse(text).is_some_and(|(address, length)| is_network(address, length) && write_ip(address, length, out))
-        }
+        FieldType::IpNetwork => parse(text).is_some_and(|(address, length)| is_network(address, length) && write_ip(address, length, out)),
         FieldType::IpAddress => !text.contains('/') && parse(text).is_some_and(|(address, _)| write_address(address, out)),
         FieldType::Mac => write_mac(text, out),
         _ => false,

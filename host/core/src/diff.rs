@@ -4,7 +4,7 @@
 //! compared column by column; references by the row numbers that the walk has put side by side. Linear, and it cannot fail.
 
 use crate::model::{FieldModel, Model};
-use crate::snapshot::{FieldColumn, Held, KindSnapshot, NOWHERE, Snapshot};
+use crate::snapshot::{FieldColumn, Held, KindSnapshot, NOWHERE, Peer, PeerColumn, Snapshot};
 use crate::value::{Tag, ValueColumn};
 
 /// An object that is on both sides with different fields.
@@ -95,7 +95,9 @@ pub fn diff(model: &Model, source: &Snapshot, destination: &Snapshot) -> Diff {
                     let default = default_column(field);
                     // Nothing is wanted there, and the destination holds what it puts there by itself.
                     let is_default = |row: usize, other: usize| {
-                        default.as_ref().is_some_and(|default| matches!(ours.tag(row), Tag::Null | Tag::Missing) && theirs.same(other, default, 0))
+                        default
+                            .as_ref()
+                            .is_some_and(|default| matches!(ours.tag(row), Tag::Null | Tag::Missing) && theirs.same(other, default, 0))
                     };
                     for run in runs.iter().filter(|run| !ours.identical(run.row, theirs, run.other, run.rows)) {
                         let differ = (0..run.rows).filter(|at| {
@@ -113,11 +115,14 @@ pub fn diff(model: &Model, source: &Snapshot, destination: &Snapshot) -> Diff {
                     continue;
                 }
             };
-            let pairs = partner.get(ours.kind).map_or(&[][..], Vec::as_slice);
-            for (row, other) in partner[kind].iter().enumerate().filter(|(_, other)| **other != NOWHERE) {
-                if !same_peers(ours.get(row), theirs.get(*other as usize), pairs) {
-                    changed.push((row as u32, at as u16));
-                }
+            let in_both = partner[kind].iter().enumerate().filter(|(_, other)| **other != NOWHERE);
+            if let [peer] = ours.kinds() {
+                let pairs = partner.get(*peer).map_or(&[][..], Vec::as_slice);
+                let differ = in_both.filter(|(row, other)| !same_peers(ours.get(*row), theirs.get(**other as usize), pairs));
+                changed.extend(differ.map(|(row, _)| (row as u32, at as u16)));
+            } else {
+                let differ = in_both.filter(|(row, other)| !same_peers_of_kinds(ours, *row, theirs, **other as usize, &partner));
+                changed.extend(differ.map(|(row, _)| (row as u32, at as u16)));
             }
         }
         changed.sort_unstable();
@@ -168,4 +173,15 @@ fn same_peers(ours: (Held, &[u32]), theirs: (Held, &[u32]), partner: &[u32]) -> 
     }
     ours.1.len() == theirs.1.len()
         && ours.1.iter().zip(theirs.1).all(|(ours, theirs)| *theirs != NOWHERE && partner.get(*ours as usize) == Some(theirs))
+}
+
+/// The same where peers are of several kinds. Sets are sorted by kind first, the kinds in one order on both sides.
+fn same_peers_of_kinds(ours: &PeerColumn, row: usize, theirs: &PeerColumn, other: usize, partner: &[Vec<u32>]) -> bool {
+    let ((held, ours), (other_held, theirs)) = (ours.peers(row), theirs.peers(other));
+    if held == Held::Unresolved || other_held == Held::Unresolved {
+        return true;
+    }
+    let there = |peer: Peer| partner.get(peer.kind).and_then(|rows| rows.get(peer.row as usize));
+    ours.len() == theirs.len()
+        && ours.zip(theirs).all(|(ours, theirs)| theirs.row != NOWHERE && ours.kind == theirs.kind && there(ours) == Some(&theirs.row))
 }

@@ -64,12 +64,22 @@ pub struct FieldModel {
     /// The kind of its peers, for a reference.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
+    /// Further kinds that its peers may be of; [`peers`](Self::peers) are all of them. Never of an identifier: a key names no kinds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<String>,
     /// How many peers, for a reference.
     #[serde(default)]
     pub cardinality: Cardinality,
     /// What the destination puts there when it is given nothing: no difference to a source that has nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<serde_json::Value>,
+}
+
+impl FieldModel {
+    /// The kinds of its peers, none of them twice; none for what is no reference.
+    pub fn peers(&self) -> impl Iterator<Item = &str> {
+        self.reference.iter().chain(&self.also).map(String::as_str)
+    }
 }
 
 /// A kind: objects of one shape, identified by some of their fields.

@@ -12,7 +12,7 @@ use crate::diff::Diff;
 use crate::key;
 use crate::model::Model;
 use crate::plan_row::{Action, PlanRow};
-use crate::snapshot::{Completeness, FieldColumn, Held, KindSnapshot, NOWHERE, Snapshot};
+use crate::snapshot::{Completeness, FieldColumn, Held, KindSnapshot, NOWHERE, Peer, Snapshot};
 use crate::value::json_string;
 
 /// What the project's flags allow.
@@ -182,8 +182,8 @@ fn is_set(kind: &KindSnapshot, field: u16, row: u32) -> bool {
 fn refers_to_new(kind: &KindSnapshot, field: u16, row: u32, partner: &[Vec<u32>]) -> bool {
     match kind.fields.get(field as usize) {
         Some(FieldColumn::Peers(peers)) => {
-            let new = |peer: &u32| partner.get(peers.kind).and_then(|rows| rows.get(*peer as usize)).is_none_or(|row| *row == NOWHERE);
-            peers.get(row as usize).1.iter().any(new)
+            let new = |peer: Peer| partner.get(peer.kind).and_then(|rows| rows.get(peer.row as usize)).is_none_or(|row| *row == NOWHERE);
+            peers.peers(row as usize).1.any(new)
         }
         _ => false,
     }
@@ -215,7 +215,7 @@ fn peers_first(model: &Model, kind: usize, snapshot: &KindSnapshot, rows: &[u32]
         .fields
         .iter()
         .enumerate()
-        .filter(|(_, field)| field.reference.as_deref() == Some(&model.kinds[kind].name))
+        .filter(|(_, field)| field.peers().any(|peer| peer == model.kinds[kind].name))
         .filter_map(|(at, _)| match snapshot.fields.get(at) {
             Some(FieldColumn::Peers(peers)) => Some((at as u16, peers)),
             _ => None,
@@ -238,9 +238,9 @@ fn peers_first(model: &Model, kind: usize, snapshot: &KindSnapshot, rows: &[u32]
             if state[row as usize] == 1 {
                 state[row as usize] = 2;
                 for (at, peers) in &own {
-                    for peer in peers.get(row as usize).1 {
-                        match state.get(*peer as usize) {
-                            Some(1) => stack.push(*peer),
+                    for peer in peers.peers(row as usize).1.filter(|peer| peer.kind == kind) {
+                        match state.get(peer.row as usize) {
+                            Some(1) => stack.push(peer.row),
                             Some(2) => loops.entry(row).or_default().push(*at),
                             _ => {}
                         }
@@ -309,7 +309,7 @@ impl Plan<'_> {
         }
     }
 
-    /// The fields' values as a JSON object, references as unique ids.
+    /// The fields' values as a JSON object, references as unique ids (behind their kind, where a field refers to several).
     fn values(&self, side: &Snapshot, entry: &Entry, kind: &KindSnapshot, row: u32) -> String {
         let spec = &self.model.kinds[entry.kind];
         let mut out = String::from("{");
@@ -323,10 +323,10 @@ impl Plan<'_> {
             match column {
                 FieldColumn::Values(values) => values.write_json(row as usize, &mut out),
                 FieldColumn::Peers(peers) => {
-                    let (held, rows) = peers.get(row as usize);
-                    let one = |peer: &u32, out: &mut String| match *peer {
+                    let (held, rows) = peers.peers(row as usize);
+                    let one = |peer: Peer, out: &mut String| match peer.row {
                         NOWHERE => out.push_str("null"),
-                        peer => json_string(&key::unique_id(side.kinds[peers.kind].keys.get(peer as usize)), out),
+                        _ => json_string(&side.peer_name(self.model, peers, peer), out),
                     };
                     write_held(held, rows, one, &mut out);
                 }
@@ -350,14 +350,14 @@ impl Plan<'_> {
             }
             json_string(&field.name, &mut out);
             out.push(':');
-            let (held, rows) = peers.get(entry.source as usize);
-            let one = |peer: &u32, out: &mut String| {
+            let (held, rows) = peers.peers(entry.source as usize);
+            let one = |Peer { kind, row }: Peer, out: &mut String| {
                 out.push_str("{\"kind\":");
-                json_string(&self.model.kinds[peers.kind].name, out);
+                json_string(&self.model.kinds[kind].name, out);
                 out.push_str(",\"key\":");
-                key::write_key_json(self.source.kinds[peers.kind].keys.get(*peer as usize), out);
-                let partner = self.partner[peers.kind].get(*peer as usize).copied().unwrap_or(NOWHERE);
-                if let Some(id) = (partner != NOWHERE).then(|| self.destination.kinds[peers.kind].id(partner as usize)).flatten() {
+                key::write_key_json(self.source.kinds[kind].keys.get(row as usize), out);
+                let partner = self.partner[kind].get(row as usize).copied().unwrap_or(NOWHERE);
+                if let Some(id) = (partner != NOWHERE).then(|| self.destination.kinds[kind].id(partner as usize)).flatten() {
                     out.push_str(",\"id\":");
                     json_string(id, out);
                 }
@@ -370,12 +370,15 @@ impl Plan<'_> {
     }
 }
 
-fn write_held(held: Held, rows: &[u32], one: impl Fn(&u32, &mut String), out: &mut String) {
-    match (held, rows) {
-        (Held::One, [peer, ..]) => one(peer, out),
-        (Held::Many, rows) => {
+fn write_held(held: Held, mut peers: impl Iterator<Item = Peer>, one: impl Fn(Peer, &mut String), out: &mut String) {
+    match held {
+        Held::One => match peers.next() {
+            Some(peer) => one(peer, out),
+            None => out.push_str("null"),
+        },
+        Held::Many => {
             out.push('[');
-            for (at, peer) in rows.iter().enumerate() {
+            for (at, peer) in peers.enumerate() {
                 if at > 0 {
                     out.push(',');
                 }
@@ -383,6 +386,6 @@ fn write_held(held: Held, rows: &[u32], one: impl Fn(&u32, &mut String), out: &m
             }
             out.push(']');
         }
-        _ => out.push_str("null"),
+        Held::Null | Held::Unresolved => out.push_str("null"),
     }
 }

@@ -13,7 +13,7 @@ use hashbrown::hash_table::Entry;
 
 use crate::key::{self, Keys, push_part, push_peer_part};
 use crate::mapping::RawKind;
-use crate::model::{Cardinality, Model};
+use crate::model::{Cardinality, FieldModel, Model};
 use crate::value::{Tag, ValueColumn};
 
 /// A peer that is not in the snapshot: equal to no row.
@@ -42,30 +42,70 @@ pub enum Held {
     Unresolved,
 }
 
-/// A reference field: rows of the peer kind.
+/// An object that a reference leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Peer {
+    /// The kind's position in the model; of no meaning [`NOWHERE`].
+    pub kind: usize,
+    /// The row of that kind.
+    pub row: u32,
+}
+
+/// A reference field: rows of the peer kind, or of several kinds.
 #[derive(Debug, Clone, Default)]
 pub struct PeerColumn {
-    /// The peer kind's position in the model.
-    pub kind: usize,
+    kinds: Vec<usize>,
     held: Vec<Held>,
     ends: Vec<u32>,
     rows: Vec<u32>,
+    /// Of each peer the place of its kind in `kinds`. Empty where there is one kind: such fields, nearly all, pay nothing for the others.
+    of: Vec<u16>,
 }
 
 impl PeerColumn {
-    fn push(&mut self, held: Held, peers: &[u32]) {
-        self.rows.extend_from_slice(peers);
+    fn new(kinds: Vec<usize>, rows: usize) -> PeerColumn {
+        PeerColumn { kinds, held: Vec::with_capacity(rows), ends: Vec::with_capacity(rows), rows: Vec::new(), of: Vec::new() }
+    }
+
+    /// Adds a row; a peer is the place of its kind among the field's and its row.
+    fn push(&mut self, held: Held, peers: &[(u16, u32)]) {
+        self.rows.extend(peers.iter().map(|(_, row)| *row));
+        if self.kinds.len() > 1 {
+            self.of.extend(peers.iter().map(|(kind, _)| *kind));
+        }
         self.ends.push(u32::try_from(self.rows.len()).unwrap_or(u32::MAX));
         self.held.push(held);
     }
 
-    /// What row `row` holds.
+    /// The positions of the peer kinds in the model: one, but for fields that refer to objects of several.
+    #[must_use]
+    pub fn kinds(&self) -> &[usize] {
+        &self.kinds
+    }
+
+    /// What row `row` holds, with the kind of each peer; a set is sorted by kind (in the order of [`kinds`](Self::kinds)) and row.
+    #[inline]
+    pub fn peers(&self, row: usize) -> (Held, impl ExactSizeIterator<Item = Peer> + Clone) {
+        let (held, rows) = self.get(row);
+        let start = self.start(row);
+        let kind = move |at: usize| {
+            let place = self.of.get(start + at).copied().unwrap_or(0);
+            self.kinds.get(place as usize).copied().unwrap_or_default()
+        };
+        (held, rows.iter().enumerate().map(move |(at, row)| Peer { kind: kind(at), row: *row }))
+    }
+
+    fn start(&self, row: usize) -> usize {
+        if row == 0 { 0 } else { self.ends.get(row - 1).copied().unwrap_or(0) as usize }
+    }
+
+    /// What row `row` holds, as rows of the peer kind; with several kinds [`peers`](Self::peers) tells whose rows they are.
     #[must_use]
     #[inline]
     pub fn get(&self, row: usize) -> (Held, &[u32]) {
-        let start = if row == 0 { 0 } else { self.ends.get(row - 1).copied().unwrap_or(0) };
-        let end = self.ends.get(row).copied().unwrap_or(start);
-        (self.held.get(row).copied().unwrap_or(Held::Null), self.rows.get(start as usize..end as usize).unwrap_or(&[]))
+        let start = self.start(row);
+        let end = self.ends.get(row).map_or(start, |end| *end as usize);
+        (self.held.get(row).copied().unwrap_or(Held::Null), self.rows.get(start..end).unwrap_or(&[]))
     }
 }
 
@@ -112,6 +152,26 @@ pub struct Snapshot {
     pub kinds: Vec<KindSnapshot>,
 }
 
+impl Snapshot {
+    /// Writes how a reference's peer is shown: its unique id, and behind `Kind:` where the field may refer to several kinds, since objects
+    /// of two kinds may have one unique id.
+    pub fn write_peer_name(&self, model: &Model, column: &PeerColumn, peer: Peer, out: &mut String) {
+        if column.kinds.len() > 1 {
+            out.push_str(model.kinds.get(peer.kind).map_or("", |kind| &kind.name));
+            out.push(':');
+        }
+        key::write_unique_id(self.kinds.get(peer.kind).map_or("", |kind| kind.keys.get(peer.row as usize)), out);
+    }
+
+    /// As [`write_peer_name`](Self::write_peer_name), as a text of its own.
+    #[must_use]
+    pub fn peer_name(&self, model: &Model, column: &PeerColumn, peer: Peer) -> String {
+        let mut out = String::new();
+        self.write_peer_name(model, column, peer, &mut out);
+        out
+    }
+}
+
 /// What is wrong with an object.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Trouble {
@@ -129,7 +189,16 @@ pub enum Trouble {
     Dangling {
         /// The reference field.
         field: String,
-        /// The peer's kind.
+        /// The peer's kind; where it may be one of several, `A or B`.
+        kind: String,
+        /// The peer as the system names it.
+        peer: String,
+    },
+    /// A reference that objects of several of the field's peer kinds answer to, and nothing says which kind is meant.
+    AmbiguousKind {
+        /// The reference field.
+        field: String,
+        /// The kinds, as `A or B`.
         kind: String,
         /// The peer as the system names it.
         peer: String,
@@ -183,6 +252,10 @@ impl std::fmt::Display for DataProblem {
             Trouble::Ambiguous { field, kind: peer_kind, peer } => write!(
                 formatter,
                 "{kind} `{object}`: `{field}` refers to {peer_kind} `{peer}`, and several resources have an object with that id; refer by a natural key (such as `{field}.name`)"
+            ),
+            Trouble::AmbiguousKind { field, kind: kinds, peer } => write!(
+                formatter,
+                "{kind} `{object}`: `{field}` refers to {kinds} `{peer}`, and more than one of these kinds has it; let each mapping say which kind it means (`reference: …`)"
             ),
             Trouble::TooDeep { field } => {
                 write!(formatter, "{kind} `{object}` is identified through more than {IDENTITY_DEPTH_MAX} objects by `{field}`")
@@ -273,7 +346,7 @@ pub fn build(model: &Model, raw: Vec<RawKind>, role: Role) -> (Snapshot, Vec<Dat
         .iter()
         .zip(&mut raw)
         .map(|(kind, raw)| {
-            let take = |(field, column): (&crate::model::FieldModel, &mut ValueColumn)| {
+            let take = |(field, column): (&FieldModel, &mut ValueColumn)| {
                 let plain = field.reference.is_none() && !kind.identifiers.contains(&field.name);
                 if plain { std::mem::take(column) } else { ValueColumn::default() }
             };
@@ -325,6 +398,12 @@ fn identity_order(model: &Model) -> Vec<usize> {
     order
 }
 
+/// The kinds of the model that a reference field may refer to; none for a plain field.
+fn peer_kinds(model: &Model, field: &FieldModel) -> Option<Vec<usize>> {
+    field.reference.as_ref()?;
+    Some(field.peers().filter_map(|peer| model.kind(peer)).map(|(peer, _)| peer).collect())
+}
+
 /// How a reference resolved.
 enum Found {
     Row(u32),
@@ -332,6 +411,8 @@ enum Found {
     LeftOut,
     /// To an id that several objects have.
     Ambiguous,
+    /// To objects of several of the kinds that the field may refer to.
+    SeveralKinds,
     No,
 }
 
@@ -484,6 +565,44 @@ impl Builder<'_> {
         }
     }
 
+    /// Finds a peer among the kinds that a field may refer to. A row comes with the place of its kind.
+    fn find_among(&mut self, kinds: &[usize], tag: Tag, text: &str) -> (u16, Found) {
+        if let [only] = kinds {
+            return (0, self.find(*only, tag, text));
+        }
+        let candidates = self.candidates(kinds, tag, text);
+        let mut found = (0, Found::No);
+        for (place, kind) in kinds.iter().enumerate().filter(|(_, kind)| candidates.contains(kind)) {
+            match (self.find(*kind, tag, text), &found.1) {
+                (Found::No, _) => {}
+                (here, Found::No) => found = (u16::try_from(place).unwrap_or(u16::MAX), here),
+                // The first is no better than the second, and guessing would write to the wrong object.
+                _ => return (0, Found::SeveralKinds),
+            }
+        }
+        found
+    }
+
+    /// Of the kinds that a field may refer to, those that a peer given as an object can be of: the one that it names as its `kind`, else those
+    /// that have just its members as identifiers. Of anything else all.
+    fn candidates(&self, kinds: &[usize], tag: Tag, text: &str) -> Vec<usize> {
+        let object = if tag == Tag::Json { serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text).ok() } else { None };
+        let Some(object) = object else { return kinds.to_vec() };
+        let identifiers = |kind: usize| self.model.kinds[kind].identifiers.as_slice();
+        let narrowed: Vec<usize> = match object.get("kind").and_then(serde_json::Value::as_str) {
+            Some(name) if kinds.iter().all(|kind| identifiers(*kind).iter().all(|known| known != "kind")) => {
+                kinds.iter().copied().filter(|kind| self.model.kinds[*kind].name == name).collect()
+            }
+            _ => {
+                let exact = |kind: &usize| {
+                    identifiers(*kind).len() == object.len() && identifiers(*kind).iter().all(|name| object.contains_key(name))
+                };
+                kinds.iter().copied().filter(exact).collect()
+            }
+        };
+        if narrowed.is_empty() { kinds.to_vec() } else { narrowed }
+    }
+
     fn object_name(&self, kind: usize, row: usize) -> String {
         let work = &self.work[kind];
         if work.raw.ids.tag(row) != Tag::Null {
@@ -538,12 +657,14 @@ impl Builder<'_> {
     }
 
     /// Tells of a reference (of a row, in a field) that leads to no row; nothing to tell where the peer is left out itself.
-    fn unresolved(&mut self, kind: usize, (row, at): (usize, usize), peer: usize, found: &Found, text: &str, left_out: bool) {
+    fn unresolved(&mut self, kind: usize, (row, at): (usize, usize), peers: &[usize], found: &Found, text: &str, left_out: bool) {
         let field = self.model.kinds[kind].fields[at].name.clone();
-        let (kind_name, text) = (self.model.kinds[peer].name.clone(), text.trim_end_matches('\n').to_owned());
+        let names: Vec<&str> = peers.iter().map(|peer| self.model.kinds[*peer].name.as_str()).collect();
+        let (kind_name, text) = (names.join(" or "), text.trim_end_matches('\n').to_owned());
         let trouble = match found {
             Found::No => Trouble::Dangling { field, kind: kind_name, peer: text },
             Found::Ambiguous => Trouble::Ambiguous { field, kind: kind_name, peer: text },
+            Found::SeveralKinds => Trouble::AmbiguousKind { field, kind: kind_name, peer: text },
             Found::Row(_) | Found::LeftOut => return,
         };
         self.problem(kind, row, trouble, left_out);
@@ -592,7 +713,7 @@ impl Builder<'_> {
                 },
                 Found::Row(peer_row) => push_peer_part(self.work[peer].keys.get(peer_row as usize), key),
                 found => {
-                    self.unresolved(kind, (row, *at), peer, &found, text, true);
+                    self.unresolved(kind, (row, *at), &[peer], &found, text, true);
                     self.leave_out(kind, row);
                     push_part(Tag::Null, "", key);
                 }
@@ -687,7 +808,7 @@ impl Builder<'_> {
                 }
                 let found = self.find(kind, tag, text);
                 if !matches!(found, Found::Row(_)) {
-                    self.unresolved(kind, (row, *at), kind, &found, text, true);
+                    self.unresolved(kind, (row, *at), &[kind], &found, text, true);
                     self.leave_out(kind, row);
                 }
             }
@@ -786,7 +907,7 @@ impl Builder<'_> {
         let mut fields = Vec::with_capacity(raw.columns.len());
         for (at, column) in raw.columns.iter().enumerate() {
             let field = &model.kinds[kind].fields[at];
-            match field.reference.as_ref().map(|peer| model.kind(peer)) {
+            match peer_kinds(model, field) {
                 None => {
                     let moved = plain.get_mut(at).map(std::mem::take).unwrap_or_default();
                     let identifier = model.kinds[kind].identifiers.contains(&field.name);
@@ -797,18 +918,14 @@ impl Builder<'_> {
                         (true, false) => column.gather(&order),
                     }));
                 }
-                Some(None) => fields.push(FieldColumn::Peers(PeerColumn::default())),
-                Some(Some((peer, _))) => {
-                    let mut peers = PeerColumn {
-                        kind: peer,
-                        held: Vec::with_capacity(order.len()),
-                        ends: Vec::with_capacity(order.len()),
-                        rows: Vec::new(),
-                    };
-                    let mut set: Vec<u32> = Vec::new();
+                // Peers of kinds that are not synced.
+                Some(kinds) if kinds.is_empty() => fields.push(FieldColumn::Peers(PeerColumn::default())),
+                Some(kinds) => {
+                    let mut peers = PeerColumn::new(kinds, order.len());
+                    let mut set: Vec<(u16, u32)> = Vec::new();
                     for row in &order {
                         set.clear();
-                        let held = self.resolve(kind, *row as usize, at, peer, column, &mut set);
+                        let held = self.resolve(kind, *row as usize, at, &peers.kinds, column, &mut set);
                         peers.push(held, &set);
                     }
                     fields.push(FieldColumn::Peers(peers));
@@ -824,8 +941,17 @@ impl Builder<'_> {
         }
     }
 
-    /// What a reference holds, by the rows of its peers; the field's cardinality decides what a list is.
-    fn resolve(&mut self, kind: usize, row: usize, at: usize, peer: usize, column: &ValueColumn, set: &mut Vec<u32>) -> Held {
+    /// What a reference holds, by its peers; the field's cardinality decides what a list is.
+    ///
+    /// `kinds` are those that the field may refer to; the mapping that brought the row may know which one it means.
+    fn resolve(&mut self, kind: usize, row: usize, at: usize, kinds: &[usize], column: &ValueColumn, set: &mut Vec<(u16, u32)>) -> Held {
+        if kinds.len() > 1
+            && let Some(place) = self.work[kind].raw.meant(row, at).and_then(|meant| kinds.iter().position(|known| *known == meant))
+        {
+            let held = self.resolve(kind, row, at, &kinds[place..=place], column, set);
+            set.iter_mut().for_each(|(known, _)| *known = u16::try_from(place).unwrap_or(u16::MAX));
+            return held;
+        }
         let cardinality = self.model.kinds[kind].fields[at].cardinality;
         let (mut tag, mut text) = (column.tag(row), column.text(row));
         if cardinality == Cardinality::One {
@@ -836,12 +962,12 @@ impl Builder<'_> {
             Tag::Null => return Held::Null,
             Tag::Unresolved => return Held::Unresolved,
             Tag::Ids => text.split_terminator('\n').for_each(|id| items.push(Tag::Id, id)),
-            Tag::Json if text.starts_with('[') && !self.is_composite_key(peer, cardinality, text) => {
+            Tag::Json if text.starts_with('[') && !kinds.iter().any(|peer| self.is_composite_key(*peer, cardinality, text)) => {
                 let list: Vec<serde_json::Value> = serde_json::from_str(text).unwrap_or_default();
                 list.iter().filter(|item| !item.is_null()).for_each(|item| items.push_peer(item));
             }
             _ => {
-                return match (self.resolve_one(kind, row, at, peer, tag, text, set), cardinality) {
+                return match (self.resolve_one(kind, (row, at), kinds, tag, text, set), cardinality) {
                     (false, _) => Held::Unresolved,
                     (true, Cardinality::Many) => Held::Many,
                     (true, _) => Held::One,
@@ -851,7 +977,7 @@ impl Builder<'_> {
         let mut all = true;
         for item in (0..items.len()).filter(|item| items.tag(*item) != Tag::Null) {
             // Not the first only: each that is not there is told.
-            all &= self.resolve_one(kind, row, at, peer, items.tag(item), items.text(item), set);
+            all &= self.resolve_one(kind, (row, at), kinds, items.tag(item), items.text(item), set);
         }
         if !all {
             set.clear();
@@ -883,18 +1009,26 @@ impl Builder<'_> {
         }
     }
 
-    #[allow(clippy::too_many_arguments)] // where the reference stands, where it leads, what it is, where it goes
-    fn resolve_one(&mut self, kind: usize, row: usize, at: usize, peer: usize, tag: Tag, text: &str, set: &mut Vec<u32>) -> bool {
-        let found = self.find(peer, tag, text);
-        if let Found::Row(found) = found {
-            set.push(self.work[peer].position[found as usize]);
+    /// Finds one peer of a reference (of a row, in a field).
+    fn resolve_one(
+        &mut self,
+        kind: usize,
+        (row, at): (usize, usize),
+        kinds: &[usize],
+        tag: Tag,
+        text: &str,
+        set: &mut Vec<(u16, u32)>,
+    ) -> bool {
+        let (place, found) = self.find_among(kinds, tag, text);
+        if let (Found::Row(found), Some(peer)) = (&found, kinds.get(place as usize)) {
+            set.push((place, self.work[*peer].position[*found as usize]));
             return true;
         }
         if self.role == Role::Destination {
-            set.push(NOWHERE);
+            set.push((0, NOWHERE));
             return true;
         }
-        self.unresolved(kind, (row, at), peer, &found, text, false);
+        self.unresolved(kind, (row, at), kinds, &found, text, false);
         false
     }
 }

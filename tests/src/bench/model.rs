@@ -34,6 +34,7 @@ pub(crate) fn model() -> Model {
             field_type: *field_type,
             optional: *field != "name",
             reference: None,
+            also: Vec::new(),
             cardinality: Cardinality::Unknown,
             default: None,
         });
@@ -42,6 +43,7 @@ pub(crate) fn model() -> Model {
             field_type: FieldType::Any,
             optional: *field != "device",
             reference: Some((*peer).to_owned()),
+            also: Vec::new(),
             cardinality: if *many { Cardinality::Many } else { Cardinality::One },
             default: None,
         });

@@ -43,12 +43,12 @@ fn check_order(decoder: &mut Decoder<'_>, kinds: &[&str], order: &[String], span
     }
 }
 
-/// Each reference points to a kind that takes part, and the same field of a kind always to the same one.
+/// Each reference points to a kind that takes part, and in one mapping a field to one kind: which peer is meant is known by the mapping.
 fn check_references(decoder: &mut Decoder<'_>, mappings: &[Mapping], kinds: &[&str], order: &[String]) {
     let known: HashSet<&str> = kinds.iter().copied().collect();
     let listed: HashSet<&str> = order.iter().map(String::as_str).collect();
-    let mut references: HashMap<(&str, &str), (&str, Span)> = HashMap::new();
     for mapping in mappings {
+        let mut references: HashMap<&str, (&str, Span)> = HashMap::new();
         for field in &mapping.fields {
             let Some(kind) = field.reference.as_deref() else {
                 continue;
@@ -67,11 +67,13 @@ fn check_references(decoder: &mut Decoder<'_>, mappings: &[Mapping], kinds: &[&s
                 decoder.error_hint(span, path, message, hint);
                 continue;
             }
-            let (first, first_span) = *references.entry((&mapping.name, &field.name)).or_insert((kind, span));
+            let (first, first_span) = *references.entry(&field.name).or_insert((kind, span));
             if first != kind {
                 let (name, field, line) = (&mapping.name, &field.name, first_span.line);
                 let message = format!("`{name}.{field}` refers to `{kind}` here and to `{first}` on line {line}");
-                decoder.error_hint(span, path, message, "a field refers to one kind");
+                let hint =
+                    "a mapping refers to one kind by a field: write a mapping for each kind, and tell their objects apart by `filters`";
+                decoder.error_hint(span, path, message, hint);
             }
         }
     }

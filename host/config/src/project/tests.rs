@@ -352,7 +352,7 @@ fn references() {
     47 |         reference: LocationSite
        |                    ^^^^^^^^^^^^
 
-    hint: a field refers to one kind
+    hint: a mapping refers to one kind by a field: write a mapping for each kind, and tell their objects apart by `filters`
     ");
 }
 

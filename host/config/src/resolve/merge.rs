@@ -25,8 +25,16 @@ pub(super) struct Kind<'p> {
 /// A mapped field.
 pub(super) struct Field<'p> {
     pub(super) name: &'p str,
-    pub(super) reference: Option<&'p str>,
-    /// Where it is named, or where its reference is.
+    /// The kinds that its mappings refer to, each where it is named first; none for a plain field.
+    pub(super) references: Vec<Reference<'p>>,
+    /// Where it is named, or where its first reference is.
+    pub(super) span: Span,
+    pub(super) path: String,
+}
+
+/// A kind that a field refers to.
+pub(super) struct Reference<'p> {
+    pub(super) kind: &'p str,
     pub(super) span: Span,
     pub(super) path: String,
 }
@@ -71,13 +79,20 @@ pub(super) fn kinds(project: &Project) -> Vec<Kind<'_>> {
         for field in &mapping.fields {
             let next = kind.fields.len();
             let known = *kind.positions.entry(&field.name).or_insert(next);
-            let merged =
-                Field { name: &field.name, reference: field.reference.as_deref(), span: field.reference_span, path: field.path.clone() };
+            let (span, path) = (field.reference_span, field.path.clone());
+            let reference = field.reference.as_deref().map(|kind| Reference { kind, span, path: path.clone() });
             match kind.fields.get_mut(known) {
-                None => kind.fields.push(merged),
-                // A literal in one mapping, a reference in the other: the field is a reference.
-                Some(first) if first.reference.is_none() && merged.reference.is_some() => *first = merged,
-                Some(_) => {}
+                None => kind.fields.push(Field { name: &field.name, references: reference.into_iter().collect(), span, path }),
+                Some(first) => {
+                    let Some(reference) = reference.filter(|new| first.references.iter().all(|known| known.kind != new.kind)) else {
+                        continue;
+                    };
+                    // A literal in one mapping, a reference in the other: the field is a reference.
+                    if first.references.is_empty() {
+                        (first.span, first.path) = (span, path);
+                    }
+                    first.references.push(reference);
+                }
             }
         }
     }

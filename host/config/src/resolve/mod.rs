@@ -97,6 +97,9 @@ fn kind_model(decoder: &mut Decoder<'_>, kind: &Kind<'_>, schema: Option<&schema
     let identifiers = identifiers(decoder, kind, from_schema, schema.is_some());
     let by_name: HashMap<&str, &SchemaField> =
         from_schema.iter().flat_map(|kind| &kind.fields).map(|field| (field.name.as_str(), field)).collect();
+    for name in &identifiers {
+        one_kind(decoder, kind, name);
+    }
     let mut fields = Vec::with_capacity(kind.fields.len());
     for field in &kind.fields {
         let known = by_name.get(field.name).copied();
@@ -108,12 +111,30 @@ fn kind_model(decoder: &mut Decoder<'_>, kind: &Kind<'_>, schema: Option<&schema
             field_type: known.map_or(FieldType::Any, |known| known.field_type),
             optional: known.is_none_or(|known| known.optional),
             // A relationship that is mapped without `reference` has the schema's peer (checked, with a warning).
-            reference: field.reference.map(str::to_owned).or_else(|| known.and_then(|known| known.reference.clone())),
+            reference: match field.references.first() {
+                Some(first) => Some(first.kind.to_owned()),
+                None => known.and_then(|known| known.reference.clone()),
+            },
+            also: field.references.iter().skip(1).map(|further| further.kind.to_owned()).collect(),
             cardinality: known.map_or(Cardinality::Unknown, |known| known.cardinality),
             default: known.and_then(|known| known.default.clone()),
         });
     }
     KindModel { name: kind.name.to_owned(), identifiers, tier: 0, deferred: Vec::new(), fields }
+}
+
+/// An identifier refers to one kind: a key names no kinds, so that two peers of different kinds with equal keys would be one.
+fn one_kind(decoder: &mut Decoder<'_>, kind: &Kind<'_>, identifier: &str) {
+    let Some([first, further @ ..]) = kind.field(identifier).map(|field| field.references.as_slice()) else { return };
+    for other in further {
+        let message = format!(
+            "`{}.{identifier}` identifies `{}` and refers to `{}` here and to `{}` on line {}",
+            kind.name, kind.name, other.kind, first.kind, first.span.line
+        );
+        let hint =
+            format!("an identifier refers to one kind: identify `{}` by other fields, or make it a kind for each of the two", kind.name);
+        decoder.error_hint(other.span, other.path.clone(), message, hint);
+    }
 }
 
 /// The natural key: the mapping's, else the schema's unique mapped attributes, else the schema's own key.
@@ -165,8 +186,8 @@ fn references(model: &Model) -> Vec<Reference> {
     let mut references = Vec::new();
     for (kind, described) in model.kinds.iter().enumerate() {
         for (field, known) in described.fields.iter().enumerate() {
-            let peer = known.reference.as_deref().and_then(|peer| positions.get(peer));
-            references.extend(peer.map(|&peer| Reference { kind, field, peer }).filter(|reference| reference.peer != kind));
+            let peers = known.peers().filter_map(|peer| positions.get(peer));
+            references.extend(peers.map(|&peer| Reference { kind, field, peer }).filter(|reference| reference.peer != kind));
         }
     }
     references
@@ -256,8 +277,18 @@ fn defer(decoder: &mut Decoder<'_>, merged: &[Kind<'_>], model: &mut Model, refe
     let peer = model.kinds[reference.peer].name.clone();
     let kind = &mut model.kinds[reference.kind];
     let field = kind.fields[reference.field].name.clone();
+    // Of its kinds one is enough: the field waits as a whole.
+    if kind.deferred.contains(&field) {
+        return;
+    }
     let at = &merged[reference.kind];
-    let (span, path) = at.field(&field).map_or((at.span, at.path.clone()), |field| (field.span, field.path.clone()));
+    let (span, path) = match at.field(&field) {
+        Some(field) => match field.references.iter().find(|known| known.kind == peer) {
+            Some(named) => (named.span, named.path.clone()),
+            None => (field.span, field.path.clone()),
+        },
+        None => (at.span, at.path.clone()),
+    };
     decoder.report(Severity::Warning, span, path, text(&format!("{}.{field}", kind.name), &peer), None);
     kind.deferred.push(field);
 }

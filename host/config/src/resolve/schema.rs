@@ -75,16 +75,28 @@ fn check_field(decoder: &mut Decoder<'_>, kind: &Kind<'_>, field: &Field<'_>, kn
         let message = format!("`{name}` is read-only in the destination: it is neither compared nor written");
         decoder.report(Severity::Warning, field.span, path(), message, Some("remove it from the mapping".to_owned()));
     }
-    match (field.reference, known.reference.as_deref()) {
-        (Some(reference), None) => {
-            let message = format!("`{name}` refers to `{reference}`, but it is no reference in the destination");
-            decoder.error_hint(field.span, path(), message, "remove `reference`, and map a plain value");
+    for reference in &field.references {
+        let (kind, path) = (reference.kind, reference.path.clone());
+        match known.reference.as_deref() {
+            None => {
+                let message = format!("`{name}` refers to `{kind}`, but it is no reference in the destination");
+                decoder.error_hint(reference.span, path, message, "remove `reference`, and map a plain value");
+            }
+            Some(peer) if kind != peer && !schema.stands_for(kind, peer) => {
+                let message = format!("`{name}` refers to `{kind}`, but the destination wants a `{peer}` there");
+                let generic = schema.kind(peer).is_some_and(|peer| !peer.can_create);
+                let hint = if generic {
+                    format!("name a kind whose objects the destination takes for a `{peer}`")
+                } else {
+                    format!("write `reference: {peer}`")
+                };
+                decoder.error_hint(reference.span, path, message, hint);
+            }
+            Some(_) => {}
         }
-        (Some(reference), Some(peer)) if reference != peer && !schema.stands_for(reference, peer) => {
-            let message = format!("`{name}` refers to `{reference}`, but the destination wants a `{peer}` there");
-            decoder.error_hint(field.span, path(), message, format!("write `reference: {peer}`"));
-        }
-        (None, Some(peer)) => {
+    }
+    match known.reference.as_deref() {
+        Some(peer) if field.references.is_empty() => {
             if schema.synced.contains(peer) {
                 let message = format!("`{name}` is a reference to `{peer}` in the destination; its value is taken as one");
                 decoder.report(Severity::Warning, field.span, path(), message, Some(format!("add `reference: {peer}`")));

@@ -27,7 +27,8 @@ fn outcome(project: &Project, schema: Option<&[SchemaKind]>) -> String {
                 text += &format!("{} tier {} by [{ids}] deferred [{}]\n", kind.name, kind.tier, kind.deferred.join(", "));
                 for field in &kind.fields {
                     let optional = if field.optional { " optional" } else { "" };
-                    let reference = field.reference.as_ref().map(|peer| format!(" → {peer} {:?}", field.cardinality));
+                    let peers: Vec<&str> = field.peers().collect();
+                    let reference = field.reference.as_ref().map(|_| format!(" → {} {:?}", peers.join(" or "), field.cardinality));
                     text += &format!("  {}: {:?}{optional}{}\n", field.name, field.field_type, reference.unwrap_or_default());
                 }
             }
@@ -327,4 +328,88 @@ fn the_schema_hash_covers_the_used_part() {
     assert!(changed(|schema| schema[1].fields[1].optional = false));
     assert!(changed(|schema| schema[1].can_create = false));
     assert_ne!(crate::schema_hash(&model, None), hash);
+}
+
+const AREA: &str =
+    "  - {name: Area, identifiers: [name], fields: [{name: name, mapping: name}, {name: parent, mapping: site, reference: Site}]}
+  - {name: Area, fields: [{name: name, mapping: name}, {name: parent, mapping: parent, reference: Area}]}
+  - {name: Area, fields: [{name: name, mapping: name}, {name: parent, mapping: again, reference: Site}]}\n";
+
+#[test]
+fn mappings_may_refer_to_several_kinds_by_one_field() {
+    assert_snapshot!(outcome(&project(&format!("{AREA}{SITE}")), None), @r"
+    Area tier 1 by [name] deferred []
+      name: Any optional
+      parent: Any optional → Site or Area Unknown
+    Site tier 0 by [name] deferred []
+      name: Any optional
+    ");
+}
+
+#[test]
+fn each_of_the_kinds_has_to_fit_the_schema() {
+    let device = |reference: &str| {
+        format!("  - {{name: Device, fields: [{{name: name, mapping: n}}, {{name: place, mapping: p, reference: {reference}}}]}}\n")
+    };
+    let port = "  - {name: Port, identifiers: [name], fields: [{name: name, mapping: n}]}\n";
+    let mut schema = schema();
+    schema[0].stands_for.push("Located".to_owned());
+    schema[1].stands_for.push("Located".to_owned());
+    schema[2].stands_for.push("Connected".to_owned());
+    let fits = project(&format!("{}{}{SITE}", device("Site"), device("Device")));
+    assert_snapshot!(outcome(&fits, Some(&schema)), @r"
+    Device tier 1 by [name] deferred []
+      name: Text
+      place: Any optional → Site or Device One
+    Site tier 0 by [name] deferred []
+      name: Text
+    ");
+    let wrong = project(&format!("{}{}{SITE}{port}", device("Site"), device("Port")));
+    assert_snapshot!(outcome(&wrong, Some(&schema)), @r"
+    error: `Device.place` refers to `Port`, but the destination wants a `Located` there
+     --> config.yml:6:92 (schema_mapping[1].fields[1])
+      |
+    6 |   - {name: Device, fields: [{name: name, mapping: n}, {name: place, mapping: p, reference: Port}]}
+      |                                                                                            ^^^^
+
+    hint: name a kind whose objects the destination takes for a `Located`
+    ");
+}
+
+#[test]
+fn a_field_of_several_kinds_that_closes_a_cycle_is_deferred_once() {
+    let mappings = "  - {name: Site, identifiers: [name], fields: [{name: name, mapping: n}, {name: lead, mapping: d, reference: Device}]}
+  - {name: Site, fields: [{name: name, mapping: n}, {name: lead, mapping: p, reference: Port}]}
+  - {name: Device, identifiers: [name, site], fields: [{name: name, mapping: n}, {name: site, mapping: s, reference: Site}]}
+  - {name: Port, identifiers: [name, device], fields: [{name: name, mapping: n}, {name: device, mapping: d, reference: Device}]}\n";
+    assert_snapshot!(outcome(&project(mappings), None), @r"
+    Site tier 0 by [name] deferred [lead]
+      name: Any optional
+      lead: Any optional → Device or Port Unknown
+    Device tier 1 by [name, site] deferred []
+      name: Any optional
+      site: Any optional → Site Unknown
+    Port tier 2 by [name, device] deferred []
+      name: Any optional
+      device: Any optional → Device Unknown
+    warning: `Site.lead` closes a cycle: it is written in a second pass, after `Device` exists
+     --> config.yml:5:110 (schema_mapping[0].fields[1])
+      |
+    5 |   - {name: Site, identifiers: [name], fields: [{name: name, mapping: n}, {name: lead, mapping: d, reference: Device}]}
+      |                                                                                                              ^^^^^^
+    ");
+}
+
+#[test]
+fn an_identifier_refers_to_one_kind() {
+    let mappings = format!("{}{SITE}", AREA.replacen("[name]", "[name, parent]", 1));
+    assert_snapshot!(outcome(&project(&mappings), None), @r"
+    error: `Area.parent` identifies `Area` and refers to `Area` here and to `Site` on line 5
+     --> config.yml:6:99 (schema_mapping[1].fields[1])
+      |
+    6 |   - {name: Area, fields: [{name: name, mapping: name}, {name: parent, mapping: parent, reference: Area}]}
+      |                                                                                                   ^^^^
+
+    hint: an identifier refers to one kind: identify `Area` by other fields, or make it a kind for each of the two
+    ");
 }

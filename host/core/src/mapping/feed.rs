@@ -67,6 +67,8 @@ pub struct Feed {
     /// Top-level names that filters and transforms read, with their slots.
     names: Vec<(String, usize)>,
     id: usize,
+    /// Of fields whose peers may be of several kinds: the kind that this mapping means.
+    meant: Vec<(usize, usize)>,
 }
 
 impl Feed {
@@ -119,7 +121,13 @@ impl Feed {
             }
         }
         let fields = grouped;
-        Feed { kind, filters, transforms, fields, names, id }
+        Feed { kind, filters, transforms, fields, names, id, meant: Vec::new() }
+    }
+
+    /// Says that the references of a field mean objects of one kind (both by their positions), although the field's peers may be of
+    /// others: an id of the one kind is none of the others.
+    pub fn mean(&mut self, field: usize, kind: usize) {
+        self.meant.push((field, kind));
     }
 
     /// Says which of its fields are references, for those that come out of a transform.
@@ -215,6 +223,10 @@ impl Feed {
             }
         }
         into.ids.append(&ids)?;
+        if !(self.meant.is_empty() && into.meanings.is_empty()) {
+            into.mean_until(into.rows, &[]);
+            into.mean_until(into.rows + kept, &self.meant);
+        }
         into.rows += kept;
         // Fields that this mapping does not feed are null in its rows.
         into.ids.fill(into.rows);

@@ -19,6 +19,18 @@ pub struct RawKind {
     /// Where the rows of each feed end, rising; empty when one feed brought all rows. Ids are unique within a resource, so
     /// one id in two feeds may mean two objects.
     pub feed_ends: Vec<usize>,
+    /// Which of a field's peer kinds the references of a row mean, rows in order; empty where no field has more than one.
+    pub meanings: Vec<Meaning>,
+}
+
+/// What the mapping that brought some rows says of their references.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Meaning {
+    /// The row behind the last of them.
+    pub until: usize,
+    /// The position of a field, and that of the kind (in the model) that its references mean. Of a field that is not there any of
+    /// its kinds may be meant.
+    pub peers: Vec<(usize, usize)>,
 }
 
 impl RawKind {
@@ -50,6 +62,11 @@ impl RawKind {
         }
         let before = self.rows;
         self.rows += other.rows;
+        if !(self.meanings.is_empty() && other.meanings.is_empty()) {
+            self.mean_until(before, &[]);
+            other.mean_until(other.rows, &[]);
+            self.meanings.extend(other.meanings.into_iter().map(|meaning| Meaning { until: before + meaning.until, ..meaning }));
+        }
         if self.feed_ends.last() != Some(&before) {
             self.feed_ends.push(before);
         }
@@ -64,5 +81,22 @@ impl RawKind {
     #[must_use]
     pub fn feed_of(&self, row: usize) -> usize {
         self.feed_ends.partition_point(|end| *end <= row)
+    }
+
+    /// The kind (by its position in the model) that a row's reference means, where its mapping says so.
+    #[must_use]
+    pub fn meant(&self, row: usize, field: usize) -> Option<usize> {
+        let meaning = self.meanings.get(self.meanings.partition_point(|meaning| meaning.until <= row))?;
+        meaning.peers.iter().find(|(at, _)| *at == field).map(|(_, kind)| *kind)
+    }
+
+    /// Gives the rows up to `until` that have no meaning yet this one.
+    pub(crate) fn mean_until(&mut self, until: usize, peers: &[(usize, usize)]) {
+        match self.meanings.last_mut() {
+            Some(last) if last.until >= until => {}
+            Some(last) if last.peers == peers => last.until = until,
+            None if until == 0 => {}
+            _ => self.meanings.push(Meaning { until, peers: peers.to_vec() }),
+        }
     }
 }
