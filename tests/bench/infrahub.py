@@ -447,7 +447,7 @@ def run_tool(tool, program, project, netbox, infrahub, tokens):
         "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1", "INFRAHUB_SYNC_CACHE_DIR": str(folder / "cache"),
     }
     # 2.0.1's `generate` takes the address from the file only.
-    project = {**project, "destination": {"name": "infrahub", "settings": {"url": proxies[1].url}}}
+    project = {**project, "destination": {**project["destination"], "settings": {"url": proxies[1].url}}}
     (folder / "config.yml").write_text(yaml.safe_dump(project, sort_keys=False, allow_unicode=True))
     options = ["--config-file", str(folder / "config.yml"), "--branch", branch]
     rows = []
