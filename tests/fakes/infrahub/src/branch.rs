@@ -21,7 +21,7 @@ fn named(store: &Store, data: &Map<String, Value>) -> Result<BranchId, Fail> {
 pub(crate) fn create(store: &mut Store, data: &Map<String, Value>) -> Result<Value, Fail> {
     let name = data.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
     if store.branch(&name).is_some() {
-        return Err(Fail::plain(format!("The branch {name} already exists"), 500));
+        return Err(Fail::plain(format!("The branch {name} already exists"), 422));
     }
     let invalid = name.is_empty()
         || name.contains(|c: char| c.is_whitespace() || c.is_control() || "~^:?*[\\".contains(c))
@@ -115,5 +115,5 @@ pub(crate) fn rebase(store: &mut Store, data: &Map<String, Value>) -> Result<Val
 fn newer(branch: &State, main: &State, base: i64, at: i64) -> State {
     let attributes = branch.attributes.iter().zip(&main.attributes);
     let attributes = attributes.map(|(b, m)| if b.updated_at > base { b.clone() } else { m.clone() }).collect();
-    State { attributes, updated_at: at, updated_by: branch.updated_by.clone() }
+    State { attributes, updated_at: at, updated_by: branch.updated_by.clone(), followed_at: branch.followed_at.max(main.followed_at) }
 }

@@ -14,6 +14,13 @@ pub(crate) fn text(at: i64) -> String {
     if at.rem_euclid(1_000_000) == 0 { format!("{civil}+00:00") } else { format!("{civil:.6}+00:00") }
 }
 
+/// The spelling of messages, `2026-11-23T04:25:10.705313Z`.
+pub(crate) fn zulu(at: i64) -> String {
+    let text = text(at);
+    let text = text.trim_end_matches("+00:00");
+    if text.contains('.') { format!("{text}Z") } else { format!("{text}.000000Z") }
+}
+
 /// Reads a moment: ISO 8601 with or without a zone (then UTC), a date (then noon), or a time ago as in `5m`.
 pub(crate) fn parse(text: &str, now: i64) -> Option<i64> {
     let spelled = text.replacen(' ', "T", 1);

@@ -17,7 +17,7 @@ use crate::value::{python, quoted};
 pub(crate) enum Prepared {
     Valid(Valid<ExecutableDocument>),
     /// It does not parse: the real server crashes on it.
-    Syntax(String),
+    Syntax,
     Invalid(Vec<Value>),
 }
 
@@ -53,28 +53,42 @@ impl Cache {
 fn prepare(model: &Model, text: &str) -> Prepared {
     let parsed = match ast::Document::parse(text, "document") {
         Ok(parsed) => parsed,
-        Err(error) => return Prepared::Syntax(error.errors.to_string()),
+        Err(_) => return Prepared::Syntax,
     };
     match parsed.to_executable_validate(&model.graphql) {
         Ok(document) => Prepared::Valid(document),
-        Err(errors) => Prepared::Invalid(
-            errors
-                .errors
-                .iter()
-                .map(|diagnostic| {
-                    let error = diagnostic.unstable_to_json_compat();
-                    let locations: Vec<Value> = error.locations.iter().map(|l| json!({ "line": l.line, "column": l.column })).collect();
-                    json!({ "message": reworded(&error.message), "locations": locations })
-                })
-                .collect(),
-        ),
+        Err(errors) => {
+            let found: Vec<_> = errors.errors.iter().map(|diagnostic| diagnostic.unstable_to_json_compat()).collect();
+            // A selection of unknown fields alone is empty to the validator, which says so as well.
+            let unknown = found.iter().any(|error| error.message.starts_with("Cannot query field"));
+            let kept = found.iter().filter(|error| !unknown || !error.message.contains("must have a selection of subfields"));
+            let shown = kept.map(|error| {
+                let locations: Vec<Value> = error.locations.iter().map(|l| json!({ "line": l.line, "column": l.column })).collect();
+                json!({ "message": reworded(model, &error.message), "locations": locations })
+            });
+            Prepared::Invalid(shown.collect())
+        }
     }
 }
 
 /// Brings a message of the validator into the words of `graphql-core`, as far as programs may look at them.
-fn reworded(message: &str) -> String {
+fn reworded(model: &Model, message: &str) -> String {
+    for (scalar, what) in [("Int", "non-integer value"), ("String", "a non string value"), ("Boolean", "a non boolean value")] {
+        if let Some(value) = message.strip_prefix(&format!("{scalar} cannot represent value: ")) {
+            return format!("{scalar} cannot represent {what}: {value}");
+        }
+    }
     // `graphql-core` quotes with apostrophes.
-    message.replace('"', "'")
+    let message = message.replace('"', "'");
+    // The validator names the type that the field is in, `graphql-core` the type that it has.
+    let mut quoted = message.split('\'');
+    if let (true, Some(field), Some(ty)) = (message.contains("must have a selection of subfields"), quoted.nth(1), quoted.nth(1))
+        && let Ok(definition) = model.graphql.type_field(ty, field)
+    {
+        let actual = definition.ty.to_string();
+        return message.replacen(&format!("of type '{ty}'"), &format!("of type '{actual}'"), 1);
+    }
+    message
 }
 
 /// The operation of a document by its name.
@@ -264,7 +278,11 @@ fn scalar(name: &str, value: &Value) -> Result<Value, String> {
                     _ => Err("Expected type 'BigInt'.".into()),
                 },
             },
-            _ => Err("Expected type 'BigInt'.".into()),
+            other => {
+                let kind = if other.is_array() { "list" } else { "dict" };
+                let reason = "int() argument must be a string, a bytes-like object or a real number, not";
+                Err(format!("Expected type 'BigInt'. {reason} '{kind}'"))
+            }
         },
         "DateTime" => match value {
             Value::String(text) if crate::clock::parse(text, 0).is_some() => Ok(value.clone()),

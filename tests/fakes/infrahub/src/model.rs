@@ -126,7 +126,6 @@ pub(crate) enum Direction {
 pub(crate) struct Relation {
     pub(crate) name: String,
     pub(crate) peer: String,
-    pub(crate) kind: String,
     pub(crate) identifier: Arc<str>,
     pub(crate) direction: Direction,
     pub(crate) many: bool,
@@ -255,32 +254,28 @@ impl std::fmt::Debug for Model {
 }
 
 impl Model {
-    /// The schema of the fixtures in this crate: `fixtures/test_schema.yml`, run through the real server's code.
+    /// The schema of `fixtures/test_schema.yml`: sites, tags, devices and their interfaces.
     ///
-    /// It is parsed once in a process for each version.
+    /// Like the other fixture it is the output of the real server's code, and is parsed once in a process for each version.
     pub fn fixture(version: Version) -> Arc<Model> {
-        static MODELS: [OnceLock<Arc<Model>>; 3] = [OnceLock::new(), OnceLock::new(), OnceLock::new()];
-        let slot = MODELS[version as usize].get_or_init(|| {
-            let text = |bytes: &[u8]| {
-                let mut out = String::new();
-                std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(bytes), &mut out).map(|_| out)
-            };
-            let read = || -> Result<Model, SchemaError> {
-                let broken = |error: std::io::Error| SchemaError(format!("a fixture is no gzip: {error}"));
-                Model::new(
-                    &text(include_bytes!("../fixtures/api_schema.json.gz")).map_err(broken)?,
-                    &text(include_bytes!("../fixtures/schema.graphql.gz")).map_err(broken)?,
-                    &text(include_bytes!("../fixtures/schema_summary.json.gz")).map_err(broken)?,
-                    version,
-                )
-            };
-            match read() {
-                Ok(model) => Arc::new(model),
-                // The fixtures are part of the program: this cannot happen to a caller.
-                Err(error) => panic!("the fixtures of the fake are broken: {error}"),
-            }
-        });
-        slot.clone()
+        static MODELS: [OnceLock<Arc<Model>>; 3] = [const { OnceLock::new() }; 3];
+        let parts = [
+            include_bytes!("../fixtures/api_schema.json.gz").as_slice(),
+            include_bytes!("../fixtures/schema.graphql.gz"),
+            include_bytes!("../fixtures/schema_summary.json.gz"),
+        ];
+        MODELS[version as usize].get_or_init(|| packed(parts, version)).clone()
+    }
+
+    /// The schema of `check/schema.yml`: each kind of value, each kind of relationship, and what upserts stumble over.
+    pub fn every(version: Version) -> Arc<Model> {
+        static MODELS: [OnceLock<Arc<Model>>; 3] = [const { OnceLock::new() }; 3];
+        let parts = [
+            include_bytes!("../fixtures/every/api_schema.json.gz").as_slice(),
+            include_bytes!("../fixtures/every/schema.graphql.gz"),
+            include_bytes!("../fixtures/every/schema_summary.json.gz"),
+        ];
+        MODELS[version as usize].get_or_init(|| packed(parts, version)).clone()
     }
 
     /// Reads `api_schema.json`, `schema.graphql` and `schema_summary.json` (each also with `.gz`) from a folder.
@@ -354,6 +349,21 @@ impl Model {
 
     pub(crate) fn kind(&self, name: &str) -> Option<KindId> {
         self.by_name.get(name).copied()
+    }
+}
+
+/// Reads the fixtures, which are part of the program: that they are broken cannot happen to a caller.
+fn packed([api, sdl, summary]: [&[u8]; 3], version: Version) -> Arc<Model> {
+    let text = |bytes: &[u8]| {
+        let mut out = String::new();
+        std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(bytes), &mut out)
+            .map(|_| out)
+            .map_err(|error| SchemaError(format!("a fixture is no gzip: {error}")))
+    };
+    let read = || Model::new(&text(api)?, &text(sdl)?, &text(summary)?, version);
+    match read() {
+        Ok(model) => Arc::new(model),
+        Err(error) => panic!("the fixtures of the fake are broken: {error}"),
     }
 }
 
@@ -503,7 +513,6 @@ fn relation(spec: &Value) -> Relation {
     Relation {
         name: text(&spec["name"]),
         peer: text(&spec["peer"]),
-        kind: text(&spec["kind"]),
         identifier: text(&spec["identifier"]).into(),
         direction: match spec["direction"].as_str() {
             Some("outbound") => Direction::Out,

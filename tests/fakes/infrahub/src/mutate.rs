@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::model::{Category, ConstraintType, KindId, Relation, Step, Write};
 use crate::store::{Attr, BranchId, EdgeId, MAIN, NodeId, Props, State, Store, Version, View, part};
-use crate::value::{Refusal, canonical, python, stored};
+use crate::value::{Refusal, canonical, python, read_back};
 
 /// Why a mutation is refused.
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub(crate) enum Fail {
     Fields(Vec<(String, String)>),
     /// Anything else, with the code and the status that the extensions name.
     Other { message: String, code: &'static str, status: u16, data: Value },
+    /// The whole request ends in an internal error.
+    Crash,
 }
 
 impl Fail {
@@ -202,7 +204,7 @@ impl<'s> Transaction<'s> {
                 wanted.push((index, wishes(value)));
             }
         }
-        let mut attributes = Vec::with_capacity(kind.attributes.len());
+        let mut attributes: Vec<Attr> = Vec::with_capacity(kind.attributes.len());
         for attribute in &kind.attributes {
             let given = data.get(&attribute.name).and_then(Value::as_object);
             let text = |field: &str| given.and_then(|g| g.get(field)).and_then(Value::as_str).filter(|s| !s.is_empty()).map(Arc::from);
@@ -223,13 +225,13 @@ impl<'s> Transaction<'s> {
             } else {
                 match canonical(&value, attribute) {
                     Ok(canonical) => value = canonical,
-                    Err(Refusal::Field(reason)) => refused.push((attribute.name.clone(), reason)),
+                    Err(Refusal::Field(reason) | Refusal::Enum(reason)) => refused.push((attribute.name.clone(), reason)),
                     Err(Refusal::Plain(reason)) => return Err(Fail::plain(reason, 422).into()),
                 }
             }
             storable(&value, attribute.class)?;
             attributes.push(Attr {
-                value: stored(value),
+                value,
                 is_default,
                 is_protected: given.and_then(|g| g.get("is_protected")).and_then(Value::as_bool).unwrap_or(false),
                 source: self.known(text("source")),
@@ -241,12 +243,21 @@ impl<'s> Transaction<'s> {
         if !refused.is_empty() {
             return Err(Fail::Fields(refused).into());
         }
+        // A label that is not given is made of the name.
+        if let (Some(label), Some(name)) = (kind.attribute("label"), kind.attribute("name"))
+            && attributes[label].value.is_null()
+            && let Some(name) = attributes[name].value.as_str().filter(|n| !n.is_empty())
+        {
+            let words: Vec<String> = name.split('_').map(title).collect();
+            attributes[label].value = Value::from(words.join(" "));
+            attributes[label].is_default = false;
+        }
         let mut relations = Vec::new();
         for (index, wishes) in wanted {
             relations.push((index, self.resolve(&kind.relations[index], wishes, &[])?));
         }
 
-        let state = State { attributes, updated_at: self.at, updated_by: self.account.clone() };
+        let state = State { attributes, updated_at: self.at, updated_by: self.account.clone(), followed_at: 0 };
         self.check_unique(kind_id, None, &state, &relations, None)?;
         let mut checked = Vec::new();
         for (index, peers) in relations {
@@ -321,7 +332,7 @@ impl<'s> Transaction<'s> {
                 let peer = self.by_hfid(kind, &hfid)?.ok_or_else(|| Fail::not_found(name, &hfid.join(" :: ")))?;
                 out.push(Peer::Found(Found { peer, keeps: false, wanted }));
             } else {
-                return Err(Fail::plain("Relationship has not been initialized yet", 500));
+                out.push(Peer::Unset);
             }
         }
         Ok(out)
@@ -339,6 +350,7 @@ impl<'s> Transaction<'s> {
         for peer in peers {
             match peer {
                 Peer::Missing(id) => return Err(Fail::not_found(&relation.peer, &id)),
+                Peer::Unset => return Err(Fail::plain("Relationship has not been initialized yet", 500)),
                 Peer::Found(found) => {
                     let kind = &self.store.kind_of(found.peer).name;
                     if !allowed.contains(&kind.as_str()) && relation.peer != "CoreNode" {
@@ -431,12 +443,12 @@ impl<'s> Transaction<'s> {
                 let peer = |relation: usize| match relations.iter().find(|(r, _)| *r == relation) {
                     Some((_, peers)) => peers.first().and_then(|p| match p {
                         Peer::Found(found) => Some(found.peer),
-                        Peer::Missing(_) => None,
+                        Peer::Missing(_) | Peer::Unset => None,
                     }),
                     None => node.and_then(|n| self.store.peer_of(n, &kind.relations[relation], view)),
                 };
                 parts.push(part(match step {
-                    Step::Own(attribute, _) => Some(state.attributes[*attribute].value.clone()).filter(|v| !v.is_null()),
+                    Step::Own(attribute, _) => Some(state.attributes[*attribute].value.clone()).filter(|v| !read_back(v).is_null()),
                     Step::Id(relation) => peer(*relation).map(|p| Value::from(&*self.store.nodes[p as usize].id)),
                     Step::Peer(relation, attribute, _) => peer(*relation).and_then(|p| {
                         let attribute = self.store.kind_of(p).attribute(attribute)?;
@@ -480,14 +492,15 @@ impl<'s> Transaction<'s> {
         let model = self.store.model.clone();
         let kind = &model.kinds[kind_id];
         if let Some(id) = data.get("id") {
-            let id = id.as_str().unwrap_or("None");
+            let id = id.as_str().ok_or(Fail::Crash)?;
             let node = self.by_id(kind_id, id)?;
             self.update(node, data, true)?;
             return Ok(node);
         }
         let mut node = None;
         if data.contains_key("hfid") {
-            node = self.by_hfid(kind_id, &hfid_of(data).unwrap_or_default())?;
+            let hfid = hfid_of(data).ok_or_else(|| Fail::plain("can only join an iterable", 500))?;
+            node = self.by_hfid(kind_id, &hfid)?;
         }
         if let Some(node) = node {
             self.update(node, data, true)?;
@@ -528,9 +541,13 @@ impl<'s> Transaction<'s> {
                     let canonical = canonical(value, attribute).map_err(|refusal| match refusal {
                         Refusal::Field(reason) => Fail::field(&attribute.name, reason),
                         Refusal::Plain(reason) => Fail::plain(reason, 422),
+                        Refusal::Enum(_) => {
+                            let class = title(&attribute.name);
+                            Fail::plain(format!("{} is not a valid {class}Enum", python(value, true)), 500)
+                        }
                     })?;
                     storable(&canonical, attribute.class)?;
-                    attr.value = stored(canonical);
+                    attr.value = canonical;
                 }
             }
             // The server asks whether the field is there, not what it says.
@@ -556,15 +573,15 @@ impl<'s> Transaction<'s> {
         for (index, relation) in kind.relations.iter().enumerate() {
             let Some(value) = data.get(&relation.name) else { continue };
             let current: Vec<NodeId> = self.store.edges_of(node, relation, view).map(|(_, peer, _)| peer).collect();
-            let wishes = if value.is_null() { Ok(Vec::new()) } else { wishes(value) };
-            let count = wishes.as_ref().map_or(0, Vec::len);
+            let wishes = if value.is_null() { Vec::new() } else { wishes(value)? };
+            let count = wishes.len();
             if !relation.optional && count < relation.min_count {
                 return Err(Fail::field(&relation.name, format!("Too few relationships, min {}", relation.min_count)));
             }
             if relation.max_count > 0 && count > relation.max_count {
                 return Err(Fail::field(&relation.name, format!("Too many relationships, max {}", relation.max_count)));
             }
-            relations.push((index, self.resolve(relation, wishes, &current)?));
+            relations.push((index, self.resolve(relation, Ok(wishes), &current)?));
             kept.push(current);
         }
         if check_unique {
@@ -584,8 +601,7 @@ impl<'s> Transaction<'s> {
             if attr.value.is_null() {
                 match &attribute.default {
                     Some(default) => (attr.value, attr.is_default) = (default.clone(), true),
-                    // A text that reads as null was a value when it was written.
-                    None if !attribute.optional && data[&attribute.name]["value"].is_null() => {
+                    None if !attribute.optional => {
                         return Err(Fail::field(&attribute.name, format!("A value must be provided for {}", attribute.name)));
                     }
                     None => {}
@@ -643,7 +659,7 @@ impl<'s> Transaction<'s> {
                     .filter(|peer| self.store.kind_of(*peer).name == kind.name && kind.name != name)
                     .collect();
                 for child in children {
-                    self.store.touch(child, view, self.at, self.account.as_ref());
+                    self.store.follow(child, view, self.at, self.account.as_ref());
                     self.store.index(child, view);
                 }
             }
@@ -802,7 +818,7 @@ impl<'s> Transaction<'s> {
                 for (edge, peer) in edges {
                     self.store.put_edge(edge, self.branch, self.at, None);
                     if !going.contains(&peer) {
-                        self.store.touch(peer, view, self.at, self.account.as_ref());
+                        self.store.follow(peer, view, self.at, self.account.as_ref());
                     }
                 }
             }
@@ -900,6 +916,23 @@ impl<'s> Transaction<'s> {
 enum Peer {
     Found(Found),
     Missing(String),
+    /// Neither id nor human friendly id.
+    Unset,
+}
+
+/// Python's `str.title`: the first letter of each run of letters is large, the others are small.
+fn title(text: &str) -> String {
+    let mut out = String::new();
+    let mut inside = false;
+    for c in text.chars() {
+        if inside {
+            out.extend(c.to_lowercase());
+        } else {
+            out.extend(c.to_uppercase());
+        }
+        inside = c.is_alphabetic();
+    }
+    out
 }
 
 fn hfid_of(data: &Map<String, Value>) -> Option<Vec<String>> {

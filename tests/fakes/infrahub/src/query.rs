@@ -13,7 +13,7 @@ use crate::document::{Scope, arguments};
 use crate::model::{Class, Kind, KindId, Relation, Step};
 use crate::mutate::Fail;
 use crate::store::{Attr, NodeId, Props, Store, View};
-use crate::value::Interface;
+use crate::value::{Interface, read_back};
 
 /// Writes JSON into a buffer.
 pub(crate) struct Out(pub(crate) Vec<u8>);
@@ -55,21 +55,28 @@ impl Out {
         self.raw("\":");
     }
 
-    fn close(&mut self, first: bool) {
-        self.raw(if first { "{}" } else { "}" });
+    fn texts(&mut self, list: Option<Vec<String>>) {
+        let Some(list) = list else { return self.raw("null") };
+        self.raw("[");
+        for (i, text) in list.iter().enumerate() {
+            if i > 0 {
+                self.raw(",");
+            }
+            self.text(text);
+        }
+        self.raw("]");
     }
 
-    fn text_or_null(&mut self, text: Option<&str>) {
-        match text {
-            Some(text) => self.text(text),
-            None => self.raw("null"),
-        }
+    fn close(&mut self, first: bool) {
+        self.raw(if first { "{}" } else { "}" });
     }
 }
 
 /// A selection on an object of any kind; its plan for each kind is made when the first object of that kind comes.
 struct NodeSelection<'d> {
     sets: Vec<&'d SelectionSet>,
+    /// Whether the server reads the object together with properties of the relationship, and forgets the human friendly id.
+    with_properties: bool,
     plans: RefCell<HashMap<KindId, Rc<NodePlan<'d>>>>,
 }
 
@@ -80,6 +87,8 @@ struct NodePlan<'d> {
 enum NodeField<'d> {
     Id,
     Hfid,
+    /// The human friendly id of what is selected beside it, see [`NodeSelection::with_properties`].
+    PartialHfid(Vec<usize>),
     DisplayLabel,
     Typename,
     Attribute(usize, Vec<(&'d str, AttributeField<'d>)>),
@@ -148,17 +157,45 @@ pub(crate) struct Reader<'s, 'd> {
     pub(crate) scope: &'s Scope<'d>,
     pub(crate) view: View,
     pub(crate) permissions: &'s dyn Fn(&Kind) -> Value,
+    /// The input of the mutation whose object is answered: texts are given back as they were written, and relationships to
+    /// one that the mutation had no reason to look at are answered as empty.
+    pub(crate) written: Option<&'s Map<String, Value>>,
+    /// Where in the answer the writing is.
+    pub(crate) path: RefCell<Vec<Place<'d>>>,
+    /// Errors of fields that may be null: they do not stop the rest.
+    pub(crate) errors: RefCell<Vec<(Vec<Value>, Fail)>>,
+}
+
+/// A part of the path of an error.
+#[derive(Clone, Copy)]
+pub(crate) enum Place<'d> {
+    Key(&'d str),
+    Index(usize),
+}
+
+/// Leaves a place when it is dropped.
+pub(crate) struct Entered<'r, 'd> {
+    path: &'r RefCell<Vec<Place<'d>>>,
+    before: usize,
+}
+
+impl Drop for Entered<'_, '_> {
+    fn drop(&mut self) {
+        self.path.borrow_mut().truncate(self.before);
+    }
 }
 
 /// The condition of a filter.
 enum Test {
     Ids(Vec<String>),
     Value(usize, Vec<Value>),
+    Partial(usize, Vec<Value>),
     IsNull(usize, bool),
     Source(usize, String),
     Owner(usize, String),
     IsProtected(usize, bool),
     Any(Vec<Value>),
+    AnyPartial(Vec<Value>),
     PeerIds(usize, Vec<String>),
     PeerIsNull(usize, bool),
     Peer(usize, String, Vec<Value>),
@@ -178,8 +215,23 @@ enum Bound {
 }
 
 impl<'s, 'd> Reader<'s, 'd> {
+    pub(crate) fn new(
+        store: &'s Store,
+        scope: &'s Scope<'d>,
+        view: View,
+        permissions: &'s dyn Fn(&Kind) -> Value,
+        written: Option<&'s Map<String, Value>>,
+    ) -> Reader<'s, 'd> {
+        Reader { store, scope, view, permissions, written, path: RefCell::default(), errors: RefCell::default() }
+    }
+
+    /// Enters an alias of the document.
+    pub(crate) fn root(&self, key: &'d str) -> Entered<'_, 'd> {
+        self.at([Place::Key(key)])
+    }
+
     fn nodes(&self, fields: &[&'d Node<Field>]) -> NodeSelection<'d> {
-        NodeSelection { sets: sets(fields), plans: RefCell::default() }
+        NodeSelection { sets: sets(fields), with_properties: false, plans: RefCell::default() }
     }
 
     fn plan(&self, selection: &NodeSelection<'d>, kind_id: KindId) -> Result<Rc<NodePlan<'d>>, Fail> {
@@ -192,6 +244,10 @@ impl<'s, 'd> Reader<'s, 'd> {
             let name = merged[0].name.as_str();
             let field = match name {
                 "id" => NodeField::Id,
+                "hfid" if selection.with_properties => {
+                    let selected = self.scope.collect(&selection.sets, &kind.name);
+                    NodeField::PartialHfid(selected.iter().filter_map(|(_, f)| kind.attribute(&f[0].name)).collect())
+                }
                 "hfid" => NodeField::Hfid,
                 "display_label" => NodeField::DisplayLabel,
                 "__typename" => NodeField::Typename,
@@ -240,9 +296,19 @@ impl<'s, 'd> Reader<'s, 'd> {
     fn edge_plan(&self, sets_of: &[&'d SelectionSet], peer: &str) -> Vec<(&'d str, EdgeField<'d>)> {
         let ty = sets_of.first().map(|s| s.ty.as_str()).unwrap_or(peer);
         let fields = self.scope.collect(sets_of, ty);
+        let nested = ty.starts_with("Nested");
+        let with_properties = nested
+            && fields.iter().any(|(_, f)| match f[0].name.as_str() {
+                "relationship_metadata" => true,
+                "properties" => {
+                    let inner = self.scope.collect(&sets(f), "RelationshipProperty");
+                    inner.iter().any(|(_, f)| f[0].name != "__typename")
+                }
+                _ => false,
+            });
         let plan = fields.into_iter().map(|(key, merged)| {
             let field = match merged[0].name.as_str() {
-                "node" => EdgeField::Node(self.nodes(&merged)),
+                "node" => EdgeField::Node(NodeSelection { with_properties, ..self.nodes(&merged) }),
                 "node_metadata" => EdgeField::Metadata(self.metadata_plan(&merged)),
                 "relationship_metadata" => EdgeField::RelationshipMetadata(self.metadata_plan(&merged)),
                 "properties" => EdgeField::Properties(self.property_plan(&merged)),
@@ -321,6 +387,7 @@ impl<'s, 'd> Reader<'s, 'd> {
                         if i > 0 {
                             out.raw(",");
                         }
+                        let _place = self.at([Place::Key(key), Place::Index(i)]);
                         self.edge(&plan, Some(*node), None, merged[0].ty().inner_named_type(), out)?;
                     }
                     out.raw("]");
@@ -333,7 +400,8 @@ impl<'s, 'd> Reader<'s, 'd> {
     }
 
     /// Writes an object as the selection of these fields.
-    pub(crate) fn object(&self, node: NodeId, merged: &[&'d Node<Field>], out: &mut Out) -> Result<(), Fail> {
+    pub(crate) fn object(&self, node: NodeId, key: &'d str, merged: &[&'d Node<Field>], out: &mut Out) -> Result<(), Fail> {
+        let _place = self.at([Place::Key(key)]);
         self.node(node, &self.nodes(merged), out)
     }
 
@@ -348,13 +416,14 @@ impl<'s, 'd> Reader<'s, 'd> {
         let mut first = true;
         for (key, field) in plan {
             out.key(&mut first, key);
+            let _place = self.at([Place::Key(key)]);
             match (field, node) {
                 (EdgeField::Typename, _) => out.text(ty),
                 (EdgeField::Node(selection), Some(node)) => self.node(node, selection, out)?,
                 (EdgeField::Metadata(plan), Some(node)) => {
                     let record = &self.store.nodes[node as usize];
                     let state = self.store.state(node, self.view);
-                    let updated_at = state.map_or(record.created_at, |s| s.updated_at);
+                    let updated_at = state.map_or(record.created_at, |s| self.store.updated_at(node, s, self.view));
                     let updated_by = state.and_then(|s| s.updated_by.as_deref());
                     self.metadata(plan, record.created_at, record.created_by.as_deref(), updated_at, updated_by, out)?;
                 }
@@ -365,13 +434,15 @@ impl<'s, 'd> Reader<'s, 'd> {
                     }
                     None => out.raw("null"),
                 },
-                (EdgeField::Properties(plan), Some(_)) => match props {
+                (EdgeField::Properties(plan), _) => match props {
                     Some(props) => {
                         let mut first = true;
                         for (key, field) in plan {
                             out.key(&mut first, key);
                             match field {
-                                PropertyField::IsProtected => out.value(&Value::Bool(props.is_protected)),
+                                // The server drops what is false from the properties.
+                                PropertyField::IsProtected if props.is_protected => out.raw("true"),
+                                PropertyField::IsProtected => out.raw("null"),
                                 PropertyField::UpdatedAt => out.text(&clock::text(props.updated_at)),
                                 PropertyField::Source(selection) => {
                                     self.lineage(props.source.as_deref(), "LineageSource", selection, out)?
@@ -382,7 +453,17 @@ impl<'s, 'd> Reader<'s, 'd> {
                         }
                         out.close(first);
                     }
-                    None => out.raw("null"),
+                    None => {
+                        let mut first = true;
+                        for (key, field) in plan {
+                            out.key(&mut first, key);
+                            match field {
+                                PropertyField::Typename => out.text("RelationshipProperty"),
+                                _ => out.raw("null"),
+                            }
+                        }
+                        out.close(first);
+                    }
                 },
                 (_, None) => out.raw("null"),
             }
@@ -425,9 +506,25 @@ impl<'s, 'd> Reader<'s, 'd> {
         let kind = self.store.nodes[node as usize].kind;
         if !self.store.is_a(kind, interface) {
             let name = &self.store.kind_of(node).name;
-            return Err(Fail::plain(format!("Runtime Object type '{name}' is not a possible type for '{interface}'."), 500));
+            let message = format!("Runtime Object type '{name}' is not a possible type for '{interface}'.");
+            let places = self.path.borrow();
+            let path = places.iter().map(|place| match place {
+                Place::Key(key) => Value::from(*key),
+                Place::Index(index) => Value::from(*index),
+            });
+            self.errors.borrow_mut().push((path.collect(), Fail::plain(message, 500)));
+            out.raw("null");
+            return Ok(());
         }
         self.node(node, selection, out)
+    }
+
+    /// Enters a place of the answer, until the guard is dropped.
+    fn at<const N: usize>(&self, places: [Place<'d>; N]) -> Entered<'_, 'd> {
+        let mut path = self.path.borrow_mut();
+        let before = path.len();
+        path.extend(places);
+        Entered { path: &self.path, before }
     }
 
     fn node(&self, node: NodeId, selection: &NodeSelection<'d>, out: &mut Out) -> Result<(), Fail> {
@@ -441,26 +538,23 @@ impl<'s, 'd> Reader<'s, 'd> {
         let mut first = true;
         for (key, field) in &plan.fields {
             out.key(&mut first, key);
+            let _place = self.at([Place::Key(key)]);
             match field {
                 NodeField::Id => out.text(&record.id),
                 NodeField::Typename => out.text(&kind.name),
                 NodeField::DisplayLabel => out.text(&self.store.display_label(node, state, self.view)),
-                NodeField::Hfid => match self.store.hfid(node, state, self.view) {
-                    Some(parts) => {
-                        out.raw("[");
-                        for (i, part) in parts.iter().enumerate() {
-                            if i > 0 {
-                                out.raw(",");
-                            }
-                            out.text(part);
-                        }
-                        out.raw("]");
-                    }
-                    None => out.raw("null"),
-                },
+                NodeField::Hfid => out.texts(self.store.hfid(node, state, self.view)),
+                NodeField::PartialHfid(selected) => {
+                    let steps = kind.hfid.as_ref().map(|steps| {
+                        let known = |step: &&Step| !matches!(step, Step::Own(attribute, _) if !selected.contains(attribute));
+                        steps.iter().filter(known).cloned().collect::<Vec<Step>>()
+                    });
+                    out.texts(steps.map(|steps| self.store.hfid_of(node, state, &steps, self.view)));
+                }
                 NodeField::Attribute(index, plan) => self.attribute(node, kind, *index, &state.attributes[*index], plan, out)?,
                 NodeField::One(relation, plan) => {
-                    let edge = self.store.edges_of(node, &kind.relations[*relation], self.view).next();
+                    let seen = self.written.is_none_or(|data| looked_at(kind, *relation, plan, data));
+                    let edge = self.store.edges_of(node, &kind.relations[*relation], self.view).next().filter(|_| seen);
                     let peer = &kind.relations[*relation].peer;
                     match edge {
                         Some((_, peer_node, props)) => {
@@ -486,25 +580,32 @@ impl<'s, 'd> Reader<'s, 'd> {
                 edges.retain(|(peer, _)| tests.iter().all(|(name, _)| self.passes(*peer, &self.test_for(*peer, name, &plan.arguments))));
             }
             if !disabled(&plan.arguments) {
-                self.sort(peer_kind, &mut edges, |e| e.0, &plan.arguments);
+                self.sort(peer_kind, &mut edges, |e| e.0, &plan.arguments)?;
             }
         }
+        let count = edges.len();
+        // Two edges to one peer are counted twice, but listed once.
+        let mut listed = std::collections::HashSet::new();
+        edges.retain(|(peer, _)| listed.insert(*peer));
         let mut first = true;
         for (key, field) in &plan.fields {
             out.key(&mut first, key);
             match field {
-                ManyField::Count => out.value(&Value::from(edges.len())),
+                ManyField::Count => out.value(&Value::from(count)),
                 ManyField::Typename => out.text(&format!("NestedPaginated{}", relation.peer)),
                 ManyField::Permissions(merged) => {
                     let node = self.scope.model.kind(&relation.peer).map(|k| (self.permissions)(&self.scope.model.kinds[k]));
                     self.project(&json!({ "count": 1, "edges": [{ "node": node }] }), merged, out);
                 }
+                // The server reads peers only for what is asked of them.
+                ManyField::Edges(plan) if plan.iter().all(|(_, field)| matches!(field, EdgeField::Typename)) => out.raw("[]"),
                 ManyField::Edges(plan) => {
                     out.raw("[");
                     for (i, (peer, props)) in edges.iter().skip(offset).take(limit).enumerate() {
                         if i > 0 {
                             out.raw(",");
                         }
+                        let _place = self.at([Place::Key(key), Place::Index(i)]);
                         self.edge(plan, Some(*peer), Some(props), &format!("NestedEdged{}", relation.peer), out)?;
                     }
                     out.raw("]");
@@ -528,9 +629,12 @@ impl<'s, 'd> Reader<'s, 'd> {
         let mut first = true;
         for (key, field) in plan {
             out.key(&mut first, key);
+            let _place = self.at([Place::Key(key)]);
             match field {
-                AttributeField::Value => match &attr.value {
+                AttributeField::Value => match if self.written.is_some() { &attr.value } else { read_back(&attr.value) } {
                     Value::String(text) => out.text(text),
+                    // The server forgets fractions when it answers.
+                    Value::Number(number) if number.is_f64() => out.raw("null"),
                     other => out.value(other),
                 },
                 AttributeField::IsDefault => out.value(&Value::Bool(attr.is_default)),
@@ -602,7 +706,7 @@ impl<'s, 'd> Reader<'s, 'd> {
             }
         }
         if !disabled(arguments) {
-            self.sort(kind_id, &mut found, |n| *n, arguments);
+            self.sort(kind_id, &mut found, |n| *n, arguments)?;
         }
         Ok(found)
     }
@@ -628,11 +732,17 @@ impl<'s, 'd> Reader<'s, 'd> {
         nodes
     }
 
-    fn sort<T>(&self, kind_id: KindId, list: &mut Vec<T>, node: impl Fn(&T) -> NodeId, arguments: &Map<String, Value>) {
+    fn sort<T>(&self, kind_id: KindId, list: &mut Vec<T>, node: impl Fn(&T) -> NodeId, arguments: &Map<String, Value>) -> Result<(), Fail> {
         let order = &arguments.get("order").cloned().unwrap_or(Value::Null);
         let mut keys: Vec<(String, bool)> = Vec::new();
         for item in order["by"].as_array().map(Vec::as_slice).unwrap_or_default() {
-            keys.push((item["field"].as_str().unwrap_or_default().to_owned(), item["direction"] == "DESC"));
+            let field = item["field"].as_str().unwrap_or_default().to_owned();
+            let first = field.split("__").next().unwrap_or_default();
+            let kind = &self.scope.model.kinds[kind_id];
+            if first != "node_metadata" && kind.attribute(first).is_none() && kind.relation(first).is_none() {
+                return Err(Fail::plain(format!("attribute '{first}' not defined on this schema (field: '{field}')."), 422));
+            }
+            keys.push((field, item["direction"] == "DESC"));
         }
         for field in ["created_at", "updated_at"] {
             if let Some(direction) = order["node_metadata"][field].as_str() {
@@ -642,7 +752,7 @@ impl<'s, 'd> Reader<'s, 'd> {
         let steps = &self.scope.model.kinds[kind_id].order_by;
         if keys.is_empty() && steps.is_empty() {
             list.sort_by(|a, b| self.store.nodes[node(a) as usize].id.cmp(&self.store.nodes[node(b) as usize].id));
-            return;
+            return Ok(());
         }
         let mut decorated: Vec<(Vec<SortKey>, T)> = Vec::with_capacity(list.len());
         for entry in list.drain(..) {
@@ -671,13 +781,14 @@ impl<'s, 'd> Reader<'s, 'd> {
             a.0.cmp(&b.0).then_with(|| self.store.nodes[node(&a.1) as usize].id.cmp(&self.store.nodes[node(&b.1) as usize].id))
         });
         list.extend(decorated.into_iter().map(|(_, entry)| entry));
+        Ok(())
     }
 
     fn sort_value(&self, node: NodeId, field: &str) -> Option<Value> {
         let state = self.store.state(node, self.view)?;
         match field {
             "node_metadata__created_at" => Some(Value::from(self.store.nodes[node as usize].created_at)),
-            "node_metadata__updated_at" => Some(Value::from(state.updated_at)),
+            "node_metadata__updated_at" => Some(Value::from(self.store.updated_at(node, state, self.view))),
             path => {
                 let kind = self.store.kind_of(node);
                 let (first, rest) = path.split_once("__").unwrap_or((path, "value"));
@@ -719,6 +830,7 @@ impl<'s, 'd> Reader<'s, 'd> {
         };
         let texts = || list().iter().filter_map(|v| v.as_str().map(str::to_owned)).collect::<Vec<_>>();
         let flag = value == &Value::Bool(true);
+        let partial = arguments.get("partial_match") == Some(&Value::Bool(true));
         if name == "ids" {
             return Test::Ids(texts());
         }
@@ -737,13 +849,14 @@ impl<'s, 'd> Reader<'s, 'd> {
             };
         }
         if first == "any" {
-            return Test::Any(list());
+            return if partial { Test::AnyPartial(list()) } else { Test::Any(list()) };
         }
         if first == "display_label" {
             return Test::DisplayLabel(list());
         }
         if let Some(attribute) = kind.attribute(first) {
             return match rest {
+                "value" | "values" if partial => Test::Partial(attribute, list()),
                 "value" | "values" => Test::Value(attribute, list()),
                 "isnull" => Test::IsNull(attribute, flag),
                 "source__id" => Test::Source(attribute, value.as_str().unwrap_or_default().to_owned()),
@@ -778,10 +891,12 @@ impl<'s, 'd> Reader<'s, 'd> {
         match test {
             Test::Ids(ids) => ids.iter().any(|id| **id == *record.id),
             Test::Value(attribute, values) => matches(&state.attributes[*attribute].value, values),
-            Test::IsNull(attribute, flag) => state.attributes.get(*attribute).is_none_or(|a| a.value.is_null() == *flag),
+            Test::Partial(attribute, values) => contains(&state.attributes[*attribute].value, values),
+            Test::IsNull(attribute, flag) => state.attributes.get(*attribute).is_none_or(|a| read_back(&a.value).is_null() == *flag),
             Test::Source(attribute, id) => state.attributes[*attribute].source.as_deref() == Some(id.as_str()),
             Test::Owner(attribute, id) => state.attributes[*attribute].owner.as_deref() == Some(id.as_str()),
             Test::IsProtected(attribute, flag) => state.attributes[*attribute].is_protected == *flag,
+            Test::AnyPartial(values) => state.attributes.iter().any(|a| contains(&a.value, values)),
             Test::Any(values) => state.attributes.iter().any(|a| matches(&a.value, values)),
             Test::PeerIds(relation, ids) => self
                 .store
@@ -801,7 +916,7 @@ impl<'s, 'd> Reader<'s, 'd> {
                 })
             }
             Test::CreatedAt(b, at) => bound(*b, record.created_at, *at),
-            Test::UpdatedAt(b, at) => bound(*b, state.updated_at, *at),
+            Test::UpdatedAt(b, at) => bound(*b, self.store.updated_at(node, state, self.view), *at),
             Test::CreatedBy(ids) => by(record.created_by.as_deref(), ids),
             Test::UpdatedBy(ids) => by(state.updated_by.as_deref(), ids),
             Test::DisplayLabel(values) => matches(&Value::from(self.store.display_label(node, state, self.view)), values),
@@ -887,12 +1002,11 @@ fn derived(class: Class, value: &Value, name: &str, schema: &crate::model::Attri
     }
 }
 
+/// As the server's database orders: texts before numbers, and nothing is the text "NULL".
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Ordered {
-    Number(i64),
     Text(String),
-    /// Nothing comes last, as in the server's database.
-    Null,
+    Number(i64),
 }
 
 struct SortKey {
@@ -903,7 +1017,7 @@ struct SortKey {
 impl SortKey {
     fn new(value: Option<Value>, descending: bool) -> SortKey {
         let key = match value {
-            None | Some(Value::Null) => Ordered::Null,
+            None | Some(Value::Null) => Ordered::Text("NULL".into()),
             Some(Value::Number(n)) => Ordered::Number(n.as_i64().unwrap_or(0)),
             Some(Value::Bool(flag)) => Ordered::Number(i64::from(flag)),
             Some(Value::String(text)) => Ordered::Text(text),
@@ -938,6 +1052,19 @@ fn matches(value: &Value, wanted: &[Value]) -> bool {
     wanted.contains(value)
 }
 
+/// Whether a text contains one of these, large and small letters being the same.
+fn contains(value: &Value, wanted: &[Value]) -> bool {
+    let text = crate::value::python(value, false).to_lowercase();
+    wanted.iter().any(|w| text.contains(&crate::value::python(w, false).to_lowercase()))
+}
+
+/// Whether a mutation looked at a relationship to one, so that its answer shows the peer.
+fn looked_at(kind: &Kind, relation: usize, plan: &[(&str, EdgeField<'_>)], data: &Map<String, Value>) -> bool {
+    let by_hfid = kind.hfid.iter().flatten().any(|step| matches!(step, Step::Peer(r, ..) | Step::Id(r) if *r == relation));
+    let with_properties = plan.iter().any(|(_, field)| matches!(field, EdgeField::Node(selection) if selection.with_properties));
+    by_hfid || with_properties || data.contains_key(&kind.relations[relation].name)
+}
+
 fn disabled(arguments: &Map<String, Value>) -> bool {
     arguments.get("order").is_some_and(|order| order["disable"] == true)
 }
@@ -946,7 +1073,8 @@ fn disabled(arguments: &Map<String, Value>) -> bool {
 fn page(arguments: &Map<String, Value>) -> Result<(usize, usize), Fail> {
     let number = |name: &str| arguments.get(name).and_then(Value::as_i64);
     let limit = match number("limit").map(usize::try_from) {
-        None => usize::MAX,
+        // The server takes a limit of 0 for none.
+        None | Some(Ok(0)) => usize::MAX,
         Some(Ok(limit)) => limit,
         Some(Err(_)) => return Err(Fail::plain("limit must be a non-negative integer", 500)),
     };

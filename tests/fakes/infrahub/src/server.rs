@@ -437,7 +437,7 @@ impl Shared {
         let (prepared, known) = self.cache.prepare(&model, text);
         noted.known_document = known;
         let document = match &*prepared {
-            Prepared::Syntax(_) => return crash(),
+            Prepared::Syntax => return crash(),
             Prepared::Invalid(errors) => {
                 let errors: Vec<Value> = errors.iter().map(|e| self.extended(e.clone(), "UNDEFINED_ERROR", 500, json!({}))).collect();
                 return Reply::json(200, &json!({ "data": null, "errors": errors }));
@@ -469,9 +469,9 @@ impl Shared {
             };
             let checked = match clock::parse(text, store.present()) {
                 None => error(400, format!("Invalid time format for {text}")),
-                Some(at) if at < store.branches[branch_id as usize].created_at => {
-                    let created = clock::text(store.branches[branch_id as usize].created_at);
-                    error(422, format!("Requested time {text} is before the branch '{branch}' was created at {created}"))
+                Some(at) if at < store.branches[MAIN as usize].created_at => {
+                    let (requested, created) = (clock::zulu(at), clock::zulu(store.branches[MAIN as usize].created_at));
+                    error(422, format!("Requested time '{requested}' is before branch 'main' was created at '{created}'."))
                 }
                 Some(at) => Ok(at),
             };
@@ -511,17 +511,26 @@ impl Shared {
             out.raw(":");
             let start = out.0.len();
             let name = fields[0].name.as_str();
+            let mut inner = Vec::new();
             let planned = aliases.iter().position(|(n, _)| n == key || n == name);
             let outcome = match planned {
                 Some(planned) => Err(aliases.remove(planned).1),
-                None if operation.is_mutation() => self.mutation(&scope, branch_id, account.clone(), &fields, &mut out),
-                None => self.query(&scope, branch_id, moment, caller, &fields, &mut out),
+                None if operation.is_mutation() => self.mutation(&scope, branch_id, account.clone(), key, &fields, &mut out, &mut inner),
+                None => self.query(&scope, branch_id, moment, caller, key, &fields, &mut out, &mut inner),
             };
             if let Err(fail) = outcome {
+                if matches!(fail, Fail::Crash) {
+                    return crash();
+                }
                 out.0.truncate(start);
                 out.raw("null");
                 nulled |= fields[0].ty().is_non_null();
                 errors.extend(self.errors(&scope, fail, key, fields[0]));
+            }
+            for (path, fail) in inner {
+                if let Fail::Other { message, code, status, data } = fail {
+                    errors.push(self.extended(json!({ "message": message, "path": path }), code, status, data));
+                }
             }
         }
         out.raw("}");
@@ -558,6 +567,7 @@ impl Shared {
             error
         };
         match fail {
+            Fail::Crash => Vec::new(),
             Fail::Other { message, code, status, data } => vec![self.extended(located(&message), code, status, data)],
             Fail::Fields(fields) => {
                 let kind = scope.model.mutations.get(field.name.as_str()).map(|(kind, _)| scope.model.kinds[*kind].name.clone());
@@ -662,14 +672,32 @@ impl Shared {
         branch: BranchId,
         at: Option<i64>,
         caller: &Caller,
+        key: &'d str,
         fields: &[&'d Node<Field>],
         out: &mut Out,
+        errors: &mut Vec<(Vec<Value>, Fail)>,
     ) -> Result<(), Fail> {
         let store = self.store.read().unwrap_or_else(PoisonError::into_inner);
         let present = store.present();
         let permissions = self.permissions(caller);
         let view = store.view(branch, at.map_or(present, |at| at.min(present)));
-        let reader = Reader { store: &store, scope, view, permissions: &permissions };
+        let reader = Reader::new(&store, scope, view, &permissions, None);
+        let _place = reader.root(key);
+        let outcome = self.read(&reader, scope, caller, present, fields, out);
+        errors.append(&mut reader.errors.borrow_mut());
+        outcome
+    }
+
+    fn read<'s, 'd>(
+        &self,
+        reader: &Reader<'s, 'd>,
+        scope: &Scope<'d>,
+        caller: &Caller,
+        present: i64,
+        fields: &[&'d Node<Field>],
+        out: &mut Out,
+    ) -> Result<(), Fail> {
+        let store = reader.store;
         let name = fields[0].name.as_str();
         if let Some(kind) = scope.model.kind(name) {
             return reader.list(kind, fields, out);
@@ -703,13 +731,13 @@ impl Shared {
                     _ => None,
                 };
                 match account.and_then(|id| store.node(&id)) {
-                    Some(node) => reader.object(node, fields, out)?,
+                    Some(node) => reader.object(node, "", fields, out)?,
                     None => return Err(Fail::plain("the token has no account", 500)),
                 }
             }
             "InfrahubEvent" => {
                 let lag = i64::try_from(self.settings().event_lag_ms).unwrap_or(0) * 1000;
-                reader.project(&events(&store, scope.model, &given, present - lag)?, fields, out);
+                reader.project(&events(store, scope.model, &given, present - lag)?, fields, out);
             }
             "InfrahubStatus" => {
                 let status = json!({ "summary": { "schema_hash_synced": true }, "workers": { "edges": [] } });
@@ -725,8 +753,10 @@ impl Shared {
         scope: &Scope<'d>,
         branch: BranchId,
         account: Option<Arc<str>>,
+        key: &'d str,
         fields: &[&'d Node<Field>],
         out: &mut Out,
+        errors: &mut Vec<(Vec<Value>, Fail)>,
     ) -> Result<(), Fail> {
         let given = arguments(&scope.model.graphql, fields[0], scope.variables).map_err(|e| Fail::plain(e, 500))?;
         let empty = Map::new();
@@ -753,7 +783,8 @@ impl Shared {
         }
         let view = store.view(branch, store.present());
         let permissions = |kind: &Kind| json!({ "kind": kind.name });
-        let reader = Reader { store: &store, scope, view, permissions: &permissions };
+        let reader = Reader::new(&store, scope, view, &permissions, Some(data));
+        let _place = reader.root(key);
         let Some(node) = object else {
             reader.project(&answer, fields, out);
             return Ok(());
@@ -769,11 +800,12 @@ impl Shared {
             out.raw(":");
             match merged[0].name.as_str() {
                 "ok" => out.raw("true"),
-                "object" => reader.object(node, &merged, out)?,
+                "object" => reader.object(node, key, &merged, out)?,
                 _ => out.text(ty),
             }
         }
         out.raw("}");
+        errors.append(&mut reader.errors.borrow_mut());
         Ok(())
     }
 }
@@ -823,7 +855,7 @@ fn classified(kind: &str, field: &str, reason: &str) -> (&'static str, Value) {
 fn events(store: &Store, model: &Model, given: &Map<String, Value>, until: i64) -> Result<Value, Fail> {
     let limit = given.get("limit").and_then(Value::as_i64).unwrap_or(EVENTS_MAX);
     if limit > EVENTS_MAX {
-        return Err(Fail::plain(format!("The limit for events is {EVENTS_MAX}"), 500));
+        return Err(Fail::plain(format!("The parameter 'limit' can't be above {EVENTS_MAX}"), 422));
     }
     let offset = given.get("offset").and_then(Value::as_u64).unwrap_or(0);
     let texts = |name: &str| -> Option<Vec<&str>> { Some(given.get(name)?.as_array()?.iter().filter_map(Value::as_str).collect()) };

@@ -37,6 +37,8 @@ pub(crate) struct State {
     pub(crate) attributes: Vec<Attr>,
     pub(crate) updated_at: i64,
     pub(crate) updated_by: Option<Arc<str>>,
+    /// When the human friendly id or the label last followed a change of another object.
+    pub(crate) followed_at: i64,
 }
 
 /// Something that was so from a moment on, in a branch; `None` is the end of it.
@@ -273,6 +275,21 @@ impl Store {
         self.edges_of(node, relation, view).next().map(|(_, peer, _)| peer)
     }
 
+    /// When an object was last changed. Main keeps the moment; on a branch the server takes the latest of what is there,
+    /// so that a peer that was removed leaves no trace, and the moment can even go back.
+    pub(crate) fn updated_at(&self, node: NodeId, state: &State, view: View) -> i64 {
+        if self.kind_view(self.nodes[node as usize].kind, view).branch == MAIN {
+            return state.updated_at;
+        }
+        let attributes = state.attributes.iter().map(|a| a.updated_at).max().unwrap_or(state.updated_at).max(state.followed_at);
+        let edges = self.nodes[node as usize]
+            .edges
+            .iter()
+            .flat_map(|(identifier, _)| self.edges_by(node, identifier, Direction::Both, view))
+            .map(|(_, _, props)| props.updated_at);
+        edges.max().map_or(attributes, |edges| edges.max(attributes))
+    }
+
     /// One part of a path, as text; `None` where there is no value.
     pub(crate) fn step_value(&self, node: NodeId, state: &State, step: &Step, view: View) -> Option<Value> {
         let kind = self.kind_of(node);
@@ -293,7 +310,7 @@ impl Store {
         .filter(|v| !v.is_null())
     }
 
-    fn property(&self, kind: &Kind, attribute: usize, attr: &Attr, property: &str) -> Value {
+    pub(crate) fn property(&self, kind: &Kind, attribute: usize, attr: &Attr, property: &str) -> Value {
         if property == "value" {
             return attr.value.clone();
         }
@@ -470,6 +487,14 @@ impl Store {
         }
     }
 
+    /// As [`Store::touch`], where the human friendly id follows a change of another object.
+    pub(crate) fn follow(&mut self, node: NodeId, view: View, at: i64, by: Option<&Arc<str>>) {
+        if let Some(state) = self.state(node, view) {
+            let state = State { updated_at: at, updated_by: by.cloned(), followed_at: at, ..State::clone(state) };
+            self.put(node, view.branch, at, Some(state));
+        }
+    }
+
     pub(crate) fn event(&mut self, name: &'static str, at: i64, branch: BranchId, account: Option<Arc<str>>, node: NodeId) {
         let id = self.fresh_id();
         let branch = self.branches[branch as usize].name.clone();
@@ -507,7 +532,7 @@ impl Store {
         let state = self.state(node, view)?;
         let kind = self.kind_of(node);
         if let Some(attribute) = kind.attribute(field) {
-            return Some(state.attributes[attribute].value.clone());
+            return Some(crate::value::read_back(&state.attributes[attribute].value).clone());
         }
         let relation = &kind.relations[kind.relation(field)?];
         let peers = self.edges_of(node, relation, view).map(|(_, peer, _)| Value::from(&*self.nodes[peer as usize].id));

@@ -12,6 +12,8 @@ use crate::model::{Attribute, Class};
 pub(crate) enum Refusal {
     /// A reason about one field, to be followed by ` at <field>`.
     Field(String),
+    /// As `Field`, for a choice of an enumeration: an update answers with other words than a create.
+    Enum(String),
     /// A reason that the server raises without naming the field.
     Plain(String),
 }
@@ -132,7 +134,7 @@ fn content(value: &Value, attribute: &Attribute) -> Result<(), Refusal> {
     if let Some(allowed) = &attribute.enumeration
         && !allowed.contains(value)
     {
-        return Err(Refusal::Field(format!("{} must be one of {}", python(value, false), python(&Value::Array(allowed.clone()), true))));
+        return Err(Refusal::Enum(format!("{} must be one of {}", python(value, false), python(&Value::Array(allowed.clone()), true))));
     }
     if attribute.class == Class::Dropdown && !attribute.choices.iter().any(|c| Some(c.name.as_str()) == value.as_str()) {
         let mut names: Vec<&str> = attribute.choices.iter().map(|c| c.name.as_str()).collect();
@@ -142,9 +144,9 @@ fn content(value: &Value, attribute: &Attribute) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// What the database gives back for a stored value: the server's marker for null is the text "NULL", so that text is lost.
-pub(crate) fn stored(value: Value) -> Value {
-    if value.as_str() == Some("NULL") { Value::Null } else { value }
+/// What is read of a stored value: the database's marker for null is the text "NULL", so that text is lost.
+pub(crate) fn read_back(value: &Value) -> &Value {
+    if value.as_str() == Some("NULL") { &Value::Null } else { value }
 }
 
 /// A value as Python prints it: `str()`, or `repr()` when `nested`.
@@ -335,7 +337,7 @@ fn is_url(text: &str) -> bool {
     match text.split_once("://") {
         Some((scheme, rest)) => {
             let host = rest.split(['/', '?', '#']).next().unwrap_or("");
-            scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && !host.is_empty() && !text.contains(char::is_whitespace)
+            scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && !host.is_empty()
         }
         None => false,
     }
