@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::clock::Start;
-use crate::schema::{Cardinality, Field, KindSchema, Schema};
+use crate::schema::{Cardinality, Field, KindSchema};
 use crate::{Infrahub, PAGE_SIZE};
 
 /// Times that a first page is asked for until the moment of the load has passed, which is a second away at most. A server that gives two
@@ -30,13 +30,8 @@ enum Asked {
         /// The kind's objects may have profiles, which give values that nobody wrote.
         profiles: bool,
     },
-    /// The server cannot tell the peer of a generic relationship without its kind.
-    One {
-        generic: bool,
-    },
-    Many {
-        generic: bool,
-    },
+    One,
+    Many,
     /// `display_label` and `hfid`, which every object has.
     Meta,
 }
@@ -58,7 +53,7 @@ struct Edge {
 pub(crate) fn load(adapter: &Infrahub, request: &LoadRequest) -> Result<Page> {
     let schema = adapter.schema()?;
     let kind = schema.known(&request.resource)?;
-    let asked = asked(&schema, kind, request)?;
+    let asked = asked(kind, request)?;
     let document = document(&kind.kind, &asked);
     let position: Option<Position> = request.cursor_as()?;
     let start = Start::known();
@@ -102,7 +97,7 @@ fn list(kind: &str, response: &Response) -> Result<List> {
 }
 
 /// What is asked of each object: the fields that the mapping reads, no others, since each costs the server a millisecond.
-fn asked<'r>(schema: &Schema, kind: &KindSchema, request: &'r LoadRequest) -> Result<Vec<(&'r str, Asked)>> {
+fn asked<'r>(kind: &KindSchema, request: &'r LoadRequest) -> Result<Vec<(&'r str, Asked)>> {
     let names =
         if request.model.is_empty() { request.top_level_fields() } else { request.model.iter().map(|(name, _)| name.as_str()).collect() };
     let profiles = kind.generate_profile == Some(true);
@@ -115,13 +110,10 @@ fn asked<'r>(schema: &Schema, kind: &KindSchema, request: &'r LoadRequest) -> Re
                     // A mandatory attribute is never left to a profile.
                     Asked::Attribute { profiles: profiles && (attribute.optional || !attribute.default_value.is_null()) }
                 }
-                Some(Field::Relationship(relationship)) => {
-                    let generic = schema.kind(&relationship.peer).is_none_or(|peer| peer.generic);
-                    match relationship.cardinality {
-                        Cardinality::One => Asked::One { generic },
-                        Cardinality::Many => Asked::Many { generic },
-                    }
-                }
+                Some(Field::Relationship(relationship)) => match relationship.cardinality {
+                    Cardinality::One => Asked::One,
+                    Cardinality::Many => Asked::Many,
+                },
                 None if name == "id" => continue,
                 None if matches!(name, "display_label" | "hfid") => Asked::Meta,
                 None => {
@@ -141,8 +133,9 @@ fn document(kind: &str, asked: &[(&str, Asked)]) -> String {
         let _ = match asked {
             Asked::Attribute { profiles: false } => write!(fields, " {name}{{value}}"),
             Asked::Attribute { profiles: true } => write!(fields, " {name}{{value is_from_profile}}"),
-            Asked::One { generic } => write!(fields, " {name}{{node{{id{}}}}}", if *generic { " __typename" } else { "" }),
-            Asked::Many { generic } => write!(fields, " {name}{{edges{{node{{id{}}}}}}}", if *generic { " __typename" } else { "" }),
+            // Without its kind the server cannot resolve a peer that may be of several (a generic, the parent in a hierarchy).
+            Asked::One => write!(fields, " {name}{{node{{id __typename}}}}"),
+            Asked::Many => write!(fields, " {name}{{edges{{node{{id __typename}}}}}}"),
             Asked::Meta => write!(fields, " {name}"),
         };
     }
@@ -165,8 +158,8 @@ fn record(mut node: Map<String, Value>, asked: &[(&str, Asked)]) -> Map<String, 
                 let of_profile = attribute.get("is_from_profile").and_then(Value::as_bool) == Some(true);
                 if of_profile { Value::Null } else { attribute.remove("value").unwrap_or(Value::Null) }
             }
-            (Asked::One { .. }, Value::Object(mut edge)) => edge.remove("node").unwrap_or(Value::Null),
-            (Asked::Many { .. }, Value::Object(mut set)) => match set.remove("edges") {
+            (Asked::One, edge) => peer(edge).unwrap_or(Value::Null),
+            (Asked::Many, Value::Object(mut set)) => match set.remove("edges") {
                 Some(Value::Array(edges)) => edges.into_iter().filter_map(peer).collect(),
                 _ => Value::Null,
             },
@@ -179,7 +172,7 @@ fn record(mut node: Map<String, Value>, asked: &[(&str, Asked)]) -> Map<String, 
 
 fn peer(edge: Value) -> Option<Value> {
     match edge {
-        Value::Object(mut edge) => edge.remove("node").filter(|node| !node.is_null()),
+        Value::Object(mut edge) => edge.remove("node")?.as_object_mut()?.remove("id").map(|id| json!({ "id": id })),
         _ => None,
     }
 }

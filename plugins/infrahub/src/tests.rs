@@ -179,7 +179,7 @@ fn pages_are_of_one_moment_and_hold_what_is_mapped() {
     let asked = graphql(|_, variables| {
         let offset = variables["offset"].as_u64().unwrap();
         let node = |at: u64| {
-            json!({"id": format!("r{at}"), "name": {"value": format!("n{at}")}, "site": {"node": {"id": "s"}},
+            json!({"id": format!("r{at}"), "name": {"value": format!("n{at}")}, "site": {"node": {"id": "s", "__typename": "DcimSite"}},
                    "tags": {"edges": [{"node": {"id": "t1"}}, {"node": {"id": "t2"}}]},
                    "status": {"value": "planned", "is_from_profile": at == 1}})
         };
@@ -195,7 +195,7 @@ fn pages_are_of_one_moment_and_hold_what_is_mapped() {
     assert_eq!((records.len(), &records[1]["status"]), (3, &Value::Null));
     let asked = asked.borrow();
     assert_eq!(asked.len(), 2);
-    assert!(asked[0].0.contains("site{node{id __typename}} tags{edges{node{id}}} status{value is_from_profile}"), "{}", asked[0].0);
+    assert!(asked[0].0.contains("site{node{id __typename}} tags{edges{node{id __typename}}} status{value is_from_profile}"), "{}", asked[0].0);
     let moments: Vec<String> = requests().into_iter().map(|request| request.url).filter(|url| url.starts_with("/graphql")).collect();
     assert_eq!(moments, ["/graphql/main?at=2026-11-24T02%3A00%3A01Z"; 2]);
 }
