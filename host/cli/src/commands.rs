@@ -195,13 +195,13 @@ fn cache_root() -> Result<PathBuf, Report> {
     })
 }
 
-/// Where compiled adapters are kept between runs; nowhere, if the user has no home.
-fn component_store() -> Option<PathBuf> {
+/// A folder for what is kept between runs and can be made again; nowhere, if the user has no home.
+fn user_cache(folder: &str) -> Option<PathBuf> {
     let variable = |name: &str| environment(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let caches = variable("XDG_CACHE_HOME")
         .or_else(|| variable("LOCALAPPDATA").filter(|_| cfg!(windows)))
         .or_else(|| variable("HOME").map(|home| home.join(".cache")))?;
-    Some(caches.join("infrahub-sync").join("components"))
+    Some(caches.join("infrahub-sync").join(folder))
 }
 
 fn exchanges(args: &ExchangeArgs) -> Exchanges {
@@ -276,7 +276,8 @@ impl Engine<'_> {
             branch: self.branch.cloned(),
             environment: &environment,
             cache_root: cache_root()?,
-            component_store: component_store(),
+            component_store: user_cache("components"),
+            memo_store: user_cache("memos"),
             exchanges: exchanges(self.exchanges),
             run_id: self.run_id.map(str::to_owned),
             options: self.options,

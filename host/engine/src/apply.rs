@@ -1,19 +1,23 @@
 //! Writes an approved plan: row by row into batches, batches to the adapter, its answers into a report.
 //!
 //! Rows go in the plan's order. A batch is cut where the kind, the operation or the tier changes, and where a row needs the id of
-//! an object that the same batch creates. A row whose peer could not be created is skipped and says which one it waits for.
+//! an object whose creation has not been answered. Tiers are barriers; inside a tier as many batches are under way as the adapter
+//! declares. Answers are taken in the order of the batches, so that what comes out does not depend on which was quicker. A row whose
+//! peer could not be created is skipped and says which one it waits for.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use infrahub_sync_cache::{ErrorRow, RunReader};
+use infrahub_sync_core::diff::default_column;
 use infrahub_sync_core::guardrail::ApprovedPlan;
 use infrahub_sync_core::key::{self, Part};
-use infrahub_sync_core::model::Model;
+use infrahub_sync_core::model::{FieldModel, Model};
 use infrahub_sync_core::plan_row::{Action, PlanRow};
-use infrahub_sync_core::snapshot::{FieldColumn, Held, Snapshot};
+use infrahub_sync_core::snapshot::{FieldColumn, Held, Peer, Snapshot};
 use infrahub_sync_core::value::ValueColumn;
-use infrahub_sync_runtime::{Operation, Outcome, WriteRequest};
+use infrahub_sync_runtime::{KindChanges, Operation, Outcome, Run, RunResult, WriteRequest};
 use serde_json::{Map, Value, json};
+use tokio::task::JoinHandle;
 
 use crate::load::Opened;
 use crate::{EngineError, Failure, RunContext};
@@ -58,8 +62,11 @@ pub(crate) async fn apply_plan(
     destination: &Opened,
     current: &Current<'_>,
     plan: &ApprovedPlan<RunReader>,
+    run_id: &str,
     errors: Vec<ErrorRow>,
 ) -> Result<Report, EngineError> {
+    // An explicit order is one: the next kind begins when the one before is answered.
+    let serial = !cx.options.parallel || !cx.project.order.is_empty();
     let mut writer = Writer {
         cx,
         destination,
@@ -69,14 +76,31 @@ pub(crate) async fn apply_plan(
         totals: HashMap::new(),
         done: HashMap::new(),
         staged: Vec::new(),
+        under_way: VecDeque::new(),
+        width: if serial { 1 } else { destination.manifest.write_concurrency.max(1) as usize },
+        unanswered: HashSet::new(),
         report: Report { errors, ..Report::default() },
     };
+    let mut changes: Vec<KindChanges> = Vec::new();
     for row in plan.plan().read_plan()? {
-        *writer.totals.entry(row?.resource).or_default() += 1;
+        let row = row?;
+        *writer.totals.entry(row.resource.clone()).or_default() += 1;
+        if changes.last().is_none_or(|last| last.kind != row.resource) && !changes.iter().any(|kind| kind.kind == row.resource) {
+            changes.push(KindChanges { kind: row.resource.clone(), creates: 0, updates: 0, deletes: 0 });
+        }
+        if let Some(kind) = changes.iter_mut().rev().find(|kind| kind.kind == row.resource) {
+            match row.action {
+                Action::Create => kind.creates += 1,
+                Action::Update => kind.updates += 1,
+                Action::Delete => kind.deletes += 1,
+            }
+        }
     }
-    destination.session.begin().await?;
+    let run = Run { id: run_id.to_owned(), sync: cx.project.name.clone(), source: cx.project.source.name.clone(), changes };
+    if let Some(words) = destination.session.begin(&run).await? {
+        cx.events.note(&words);
+    }
     let mut batch: Vec<Ready> = Vec::new();
-    let mut created_here: HashSet<String> = HashSet::new();
     let mut number = 0;
     let mut step: Option<(u32, u32, bool)> = None;
     for row in plan.plan().read_plan()? {
@@ -95,11 +119,13 @@ pub(crate) async fn apply_plan(
         let now = (row.pass, row.tier, row.action == Action::Delete);
         let cut = batch.first().is_some_and(|first| first.row.resource != row.resource || first.row.action != row.action)
             || batch.len() >= destination.manifest.write_batch_max.max(1) as usize
-            || step.is_some_and(|before| before != now)
-            || (destination.manifest.has_ids && peers_of(&peers).any(|(_, peer)| created_here.contains(&peer)));
-        if cut {
+            || step.is_some_and(|before| before != now);
+        let waits = peers_of(&peers).any(|(_, peer)| writer.unanswered.contains(&peer));
+        if cut || waits {
             writer.send(&mut batch).await?;
-            created_here.clear();
+        }
+        if waits {
+            writer.settle().await?;
         }
         if step.is_some_and(|before| before != now) {
             writer.commit().await?;
@@ -107,7 +133,7 @@ pub(crate) async fn apply_plan(
         step = Some(now);
         if let Some(ready) = writer.prepare(row, key, &peers, number)? {
             if ready.row.action == Action::Create {
-                created_here.insert(kind_and_key(&ready.row.resource, &ready.key));
+                writer.unanswered.insert(kind_and_key(&ready.row.resource, &ready.key));
             }
             batch.push(ready);
         }
@@ -117,6 +143,14 @@ pub(crate) async fn apply_plan(
     // Kinds without changes are named too: their empty collections shall exist.
     let all: Vec<String> = current.model.kinds.iter().map(|kind| kind.name.clone()).collect();
     destination.session.commit(&all).await?;
+    let Report { created, updated, deleted, unchanged, failed, skipped, .. } = writer.report;
+    let result = RunResult { created, updated, deleted, unchanged, failed, skipped };
+    match destination.session.finish_run(&run, result).await {
+        Ok(Some(words)) => cx.events.note(&words),
+        Ok(None) => {}
+        // The rows are written all the same; the run is not whole.
+        Err(error) => writer.unfinished(&run.id, &error),
+    }
     destination.session.finish()?;
     Ok(writer.report)
 }
@@ -136,6 +170,12 @@ fn peers_of(peers: &Map<String, Value>) -> impl Iterator<Item = (&str, String)> 
     })
 }
 
+/// A batch that was sent.
+struct UnderWay {
+    rows: Vec<Ready>,
+    answer: JoinHandle<infrahub_sync_runtime::Result<Vec<Outcome>>>,
+}
+
 struct Writer<'w> {
     cx: &'w RunContext<'w>,
     destination: &'w Opened,
@@ -148,6 +188,12 @@ struct Writer<'w> {
     done: HashMap<String, u64>,
     /// Rows that count once `commit` succeeds.
     staged: Vec<PlanRow>,
+    /// Batches that were sent and not answered, the first sent first.
+    under_way: VecDeque<UnderWay>,
+    /// Batches that may be under way at a time.
+    width: usize,
+    /// Objects whose creation has not been answered.
+    unanswered: HashSet<String>,
     report: Report,
 }
 
@@ -231,12 +277,12 @@ impl Writer<'_> {
         }
         let mut out = Map::new();
         for (name, value) in fields {
-            let reference = spec.fields.iter().any(|field| field.name == name && field.reference.is_some());
+            let reference = spec.fields.iter().find(|field| field.name == name && field.reference.is_some());
             let value = match (reference, peers.get(&name)) {
-                (false, _) => value,
-                (true, Some(Value::Array(items))) => items.iter().filter_map(|peer| self.peer(peer)).collect(),
-                (true, Some(peer)) => self.peer(peer).unwrap_or(Value::Null),
-                (true, None) => Value::Null,
+                (None, _) => value,
+                (Some(field), Some(Value::Array(items))) => items.iter().filter_map(|peer| self.peer(peer, field)).collect(),
+                (Some(field), Some(peer)) => self.peer(peer, field).unwrap_or(Value::Null),
+                (Some(_), None) => Value::Null,
             };
             out.insert(name, value);
         }
@@ -253,39 +299,52 @@ impl Writer<'_> {
                 Some(FieldColumn::Values(values)) => {
                     let mut column = ValueColumn::default();
                     column.push_json(wanted);
-                    values.same(at, &column, 0)
+                    let default = || spec.fields.get(position).and_then(default_column);
+                    values.same(at, &column, 0) || (wanted.is_null() && default().is_some_and(|default| values.same(at, &default, 0)))
                 }
                 Some(FieldColumn::Peers(column)) => {
-                    let mut wanted: Vec<Option<u32>> = match peers.get(name) {
+                    let mut wanted: Vec<Option<Peer>> = match peers.get(name) {
                         None | Some(Value::Null) => Vec::new(),
                         Some(Value::Array(items)) => items.iter().map(|peer| self.peer_row(peer)).collect(),
                         Some(peer) => vec![self.peer_row(peer)],
                     };
-                    wanted.sort_unstable();
-                    let (held, rows) = column.get(at);
+                    // As the column has them: by the place of the kind among the field's, and by row.
+                    let place = |peer: &Peer| column.kinds().iter().position(|kind| *kind == peer.kind);
+                    wanted.sort_unstable_by_key(|peer| peer.map(|peer| (place(&peer), peer.row)));
+                    let (held, held_peers) = column.peers(at);
                     held != Held::Unresolved
-                        && rows.len() == wanted.len()
-                        && rows.iter().zip(&wanted).all(|(row, wanted)| Some(*row) == *wanted)
+                        && held_peers.len() == wanted.len()
+                        && held_peers.zip(&wanted).all(|(peer, wanted)| Some(peer) == *wanted)
                 }
                 None => false,
             }
         })
     }
 
-    fn peer_row(&self, peer: &Value) -> Option<u32> {
+    fn peer_row(&self, peer: &Value) -> Option<Peer> {
         let (kind, _) = self.current.model.kind(peer.get("kind")?.as_str()?)?;
-        self.row_of(kind, &key::key_from_json(peer.get("key")?)?).and_then(|row| u32::try_from(row).ok())
+        let row = self.row_of(kind, &key::key_from_json(peer.get("key")?)?)?;
+        Some(Peer { kind, row: u32::try_from(row).ok()? })
     }
 
-    /// A peer as the adapter gets it: its identifiers, and its id where it has one.
-    fn peer(&self, peer: &Value) -> Option<Value> {
+    /// A peer as the adapter gets it: its identifiers, and its id where it has one. Where the field may refer to several kinds these are there too, as
+    /// `of`: a system that keeps no ids has to keep the kind, and without `of` it need not.
+    fn peer(&self, peer: &Value, field: &FieldModel) -> Option<Value> {
         let name = peer.get("kind")?.as_str()?;
         let (kind, _) = self.current.model.kind(name)?;
         let key = key::key_from_json(peer.get("key")?)?;
-        let mut out = json!({ "key": self.key_fields(kind, &key) });
+        let mut out = json!({ "kind": name, "key": self.key_fields(kind, &key) });
         let id = self.id_of(name, &key).or_else(|| Some(peer.get("id")?.as_str()?.to_owned()));
         if let (Some(id), Some(out)) = (id, out.as_object_mut()) {
             out.insert("id".to_owned(), json!(id));
+        }
+        // Read back, `kind` beside identifiers tells the kind only while no identifier has that name.
+        let names_kind = |name: &str| self.current.model.kind(name).is_some_and(|(_, kind)| kind.identifiers.iter().any(|name| name == "kind"));
+        if !field.also.is_empty()
+            && !field.peers().any(names_kind)
+            && let Some(out) = out.as_object_mut()
+        {
+            out.insert("of".to_owned(), field.peers().collect());
         }
         Some(out)
     }
@@ -365,7 +424,31 @@ impl Writer<'_> {
         self.tell(row);
     }
 
-    /// Sends a batch and takes the answers.
+    /// The run was written but could not be brought to its end.
+    fn unfinished(&mut self, run_id: &str, error: &infrahub_sync_runtime::Error) {
+        let message = format!("the run was written, but not brought to its end: {error}");
+        self.report.failed += 1;
+        self.report.failures.push(Failure {
+            kind: self.destination.manifest.name.clone(),
+            unique_id: run_id.to_owned(),
+            action: Action::Update,
+            message: message.clone(),
+            hint: None,
+        });
+        self.report.errors.push(ErrorRow {
+            error_class: "finish".to_owned(),
+            resource: self.destination.manifest.name.clone(),
+            source_id: None,
+            dest_id: None,
+            attribute: None,
+            message,
+            hint: None,
+            retry_count: 0,
+            terminal: true,
+        });
+    }
+
+    /// Sends a batch, once there is room for one more under way.
     async fn send(&mut self, batch: &mut Vec<Ready>) -> Result<(), EngineError> {
         let rows = std::mem::take(batch);
         let Some(first) = rows.first() else { return Ok(()) };
@@ -389,11 +472,36 @@ impl Writer<'_> {
             rows: lines,
             count: u32::try_from(rows.len()).unwrap_or(u32::MAX),
         };
-        match self.destination.session.write(request).await {
+        while self.under_way.len() >= self.width {
+            self.settle_first().await?;
+        }
+        let session = self.destination.session.clone();
+        let answer = tokio::spawn(async move { session.write(request).await });
+        self.under_way.push_back(UnderWay { rows, answer });
+        Ok(())
+    }
+
+    /// Waits for all batches under way.
+    async fn settle(&mut self) -> Result<(), EngineError> {
+        while !self.under_way.is_empty() {
+            self.settle_first().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the batch that was sent first and takes its answers.
+    async fn settle_first(&mut self) -> Result<(), EngineError> {
+        let Some(UnderWay { rows, answer }) = self.under_way.pop_front() else { return Ok(()) };
+        let answer = answer.await.map_err(|panic| EngineError::Internal(format!("a writing task ended early: {panic}")))?;
+        for ready in rows.iter().filter(|ready| ready.row.action == Action::Create) {
+            self.unanswered.remove(&kind_and_key(&ready.row.resource, &ready.key));
+        }
+        match answer {
             Ok(outcomes) => {
                 for (ready, outcome) in rows.into_iter().zip(outcomes) {
                     self.take(ready, outcome);
                 }
+                Ok(())
             }
             Err(error) => {
                 // Nothing is known about any row of it: each is told as failed, and what depends on it is skipped.
@@ -404,12 +512,20 @@ impl Writer<'_> {
                     }
                     self.fail(&ready.row, message.clone(), Some("run `infrahub-sync diff` to see what is left to do".to_owned()), "batch");
                 }
-                if error.fault_kind() != infrahub_sync_runtime::FaultKind::Remote {
-                    return Err(error.into());
+                if error.fault_kind() == infrahub_sync_runtime::FaultKind::Remote {
+                    return Ok(());
                 }
+                // The others were sent, and what became of them is known only when they are answered.
+                for other in std::mem::take(&mut self.under_way) {
+                    if let Ok(Ok(outcomes)) = other.answer.await {
+                        for (ready, outcome) in other.rows.into_iter().zip(outcomes) {
+                            self.take(ready, outcome);
+                        }
+                    }
+                }
+                Err(error.into())
             }
         }
-        Ok(())
     }
 
     fn take(&mut self, ready: Ready, outcome: Outcome) {
@@ -438,8 +554,9 @@ impl Writer<'_> {
         }
     }
 
-    /// Makes staged rows durable; only then are they counted as done.
+    /// Waits for what is under way, and makes staged rows durable; only then are they counted as done.
     async fn commit(&mut self) -> Result<(), EngineError> {
+        self.settle().await?;
         let staged = std::mem::take(&mut self.staged);
         let mut kinds: Vec<String> = Vec::new();
         for row in &staged {

@@ -83,12 +83,14 @@ pub enum EngineError {
     #[error(transparent)]
     Guardrail(#[from] Refusal),
     /// The destination's schema or the mapping is not what the plan was made for.
-    #[error("the plan of run `{run_id}` was made for {what} that has changed since")]
+    #[error("the plan of run `{run_id}` was made for {what} that has changed since{}", changed_kinds(.kinds))]
     Drift {
         /// The run.
         run_id: String,
         /// `a mapping`, `a destination schema`.
         what: &'static str,
+        /// The kinds whose schema changed, where that is known.
+        kinds: Vec<String>,
     },
     /// A page led back to itself.
     #[error("{} resource `{resource}` hands out the same cursor again: reading it would not end", .side.as_str())]
@@ -134,6 +136,18 @@ pub enum EngineError {
     /// A defect of ours.
     #[error("{0}")]
     Internal(String),
+}
+
+/// Kinds that are named in one line; more are counted.
+const KINDS_NAMED: usize = 10;
+
+fn changed_kinds(kinds: &[String]) -> String {
+    if kinds.is_empty() {
+        return String::new();
+    }
+    let named: Vec<String> = kinds.iter().take(KINDS_NAMED).map(|kind| format!("`{kind}`")).collect();
+    let more = kinds.len().checked_sub(KINDS_NAMED).filter(|more| *more > 0).map(|more| format!(" and {more} more")).unwrap_or_default();
+    format!(": {}{more}", named.join(", "))
 }
 
 impl EngineError {

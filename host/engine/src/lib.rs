@@ -107,6 +107,8 @@ pub struct RunContext<'a> {
     pub cache_root: PathBuf,
     /// Where compiled components are kept.
     pub component_store: Option<PathBuf>,
+    /// Where what adapters keep for later runs lies (schemas, say).
+    pub memo_store: Option<PathBuf>,
     /// Live, recorded or replayed HTTP.
     pub exchanges: Exchanges,
     /// `--run-id`.

@@ -3,14 +3,15 @@
 //! Each resource is fetched once, however many mappings use it. Resources load concurrently; of one resource the next page is fetched while the
 //! one before is parsed.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use infrahub_sync_config::{FieldSource as ConfigSource, Problem, Project, Severity};
+use infrahub_sync_config::{FieldSource as ConfigSource, Mapping, Problem, Project, Severity};
 use infrahub_sync_core::mapping::RawKind;
 use infrahub_sync_core::mapping::feed::{Feed, FieldSource};
 use infrahub_sync_core::mapping::filter::Filter;
 use infrahub_sync_core::mapping::transform::Transforms;
-use infrahub_sync_core::model::{FieldType, Model};
+use infrahub_sync_core::model::{FieldType, KindModel, Model};
 use infrahub_sync_core::records::{Projection, Records, RecordsError};
 use infrahub_sync_core::value::{Tag, ValueColumn};
 use infrahub_sync_runtime::{Addressing, Column, ColumnData, LoadRequest, Manifest, Page, Payload, Runtime, Session};
@@ -34,7 +35,7 @@ pub(crate) struct Runtimes(Runtime);
 
 impl Runtimes {
     pub(crate) fn new(cx: &RunContext<'_>) -> Result<Runtimes, EngineError> {
-        let options = infrahub_sync_runtime::RuntimeOptions { component_store: cx.component_store.clone() };
+        let options = infrahub_sync_runtime::RuntimeOptions { component_store: cx.component_store.clone(), memo_store: cx.memo_store.clone() };
         Ok(Runtimes(Runtime::new(options)?))
     }
 }
@@ -144,14 +145,23 @@ pub(crate) fn feeds(project: &Project, model: &Model, addressing: Addressing) ->
                 }
             }
         }
+        // Two mappings that read the same objects of a kind are one: else each object would be there twice, with the fields of either.
+        let reads_the_same = |other: &&Mapping| addressing == Addressing::Kind && reads_the_same(mapping, other);
+        if project.schema_mapping.iter().take(at).any(|before| reads_the_same(&before)) {
+            continue;
+        }
+        let further = project.schema_mapping.iter().skip(at + 1).filter(reads_the_same).flat_map(|other| &other.fields);
+        let mut read: HashSet<usize> = HashSet::new();
         let fields = mapping
             .fields
             .iter()
+            .chain(further)
             .filter_map(|field| {
                 let position = spec.fields.iter().position(|known| known.name == field.name)?;
                 let reference = spec.fields.get(position).is_some_and(|known| known.reference.is_some());
                 let source = match (addressing, &field.source) {
                     (_, ConfigSource::Static(value)) => FieldSource::Static(value.clone()),
+                    (Addressing::Kind, _) if !read.insert(position) => return None,
                     // A system that is addressed by kind knows fields by the model's names.
                     (Addressing::Kind, _) if reference => FieldSource::Reference(field.name.clone()),
                     (Addressing::Kind, _) => FieldSource::Path(field.name.clone()),
@@ -172,10 +182,39 @@ pub(crate) fn feeds(project: &Project, model: &Model, addressing: Addressing) ->
         if let Some(plan) = plans.get_mut(plan) {
             let mut feed = Feed::new(kind, filters, transforms, fields, &mut plan.projection);
             feed.mark_references(|at| spec.fields.get(at).is_some_and(|field| field.reference.is_some()));
+            for (position, meant) in meant(model, spec, mapping, addressing) {
+                feed.mean(position, meant);
+            }
             plan.feeds.push((at, feed));
         }
     }
     if problems.is_empty() { Ok(plans) } else { Err(EngineError::Project(problems)) }
+}
+
+/// Whether two mappings take the same objects of one kind and change them in the same way.
+fn reads_the_same(one: &Mapping, other: &Mapping) -> bool {
+    let filters = |mapping: &Mapping| -> Vec<_> {
+        mapping.filters.iter().map(|filter| (filter.field.clone(), filter.operation.clone(), filter.value.clone())).collect()
+    };
+    let transforms = |mapping: &Mapping| -> Vec<_> {
+        mapping.transforms.iter().map(|transform| (transform.field.clone(), transform.expression.clone())).collect()
+    };
+    one.name == other.name && filters(one) == filters(other) && transforms(one) == transforms(other)
+}
+
+/// The kinds that a mapping's references mean, for fields whose peers may be of several: field and kind by position.
+///
+/// Not where the system is addressed by kind: there a mapping reads what the model's field holds, whichever mapping it was written by.
+fn meant(model: &Model, spec: &KindModel, mapping: &Mapping, addressing: Addressing) -> Vec<(usize, usize)> {
+    if addressing == Addressing::Kind {
+        return Vec::new();
+    }
+    let one = |field: &infrahub_sync_config::Field| {
+        let (position, known) = spec.fields.iter().enumerate().find(|(_, known)| known.name == field.name)?;
+        let (kind, _) = model.kind(field.reference.as_deref()?)?;
+        (!known.also.is_empty()).then_some((position, kind))
+    };
+    mapping.fields.iter().filter_map(one).collect()
 }
 
 /// The kinds of a project that does not resolve: names only, enough to compile its filters and transforms.

@@ -46,7 +46,7 @@ pub async fn sync(cx: &RunContext<'_>, review: &mut dyn FnMut(&Run) -> std::io::
         review(&run).map_err(EngineError::Review)?;
         let reader = approved(cx, &started, &compared.summary)?;
         let current = Current { model: &compared.resolved.model, snapshot: &compared.destination_rows, fresh: true };
-        let report = apply_plan(cx, &compared.destination, &current, &reader, compared.problems).await?;
+        let report = apply_plan(cx, &compared.destination, &current, &reader, &run.run_id, compared.problems).await?;
         Ok::<_, EngineError>((run, report, compared.summary))
     };
     match done.await {
@@ -82,7 +82,13 @@ pub async fn apply(cx: &RunContext<'_>) -> Result<Applied, EngineError> {
     if planned.as_deref().map(str::trim) != Some(resolved.sub_hash().as_str()) {
         let mapping = file.other.get("mapping_hash").and_then(|hash| hash.as_str());
         let what = if mapping.is_some_and(|hash| hash != resolved.mapping_hash) { "a mapping" } else { "a destination schema" };
-        return Err(EngineError::Drift { run_id: id.as_str().to_owned(), what });
+        let before: BTreeMap<String, String> =
+            file.other.get("schema_kinds").and_then(|kinds| serde_json::from_value(kinds.clone()).ok()).unwrap_or_default();
+        let now = &resolved.kind_hashes;
+        let mut kinds: Vec<String> = now.iter().filter(|(kind, hash)| before.get(*kind) != Some(hash)).map(|(kind, _)| kind.clone()).collect();
+        kinds.extend(before.into_keys().filter(|kind| !now.contains_key(kind)));
+        kinds.sort_unstable();
+        return Err(EngineError::Drift { run_id: id.as_str().to_owned(), what, kinds });
     }
     let writer = lock.continue_run(&id)?;
     let started = Started { writer, lock, file };
@@ -93,7 +99,7 @@ pub async fn apply(cx: &RunContext<'_>) -> Result<Applied, EngineError> {
         let summary = stored_summary(&started.file);
         let reader = approved(cx, &started, &summary)?;
         let current = Current { model: &resolved.model, snapshot: &snapshot, fresh: false };
-        let report = apply_plan(cx, &destination, &current, &reader, Vec::new()).await?;
+        let report = apply_plan(cx, &destination, &current, &reader, id.as_str(), Vec::new()).await?;
         Ok::<_, EngineError>((
             Run {
                 run_id: id.as_str().to_owned(),
@@ -311,6 +317,7 @@ fn write_plan(
     }
     file.other.insert("mapping_hash".to_owned(), json!(resolved.mapping_hash));
     file.other.insert("schema_hash".to_owned(), json!(resolved.schema_hash));
+    file.other.insert("schema_kinds".to_owned(), json!(resolved.kind_hashes));
     file.summary.insert("kinds".to_owned(), json!(plan.summary));
     started.writer.write_run_file(&file)?;
     started.writer.write_cursors(&Default::default())?;
@@ -347,7 +354,7 @@ fn problem_row(problem: &DataProblem, terminal: bool) -> ErrorRow {
         Trouble::NullIdentifier { field } => ("null_identifier", Some(field)),
         Trouble::Dangling { field, .. } => ("dangling_reference", Some(field)),
         Trouble::IdentityLoop { field } => ("identity_loop", Some(field)),
-        Trouble::Ambiguous { field, .. } => ("ambiguous_reference", Some(field)),
+        Trouble::Ambiguous { field, .. } | Trouble::AmbiguousKind { field, .. } => ("ambiguous_reference", Some(field)),
         Trouble::TooDeep { field } => ("identity_too_deep", Some(field)),
     };
     ErrorRow {

@@ -1,6 +1,8 @@
 //! The model that a run uses: from the destination's schema and the mapping, checked against `generate`'s file where there is one.
 
-use infrahub_sync_config::{Generated, Problem, Project, SchemaField, SchemaKind, mapping_hash, resolve, schema_hash, schema_sub_hash};
+use std::collections::BTreeMap;
+
+use infrahub_sync_config::{Generated, Problem, Project, SchemaField, SchemaKind, mapping_hash, resolve, schema_hash, schema_kind_hashes, schema_sub_hash};
 use infrahub_sync_core::model::{Cardinality, FieldType, Model};
 use infrahub_sync_runtime as runtime;
 
@@ -12,6 +14,8 @@ pub(crate) struct Resolved {
     pub(crate) model: Model,
     pub(crate) mapping_hash: String,
     pub(crate) schema_hash: String,
+    /// What [`schema_hash`](Self::schema_hash) is made of, by kind.
+    pub(crate) kind_hashes: BTreeMap<String, String>,
 }
 
 impl Resolved {
@@ -32,7 +36,11 @@ pub(crate) async fn live(project: &Project, destination: &Opened, events: &dyn E
             }
         }
     }
-    let kinds = if destination.manifest.schema { destination.session.kinds(&names).await? } else { Vec::new() };
+    let mut kinds = if destination.manifest.schema { destination.session.kinds(&names).await? } else { Vec::new() };
+    // For a name that the destination does not know, its other kinds are where the right one is to be found.
+    if !kinds.is_empty() && names.iter().any(|name| !kinds.iter().any(|kind| kind.name == *name)) {
+        kinds = destination.session.kinds(&[]).await?;
+    }
     // An adapter that has no schema to show answers with nothing: the mapping alone gives the shapes.
     let schema: Option<Vec<SchemaKind>> = (!kinds.is_empty()).then(|| kinds.into_iter().map(schema_kind).collect());
     let resolved = resolve(project, schema.as_deref()).map_err(EngineError::Project)?;
@@ -40,7 +48,8 @@ pub(crate) async fn live(project: &Project, destination: &Opened, events: &dyn E
         events.warn(&one_line(warning));
     }
     let schema_hash = schema_hash(&resolved.model, schema.as_deref());
-    Ok(Resolved { model: resolved.model, mapping_hash: mapping_hash(project), schema_hash })
+    let kind_hashes = schema_kind_hashes(&resolved.model, schema.as_deref());
+    Ok(Resolved { model: resolved.model, mapping_hash: mapping_hash(project), schema_hash, kind_hashes })
 }
 
 /// The model of a run: the generated one if it is there and fits, else the live one, with a word about it.
@@ -76,6 +85,7 @@ fn schema_kind(kind: runtime::Kind) -> SchemaKind {
         name: kind.name,
         identifiers: kind.identifiers,
         fields: kind.fields.into_iter().map(schema_field).collect(),
+        stands_for: kind.stands_for,
         can_create: kind.can_create,
         can_update: kind.can_update,
         can_delete: kind.can_delete,
@@ -94,7 +104,10 @@ fn schema_field(field: runtime::Field) -> SchemaField {
         runtime::FieldType::Float => FieldType::Float,
         runtime::FieldType::Text => FieldType::Text,
         runtime::FieldType::Timestamp => FieldType::Timestamp,
-        runtime::FieldType::Ip => FieldType::Ip,
+        runtime::FieldType::IpInterface => FieldType::IpInterface,
+        runtime::FieldType::IpNetwork => FieldType::IpNetwork,
+        runtime::FieldType::IpAddress => FieldType::IpAddress,
+        runtime::FieldType::Mac => FieldType::Mac,
         runtime::FieldType::Json => FieldType::Json,
         runtime::FieldType::List => FieldType::List,
         runtime::FieldType::Any | runtime::FieldType::Reference | runtime::FieldType::ReferenceList => FieldType::Any,
@@ -107,5 +120,7 @@ fn schema_field(field: runtime::Field) -> SchemaField {
         read_only: field.read_only,
         reference: field.reference,
         cardinality,
+        // A default that is no JSON is none that could be compared.
+        default: field.default.and_then(|default| serde_json::from_str(&default).ok()),
     }
 }
