@@ -261,7 +261,11 @@ mod tests {
     fn response(body: &[u8]) -> HostResponse {
         HostResponse {
             status: 200,
-            headers: vec![("Content-Type".into(), "text/plain".into()), ("Set-Cookie".into(), "sid=1".into())],
+            headers: vec![
+                ("Content-Type".into(), "text/plain".into()),
+                ("Date".into(), "Mon, 12 Jan 1970 13:46:40 GMT".into()),
+                ("Set-Cookie".into(), "sid=1".into()),
+            ],
             body: Body::new(body.to_vec()),
         }
     }
@@ -279,7 +283,7 @@ mod tests {
         recorder.finish().unwrap();
         let text = fs::read_to_string(&path).unwrap();
         assert!(!text.contains("sid=1") && !text.to_lowercase().contains("cookie"), "{text}");
-        insta::assert_snapshot!(text.lines().last().unwrap(), @r#"{"request":{"method":"GET","path":"/a","body":"{}"},"response":{"status":200,"headers":{"content-type":"text/plain"},"body":{"base64":"/wA="}}}"#);
+        insta::assert_snapshot!(text.lines().last().unwrap(), @r#"{"request":{"method":"GET","path":"/a","body":"{}"},"response":{"status":200,"headers":{"content-type":"text/plain","date":"Mon, 12 Jan 1970 13:46:40 GMT"},"body":{"base64":"/wA="}}}"#);
 
         let replay = Replay::read(&path).unwrap();
         let body = |request: &RequestLine| replay.answer(request).unwrap().body.as_bytes().to_vec();

@@ -249,3 +249,20 @@ impl Manifest {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_at_least_one() {
+        let good = crate::settings::tests::manifest();
+        assert_eq!(good.check(), Ok(()));
+        let zeros: [fn(&mut Manifest); 3] = [|it| it.page_size = 0, |it| it.write_batch_max = 0, |it| it.write_concurrency = 0];
+        for zero in zeros {
+            let mut bad = good.clone();
+            zero(&mut bad);
+            assert_eq!(bad.check().unwrap_err(), "`page-size`, `write-batch-max` and `write-concurrency` must be at least 1");
+        }
+    }
+}

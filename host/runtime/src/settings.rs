@@ -429,6 +429,25 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_host_setting_that_is_declared_has_the_adapters_default() {
+        let mut manifest = manifest();
+        let mut timeout = setting("timeout", SettingType::Integer);
+        timeout.default = Some("180".into());
+        timeout.environment = vec!["PATIENCE".into()];
+        manifest.settings.push(timeout);
+        let seconds = |given: Value, patience: Option<&str>| {
+            let environment = |name: &str| patience.filter(|_| name == "PATIENCE").map(str::to_owned);
+            let mut all = json!({"url": "http://x", "token": "t"});
+            all.as_object_mut().unwrap().extend(given.as_object().unwrap().clone());
+            resolve(&manifest, &name(), &settings(all), &environment, false).map(|resolved| resolved.host.timeout.as_secs())
+        };
+        assert_eq!(seconds(json!({}), None), Ok(180));
+        assert_eq!(seconds(json!({"timeout": 7}), None), Ok(7));
+        assert_eq!(seconds(json!({"timeout": 7}), Some("9")), Ok(9));
+        assert!(seconds(json!({"timeout": 0}), None).is_err());
+    }
+
+    #[test]
     fn all_problems_are_told_at_once() {
         let error = resolve(
             &manifest(),

@@ -1,7 +1,8 @@
 //! Small values that the host keeps: instances come and go, and any of them may be asked for anything.
 //!
 //! What is kept belongs to this very component and the address that it was granted. It may be gone at any time, a lasting value also
-//! between two runs: it saves work, and is never the only place of anything.
+//! between two runs: it saves work, and is never the only place of anything. A key has up to 256 bytes, a value up to 8 MiB, all values
+//! of a lifetime together 32 MiB; what is more is not kept.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
