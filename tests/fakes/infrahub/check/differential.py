@@ -403,6 +403,31 @@ def steps():
     yield update("update of a deleted one", "FakeDevice", {"id": "@d1", "height": v(1)})
 
 
+def rest():
+    """(method, path, body, headers, header names to compare): outside of GraphQL, and the mutations of branches that fail."""
+    no = {"X-INFRAHUB-KEY": None}
+    yield "GET", "/api/schema?branch=nope", None, {}, ["content-type"]
+    yield "GET", "/api/schema/Nope", None, {}, []
+    yield "GET", "/api/schema/FakeTag?branch=@branch", None, {}, ["content-type"]
+    yield "GET", "/api/schema/summary?branch=@branch", None, {"accept-encoding": "gzip"}, ["content-encoding", "content-type"]
+    yield "GET", "/api/schema?branch=@branch&namespaces=Fake", None, {"accept-encoding": "gzip"}, ["content-encoding"]
+    yield "GET", "/api/schema/summary", None, {"X-INFRAHUB-KEY": "nope"}, []
+    yield "GET", "/api/nothing", None, {}, ["content-type"]
+    yield "GET", "/graphql", None, {}, ["content-type"]
+    yield "GET", "/schema.graphql?branch=nope", None, {}, []
+    yield "POST", "/api/auth/login", '{"username":"admin","password":"x"}', no, []
+    yield "POST", "/api/auth/login", '{"username":"nobody","password":"x"}', no, []
+    yield "POST", "/api/auth/refresh", None, no, []
+    for mutation in (
+        'BranchCreate(data:{name:"@branch"}){ok}', 'BranchCreate(data:{name:"ab"}){ok}', 'BranchCreate(data:{name:"a b"}){ok}', 'BranchDelete(data:{name:"nope"}){ok}', 'BranchDelete(data:{name:"main"}){ok}',
+        'BranchMerge(data:{name:"nope"}){ok}', 'BranchMerge(data:{name:"main"}){ok}',
+        'CoreProposedChangeCreate(data:{name:{value:"x"},source_branch:{value:"nope"},destination_branch:{value:"main"}}){ok}', 'CoreProposedChangeCreate(data:{source_branch:{value:"@branch"},destination_branch:{value:"main"}}){ok}',
+    ):
+        yield "POST", "/graphql/@branch", json.dumps({"query": "mutation{" + mutation + "}"}), {}, ["content-type"]
+    for query in ('{CoreAccount{edges{node{name{value} label{value} account_type{value} status{value} display_label}}} AccountProfile{__typename display_label}}', '{CoreAccountGroup{edges{node{hfid label{value} group_type{value} members{count}}}}}', '{IpamNamespace{edges{node{hfid default{value} description{value}}}}}'):
+        yield "POST", "/graphql/@branch", json.dumps({"query": query}), {}, ["content-type"]
+
+
 def unordered(value):
     if isinstance(value, dict):
         return {k: unordered(v) for k, v in value.items()}
@@ -496,6 +521,20 @@ def main():
                 print(f"DIFFERS  {step[0]}\n  real {json.dumps(answers[0], sort_keys=True)[:1500]}\n  fake {json.dumps(answers[1], sort_keys=True)[:1500]}")
             elif verbose and (only is None or only in step[0]):
                 print(f"same     {step[0]}  {json.dumps(answers[0], sort_keys=True)[:300]}")
+        for method, path, body, headers, names in rest():
+            count += 1
+            answers = []
+            for side in (real, fake):
+                fill = lambda t: t and t.replace("@branch", branch)
+                status, found, text = side.request(method, fill(path), fill(body), headers)
+                try:
+                    text = side.normal(json.loads(text))
+                except ValueError:
+                    pass
+                answers.append({"status": status, "answer": text, "headers": {n: found.get(n) for n in names}})
+            if answers[0] != answers[1]:
+                different.append(path)
+                print(f"DIFFERS  {method} {path} {body}\n  real {json.dumps(answers[0], sort_keys=True)[:1500]}\n  fake {json.dumps(answers[1], sort_keys=True)[:1500]}")
         print(f"{count} answers compared, {len(different)} differ")
         return 1 if different else 0
     finally:

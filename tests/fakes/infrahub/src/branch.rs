@@ -23,14 +23,17 @@ pub(crate) fn create(store: &mut Store, data: &Map<String, Value>) -> Result<Val
     if store.branch(&name).is_some() {
         return Err(Fail::plain(format!("The branch {name} already exists"), 422));
     }
-    let invalid = name.is_empty()
-        || name.contains(|c: char| c.is_whitespace() || c.is_control() || "~^:?*[\\".contains(c))
+    if name.chars().count() < 3 {
+        return Err(Fail::plain("invalid field name: String should have at least 3 characters", 422));
+    }
+    let invalid = name.contains(|c: char| c.is_whitespace() || c.is_control() || "~^:?*[\\".contains(c))
         || name.contains("..")
         || name.starts_with('/')
         || name.ends_with('/')
         || name.ends_with(".lock");
     if invalid {
-        return Err(Fail::plain(format!("Branch name contains invalid patterns or characters: {name}"), 422));
+        let message = "Branch name contains invalid patterns or characters: disallowed ASCII characters/patterns";
+        return Err(Fail::plain(message, 422));
     }
     let now = store.now();
     let id = store.fresh_id();

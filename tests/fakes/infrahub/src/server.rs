@@ -107,6 +107,15 @@ struct Noted {
     known_document: bool,
 }
 
+/// One field at the root of a document: its name in the answer, and the fields that answer under it.
+struct Alias<'r, 'd> {
+    key: &'d str,
+    fields: &'r [&'d Node<Field>],
+}
+
+/// Errors within an answer, with their paths.
+type Inner = Vec<(Vec<Value>, Fail)>;
+
 /// Who asks.
 enum Caller {
     Anonymous,
@@ -344,15 +353,15 @@ impl Shared {
                     return no_branch();
                 }
                 match path.strip_prefix("/api/schema/").unwrap_or_default() {
-                    "" => gzipped(&schema(&model, &incoming.query)),
-                    "summary" => gzipped(&model.summary),
+                    "" => packed(incoming, &schema(&model, &incoming.query)),
+                    "summary" => packed(incoming, &model.summary),
                     kind => {
                         let sections = ["nodes", "generics", "profiles", "templates"];
                         let found = sections.iter().filter_map(|s| model.api[*s].as_array()).flatten().find(|n| n["kind"] == kind);
                         match found {
-                            Some(node) => gzipped(node),
+                            Some(node) => packed(incoming, node),
                             None => {
-                                let message = format!("Unable to find the schema {kind} in the database.");
+                                let message = format!("Unable to find the schema '{kind}' in the registry");
                                 Reply::json(
                                     422,
                                     &json!({ "data": null, "errors": [{ "message": message, "extensions": { "code": 422 } }] }),
@@ -371,7 +380,7 @@ impl Shared {
                 match (name, body["password"].as_str()) {
                     ("admin", Some("infrahub")) => self.log_in(),
                     ("admin", _) => refused(401, "Incorrect password".into()),
-                    _ => refused(404, format!("Unable to find the node {name} / CoreGenericAccount in the database.")),
+                    _ => refused(404, "That login user doesn't exist in the system".into()),
                 }
             }
             ("POST", "/api/auth/refresh") => match self.caller(incoming) {
@@ -382,7 +391,10 @@ impl Shared {
                 ),
                 Err(refused) => refused,
             },
-            _ => Reply::json(404, &json!({ "detail": "Not Found" })),
+            (_, path) => {
+                let message = format!("The requested endpoint {path} does not exist");
+                Reply::json(404, &json!({ "data": null, "errors": [{ "message": message, "extensions": { "code": 404 } }] }))
+            }
         }
     }
 
@@ -407,7 +419,8 @@ impl Shared {
             return Reply::json(404, &json!({ "errors": [format!("Branch: {branch} not found.")] }));
         }
         if incoming.method != "POST" {
-            return Reply::new(405, "text/plain; charset=utf-8", "Method Not Allowed");
+            // The real server has a page for people here, which the API-only packages lack.
+            return crash();
         }
         let content_type = incoming.header("content-type").unwrap_or_default().split(';').next().unwrap_or_default().trim();
         if content_type != "application/json" {
@@ -511,25 +524,27 @@ impl Shared {
             out.raw(":");
             let start = out.0.len();
             let name = fields[0].name.as_str();
-            let mut inner = Vec::new();
+            let alias = Alias { key, fields: &fields };
             let planned = aliases.iter().position(|(n, _)| n == key || n == name);
             let outcome = match planned {
                 Some(planned) => Err(aliases.remove(planned).1),
-                None if operation.is_mutation() => self.mutation(&scope, branch_id, account.clone(), key, &fields, &mut out, &mut inner),
-                None => self.query(&scope, branch_id, moment, caller, key, &fields, &mut out, &mut inner),
+                None if operation.is_mutation() => self.mutation(&scope, branch_id, account.clone(), &alias, &mut out),
+                None => self.query(&scope, branch_id, moment, caller, &alias, &mut out),
             };
-            if let Err(fail) = outcome {
-                if matches!(fail, Fail::Crash) {
-                    return crash();
+            match outcome {
+                Ok(inner) => {
+                    for (path, fail) in inner {
+                        if let Fail::Other { message, code, status, data } = fail {
+                            errors.push(self.extended(json!({ "message": message, "path": path }), code, status, data));
+                        }
+                    }
                 }
-                out.0.truncate(start);
-                out.raw("null");
-                nulled |= fields[0].ty().is_non_null();
-                errors.extend(self.errors(&scope, fail, key, fields[0]));
-            }
-            for (path, fail) in inner {
-                if let Fail::Other { message, code, status, data } = fail {
-                    errors.push(self.extended(json!({ "message": message, "path": path }), code, status, data));
+                Err(Fail::Crash) => return crash(),
+                Err(fail) => {
+                    out.0.truncate(start);
+                    out.raw("null");
+                    nulled |= fields[0].ty().is_non_null();
+                    errors.extend(self.errors(&scope, fail, key, fields[0]));
                 }
             }
         }
@@ -672,20 +687,18 @@ impl Shared {
         branch: BranchId,
         at: Option<i64>,
         caller: &Caller,
-        key: &'d str,
-        fields: &[&'d Node<Field>],
+        alias: &Alias<'_, 'd>,
         out: &mut Out,
-        errors: &mut Vec<(Vec<Value>, Fail)>,
-    ) -> Result<(), Fail> {
+    ) -> Result<Inner, Fail> {
         let store = self.store.read().unwrap_or_else(PoisonError::into_inner);
         let present = store.present();
         let permissions = self.permissions(caller);
         let view = store.view(branch, at.map_or(present, |at| at.min(present)));
         let reader = Reader::new(&store, scope, view, &permissions, None);
-        let _place = reader.root(key);
-        let outcome = self.read(&reader, scope, caller, present, fields, out);
-        errors.append(&mut reader.errors.borrow_mut());
-        outcome
+        let place = reader.root(alias.key);
+        self.read(&reader, scope, caller, present, alias.fields, out)?;
+        drop(place);
+        Ok(reader.errors.into_inner())
     }
 
     fn read<'s, 'd>(
@@ -753,11 +766,10 @@ impl Shared {
         scope: &Scope<'d>,
         branch: BranchId,
         account: Option<Arc<str>>,
-        key: &'d str,
-        fields: &[&'d Node<Field>],
+        alias: &Alias<'_, 'd>,
         out: &mut Out,
-        errors: &mut Vec<(Vec<Value>, Fail)>,
-    ) -> Result<(), Fail> {
+    ) -> Result<Inner, Fail> {
+        let fields = alias.fields;
         let given = arguments(&scope.model.graphql, fields[0], scope.variables).map_err(|e| Fail::plain(e, 500))?;
         let empty = Map::new();
         let data = given.get("data").and_then(Value::as_object).unwrap_or(&empty);
@@ -777,17 +789,17 @@ impl Shared {
             ("BranchRebase", _) => answer["object"] = crate::branch::rebase(&mut store, data)?,
             ("__typename", _) => {
                 out.text("Mutation");
-                return Ok(());
+                return Ok(Vec::new());
             }
             (other, None) => return Err(Fail::plain(format!("the fake does not execute {other}"), 500)),
         }
         let view = store.view(branch, store.present());
         let permissions = |kind: &Kind| json!({ "kind": kind.name });
         let reader = Reader::new(&store, scope, view, &permissions, Some(data));
-        let _place = reader.root(key);
+        let place = reader.root(alias.key);
         let Some(node) = object else {
             reader.project(&answer, fields, out);
-            return Ok(());
+            return Ok(Vec::new());
         };
         let ty = fields[0].ty().inner_named_type();
         let sets: Vec<_> = fields.iter().map(|f| &f.selection_set).collect();
@@ -805,8 +817,8 @@ impl Shared {
             }
         }
         out.raw("}");
-        errors.append(&mut reader.errors.borrow_mut());
-        Ok(())
+        drop(place);
+        Ok(reader.errors.into_inner())
     }
 }
 
@@ -820,15 +832,16 @@ fn propose(
     let Some(kind) = model.kind("CoreProposedChange") else { return Err(Fail::plain("the schema has no CoreProposedChange", 500)) };
     let value = |field: &str| data.get(field).and_then(|f| f["value"].as_str()).unwrap_or_default().to_owned();
     let source = value("source_branch");
+    let complete = data.contains_key("name") && data.contains_key("source_branch") && data.contains_key("destination_branch");
+    if complete && store.branch(&source).is_none() {
+        return Err(Fail::plain("The specified source branch for this proposed change was not found", 422));
+    }
     let open = store.ids("CoreProposedChange", "main").into_iter().any(|id| {
         store.value(&id, "source_branch", "main") == Some(Value::from(source.as_str()))
             && store.value(&id, "state", "main") == Some(Value::from("open"))
     });
     if open {
         return Err(Fail::plain(format!("An open proposed change already exists for branch '{source}'"), 422));
-    }
-    if store.branch(&source).is_none() {
-        return Err(Fail::plain(format!("Branch: {source} not found."), 400));
     }
     let node = Transaction::new(store, branch, account).write(kind, Write::Create, data)?;
     node.ok_or_else(|| Fail::plain("nothing was created", 500))
@@ -910,8 +923,12 @@ fn schema(model: &Model, query: &[(String, String)]) -> Value {
     api
 }
 
-fn gzipped(value: &Value) -> Reply {
+/// JSON, gzipped for those who take it: only the schema is.
+fn packed(incoming: &Incoming, value: &Value) -> Reply {
     let text = value.to_string();
+    if !incoming.header("accept-encoding").is_some_and(|v| v.contains("gzip")) {
+        return Reply::new(200, "application/json", text);
+    }
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     match encoder.write_all(text.as_bytes()).and_then(|()| encoder.finish()) {
         Ok(packed) => {
@@ -942,7 +959,7 @@ fn changed(hash: &str) -> String {
     digits.into_iter().collect()
 }
 
-/// The objects that every Infrahub has: an account, its group, a namespace.
+/// The objects that every Infrahub has: accounts, their groups, a namespace.
 pub(crate) fn seed(store: &mut Store, model: &Model) -> Option<Arc<str>> {
     let mut create = |kind: &str, data: Value| -> Option<Arc<str>> {
         let kind = model.kind(kind).filter(|k| model.kinds[*k].category == Category::Node)?;
@@ -951,8 +968,11 @@ pub(crate) fn seed(store: &mut Store, model: &Model) -> Option<Arc<str>> {
         Some(store.nodes[node as usize].id.clone())
     };
     let value = |text: &str| json!({ "value": text });
-    let admin = create("CoreAccount", json!({ "name": value("admin"), "password": value("infrahub"), "label": value("Admin") }))?;
-    create("CoreAccountGroup", json!({ "name": value("Super Administrators"), "members": [{ "id": &*admin }] }));
-    create("IpamNamespace", json!({ "name": value("default"), "default": { "value": true } }));
+    let admin = create("CoreAccount", json!({ "name": value("admin"), "password": value("infrahub") }))?;
+    let agent = create("CoreAccount", json!({ "name": value("agent"), "password": value("infrahub") }))?;
+    create("CoreAccountGroup", json!({ "name": value("Infrahub Users") }));
+    create("CoreAccountGroup", json!({ "name": value("Super Administrators"), "members": [{ "id": &*admin }, { "id": &*agent }] }));
+    let description = value("Used to provide a default space of IP resources");
+    create("IpamNamespace", json!({ "name": value("default"), "default": { "value": true }, "description": description }));
     Some(admin)
 }

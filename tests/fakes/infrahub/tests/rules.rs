@@ -1,6 +1,8 @@
 //! The rules of the store, one test for each that was measured on the real server. `check/differential.py` compares them
 //! with a real one, answer by answer; here they are kept without one.
 
+#![allow(clippy::unwrap_used, reason = "in a test, unwrapping is asserting")]
+
 use infrahub_sync_fake_infrahub::{Fake, Model, Options, Settings, Version};
 use serde_json::{Value, json};
 
@@ -376,13 +378,13 @@ fn properties_of_a_relationship_go_with_its_peer() {
 fn branches_see_main_as_it_was_and_merge_attribute_by_attribute() {
     let fake = fake();
     let id = device(&fake, "d");
-    ask(&fake, "mutation{BranchCreate(data:{name:\"b\"},wait_until_completion:true){ok}}");
+    ask(&fake, "mutation{BranchCreate(data:{name:\"work\"},wait_until_completion:true){ok}}");
     update(&fake, &id, json!({ "height": { "value": 1 } }));
-    assert_eq!(fake.store().value(&id, "height", "b"), Some(Value::Null), "the branch does not follow main");
-    fake.execute("b", &format!("mutation{{FakeDeviceUpdate(data:{{id:\"{id}\",units:{{value:9}}}}){{ok}}}}"), Default::default());
-    fake.execute("b", "mutation{FakeTagCreate(data:{name:{value:\"t9\"}}){ok}}", Default::default());
+    assert_eq!(fake.store().value(&id, "height", "work"), Some(Value::Null), "the branch does not follow main");
+    fake.execute("work", &format!("mutation{{FakeDeviceUpdate(data:{{id:\"{id}\",units:{{value:9}}}}){{ok}}}}"), Default::default());
+    fake.execute("work", "mutation{FakeTagCreate(data:{name:{value:\"t9\"}}){ok}}", Default::default());
     assert_eq!((value(&fake, &id, "units"), fake.store().count("FakeTag", "main")), (json!(1), 2));
-    ask(&fake, "mutation{BranchMerge(data:{name:\"b\"},wait_until_completion:true){ok}}");
+    ask(&fake, "mutation{BranchMerge(data:{name:\"work\"},wait_until_completion:true){ok}}");
     assert_eq!((value(&fake, &id, "units"), value(&fake, &id, "height")), (json!(9), json!(1)));
     assert_eq!(fake.store().count("FakeTag", "main"), 3);
     assert_eq!(error(&write(&fake, "FakeTagCreate", json!({ "name": { "value": "t9" } }))).0, "Violates uniqueness constraint 'name'");
@@ -407,10 +409,10 @@ fn a_human_friendly_id_follows_its_parent_after_the_lag() {
 #[test]
 fn one_proposed_change_is_open_for_a_branch() {
     let fake = fake();
-    ask(&fake, "mutation{BranchCreate(data:{name:\"b\"}){ok}}");
-    let data = json!({ "name": { "value": "r" }, "source_branch": { "value": "b" }, "destination_branch": { "value": "main" } });
+    ask(&fake, "mutation{BranchCreate(data:{name:\"work\"}){ok}}");
+    let data = json!({ "name": { "value": "r" }, "source_branch": { "value": "work" }, "destination_branch": { "value": "main" } });
     assert!(write(&fake, "CoreProposedChangeCreate", data.clone())["errors"].is_null());
-    assert_eq!(error(&write(&fake, "CoreProposedChangeCreate", data)).0, "An open proposed change already exists for branch 'b'");
+    assert_eq!(error(&write(&fake, "CoreProposedChangeCreate", data)).0, "An open proposed change already exists for branch 'work'");
 }
 
 #[test]
