@@ -20,6 +20,8 @@ public class Neo4j {
         var database = new DatabaseManagementServiceBuilder(folder)
                 .setConfig(GraphDatabaseSettings.auth_enabled, false)
                 .setConfig(GraphDatabaseSettings.pagecache_memory, PAGE_CACHE_BYTES)
+                // Of what was written it would keep 2 GB: nobody restores from that here.
+                .setConfig(GraphDatabaseSettings.keep_logical_logs, "100M size")
                 .setConfig(BoltConnector.enabled, true)
                 .setConfig(BoltConnector.listen_address, address)
                 .build();
