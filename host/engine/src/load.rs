@@ -35,7 +35,8 @@ pub(crate) struct Runtimes(Runtime);
 
 impl Runtimes {
     pub(crate) fn new(cx: &RunContext<'_>) -> Result<Runtimes, EngineError> {
-        let options = infrahub_sync_runtime::RuntimeOptions { component_store: cx.component_store.clone(), memo_store: cx.memo_store.clone() };
+        let options =
+            infrahub_sync_runtime::RuntimeOptions { component_store: cx.component_store.clone(), memo_store: cx.memo_store.clone() };
         Ok(Runtimes(Runtime::new(options)?))
     }
 }
@@ -452,4 +453,65 @@ fn values(column: &Column) -> ValueColumn {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    const MAPPINGS: &str = "name: a
+source: {name: x}
+destination: {name: y}
+schema_mapping:
+  - {name: Port, mapping: ports, identifiers: [name], fields: [{name: name, mapping: label}]}
+  - {name: VmPort, mapping: vm_ports, identifiers: [name], fields: [{name: name, mapping: label}]}
+  - name: Address
+    mapping: addresses
+    identifiers: [address]
+    fields: [{name: address, mapping: display}, {name: interface, mapping: at, reference: Port}]
+  - name: Address
+    mapping: vm_addresses
+    fields: [{name: address, mapping: display}, {name: interface, mapping: at, reference: VmPort}, {name: note, mapping: note}]
+  - name: Address
+    mapping: more
+    filters: [{field: note, operation: is_empty}]
+    fields: [{name: address, mapping: display}]
+";
+
+    /// What each feed makes of a record, by resource.
+    fn read(addressing: Addressing, record: &str) -> Vec<(String, RawKind)> {
+        let project = Project::parse(MAPPINGS, Path::new("config.yml"), &|_: &str| None).unwrap_or_else(|problems| panic!("{problems:?}"));
+        let model = infrahub_sync_config::resolve(&project, None).unwrap_or_else(|problems| panic!("{problems:?}")).model;
+        let plans = feeds(&project, &model, addressing).unwrap_or_else(|error| panic!("{error}"));
+        let mut read = Vec::new();
+        for plan in plans {
+            let records = plan.projection.json(record, "").unwrap_or_else(|error| panic!("{error}"));
+            for (_, feed) in &plan.feeds {
+                let mut raw = RawKind::new(model.kinds[feed.kind].fields.len());
+                feed.append(&records, &mut raw).unwrap_or_else(|error| panic!("{error}"));
+                read.push((plan.resource.clone(), raw));
+            }
+        }
+        read
+    }
+
+    #[test]
+    fn mapping_says_which_kind_its_reference_means() {
+        let read = read(Addressing::Mapping, r#"[{"id": 1, "display": "a", "at": {"id": 7}}]"#);
+        let meant: Vec<(&str, Option<usize>)> = read.iter().map(|(resource, raw)| (resource.as_str(), raw.meant(0, 1))).collect();
+        assert_eq!(meant, [("ports", None), ("vm_ports", None), ("addresses", Some(0)), ("vm_addresses", Some(1)), ("more", None)]);
+    }
+
+    #[test]
+    fn mappings_that_read_the_same_objects_of_a_kind_are_one() {
+        let read = read(Addressing::Kind, r#"[{"id": 1, "address": "a", "interface": {"id": "u"}, "note": "n", "at": {"id": 7}}]"#);
+        let rows: Vec<(&str, usize)> = read.iter().map(|(resource, raw)| (resource.as_str(), raw.rows)).collect();
+        // The third has a filter of its own, which this record does not pass.
+        assert_eq!(rows, [("Port", 1), ("VmPort", 1), ("Address", 1), ("Address", 0)]);
+        let (_, addresses) = &read[2];
+        assert_eq!(addresses.columns.iter().map(|column| column.text(0)).collect::<Vec<_>>(), ["a", "u", "n"]);
+        assert_eq!(addresses.meant(0, 1), None);
+    }
 }

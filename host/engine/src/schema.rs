@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use infrahub_sync_config::{Generated, Problem, Project, SchemaField, SchemaKind, mapping_hash, resolve, schema_hash, schema_kind_hashes, schema_sub_hash};
+use infrahub_sync_config::{
+    Generated, Problem, Project, SchemaField, SchemaKind, mapping_hash, resolve, schema_hash, schema_kind_hashes, schema_sub_hash,
+};
 use infrahub_sync_core::model::{Cardinality, FieldType, Model};
 use infrahub_sync_runtime as runtime;
 

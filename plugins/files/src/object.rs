@@ -159,10 +159,16 @@ pub(crate) fn compact(json: &str) -> String {
 struct Peer<'j> {
     #[serde(borrow)]
     key: Members<'j>,
+    #[serde(default)]
+    kind: Option<String>,
+    /// The kinds that the field may refer to, where there are several.
+    #[serde(default)]
+    of: Vec<String>,
 }
 
-/// The value of a reference as it stands in a file: `{"kind": …, "key": {…}, "id": …}` becomes the peer's identifiers, and a list of them is
-/// sorted, since it is a set. What is no reference stays as it is.
+/// The value of a reference as it stands in a file: `{"kind": …, "key": {…}, "id": …}` becomes the peer's identifiers (behind its
+/// kind, where the field may refer to several: identifiers alone do not tell which), and a list of them is sorted, since it is a set. What
+/// is no reference stays as it is.
 pub(crate) fn plain_reference(value: &RawValue) -> serde_json::Result<Box<RawValue>> {
     let text = value.get();
     if text.starts_with('[') {
@@ -179,11 +185,12 @@ pub(crate) fn plain_reference(value: &RawValue) -> serde_json::Result<Box<RawVal
     match serde_json::from_str::<Peer<'_>>(text) {
         // A peer's key may have references in it, as deep as they go.
         Ok(peer) if text.starts_with('{') => {
+            let kind = peer.kind.filter(|_| peer.of.len() > 1).map(|kind| Ok(format!("\"kind\":{}", quoted(&kind))));
             let members = peer.key.0.into_iter().map(|(name, value)| {
                 let value = if value.get().starts_with('{') { plain_reference(value)? } else { value.to_owned() };
                 Ok(format!("{}:{}", quoted(&name), value.get()))
             });
-            RawValue::from_string(format!("{{{}}}", members.collect::<serde_json::Result<Vec<_>>>()?.join(",")))
+            RawValue::from_string(format!("{{{}}}", kind.into_iter().chain(members).collect::<serde_json::Result<Vec<_>>>()?.join(",")))
         }
         _ => Ok(value.to_owned()),
     }
@@ -205,6 +212,7 @@ mod tests {
             r#"{"name":"a","site":{"name":"z"}}"#
         );
         assert_eq!(plain(r#"[{"key":{"n":10}},{"key":{"n":9}},{"key":{"n":9}}]"#), r#"[{"n":9},{"n":10}]"#);
+        assert_eq!(plain(r#"{"kind":"Site","key":{"name":"a"},"of":["Area","Site"]}"#), r#"{"kind":"Site","name":"a"}"#);
         assert_eq!(plain("null"), "null");
         assert_eq!(plain(r#"{"key":"door"}"#), r#"{"key":"door"}"#);
     }

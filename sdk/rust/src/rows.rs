@@ -14,7 +14,8 @@ pub struct Row {
     #[serde(default)]
     pub id: Option<String>,
     /// All set fields on create, the changed ones on update (null = clear), none on delete. A reference is
-    /// `{"kind": "…", "key": {…}, "id": "…"}`: the kind that the peer really has, where the field may refer to several.
+    /// `{"kind": "…", "key": {…}, "id": "…"}`: the kind that the peer really has, where the field may refer to several (all of which are then
+    /// in `"of": […]`).
     #[serde(default)]
     pub fields: Map<String, Value>,
 }
