@@ -109,11 +109,13 @@ pub(crate) struct View {
     pub(crate) at: i64,
     /// Up to when main shows through, if the branch is not main.
     pub(crate) base: i64,
+    /// When the branch was made: it has no versions of its own from before, so the search for them ends there.
+    pub(crate) since: i64,
 }
 
 impl View {
     fn pick<T>(self, versions: &[Version<T>]) -> Option<&Version<T>> {
-        let own = versions.iter().rev().find(|v| v.branch == self.branch && v.at <= self.at);
+        let own = versions.iter().rev().take_while(|v| v.at >= self.since).find(|v| v.branch == self.branch && v.at <= self.at);
         match own {
             Some(version) => Some(version),
             None if self.branch == MAIN => None,
@@ -208,12 +210,14 @@ impl Store {
     }
 
     pub(crate) fn view(&self, branch: BranchId, at: i64) -> View {
-        View { branch, at, base: self.branches[branch as usize].branched_from }
+        let record = &self.branches[branch as usize];
+        let since = if branch == MAIN { i64::MIN } else { record.created_at };
+        View { branch, at, base: record.branched_from, since }
     }
 
     /// What is not bound to branches is looked at in main, wherever one stands.
     pub(crate) fn kind_view(&self, kind: KindId, view: View) -> View {
-        if self.model.kinds[kind].agnostic { View { branch: MAIN, ..view } } else { view }
+        if self.model.kinds[kind].agnostic { View { branch: MAIN, since: i64::MIN, ..view } } else { view }
     }
 
     pub(crate) fn node(&self, id: &str) -> Option<NodeId> {
@@ -235,7 +239,7 @@ impl Store {
     }
 
     fn edge_view(&self, relation: &Relation, view: View) -> View {
-        if relation.agnostic { View { branch: MAIN, ..view } } else { view }
+        if relation.agnostic { View { branch: MAIN, since: i64::MIN, ..view } } else { view }
     }
 
     /// The visible edges of an object for a relationship of its kind, with the peer and the properties, oldest first.
