@@ -21,6 +21,12 @@ pub(crate) fn zulu(at: i64) -> String {
     if text.contains('.') { format!("{text}Z") } else { format!("{text}.000000Z") }
 }
 
+/// The spelling of the header `Date`, in whole seconds.
+pub(crate) fn http(at: i64) -> String {
+    let Ok(moment) = Timestamp::from_microsecond(at) else { return String::new() };
+    moment.to_zoned(TimeZone::UTC).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
 /// Reads a moment: ISO 8601 with or without a zone (then UTC), a date (then noon), or a time ago as in `5m`.
 pub(crate) fn parse(text: &str, now: i64) -> Option<i64> {
     let spelled = text.replacen(' ', "T", 1);

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::clock;
 use crate::document::{Scope, arguments};
-use crate::model::{Class, Kind, KindId, Relation, Step};
+use crate::model::{Category, Class, Kind, KindId, Relation, Step};
 use crate::mutate::Fail;
 use crate::store::{Attr, NodeId, Props, Store, View};
 use crate::value::{Interface, read_back};
@@ -77,6 +77,8 @@ struct NodeSelection<'d> {
     sets: Vec<&'d SelectionSet>,
     /// Whether the server reads the object together with properties of the relationship, and forgets the human friendly id.
     with_properties: bool,
+    /// Whether only the id of a peer of several kinds is asked for, whose kind the server then does not know.
+    untyped: bool,
     plans: RefCell<HashMap<KindId, Rc<NodePlan<'d>>>>,
 }
 
@@ -231,7 +233,7 @@ impl<'s, 'd> Reader<'s, 'd> {
     }
 
     fn nodes(&self, fields: &[&'d Node<Field>]) -> NodeSelection<'d> {
-        NodeSelection { sets: sets(fields), with_properties: false, plans: RefCell::default() }
+        NodeSelection { sets: sets(fields), with_properties: false, untyped: false, plans: RefCell::default() }
     }
 
     fn plan(&self, selection: &NodeSelection<'d>, kind_id: KindId) -> Result<Rc<NodePlan<'d>>, Fail> {
@@ -308,7 +310,11 @@ impl<'s, 'd> Reader<'s, 'd> {
             });
         let plan = fields.into_iter().map(|(key, merged)| {
             let field = match merged[0].name.as_str() {
-                "node" => EdgeField::Node(NodeSelection { with_properties, ..self.nodes(&merged) }),
+                "node" => {
+                    let generic = self.scope.model.kind(peer).is_some_and(|k| self.scope.model.kinds[k].category == Category::Generic);
+                    let only_id = self.scope.collect(&sets(&merged), peer).iter().all(|(_, f)| f[0].name == "id");
+                    EdgeField::Node(NodeSelection { with_properties, untyped: nested && generic && only_id, ..self.nodes(&merged) })
+                }
                 "node_metadata" => EdgeField::Metadata(self.metadata_plan(&merged)),
                 "relationship_metadata" => EdgeField::RelationshipMetadata(self.metadata_plan(&merged)),
                 "properties" => EdgeField::Properties(self.property_plan(&merged)),
@@ -419,6 +425,10 @@ impl<'s, 'd> Reader<'s, 'd> {
             let _place = self.at([Place::Key(key)]);
             match (field, node) {
                 (EdgeField::Typename, _) => out.text(ty),
+                (EdgeField::Node(selection), Some(_)) if selection.untyped => {
+                    self.errors.borrow_mut().push((self.place(), Fail::plain("Unable to identify the type of the instance.", 500)));
+                    out.raw("null");
+                }
                 (EdgeField::Node(selection), Some(node)) => self.node(node, selection, out)?,
                 (EdgeField::Metadata(plan), Some(node)) => {
                     let record = &self.store.nodes[node as usize];
@@ -507,16 +517,21 @@ impl<'s, 'd> Reader<'s, 'd> {
         if !self.store.is_a(kind, interface) {
             let name = &self.store.kind_of(node).name;
             let message = format!("Runtime Object type '{name}' is not a possible type for '{interface}'.");
-            let places = self.path.borrow();
-            let path = places.iter().map(|place| match place {
-                Place::Key(key) => Value::from(*key),
-                Place::Index(index) => Value::from(*index),
-            });
-            self.errors.borrow_mut().push((path.collect(), Fail::plain(message, 500)));
+            self.errors.borrow_mut().push((self.place(), Fail::plain(message, 500)));
             out.raw("null");
             return Ok(());
         }
         self.node(node, selection, out)
+    }
+
+    /// Where in the answer this is.
+    fn place(&self) -> Vec<Value> {
+        let places = self.path.borrow();
+        let path = places.iter().map(|place| match place {
+            Place::Key(key) => Value::from(*key),
+            Place::Index(index) => Value::from(*index),
+        });
+        path.collect()
     }
 
     /// Enters a place of the answer, until the guard is dropped.
