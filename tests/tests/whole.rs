@@ -309,6 +309,7 @@ fn the_cache_has_exactly_the_documented_files() {
             "r1/B/Site.parquet",
             "r1/B/Tag.parquet",
             "r1/cursors.json",
+            "r1/journal.bin",
             "r1/plan.parquet",
             "r1/run.json",
             "r1/schema-sub-hash.txt",

@@ -3,8 +3,8 @@
 //! A file is written as `.<name>.<pid>-<n>.tmp` in its own folder, flushed to the disk, renamed to its name, and the folder is
 //! flushed. A crash leaves the old file or the new one, and perhaps a `*.tmp` that nobody reads.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -73,6 +73,52 @@ impl Drop for AtomicFile {
             // Given up: the writer failed, and says so itself.
             let _ = fs::remove_file(&self.tmp);
         }
+    }
+}
+
+/// A file that grows at its end; what a call has added is on the disk when it returns.
+#[derive(Debug)]
+pub(crate) struct AppendFile {
+    file: File,
+    path: PathBuf,
+    bytes: u64,
+    /// A write failed: what is at the end is unknown, and must not be written behind.
+    failed: bool,
+}
+
+impl AppendFile {
+    /// Opens a file that exists, and cuts what lies beyond its first `bytes` bytes.
+    pub(crate) fn open(path: &Path, bytes: u64) -> Result<AppendFile, CacheError> {
+        let opened = || {
+            may_fail()?;
+            let mut file = OpenOptions::new().write(true).open(path)?;
+            if file.metadata()?.len() > bytes {
+                file.set_len(bytes)?;
+                may_fail()?;
+                file.sync_all()?;
+            }
+            file.seek(SeekFrom::Start(bytes))?;
+            Ok(file)
+        };
+        Ok(AppendFile { file: opened().at("write", path)?, path: path.to_owned(), bytes, failed: false })
+    }
+
+    /// How long the file is.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Adds to the end; when this returns, it survives a power cut. After a failure nothing can be added any more.
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), CacheError> {
+        if self.failed {
+            return Err(io::Error::other("an earlier write to the file failed")).at("write", &self.path);
+        }
+        self.failed = true;
+        may_fail().and_then(|()| self.file.write_all(bytes)).at("write", &self.path)?;
+        may_fail().and_then(|()| self.file.sync_data()).at("write", &self.path)?;
+        self.bytes += bytes.len() as u64;
+        self.failed = false;
+        Ok(())
     }
 }
 

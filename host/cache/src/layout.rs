@@ -16,6 +16,7 @@ use crate::Side;
 use crate::atomic;
 use crate::error::{CacheError, IoContext};
 use crate::errors_file::{self, ErrorRow};
+use crate::journal::{self, Journal, JournalWriter, PlanIdentity};
 use crate::lock::{self, CacheLock, Holder};
 use crate::parquet_file::{FileName, Written};
 use crate::plan_file::{PlanReader, PlanWriter};
@@ -33,6 +34,7 @@ pub(crate) const ROWCOUNTS_FILE: &str = "last-successful-rowcounts.json";
 pub(crate) const RUN_COUNTER_FILE: &str = "run-counter.json";
 const RUN_FILE: &str = "run.json";
 const PLAN_FILE: &str = "plan.parquet";
+const JOURNAL_FILE: &str = "journal.bin";
 const ERRORS_FILE: &str = "errors.parquet";
 const CURSORS_FILE: &str = "cursors.json";
 const SCHEMA_SUB_HASH_FILE: &str = "schema-sub-hash.txt";
@@ -234,7 +236,8 @@ impl CacheLock {
         // The plan goes alone and first: whoever finds it may trust the rest. Folders are flushed in between.
         let dir = &writer.run.dir;
         atomic::remove_files(dir, |name| name == PLAN_FILE)?;
-        atomic::remove_files(dir, |name| [ERRORS_FILE, CURSORS_FILE, SCHEMA_SUB_HASH_FILE].contains(&name) || atomic::is_unfinished(name))?;
+        let sidecars = [JOURNAL_FILE, ERRORS_FILE, CURSORS_FILE, SCHEMA_SUB_HASH_FILE];
+        atomic::remove_files(dir, |name| sidecars.contains(&name) || atomic::is_unfinished(name))?;
         for side in Side::BOTH {
             let unwanted = |name: &str| name.ends_with(PARQUET_SUFFIX) || atomic::is_unfinished(name);
             atomic::remove_files(&writer.run.side_dir(side), unwanted)?;
@@ -331,12 +334,17 @@ impl RunWriter {
         writer.finish()
     }
 
-    /// Begins a plan that is written row by row.
+    /// Begins a plan that is written row by row. A plan that was applied, or begun to be, goes with its journal.
     ///
     /// # Errors
     ///
     /// When the disk refuses.
     pub fn plan_writer(&self) -> Result<PlanWriter, CacheError> {
+        if self.run.dir.join(JOURNAL_FILE).exists() {
+            // The plan first: a journal without a plan is nothing, a plan without its journal was never applied.
+            atomic::remove_files(&self.run.dir, |name| name == PLAN_FILE)?;
+            atomic::remove_files(&self.run.dir, |name| name == JOURNAL_FILE)?;
+        }
         PlanWriter::create(&self.lock, &self.run.dir.join(PLAN_FILE))
     }
 
@@ -351,6 +359,17 @@ impl RunWriter {
             writer.push(&row)?;
         }
         writer.finish()
+    }
+
+    /// Opens the journal of the run's plan to write it, making one where there is none and cutting a frame that was never finished.
+    ///
+    /// Reads the plan once, for its digest: a journal counts for the very plan that it was begun with.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_plan`](RunReader::read_plan) and [`read_journal`](RunReader::read_journal), or when the disk refuses.
+    pub fn open_journal(&self) -> Result<JournalWriter, CacheError> {
+        JournalWriter::open(&self.lock, &self.run.dir.join(JOURNAL_FILE), &self.run.plan_identity()?)
     }
 
     /// Writes the errors of the run, replacing those there are. Without any there is no file.
@@ -471,6 +490,24 @@ impl RunReader {
     #[must_use]
     pub fn has_plan(&self) -> bool {
         self.dir.join(PLAN_FILE).is_file()
+    }
+
+    fn plan_identity(&self) -> Result<PlanIdentity, CacheError> {
+        PlanIdentity::of(&self.dir.join(PLAN_FILE), self.read_plan()?.rows())
+    }
+
+    /// What became of the plan's rows; `None` when nobody has begun to apply it.
+    ///
+    /// # Errors
+    ///
+    /// [`CacheError::Damaged`] when the journal is, or when it is of another plan; [`CacheError::NewerFormat`].
+    pub fn read_journal(&self) -> Result<Option<Journal>, CacheError> {
+        let path = self.dir.join(JOURNAL_FILE);
+        // Without a plan: a run of the same id has begun and was killed before it was rid of the journal.
+        if !path.exists() || !self.has_plan() {
+            return Ok(None);
+        }
+        journal::read(&path, &self.plan_identity()?)
     }
 
     /// The snapshot of a kind on one side, batch by batch.

@@ -15,6 +15,7 @@
 //!     ├── A/<Kind>.parquet              source snapshot
 //!     ├── B/<Kind>.parquet              destination snapshot
 //!     ├── plan.parquet                  one row per change; + columns tier, pass, key, peers
+//!     ├── journal.bin                 + what became of each of the plan's rows, since its apply began
 //!     ├── errors.parquet                only when there were errors
 //!     ├── cursors.json                  {"A": {Kind: cursor}, "B": {…}}
 //!     ├── schema-sub-hash.txt
@@ -32,6 +33,7 @@
 //!   another name (`*.tmp`) is never read, and removed by the next run.
 //! - A folder holds files of one run: when an id is used again, `run.json` says `running` first, then the plan goes, then all
 //!   else, and only then is anything new written. So whoever finds a plan finds the snapshots it was made from.
+//! - A journal goes with one plan, whose digest it holds. What it says of a row was on the disk before the next step was taken.
 //! - A newer format is never read or written, only refused.
 //!
 //! # Not for
@@ -42,6 +44,7 @@
 mod atomic;
 mod error;
 mod errors_file;
+mod journal;
 mod layout;
 mod lock;
 mod parquet_file;
@@ -52,6 +55,7 @@ mod snapshot_file;
 
 pub use error::CacheError;
 pub use errors_file::ErrorRow;
+pub use journal::{Journal, JournalWriter, RowCounts, RowState};
 pub use layout::{Cache, RunEntry, RunReader, RunState, RunWriter};
 pub use lock::{CacheLock, Holder};
 pub use parquet_file::Written;

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
+use infrahub_sync_config::OnConflict;
+use infrahub_sync_core::guardrail::DeleteLimit;
 
 /// The environment variables, shown below each help text that has use for them.
 const ENVIRONMENT: &str = "\
@@ -423,12 +425,29 @@ pub(crate) struct GuardrailArgs {
     /// Stop if a kind has, before anything is written [default]
     #[arg(long, overrides_with = "allow_rowcount_drop", help_heading = "Writing")]
     no_allow_rowcount_drop: bool,
+
+    /// Stop, before anything is written, if the plan deletes more than so many objects of one kind, or more than such a share of them [default: max_deletes of the project, else a fifth, or ten if that is more]
+    #[arg(long, value_name = "N|P%", help_heading = "Writing")]
+    max_deletes: Option<DeleteLimit>,
+
+    /// Try no more once so many rows were refused [default: max_failures of the project, else never]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Writing")]
+    max_failures: Option<u64>,
+
+    /// What becomes of an object that somebody has changed after the plan was made: left as it is, or written all the same [default: on_conflict of the project, else refuse]
+    #[arg(long, value_name = "refuse|overwrite", help_heading = "Writing")]
+    on_conflict: Option<OnConflict>,
 }
 
 impl GuardrailArgs {
     /// Whether the rowcount guardrail is passed.
     pub(crate) fn allows_rowcount_drop(&self) -> bool {
         self.allow_rowcount_drop
+    }
+
+    /// What the command line says of the rules for an apply.
+    pub(crate) fn rules(&self) -> (Option<DeleteLimit>, Option<u64>, Option<OnConflict>) {
+        (self.max_deletes, self.max_failures, self.on_conflict)
     }
 }
 

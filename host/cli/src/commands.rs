@@ -15,7 +15,9 @@ use infrahub_sync_engine::{AdapterSource, Applied, EngineError, Options, Run, Ru
 use infrahub_sync_runtime::Exchanges;
 
 use crate::adapters::{AdapterError, Folders, locate};
-use crate::args::{AdapterArgs, Apply, Command, DataArgs, Diff, ExchangeArgs, Generate, List, Output, ProgressArgs, ProjectArgs};
+use crate::args::{
+    AdapterArgs, Apply, Command, DataArgs, Diff, ExchangeArgs, Generate, GuardrailArgs, List, Output, ProgressArgs, ProjectArgs,
+};
 use crate::args::{Selection, Show, ShowOutput, Sync, Validate, Verbosity};
 use crate::builtin;
 use crate::completions;
@@ -268,6 +270,7 @@ impl Engine<'_> {
         let source = self.reads_source.then(|| adapter(&project.source, &project, &folders)).transpose()?;
         let destination = adapter(&project.destination, &project, &folders)?;
         let custom = custom_adapters(source.iter().chain([&destination]));
+        let stop = engine::Stop::default();
         let teller = Teller { screen, progress: Progress::new(screen) };
         let context = RunContext {
             project: &project,
@@ -282,9 +285,10 @@ impl Engine<'_> {
             run_id: self.run_id.map(str::to_owned),
             options: self.options,
             events: &teller,
+            stop: &stop,
             now: SystemTime::now,
         };
-        let outcome = block_on(action(&context));
+        let outcome = block_on(action(&context), &stop, screen);
         teller.progress.finish();
         match outcome? {
             Ok(done) => Ok(done),
@@ -293,15 +297,39 @@ impl Engine<'_> {
     }
 }
 
+/// Waits for Ctrl-C, or for a polite request of the system (SIGTERM, as `systemctl stop` and Kubernetes send).
+async fn interrupted() {
+    #[cfg(unix)]
+    if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
+        return;
+    }
+    // Where signals cannot be heard at all, nobody can interrupt.
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
 /// Runs the engine until it is done, or until the user has had enough.
-fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Report> {
+fn block_on<T>(work: impl Future<Output = T>, stop: &engine::Stop, screen: &Screen) -> Result<T, Report> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Report::from_error(Exit::Unexpected, &error))?;
     let outcome = runtime.block_on(async {
+        tokio::pin!(work);
         tokio::select! {
-            outcome = work => Ok(outcome),
-            _ = tokio::signal::ctrl_c() => Err(Report::new(Exit::Interrupted, "interrupted")
-                .hint("the cache stays usable: a run begins anew, and a plan that was written can be applied")),
+            outcome = &mut work => return Ok(outcome),
+            () = interrupted() => {}
+        }
+        // The first time: what was sent is waited for, and the journal written.
+        stop.request();
+        screen.warn("stopping when what was sent is answered; once more (Ctrl-C) to leave at once");
+        tokio::select! {
+            outcome = &mut work => Ok(outcome),
+            () = interrupted() => Err(Report::new(Exit::Interrupted, "interrupted")
+                .hint("the cache stays usable: a run begins anew, and an apply goes on where it was with `infrahub-sync apply --run-id`")),
         }
     });
     // Whoever is still at work on a blocking thread must not hold up the exit.
@@ -357,8 +385,16 @@ const OPTIONS: Options = Options {
     parallel: true,
     allow_rowcount_drop: false,
     continue_on_error: false,
+    max_deletes: None,
+    max_failures: None,
+    on_conflict: None,
     lock_wait: LOCK_WAIT,
 };
+
+fn with_rules(options: Options, guardrail: &GuardrailArgs) -> Options {
+    let (max_deletes, max_failures, on_conflict) = guardrail.rules();
+    Options { allow_rowcount_drop: guardrail.allows_rowcount_drop(), max_deletes, max_failures, on_conflict, ..options }
+}
 
 fn with_bars(screen: Screen, progress: &ProgressArgs) -> Screen {
     screen.with_bars(progress.wanted())
@@ -436,7 +472,7 @@ fn apply(args: &Apply, screen: Screen) -> Result<Exit, Report> {
         branch: args.branch.as_ref(),
         adapters: &args.adapters,
         exchanges: &args.exchanges,
-        options: Options { allow_rowcount_drop: args.guardrail.allows_rowcount_drop(), ..with_data(OPTIONS, &args.data) },
+        options: with_rules(with_data(OPTIONS, &args.data), &args.guardrail),
         run_id: Some(&args.run_id),
         reads_source: false,
     };
@@ -455,8 +491,7 @@ fn sync(args: &Sync, screen: Screen) -> Result<Exit, Report> {
             concurrent_load: args.loading.is_concurrent(),
             full_extract: args.loading.is_full_extract(),
             parallel: args.is_parallel(),
-            allow_rowcount_drop: args.guardrail.allows_rowcount_drop(),
-            ..with_data(OPTIONS, &args.data)
+            ..with_rules(with_data(OPTIONS, &args.data), &args.guardrail)
         },
         run_id: None,
         reads_source: true,
@@ -510,7 +545,7 @@ fn overview(run: &Run) -> Overview<'_> {
 
 /// Says what was written, and what was not.
 fn tell(applied: &Applied, screen: &Screen) -> Exit {
-    let Applied { created, updated, deleted, unchanged, failed, skipped, failures, run } = applied;
+    let Applied { created, updated, deleted, unchanged, failed, skipped, failures, run, done_before, stopped, left } = applied;
     for failure in failures {
         let action = failure.action.as_str();
         let mut report =
@@ -526,9 +561,25 @@ fn tell(applied: &Applied, screen: &Screen) -> Exit {
         screen.write(&format!("error: {untold} more {} not written", plural(untold, "change was", "changes were")));
     }
     let mut sentence = format!("{created} created, {updated} updated, {deleted} deleted");
-    let others = [(*unchanged, "there already"), (*failed, "failed"), (*skipped, "not tried, as they need what failed")];
+    let others = [
+        (*done_before, "done before"),
+        (*unchanged, "there already"),
+        (*failed, "failed"),
+        (*skipped, "not tried, as they need what failed"),
+        (*left, "not tried"),
+    ];
     for (count, what) in others.into_iter().filter(|(count, _)| *count > 0) {
         sentence.push_str(&format!(", {count} {what}"));
+    }
+    if let Some(stopped) = stopped {
+        let (exit, what) = match stopped {
+            engine::Stopped::Interrupted => (Exit::Interrupted, "interrupted".to_owned()),
+            engine::Stopped::Failures(most) => (Exit::Partial, format!("stopped after {most} {}", plural(*most, "failure", "failures"))),
+        };
+        let report = Report::new(exit, format!("{what}: {sentence}"))
+            .hint(format!("`infrahub-sync apply --run-id {}` goes on where it was", run.run_id));
+        screen.write(&report.to_string());
+        return report.exit;
     }
     let summary = &run.summary;
     let errors = run.directory.join("errors.parquet");

@@ -154,6 +154,7 @@ impl From<EngineError> for Report {
             (_, Fault::Auth | Fault::Remote) => Exit::Remote,
             (_, Fault::Adapter) => Exit::Adapter,
             (_, Fault::Locked) => Exit::Locked,
+            (_, Fault::Interrupted) => Exit::Interrupted,
             (_, Fault::Environment | Fault::Internal) => Exit::Unexpected,
         };
         let hints = error.hints();
@@ -291,7 +292,7 @@ mod tests {
         hint: if that is right, run again with --allow-rowcount-drop
         ");
         assert_eq!(report.exit, Exit::Refused);
-        let report = Report::from(EngineError::Drift { run_id: "r1".to_owned(), what: "a mapping" });
+        let report = Report::from(EngineError::Drift { run_id: "r1".to_owned(), what: "a mapping", kinds: Vec::new() });
         insta::assert_snapshot!(report, @r"
         error: the plan of run `r1` was made for a mapping that has changed since
 

@@ -23,6 +23,7 @@ pub use generated::{GENERATED_FILE, Generated};
 pub use hash::{mapping_hash, schema_hash, schema_kind_hashes, schema_sub_hash};
 pub use problem::{Problem, Problems, Severity, Span};
 pub use project::{
-    AdapterLocation, Endpoint, Environment, Field, FieldSource, FilterConfig, Flags, Incremental, Mapping, Project, TransformConfig,
+    AdapterLocation, ApplyRules, Endpoint, Environment, Field, FieldSource, FilterConfig, Flags, Incremental, Mapping, OnConflict, Project,
+    TransformConfig,
 };
 pub use resolve::{Resolved, SchemaField, SchemaKind, resolve};

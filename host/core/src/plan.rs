@@ -286,9 +286,16 @@ impl Plan<'_> {
         let old = match entry.action {
             Action::Create => None,
             _ if entry.destination == NOWHERE => None,
-            _ => Some(self.values(self.destination, entry, b, entry.destination)),
+            _ => Some(values_json(
+                self.model,
+                self.destination,
+                entry.kind,
+                entry.destination as usize,
+                entry.fields.iter().map(|at| *at as usize),
+            )),
         };
-        let new = (entry.action != Action::Delete).then(|| self.values(self.source, entry, a, entry.source));
+        let new = (entry.action != Action::Delete)
+            .then(|| values_json(self.model, self.source, entry.kind, entry.source as usize, entry.fields.iter().map(|at| *at as usize)));
         let names: Vec<&str> =
             entry.fields.iter().filter_map(|at| spec.fields.get(*at as usize)).map(|field| field.name.as_str()).collect();
         PlanRow {
@@ -307,33 +314,6 @@ impl Plan<'_> {
             key: key::key_json(key),
             peers: (entry.action != Action::Delete).then(|| self.peers(entry)).flatten(),
         }
-    }
-
-    /// The fields' values as a JSON object, references as unique ids (behind their kind, where a field refers to several).
-    fn values(&self, side: &Snapshot, entry: &Entry, kind: &KindSnapshot, row: u32) -> String {
-        let spec = &self.model.kinds[entry.kind];
-        let mut out = String::from("{");
-        for at in &entry.fields {
-            let (Some(field), Some(column)) = (spec.fields.get(*at as usize), kind.fields.get(*at as usize)) else { continue };
-            if out.len() > 1 {
-                out.push(',');
-            }
-            json_string(&field.name, &mut out);
-            out.push(':');
-            match column {
-                FieldColumn::Values(values) => values.write_json(row as usize, &mut out),
-                FieldColumn::Peers(peers) => {
-                    let (held, rows) = peers.peers(row as usize);
-                    let one = |peer: Peer, out: &mut String| match peer.row {
-                        NOWHERE => out.push_str("null"),
-                        _ => json_string(&side.peer_name(self.model, peers, peer), out),
-                    };
-                    write_held(held, rows, one, &mut out);
-                }
-            }
-        }
-        out.push('}');
-        out
     }
 
     /// The references of the new values without loss, where there are any.
@@ -368,6 +348,35 @@ impl Plan<'_> {
         out.push('}');
         (out.len() > 2).then_some(out)
     }
+}
+
+/// Fields of a row (by their positions) as a JSON object, references as unique ids (behind their kind, where a field refers to several):
+/// what `old_value` and `new_value` of a plan hold.
+#[must_use]
+pub fn values_json(model: &Model, side: &Snapshot, kind: usize, row: usize, fields: impl Iterator<Item = usize>) -> String {
+    let mut out = String::from("{");
+    let (Some(spec), Some(rows)) = (model.kinds.get(kind), side.kinds.get(kind)) else { return "{}".to_owned() };
+    for at in fields {
+        let (Some(field), Some(column)) = (spec.fields.get(at), rows.fields.get(at)) else { continue };
+        if out.len() > 1 {
+            out.push(',');
+        }
+        json_string(&field.name, &mut out);
+        out.push(':');
+        match column {
+            FieldColumn::Values(values) => values.write_json(row, &mut out),
+            FieldColumn::Peers(peers) => {
+                let (held, rows) = peers.peers(row);
+                let one = |peer: Peer, out: &mut String| match peer.row {
+                    NOWHERE => out.push_str("null"),
+                    _ => json_string(&side.peer_name(model, peers, peer), out),
+                };
+                write_held(held, rows, one, &mut out);
+            }
+        }
+    }
+    out.push('}');
+    out
 }
 
 fn write_held(held: Held, mut peers: impl Iterator<Item = Peer>, one: impl Fn(Peer, &mut String), out: &mut String) {

@@ -4,14 +4,20 @@
 //! an object whose creation has not been answered. Tiers are barriers; inside a tier as many batches are under way as the adapter
 //! declares. Answers are taken in the order of the batches, so that what comes out does not depend on which was quicker. A row whose
 //! peer could not be created is skipped and says which one it waits for.
+//!
+//! What is sent is in the journal before, and what became of it after. An apply that was killed goes on where it was: what is done is not
+//! looked at again, what was sent without an answer is compared with the destination first. So is every row of a plan that is applied
+//! later than it was made: an object that somebody changed meanwhile is a conflict, and left alone unless the project says otherwise.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use infrahub_sync_cache::{ErrorRow, RunReader};
+use infrahub_sync_cache::{ErrorRow, JournalWriter, RowState, RunReader};
+use infrahub_sync_config::OnConflict;
 use infrahub_sync_core::diff::default_column;
 use infrahub_sync_core::guardrail::ApprovedPlan;
 use infrahub_sync_core::key::{self, Part};
 use infrahub_sync_core::model::{FieldModel, Model};
+use infrahub_sync_core::plan::values_json;
 use infrahub_sync_core::plan_row::{Action, PlanRow};
 use infrahub_sync_core::snapshot::{FieldColumn, Held, Peer, Snapshot};
 use infrahub_sync_core::value::ValueColumn;
@@ -20,7 +26,7 @@ use serde_json::{Map, Value, json};
 use tokio::task::JoinHandle;
 
 use crate::load::Opened;
-use crate::{EngineError, Failure, RunContext};
+use crate::{EngineError, Failure, RunContext, Stopped};
 
 /// Failures that are told by name on the screen; all of them are in errors.parquet.
 const FAILURES_SHOWN: usize = 100;
@@ -44,10 +50,21 @@ pub(crate) struct Report {
     pub(crate) skipped: u64,
     pub(crate) failures: Vec<Failure>,
     pub(crate) errors: Vec<ErrorRow>,
+    /// Rows that an earlier, interrupted apply of this run has done.
+    pub(crate) done_before: u64,
+    /// Why it ended before its end, if it did.
+    pub(crate) stopped: Option<Stopped>,
+    /// Rows that were not tried because of that.
+    pub(crate) left: u64,
 }
+
+/// Answers that are told to the journal together, where no row's sending waits for it.
+const SETTLED_TOGETHER: usize = 1000;
 
 /// A row on its way.
 struct Ready {
+    /// Its place in the plan, from 0.
+    at: u64,
     row: PlanRow,
     key: String,
     line: String,
@@ -62,6 +79,7 @@ pub(crate) async fn apply_plan(
     destination: &Opened,
     current: &Current<'_>,
     plan: &ApprovedPlan<RunReader>,
+    journal: JournalWriter,
     run_id: &str,
     errors: Vec<ErrorRow>,
 ) -> Result<Report, EngineError> {
@@ -79,6 +97,9 @@ pub(crate) async fn apply_plan(
         under_way: VecDeque::new(),
         width: if serial { 1 } else { destination.manifest.write_concurrency.max(1) as usize },
         unanswered: HashSet::new(),
+        on_conflict: cx.options.on_conflict.unwrap_or(cx.project.apply.on_conflict),
+        journal,
+        settled: Vec::new(),
         report: Report { errors, ..Report::default() },
     };
     let mut changes: Vec<KindChanges> = Vec::new();
@@ -96,6 +117,7 @@ pub(crate) async fn apply_plan(
             }
         }
     }
+    writer.journal.begin()?;
     let run = Run { id: run_id.to_owned(), sync: cx.project.name.clone(), source: cx.project.source.name.clone(), changes };
     if let Some(words) = destination.session.begin(&run).await? {
         cx.events.note(&words);
@@ -103,9 +125,22 @@ pub(crate) async fn apply_plan(
     let mut batch: Vec<Ready> = Vec::new();
     let mut number = 0;
     let mut step: Option<(u32, u32, bool)> = None;
+    let most = cx.options.max_failures.or(cx.project.apply.max_failures);
     for row in plan.plan().read_plan()? {
         number += 1;
+        let at = number - 1;
         let row = row?;
+        writer.report.stopped = match most {
+            _ if cx.stop.is_requested() => Some(Stopped::Interrupted),
+            Some(most) if writer.report.failed >= most => Some(Stopped::Failures(writer.report.failed)),
+            _ => None,
+        };
+        if writer.report.stopped.is_some() {
+            // Rows that were made ready and not sent are as good as not looked at.
+            writer.report.left = writer.journal.journal().rows().saturating_sub(at) + batch.len() as u64;
+            batch.clear();
+            break;
+        }
         let key = serde_json::from_str(&row.key)
             .ok()
             .and_then(|key| key::key_from_json(&key))
@@ -131,7 +166,7 @@ pub(crate) async fn apply_plan(
             writer.commit().await?;
         }
         step = Some(now);
-        if let Some(ready) = writer.prepare(row, key, &peers, number)? {
+        if let Some(ready) = writer.prepare(at, row, key, &peers)? {
             if ready.row.action == Action::Create {
                 writer.unanswered.insert(kind_and_key(&ready.row.resource, &ready.key));
             }
@@ -140,6 +175,11 @@ pub(crate) async fn apply_plan(
     }
     writer.send(&mut batch).await?;
     writer.commit().await?;
+    writer.note_settled()?;
+    if writer.report.stopped.is_some() {
+        destination.session.finish()?;
+        return Ok(writer.report);
+    }
     // Kinds without changes are named too: their empty collections shall exist.
     let all: Vec<String> = current.model.kinds.iter().map(|kind| kind.name.clone()).collect();
     destination.session.commit(&all).await?;
@@ -151,6 +191,7 @@ pub(crate) async fn apply_plan(
         // The rows are written all the same; the run is not whole.
         Err(error) => writer.unfinished(&run.id, &error),
     }
+    writer.journal.finished()?;
     destination.session.finish()?;
     Ok(writer.report)
 }
@@ -187,13 +228,17 @@ struct Writer<'w> {
     totals: HashMap<String, u64>,
     done: HashMap<String, u64>,
     /// Rows that count once `commit` succeeds.
-    staged: Vec<PlanRow>,
+    staged: Vec<(u64, PlanRow)>,
     /// Batches that were sent and not answered, the first sent first.
     under_way: VecDeque<UnderWay>,
     /// Batches that may be under way at a time.
     width: usize,
     /// Objects whose creation has not been answered.
     unanswered: HashSet<String>,
+    on_conflict: OnConflict,
+    journal: JournalWriter,
+    /// What the journal has not been told yet.
+    settled: Vec<(u64, RowState, Option<String>)>,
     report: Report,
 }
 
@@ -222,26 +267,33 @@ impl Writer<'_> {
     }
 
     /// Makes a row ready to be sent; none when there is nothing to send.
-    fn prepare(&mut self, mut row: PlanRow, key: String, peers: &Map<String, Value>, number: u64) -> Result<Option<Ready>, EngineError> {
-        if row.skip_reason.is_some() {
-            self.skip(&row, row.skip_reason.clone().unwrap_or_default());
+    fn prepare(&mut self, at: u64, mut row: PlanRow, key: String, peers: &Map<String, Value>) -> Result<Option<Ready>, EngineError> {
+        let number = at + 1;
+        // Of an apply that was interrupted, whose answer is in the journal.
+        if self.journal.journal().state(at).is_settled() {
+            if let (Action::Create, Some(id)) = (row.action, self.journal.journal().id(at)) {
+                self.ids.insert(kind_and_key(&row.resource, &key), id);
+            }
+            self.report.done_before += 1;
+            self.tell(&row);
             return Ok(None);
+        }
+        if let Some(reason) = row.skip_reason.clone() {
+            return self.skip(at, &row, reason).map(|()| None);
         }
         let Some((kind, spec)) = self.current.model.kind(&row.resource) else {
             return Err(EngineError::PlanRow { row: number, reason: format!("its kind `{}` is not in the model", row.resource) });
         };
         let own = kind_and_key(&row.resource, &key);
         if self.failed.contains(&own) {
-            self.skip(&row, "it could not be created".to_owned());
-            return Ok(None);
+            return self.skip(at, &row, "it could not be created".to_owned()).map(|()| None);
         }
         if let Some((field, _)) = peers_of(peers).find(|(_, peer)| self.failed.contains(peer)) {
             let waits = format!("`{field}` refers to an object that could not be created");
             if row.action == Action::Create {
                 self.failed.insert(own);
             }
-            self.skip(&row, waits);
-            return Ok(None);
+            return self.skip(at, &row, waits).map(|()| None);
         }
         let fields: Map<String, Value> = match &row.new_value {
             Some(new) => serde_json::from_str(new)
@@ -251,18 +303,27 @@ impl Writer<'_> {
         let there = self.row_of(kind, &key);
         if !self.current.fresh {
             match (row.action, there) {
-                (Action::Delete, None) => return Ok(self.there_already(&row)),
-                (Action::Create | Action::Update, Some(at)) if self.holds(kind, at, &fields, peers) => return Ok(self.there_already(&row)),
-                // Somebody made it meanwhile, but different: what is wanted is written over it, nothing is made twice.
-                (Action::Create, Some(_)) => row.action = Action::Update,
+                (Action::Delete, None) => return self.there_already(at, &row).map(|()| None),
+                (Action::Create | Action::Update, Some(found)) if self.holds(kind, found, &fields, peers) => {
+                    return self.there_already(at, &row).map(|()| None);
+                }
                 (Action::Update, None) if row.pass == 0 => {
-                    self.fail(
-                        &row,
-                        "the object is not in the destination any more".to_owned(),
-                        Some("make a new plan with `infrahub-sync diff`".to_owned()),
-                        "not_found",
-                    );
-                    return Ok(None);
+                    let message = "the object is not in the destination any more".to_owned();
+                    return self.conflict(at, row, "gone", message).map(|()| None);
+                }
+                (_, Some(found)) => {
+                    if let Some((class, message)) = self.changed(kind, found, &row) {
+                        if self.on_conflict == OnConflict::Refuse {
+                            if row.action == Action::Create {
+                                self.failed.insert(own);
+                            }
+                            return self.conflict(at, row, class, message).map(|()| None);
+                        }
+                    }
+                    // Somebody made it meanwhile, but different: what is wanted is written over it, nothing is made twice.
+                    if row.action == Action::Create {
+                        row.action = Action::Update;
+                    }
                 }
                 _ => {}
             }
@@ -287,7 +348,7 @@ impl Writer<'_> {
             out.insert(name, value);
         }
         line.insert("fields".to_owned(), Value::Object(out));
-        Ok(Some(Ready { row, key, line: Value::Object(line).to_string() }))
+        Ok(Some(Ready { at, row, key, line: Value::Object(line).to_string() }))
     }
 
     /// Whether the destination's row has these values.
@@ -339,7 +400,8 @@ impl Writer<'_> {
             out.insert("id".to_owned(), json!(id));
         }
         // Read back, `kind` beside identifiers tells the kind only while no identifier has that name.
-        let names_kind = |name: &str| self.current.model.kind(name).is_some_and(|(_, kind)| kind.identifiers.iter().any(|name| name == "kind"));
+        let names_kind =
+            |name: &str| self.current.model.kind(name).is_some_and(|(_, kind)| kind.identifiers.iter().any(|name| name == "kind"));
         if !field.also.is_empty()
             && !field.peers().any(names_kind)
             && let Some(out) = out.as_object_mut()
@@ -367,10 +429,57 @@ impl Writer<'_> {
         Value::Object(out)
     }
 
-    fn there_already(&mut self, row: &PlanRow) -> Option<Ready> {
+    /// What somebody has changed since the plan was made: a word for programs and a sentence.
+    ///
+    /// The object's values are those that the plan has found (`old_value`), or it is a conflict. A field that holds what is wanted is none.
+    fn changed(&self, kind: usize, found: usize, row: &PlanRow) -> Option<(&'static str, String)> {
+        if row.action == Action::Create {
+            return Some(("exists", "somebody has created it since the plan was made, with other values".to_owned()));
+        }
+        // A second pass finishes what the first one has written.
+        let old: Map<String, Value> = serde_json::from_str(row.old_value.as_deref()?).ok()?;
+        let spec = self.current.model.kinds.get(kind)?;
+        let positions: Vec<usize> = old.keys().filter_map(|name| spec.fields.iter().position(|field| field.name == *name)).collect();
+        let now = values_json(self.current.model, self.current.snapshot, kind, found, positions.into_iter());
+        let now: Map<String, Value> = serde_json::from_str(&now).ok()?;
+        let wanted: Map<String, Value> = row.new_value.as_deref().and_then(|new| serde_json::from_str(new).ok()).unwrap_or_default();
+        let differs = |(name, old): &(&String, &Value)| {
+            let now = now.get(*name).unwrap_or(&Value::Null);
+            now != *old && (row.action == Action::Delete || wanted.get(*name) != Some(now))
+        };
+        let changed: Vec<String> = old
+            .iter()
+            .filter(differs)
+            .map(|(name, old)| format!("`{name}` is {} and was {old}", now.get(name).unwrap_or(&Value::Null)))
+            .collect();
+        let class = if row.action == Action::Delete { "changed_before_delete" } else { "changed" };
+        (!changed.is_empty()).then(|| (class, format!("somebody has changed it since the plan was made: {}", changed.join(", "))))
+    }
+
+    /// Leaves a row out because of what somebody did to its object.
+    fn conflict(&mut self, at: u64, mut row: PlanRow, class: &str, message: String) -> Result<(), EngineError> {
+        row.conflict_class = Some(class.to_owned());
+        self.report.failed += 1;
+        let hint = "make a new plan with `infrahub-sync diff`, or write over it with --on-conflict overwrite".to_owned();
+        self.note(&row, message, Some(hint), &format!("conflict_{class}"));
+        self.settle_row(at, RowState::Failed, None)
+    }
+
+    fn there_already(&mut self, at: u64, row: &PlanRow) -> Result<(), EngineError> {
         self.report.unchanged += 1;
         self.tell(row);
-        None
+        self.settle_row(at, RowState::Unchanged, None)
+    }
+
+    /// Notes what became of a row. Nothing waits for it to be on the disk: it would be found out again.
+    fn settle_row(&mut self, at: u64, state: RowState, id: Option<String>) -> Result<(), EngineError> {
+        self.settled.push((at, state, id));
+        if self.settled.len() >= SETTLED_TOGETHER { self.note_settled() } else { Ok(()) }
+    }
+
+    fn note_settled(&mut self) -> Result<(), EngineError> {
+        let settled = std::mem::take(&mut self.settled);
+        Ok(self.journal.answered(settled)?)
     }
 
     fn tell(&mut self, row: &PlanRow) {
@@ -395,9 +504,10 @@ impl Writer<'_> {
         self.note(row, message, hint, class);
     }
 
-    fn skip(&mut self, row: &PlanRow, reason: String) {
+    fn skip(&mut self, at: u64, row: &PlanRow, reason: String) -> Result<(), EngineError> {
         self.report.skipped += 1;
         self.note(row, format!("skipped: {reason}"), None, "skipped");
+        self.settle_row(at, RowState::Skipped, None)
     }
 
     fn note(&mut self, row: &PlanRow, message: String, hint: Option<String>, class: &str) {
@@ -475,6 +585,8 @@ impl Writer<'_> {
         while self.under_way.len() >= self.width {
             self.settle_first().await?;
         }
+        self.note_settled()?;
+        self.journal.sent(rows.iter().map(|ready| ready.at))?;
         let session = self.destination.session.clone();
         let answer = tokio::spawn(async move { session.write(request).await });
         self.under_way.push_back(UnderWay { rows, answer });
@@ -501,7 +613,7 @@ impl Writer<'_> {
                 for (ready, outcome) in rows.into_iter().zip(outcomes) {
                     self.take(ready, outcome);
                 }
-                Ok(())
+                self.note_settled()
             }
             Err(error) => {
                 // Nothing is known about any row of it: each is told as failed, and what depends on it is skipped.
@@ -523,25 +635,29 @@ impl Writer<'_> {
                         }
                     }
                 }
+                self.note_settled()?;
                 Err(error.into())
             }
         }
     }
 
     fn take(&mut self, ready: Ready, outcome: Outcome) {
-        let Ready { row, key, .. } = ready;
+        let Ready { at, row, key, .. } = ready;
+        let mut learn = |id: &Option<String>| {
+            if let (Action::Create, Some(id)) = (row.action, id) {
+                self.ids.insert(kind_and_key(&row.resource, &key), id.clone());
+            }
+        };
         match outcome {
             Outcome::Written(id) => {
-                if let (Action::Create, Some(id)) = (row.action, id) {
-                    self.ids.insert(kind_and_key(&row.resource, &key), id);
-                }
+                learn(&id);
+                self.settled.push((at, RowState::Done, id.filter(|_| row.action == Action::Create)));
                 self.count(&row);
             }
-            Outcome::Staged => self.staged.push(row),
+            Outcome::Staged => self.staged.push((at, row)),
             Outcome::Unchanged(id) => {
-                if let (Action::Create, Some(id)) = (row.action, id) {
-                    self.ids.insert(kind_and_key(&row.resource, &key), id);
-                }
+                learn(&id);
+                self.settled.push((at, RowState::Unchanged, id.filter(|_| row.action == Action::Create)));
                 self.report.unchanged += 1;
                 self.tell(&row);
             }
@@ -549,6 +665,7 @@ impl Writer<'_> {
                 if row.action == Action::Create {
                     self.failed.insert(kind_and_key(&row.resource, &key));
                 }
+                self.settled.push((at, RowState::Failed, None));
                 self.fail(&row, failure.to_string(), None, failure.kind.as_str());
             }
         }
@@ -559,20 +676,26 @@ impl Writer<'_> {
         self.settle().await?;
         let staged = std::mem::take(&mut self.staged);
         let mut kinds: Vec<String> = Vec::new();
-        for row in &staged {
+        for (_, row) in &staged {
             if kinds.last() != Some(&row.resource) && !kinds.contains(&row.resource) {
                 kinds.push(row.resource.clone());
             }
         }
         for kind in kinds {
             let result = self.destination.session.commit(std::slice::from_ref(&kind)).await;
-            for row in staged.iter().filter(|row| row.resource == kind) {
+            for (at, row) in staged.iter().filter(|(_, row)| row.resource == kind) {
                 match &result {
-                    Ok(()) => self.count(row),
-                    Err(error) => self.fail(row, format!("could not be made durable: {error}"), None, "commit"),
+                    Ok(()) => {
+                        self.settled.push((*at, RowState::Done, None));
+                        self.count(row);
+                    }
+                    Err(error) => {
+                        self.settled.push((*at, RowState::Failed, None));
+                        self.fail(row, format!("could not be made durable: {error}"), None, "commit");
+                    }
                 }
             }
         }
-        Ok(())
+        self.note_settled()
     }
 }

@@ -28,6 +28,8 @@ pub enum Fault {
     Locked,
     /// The cache or the machine.
     Environment,
+    /// Nobody's: it was stopped.
+    Interrupted,
     /// A defect of ours.
     Internal,
 }
@@ -92,6 +94,9 @@ pub enum EngineError {
         /// The kinds whose schema changed, where that is known.
         kinds: Vec<String>,
     },
+    /// Somebody wanted it to end before anything was written.
+    #[error("interrupted")]
+    Interrupted,
     /// A page led back to itself.
     #[error("{} resource `{resource}` hands out the same cursor again: reading it would not end", .side.as_str())]
     CursorLoop {
@@ -166,6 +171,7 @@ impl EngineError {
             },
             EngineError::Records { .. } | EngineError::CursorLoop { .. } => Fault::Adapter,
             EngineError::Data { .. } => Fault::Data,
+            EngineError::Interrupted => Fault::Interrupted,
             EngineError::Guardrail(_) | EngineError::Drift { .. } => Fault::Refused,
             EngineError::NoPlan { .. } | EngineError::PlanRow { .. } | EngineError::File { .. } | EngineError::Review(_) => {
                 Fault::Environment
@@ -190,7 +196,18 @@ impl EngineError {
                 }
                 hints
             }
-            EngineError::Guardrail(_) => vec!["if that is right, run again with --allow-rowcount-drop".to_owned()],
+            EngineError::Guardrail(refusal) => {
+                let mut hints = Vec::new();
+                if !refusal.drops.is_empty() {
+                    hints.push("if the source has shrunk on purpose, run again with --allow-rowcount-drop".to_owned());
+                }
+                if let Some(most) = refusal.deletes.iter().map(|kind| kind.deletes).max() {
+                    hints.push(format!(
+                        "if these objects shall go, run again with --max-deletes {most}, or set `max_deletes` in the project"
+                    ));
+                }
+                hints
+            }
             EngineError::Drift { .. } => vec!["make a new plan with `infrahub-sync diff`".to_owned()],
             EngineError::NoPlan { .. } => vec!["make a plan with `infrahub-sync diff`".to_owned()],
             EngineError::CursorLoop { .. } | EngineError::Records { .. } => {

@@ -15,6 +15,7 @@ mod schema;
 
 use std::borrow::Cow;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 pub use error::{EngineError, Fault};
@@ -22,7 +23,8 @@ pub use generate::{Generated, generate};
 pub use pipeline::{apply, diff, show, sync};
 
 use infrahub_sync_cache::CacheError;
-use infrahub_sync_config::Project;
+use infrahub_sync_config::{OnConflict, Project};
+use infrahub_sync_core::guardrail::DeleteLimit;
 use infrahub_sync_core::plan::KindSummary;
 use infrahub_sync_core::plan_row::{Action, PlanRow};
 use infrahub_sync_runtime::Exchanges;
@@ -71,6 +73,12 @@ pub struct Options {
     pub allow_rowcount_drop: bool,
     /// Leave out what cannot be identified instead of stopping.
     pub continue_on_error: bool,
+    /// How many objects of one kind may be deleted; none: what the project says.
+    pub max_deletes: Option<DeleteLimit>,
+    /// After so many refused rows the rest is not tried; none: what the project says.
+    pub max_failures: Option<u64>,
+    /// What becomes of objects that somebody changed after the plan was made; none: what the project says.
+    pub on_conflict: Option<OnConflict>,
     /// How long to wait for another run of the same sync.
     pub lock_wait: std::time::Duration,
 }
@@ -117,8 +125,48 @@ pub struct RunContext<'a> {
     pub options: Options,
     /// Hears what goes on.
     pub events: &'a dyn Events,
+    /// Somebody wants it to end.
+    pub stop: &'a Stop,
     /// The clock.
     pub now: fn() -> SystemTime,
+}
+
+/// A wish that the run ends. Reading ends at once; writing ends when what was sent is answered and noted.
+#[derive(Debug, Default)]
+pub struct Stop {
+    requested: AtomicBool,
+    told: tokio::sync::Notify,
+}
+
+impl Stop {
+    /// Asks for the end.
+    pub fn request(&self) {
+        self.requested.store(true, Ordering::SeqCst);
+        self.told.notify_waiters();
+    }
+
+    /// Whether somebody asked.
+    #[must_use]
+    pub fn is_requested(&self) -> bool {
+        self.requested.load(Ordering::SeqCst)
+    }
+
+    /// Waits until somebody asks.
+    pub(crate) async fn requested(&self) {
+        let told = self.told.notified();
+        if !self.is_requested() {
+            told.await;
+        }
+    }
+}
+
+/// Why an apply ended before its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stopped {
+    /// Somebody wanted it to.
+    Interrupted,
+    /// So many rows were refused.
+    Failures(u64),
 }
 
 /// The counts of a run.
@@ -198,6 +246,12 @@ pub struct Applied {
     pub skipped: u64,
     /// The first hundred of those that failed or were left out.
     pub failures: Vec<Failure>,
+    /// Rows that an earlier, interrupted apply of the same run has done.
+    pub done_before: u64,
+    /// Why it ended before its end, if it did.
+    pub stopped: Option<Stopped>,
+    /// Rows that were not tried because of that.
+    pub left: u64,
 }
 
 /// SHA-256 in hexadecimal digits.

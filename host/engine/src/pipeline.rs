@@ -6,7 +6,7 @@ use infrahub_sync_cache::{
     AdapterRecord, Cache, CacheLock, ErrorRow, Holder, Mode, RunCounter, RunFile, RunId, RunReader, RunStatus, RunWriter, SyncName,
 };
 use infrahub_sync_core::batches::batches;
-use infrahub_sync_core::guardrail::approve;
+use infrahub_sync_core::guardrail::{Counts, approve};
 use infrahub_sync_core::model::Model;
 use infrahub_sync_core::plan::{KindSummary, Plan, Policy, plan};
 use infrahub_sync_core::snapshot::{Completeness, DataProblem, Role, Snapshot, Trouble, build};
@@ -25,7 +25,7 @@ use crate::{Applied, EngineError, Run, RunContext, Side, Summary};
 /// Whatever stops the run; its status in the cache is then `failed`.
 pub async fn diff(cx: &RunContext<'_>) -> Result<Run, EngineError> {
     let started = Started::new(cx, Mode::Diff)?;
-    let compared = match compare(cx, &started).await {
+    let compared = match interruptible(cx, compare(cx, &started)).await {
         Ok(compared) => compared,
         Err(error) => return Err(started.failed(cx, error)),
     };
@@ -41,12 +41,14 @@ pub async fn diff(cx: &RunContext<'_>) -> Result<Run, EngineError> {
 pub async fn sync(cx: &RunContext<'_>, review: &mut dyn FnMut(&Run) -> std::io::Result<()>) -> Result<Applied, EngineError> {
     let started = Started::new(cx, Mode::Sync)?;
     let done = async {
-        let compared = compare(cx, &started).await?;
+        let compared = interruptible(cx, compare(cx, &started)).await?;
         let run = compared.run(&started);
         review(&run).map_err(EngineError::Review)?;
         let reader = approved(cx, &started, &compared.summary)?;
         let current = Current { model: &compared.resolved.model, snapshot: &compared.destination_rows, fresh: true };
-        let report = apply_plan(cx, &compared.destination, &current, &reader, &run.run_id, compared.problems).await?;
+        let report =
+            apply_plan(cx, &compared.destination, &current, &reader, started.writer.open_journal()?, &run.run_id, compared.problems)
+                .await?;
         Ok::<_, EngineError>((run, report, compared.summary))
     };
     match done.await {
@@ -85,7 +87,8 @@ pub async fn apply(cx: &RunContext<'_>) -> Result<Applied, EngineError> {
         let before: BTreeMap<String, String> =
             file.other.get("schema_kinds").and_then(|kinds| serde_json::from_value(kinds.clone()).ok()).unwrap_or_default();
         let now = &resolved.kind_hashes;
-        let mut kinds: Vec<String> = now.iter().filter(|(kind, hash)| before.get(*kind) != Some(hash)).map(|(kind, _)| kind.clone()).collect();
+        let mut kinds: Vec<String> =
+            now.iter().filter(|(kind, hash)| before.get(*kind) != Some(hash)).map(|(kind, _)| kind.clone()).collect();
         kinds.extend(before.into_keys().filter(|kind| !now.contains_key(kind)));
         kinds.sort_unstable();
         return Err(EngineError::Drift { run_id: id.as_str().to_owned(), what, kinds });
@@ -93,13 +96,14 @@ pub async fn apply(cx: &RunContext<'_>) -> Result<Applied, EngineError> {
     let writer = lock.continue_run(&id)?;
     let started = Started { writer, lock, file };
     let done = async {
-        let rows = load(cx, Side::Destination, &destination, &resolved.model, destination_feeds(&resolved.model)).await?;
+        let reading = load(cx, Side::Destination, &destination, &resolved.model, destination_feeds(&resolved.model));
+        let rows = interruptible(cx, reading).await?;
         let (snapshot, problems) = build(&resolved.model, rows, Role::Destination);
         stop_on(cx, &started, Side::Destination, &problems)?;
         let summary = stored_summary(&started.file);
         let reader = approved(cx, &started, &summary)?;
         let current = Current { model: &resolved.model, snapshot: &snapshot, fresh: false };
-        let report = apply_plan(cx, &destination, &current, &reader, id.as_str(), Vec::new()).await?;
+        let report = apply_plan(cx, &destination, &current, &reader, started.writer.open_journal()?, id.as_str(), Vec::new()).await?;
         Ok::<_, EngineError>((
             Run {
                 run_id: id.as_str().to_owned(),
@@ -114,6 +118,14 @@ pub async fn apply(cx: &RunContext<'_>) -> Result<Applied, EngineError> {
     match done.await {
         Ok((run, report, summary)) => conclude(cx, &started, run, report, &summary),
         Err(error) => Err(started.failed(cx, error)),
+    }
+}
+
+/// Work that ends at once when somebody wants it to: nothing is written yet.
+async fn interruptible<T>(cx: &RunContext<'_>, work: impl Future<Output = Result<T, EngineError>>) -> Result<T, EngineError> {
+    tokio::select! {
+        done = work => done,
+        () = cx.stop.requested() => Err(EngineError::Interrupted),
     }
 }
 
@@ -378,8 +390,14 @@ fn approved(
 ) -> Result<infrahub_sync_core::guardrail::ApprovedPlan<RunReader>, EngineError> {
     let cache = started.lock.cache();
     let baseline: BTreeMap<String, u64> = cache.rowcounts()?.unwrap_or_default().into_iter().collect();
-    let current: BTreeMap<String, u64> = summary.kinds.iter().map(|kind| (kind.kind.clone(), kind.source_rows)).collect();
-    Ok(approve(started.writer.reader().clone(), &baseline, &current, cx.options.allow_rowcount_drop)?)
+    let kinds = summary.kinds.iter().map(|kind| Counts {
+        kind: &kind.kind,
+        source_rows: kind.source_rows,
+        destination_rows: kind.destination_rows,
+        deletes: kind.delete,
+    });
+    let limit = cx.options.max_deletes.or(cx.project.apply.max_deletes).unwrap_or_default();
+    Ok(approve(started.writer.reader().clone(), &baseline, kinds, cx.options.allow_rowcount_drop, limit)?)
 }
 
 fn conclude(
@@ -390,7 +408,7 @@ fn conclude(
     summary: &Summary,
 ) -> Result<Applied, EngineError> {
     started.writer.write_errors(&report.errors)?;
-    let whole = report.failed == 0 && report.skipped == 0 && summary.problems.is_empty();
+    let whole = report.failed == 0 && report.skipped == 0 && report.stopped.is_none() && summary.problems.is_empty();
     let status = if whole { RunStatus::Applied } else { RunStatus::Partial };
     let mut file = started.finish(cx, status, summary)?;
     for (name, count) in [
@@ -400,6 +418,8 @@ fn conclude(
         ("unchanged", report.unchanged),
         ("failed", report.failed),
         ("skipped", report.skipped),
+        ("done_before", report.done_before),
+        ("left", report.left),
     ] {
         file.summary.insert(name.to_owned(), json!(count));
     }
@@ -425,5 +445,8 @@ fn conclude(
         failed: report.failed,
         skipped: report.skipped,
         failures: report.failures,
+        done_before: report.done_before,
+        stopped: report.stopped,
+        left: report.left,
     })
 }

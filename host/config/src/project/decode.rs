@@ -4,20 +4,34 @@
 
 use std::path::{Path, PathBuf};
 
+use infrahub_sync_core::guardrail::DeleteLimit;
 use infrahub_sync_core::mapping::filter::Filter;
 use infrahub_sync_core::mapping::transform::Transforms;
 
 use super::{
-    AdapterLocation, Endpoint, Environment, FILTER_OPERATIONS, Field, FieldSource, FilterConfig, Flags, Incremental, Mapping, Project,
-    TransformConfig, check, variables,
+    AdapterLocation, ApplyRules, Endpoint, Environment, FILTER_OPERATIONS, Field, FieldSource, FilterConfig, Flags, Incremental, Mapping,
+    Project, TransformConfig, check, variables,
 };
 use crate::decode::{Decoder, Record, suggest};
 use crate::load::{Data, Entry, Node};
 use crate::problem::{Document, Problem, Severity, Span};
 
 /// The keys of the whole file. `description` means nothing to a run, but projects have one.
-const PROJECT_KEYS: [&str; 10] =
-    ["name", "description", "source", "destination", "adapters_path", "store", "order", "schema_mapping", "diffsync_flags", "incremental"];
+const PROJECT_KEYS: [&str; 13] = [
+    "name",
+    "description",
+    "source",
+    "destination",
+    "adapters_path",
+    "store",
+    "order",
+    "schema_mapping",
+    "diffsync_flags",
+    "incremental",
+    "on_conflict",
+    "max_deletes",
+    "max_failures",
+];
 
 /// Decodes a tree. The project is there as soon as nothing that it needs is missing; problems say whether it may be used.
 pub(super) fn decode(document: &Document, tree: &Node, environment: Option<&Environment<'_>>) -> (Option<Project>, Vec<Problem>) {
@@ -63,6 +77,7 @@ fn project(decoder: &mut Decoder<'_>, tree: &Node, environment: Option<&Environm
     check::check(decoder, &schema_mapping, complete, &order, &order_spans);
     let flags = flags(decoder, &record);
     let incremental = incremental(decoder, &record);
+    let apply = apply_rules(decoder, &record);
     let file = decoder.document.file();
     let directory = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     Some(Project {
@@ -75,6 +90,7 @@ fn project(decoder: &mut Decoder<'_>, tree: &Node, environment: Option<&Environm
         schema_mapping,
         flags,
         incremental,
+        apply,
         directory: directory.to_owned(),
         file: file.to_owned(),
         warnings: Vec::new(),
@@ -163,6 +179,31 @@ fn incremental(decoder: &mut Decoder<'_>, project: &Record<'_>) -> Incremental {
         incremental.full_resync_every = every;
     }
     incremental
+}
+
+fn apply_rules(decoder: &mut Decoder<'_>, project: &Record<'_>) -> ApplyRules {
+    let mut rules = ApplyRules::default();
+    if let Some((text, span)) = decoder.optional_text(project, "on_conflict") {
+        match text.parse() {
+            Ok(value) => rules.on_conflict = value,
+            Err(message) => {
+                decoder.error_hint(span, "on_conflict", message, "without it, what somebody has changed is left alone: `refuse`")
+            }
+        }
+    }
+    if let Some(node) = project.get("max_deletes") {
+        let text = match &node.data {
+            Data::Text(text) => text.clone(),
+            Data::Number(number) => number.to_string(),
+            _ => String::new(),
+        };
+        match text.parse::<DeleteLimit>() {
+            Ok(limit) => rules.max_deletes = Some(limit),
+            Err(message) => decoder.error_hint(node.span, "max_deletes", message, "write `max_deletes: 100` or `max_deletes: 20%`"),
+        }
+    }
+    rules.max_failures = project.get("max_failures").and_then(|node| decoder.count(node, "max_failures")).map(u64::from);
+    rules
 }
 
 /// Every flag of `diffsync_flags`: its name, its number in diffsync, and what it forbids (create, update, delete).

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use infrahub_sync_core::guardrail::DeleteLimit;
 use serde_json::Value;
 
 use crate::load;
@@ -39,6 +40,8 @@ pub struct Project {
     pub flags: Flags,
     /// The incremental path.
     pub incremental: Incremental,
+    /// What an apply does and does not.
+    pub apply: ApplyRules,
     /// The folder of `file`; `.` where the file's name has none.
     pub directory: PathBuf,
     /// The file, as it was given.
@@ -189,6 +192,39 @@ impl Default for Flags {
     /// The rule for a project without flags: `SKIP_UNMATCHED_DST`.
     fn default() -> Self {
         Flags { create: true, update: true, delete: false }
+    }
+}
+
+/// The keys `on_conflict`, `max_deletes` and `max_failures`: what an apply does and does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ApplyRules {
+    /// What becomes of a row whose object somebody changed after the plan was made.
+    pub on_conflict: OnConflict,
+    /// How many objects of one kind may be deleted; none: the usual.
+    pub max_deletes: Option<DeleteLimit>,
+    /// After so many refused rows the rest is not tried.
+    pub max_failures: Option<u64>,
+}
+
+/// What becomes of a row whose object somebody changed after the plan was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnConflict {
+    /// It is left out, and told.
+    #[default]
+    Refuse,
+    /// It is written all the same.
+    Overwrite,
+}
+
+impl std::str::FromStr for OnConflict {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<OnConflict, String> {
+        match text {
+            "refuse" => Ok(OnConflict::Refuse),
+            "overwrite" => Ok(OnConflict::Overwrite),
+            other => Err(format!("`{other}` is neither `refuse` nor `overwrite`")),
+        }
     }
 }
 
