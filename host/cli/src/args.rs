@@ -893,9 +893,19 @@ mod tests {
               --no-continue-on-error  Stop at such data, before anything is written [default]
 
         Writing:
-              --allow-rowcount-drop     Write even if a kind has lost more than half of its source rows
-                                        since the last success. Only for a source that has shrunk on purpose
-              --no-allow-rowcount-drop  Stop if a kind has, before anything is written [default]
+              --allow-rowcount-drop             Write even if a kind has lost more than half of its source
+                                                rows since the last success. Only for a source that has
+                                                shrunk on purpose
+              --no-allow-rowcount-drop          Stop if a kind has, before anything is written [default]
+              --max-deletes <N|P%>              Stop, before anything is written, if the plan deletes more
+                                                than so many objects of one kind, or more than such a share
+                                                of them [default: max_deletes of the project, else a fifth,
+                                                or ten if that is more]
+              --max-failures <N>                Try no more once so many rows were refused [default:
+                                                max_failures of the project, else never]
+              --on-conflict <refuse|overwrite>  What becomes of an object that somebody has changed after
+                                                the plan was made: left as it is, or written all the same
+                                                [default: on_conflict of the project, else refuse]
 
         Output:
               --show-progress     Show a progress bar for each kind [default: if stderr is a terminal]
@@ -943,13 +953,23 @@ mod tests {
               --no-continue-on-error  Stop at such data, before anything is written [default]
 
         Writing:
-              --parallel                Write tier by tier: objects without references first, then those
-                                        that refer to them [default]. A project with `order:` is written
-                                        serially in that order
-              --no-parallel             Write one kind after the other
-              --allow-rowcount-drop     Write even if a kind has lost more than half of its source rows
-                                        since the last success. Only for a source that has shrunk on purpose
-              --no-allow-rowcount-drop  Stop if a kind has, before anything is written [default]
+              --parallel                        Write tier by tier: objects without references first, then
+                                                those that refer to them [default]. A project with `order:`
+                                                is written serially in that order
+              --no-parallel                     Write one kind after the other
+              --allow-rowcount-drop             Write even if a kind has lost more than half of its source
+                                                rows since the last success. Only for a source that has
+                                                shrunk on purpose
+              --no-allow-rowcount-drop          Stop if a kind has, before anything is written [default]
+              --max-deletes <N|P%>              Stop, before anything is written, if the plan deletes more
+                                                than so many objects of one kind, or more than such a share
+                                                of them [default: max_deletes of the project, else a fifth,
+                                                or ten if that is more]
+              --max-failures <N>                Try no more once so many rows were refused [default:
+                                                max_failures of the project, else never]
+              --on-conflict <refuse|overwrite>  What becomes of an object that somebody has changed after
+                                                the plan was made: left as it is, or written all the same
+                                                [default: on_conflict of the project, else refuse]
 
         Output:
               --diff              Print the differences before they are written [default]

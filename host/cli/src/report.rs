@@ -285,11 +285,14 @@ mod tests {
     #[test]
     fn a_refusal_has_numbers_and_a_way_out() {
         use infrahub_sync_core::guardrail::{Drop, Refusal};
-        let report = Report::from(EngineError::from(Refusal { drops: vec![Drop { kind: "Device".to_owned(), before: 10, now: 2 }] }));
+        let report = Report::from(EngineError::from(Refusal {
+            drops: vec![Drop { kind: "Device".to_owned(), before: 10, now: 2 }],
+            deletes: Vec::new(),
+        }));
         insta::assert_snapshot!(report, @r"
         error: the source has lost more than half of its objects since the last successful run: Device 10 → 2
 
-        hint: if that is right, run again with --allow-rowcount-drop
+        hint: if the source has shrunk on purpose, run again with --allow-rowcount-drop
         ");
         assert_eq!(report.exit, Exit::Refused);
         let report = Report::from(EngineError::Drift { run_id: "r1".to_owned(), what: "a mapping", kinds: Vec::new() });
