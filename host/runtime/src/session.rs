@@ -395,7 +395,7 @@ fn take_page(
         }
         wit_source::Payload::Columns(columns) => Payload::Columns(take_columns(columns, limits).map_err(Breach)?),
     };
-    Ok(Ok(Page { payload, next, watermark: page.watermark, deleted: page.deleted }))
+    Ok(Ok(Page { payload, next, watermark: page.watermark, deleted: page.deleted, total: page.total }))
 }
 
 fn check_pointer(pointer: &str) -> std::result::Result<(), Breach> {

@@ -111,8 +111,10 @@ pub struct Page {
     pub next: Option<Cursor>,
     /// What to hand over as `since` next time; counts on the first page.
     pub watermark: Option<String>,
-    /// Ids of objects deleted since `since`.
-    pub deleted: Vec<String>,
+    /// Ids of objects deleted since `since`, where the system tells.
+    pub deleted: Option<Vec<String>>,
+    /// The objects that the resource has, where the system tells.
+    pub total: Option<u64>,
 }
 
 /// How records lie in a document.

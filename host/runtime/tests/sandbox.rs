@@ -135,7 +135,7 @@ async fn requests_and_pages_arrive_whole() {
         LoadRequest { fields: vec!["a.b".into()], model: vec![("site".into(), true)], since: Some("then".into()), ..order("echo") };
     let page = session.load(request.clone()).await.unwrap();
     assert_eq!(
-        (page.next.clone(), page.watermark.as_deref(), page.deleted.as_slice()),
+        (page.next.clone(), page.watermark.as_deref(), page.deleted.clone().unwrap_or_default().as_slice()),
         (Some(Cursor(b"next".to_vec())), Some("today"), &["7".to_owned()][..])
     );
     assert_eq!(lines(Ok(page)), r#"["a.b"] [("site", true)] 10 None Some("then")"#);

@@ -89,7 +89,7 @@ fn into_contract(page: crate::Page) -> source::Page {
         crate::Payload::JsonLines(lines) => source::Payload::JsonLines(lines),
         crate::Payload::Columns(columns) => source::Payload::Columns(columns),
     };
-    source::Page { payload, next: page.next, watermark: page.watermark, deleted: page.deleted }
+    source::Page { payload, next: page.next, watermark: page.watermark, deleted: page.deleted, total: page.total }
 }
 
 /// Natively there is no host to hand a page to.

@@ -38,15 +38,17 @@ pub struct Page {
     pub next: Option<Vec<u8>>,
     /// What the host hands over as `since` next time. Read on the first page of a load.
     pub watermark: Option<String>,
-    /// Ids of objects deleted since `since`.
-    pub deleted: Vec<String>,
+    /// Ids of objects deleted since `since`, where the system tells; else the host finds out.
+    pub deleted: Option<Vec<String>>,
+    /// The objects that the resource has, where the system tells.
+    pub total: Option<u64>,
 }
 
 impl Page {
     /// A last page with this payload.
     #[must_use]
     pub fn new(payload: Payload) -> Page {
-        Page { payload, next: None, watermark: None, deleted: Vec::new() }
+        Page { payload, next: None, watermark: None, deleted: None, total: None }
     }
 
     /// The records are the array (or the values of the object) at the pointer of the response's JSON.
@@ -95,6 +97,20 @@ impl Page {
             None => None,
         };
         Ok(self)
+    }
+
+    /// Says which objects were deleted since `since`.
+    #[must_use]
+    pub fn with_deleted(mut self, ids: Vec<String>) -> Page {
+        self.deleted = Some(ids);
+        self
+    }
+
+    /// Says how many objects the resource has.
+    #[must_use]
+    pub fn with_total(mut self, objects: u64) -> Page {
+        self.total = Some(objects);
+        self
     }
 
     /// Says what to hand over as `since` next time.

@@ -170,7 +170,8 @@ impl Adapter for Puppet {
             "echo" => Ok(Page {
                 next: request.cursor.is_none().then(|| b"next".to_vec()),
                 watermark: Some("today".into()),
-                deleted: vec!["7".into()],
+                deleted: Some(vec!["7".into()]),
+                total: None,
                 ..text(
                     format!("{:?} {:?} {} {:?} {:?}", request.fields, request.model, request.page_size, request.cursor, request.since)
                         .as_bytes(),
