@@ -260,7 +260,9 @@ impl<'s, 'd> Reader<'s, 'd> {
                     (None, Some(relation)) if kind.relations[relation].many => {
                         NodeField::Many(relation, Box::new(self.many_plan(&kind.relations[relation], &merged)?))
                     }
-                    (None, Some(relation)) => NodeField::One(relation, self.edge_plan(&sets(&merged), &kind.relations[relation].peer)),
+                    (None, Some(relation)) => {
+                        NodeField::One(relation, self.edge_plan(&sets(&merged), &kind.relations[relation].peer, true))
+                    }
                     (None, None) => NodeField::Constant(Value::Null),
                 },
             };
@@ -295,11 +297,11 @@ impl<'s, 'd> Reader<'s, 'd> {
         plan.collect()
     }
 
-    fn edge_plan(&self, sets_of: &[&'d SelectionSet], peer: &str) -> Vec<(&'d str, EdgeField<'d>)> {
+    fn edge_plan(&self, sets_of: &[&'d SelectionSet], peer: &str, to_one: bool) -> Vec<(&'d str, EdgeField<'d>)> {
         let ty = sets_of.first().map(|s| s.ty.as_str()).unwrap_or(peer);
         let fields = self.scope.collect(sets_of, ty);
         let nested = ty.starts_with("Nested");
-        let with_properties = nested
+        let with_properties = to_one
             && fields.iter().any(|(_, f)| match f[0].name.as_str() {
                 "relationship_metadata" => true,
                 "properties" => {
@@ -361,7 +363,7 @@ impl<'s, 'd> Reader<'s, 'd> {
         let plan = fields.into_iter().map(|(key, merged)| {
             let field = match merged[0].name.as_str() {
                 "count" => ManyField::Count,
-                "edges" => ManyField::Edges(self.edge_plan(&sets(&merged), &relation.peer)),
+                "edges" => ManyField::Edges(self.edge_plan(&sets(&merged), &relation.peer, false)),
                 "permissions" => ManyField::Permissions(merged),
                 _ => ManyField::Typename,
             };
@@ -387,7 +389,7 @@ impl<'s, 'd> Reader<'s, 'd> {
                     self.project(&permissions, &merged, out);
                 }
                 "edges" => {
-                    let plan = self.edge_plan(&sets(&merged), &kind.name);
+                    let plan = self.edge_plan(&sets(&merged), &kind.name, false);
                     out.raw("[");
                     for (i, node) in page.iter().enumerate() {
                         if i > 0 {
@@ -765,7 +767,9 @@ impl<'s, 'd> Reader<'s, 'd> {
             }
         }
         let steps = &self.scope.model.kinds[kind_id].order_by;
-        if keys.is_empty() && steps.is_empty() {
+        // One object needs no order to the server.
+        let single = arguments.get("limit").and_then(Value::as_i64) == Some(1);
+        if keys.is_empty() && (steps.is_empty() || single) {
             list.sort_by(|a, b| self.store.nodes[node(a) as usize].id.cmp(&self.store.nodes[node(b) as usize].id));
             return Ok(());
         }

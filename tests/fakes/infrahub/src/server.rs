@@ -515,6 +515,12 @@ impl Shared {
         };
         let scope = Scope { model: &model, document, variables: &given };
         let root = operation.object_type().as_str();
+        // Literals that do not fit their scalar refuse the document, as unknown fields do.
+        for (_, fields) in scope.collect(&[&operation.selection_set], root) {
+            if let Err(message) = arguments(&model.graphql, fields[0], &given) {
+                return refused(message);
+            }
+        }
         let mut out = Out(Vec::with_capacity(4096));
         let mut errors: Vec<Value> = Vec::new();
         let mut nulled = false;
@@ -765,7 +771,8 @@ impl Shared {
                     _ => json!([]),
                 };
                 let count = global.as_array().map_or(0, Vec::len);
-                let all = json!({ "global_permissions": { "count": count, "edges": global }, "object_permissions": { "count": 0, "edges": [] } });
+                let all =
+                    json!({ "global_permissions": { "count": count, "edges": global }, "object_permissions": { "count": 0, "edges": [] } });
                 reader.project(&all, fields, out);
             }
             "InfrahubStatus" => {

@@ -195,12 +195,13 @@ impl Store {
     pub(crate) fn fresh_id(&mut self) -> String {
         self.ids_given += 1;
         let (time, n) = (self.last as u64, self.ids_given);
+        // The bits of the time in their order, between what a UUID has to say in between.
+        let (high, low) = ((time >> 32) as u32, (time >> 16) as u16);
         format!(
-            "{:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}",
-            (time >> 32) as u32,
-            (time >> 16) as u16,
-            time & 0xfff,
-            (n >> 48) & 0xfff,
+            "{high:08x}-{low:04x}-4{:03x}-8{:01x}{:02x}-{:012x}",
+            (time >> 4) & 0xfff,
+            time & 0xf,
+            (n >> 48) & 0xff,
             n & 0xffff_ffff_ffff
         )
     }
