@@ -101,6 +101,11 @@ pub enum Action {
     ResetBefore,
     /// The handler runs, then the connection is reset: the answer is lost.
     ResetAfter,
+    /// The handler runs, and the answer is lost behind a status without a body, as a proxy's after its patience.
+    StatusAfter {
+        /// The status.
+        status: u16,
+    },
     /// The handler runs, and only this many bytes of the body are sent before the connection ends.
     Truncate {
         /// Bytes of the body that arrive.

@@ -214,6 +214,7 @@ impl Shared {
         for action in &actions {
             match action {
                 Action::RunAfter(outside) => self.run(outside),
+                Action::StatusAfter { status } => (reply.status, reply.body) = (*status, Vec::new()),
                 Action::ResetAfter => reply.end = End::Reset,
                 Action::Truncate { bytes } => reply.end = End::Truncate(*bytes),
                 Action::SlowBody { bytes, pause_ms } => reply.slow = Some((*bytes, Duration::from_millis(*pause_ms))),
