@@ -767,9 +767,9 @@ impl<'s, 'd> Reader<'s, 'd> {
             }
         }
         let steps = &self.scope.model.kinds[kind_id].order_by;
-        // One object needs no order to the server.
+        // One object needs no order to the server, not even one that is asked for.
         let single = arguments.get("limit").and_then(Value::as_i64) == Some(1);
-        if keys.is_empty() && (steps.is_empty() || single) {
+        if single || (keys.is_empty() && steps.is_empty()) {
             list.sort_by(|a, b| self.store.nodes[node(a) as usize].id.cmp(&self.store.nodes[node(b) as usize].id));
             return Ok(());
         }
