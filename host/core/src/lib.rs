@@ -16,5 +16,6 @@ pub mod model;
 pub mod plan;
 pub mod plan_row;
 pub mod records;
+pub mod restore;
 pub mod snapshot;
 pub mod value;

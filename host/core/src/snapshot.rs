@@ -138,6 +138,15 @@ impl KindSnapshot {
         self.keys.len()
     }
 
+    /// Whether a reference of a row could not be resolved, or leads out of the sync: a stored snapshot does not say where to.
+    #[must_use]
+    pub fn has_unresolved(&self) -> bool {
+        self.fields.iter().any(|field| match field {
+            FieldColumn::Values(_) => false,
+            FieldColumn::Peers(peers) => peers.held.contains(&Held::Unresolved) || peers.rows.contains(&NOWHERE),
+        })
+    }
+
     /// The id of a row in the system that was read.
     #[must_use]
     pub fn id(&self, row: usize) -> Option<&str> {

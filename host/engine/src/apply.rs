@@ -15,10 +15,11 @@ use infrahub_sync_cache::{ErrorRow, JournalWriter, RowState, RunReader};
 use infrahub_sync_config::OnConflict;
 use infrahub_sync_core::diff::default_column;
 use infrahub_sync_core::guardrail::ApprovedPlan;
-use infrahub_sync_core::key::{self, Part};
+use infrahub_sync_core::key;
 use infrahub_sync_core::model::{FieldModel, Model};
 use infrahub_sync_core::plan::values_json;
 use infrahub_sync_core::plan_row::{Action, PlanRow};
+use infrahub_sync_core::restore::key_object;
 use infrahub_sync_core::snapshot::{FieldColumn, Held, Peer, Snapshot};
 use infrahub_sync_core::value::ValueColumn;
 use infrahub_sync_runtime::{KindChanges, Operation, Outcome, Run, RunResult, WriteRequest};
@@ -332,7 +333,7 @@ impl Writer<'_> {
             row.dest_id = self.id_of(&row.resource, &key).or(row.dest_id);
         }
         let mut line = Map::new();
-        line.insert("key".to_owned(), self.key_fields(kind, &key));
+        line.insert("key".to_owned(), key_object(self.current.model, kind, &key));
         if let Some(id) = &row.dest_id {
             line.insert("id".to_owned(), json!(id));
         }
@@ -394,7 +395,7 @@ impl Writer<'_> {
         let name = peer.get("kind")?.as_str()?;
         let (kind, _) = self.current.model.kind(name)?;
         let key = key::key_from_json(peer.get("key")?)?;
-        let mut out = json!({ "kind": name, "key": self.key_fields(kind, &key) });
+        let mut out = json!({ "kind": name, "key": key_object(self.current.model, kind, &key) });
         let id = self.id_of(name, &key).or_else(|| Some(peer.get("id")?.as_str()?.to_owned()));
         if let (Some(id), Some(out)) = (id, out.as_object_mut()) {
             out.insert("id".to_owned(), json!(id));
@@ -409,24 +410,6 @@ impl Writer<'_> {
             out.insert("of".to_owned(), field.peers().collect());
         }
         Some(out)
-    }
-
-    /// A key as the adapter gets it: identifier to value, a peer as the object of its own identifiers.
-    fn key_fields(&self, kind: usize, key: &str) -> Value {
-        let mut out = Map::new();
-        if let Some(spec) = self.current.model.kinds.get(kind) {
-            for (name, part) in spec.identifiers.iter().zip(key::parts(key)) {
-                let value = match part {
-                    Part::Value(tag, text) => infrahub_sync_core::value::value_json(tag, &text),
-                    Part::Peer(peer) => {
-                        let kind = spec.fields.iter().find(|field| field.name == *name).and_then(|field| field.reference.as_ref());
-                        kind.and_then(|kind| self.current.model.kind(kind)).map_or(Value::Null, |(kind, _)| self.key_fields(kind, &peer))
-                    }
-                };
-                out.insert(name.clone(), value);
-            }
-        }
-        Value::Object(out)
     }
 
     /// What somebody has changed since the plan was made: a word for programs and a sentence.

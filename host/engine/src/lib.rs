@@ -7,6 +7,7 @@
 //! status in the cache.
 
 mod apply;
+mod base;
 mod error;
 mod generate;
 mod load;
@@ -39,6 +40,22 @@ pub enum Side {
 }
 
 impl Side {
+    /// The side in the cache.
+    pub(crate) fn in_cache(self) -> infrahub_sync_cache::Side {
+        match self {
+            Side::Source => infrahub_sync_cache::Side::Source,
+            Side::Destination => infrahub_sync_cache::Side::Destination,
+        }
+    }
+
+    /// Its letter in the cache.
+    pub(crate) fn letter(self) -> &'static str {
+        match self {
+            Side::Source => "A",
+            Side::Destination => "B",
+        }
+    }
+
     /// The word for a person.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -3,7 +3,7 @@
 //! Each resource is fetched once, however many mappings use it. Resources load concurrently; of one resource the next page is fetched while the
 //! one before is parsed.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use infrahub_sync_config::{FieldSource as ConfigSource, Mapping, Problem, Project, Severity};
@@ -12,11 +12,13 @@ use infrahub_sync_core::mapping::feed::{Feed, FieldSource};
 use infrahub_sync_core::mapping::filter::Filter;
 use infrahub_sync_core::mapping::transform::Transforms;
 use infrahub_sync_core::model::{FieldType, KindModel, Model};
-use infrahub_sync_core::records::{Projection, Records, RecordsError};
+use infrahub_sync_core::records::{Projection, Records, RecordsError, Shape};
+use infrahub_sync_core::restore::without;
 use infrahub_sync_core::value::{Tag, ValueColumn};
-use infrahub_sync_runtime::{Addressing, Column, ColumnData, LoadRequest, Manifest, Page, Payload, Runtime, Session};
+use infrahub_sync_runtime::{Addressing, Column, ColumnData, FailureKind, LoadRequest, Manifest, Page, Payload, Runtime, Session};
 use tokio::task::JoinSet;
 
+use crate::base::{Base, Since, cursor_text};
 use crate::{EngineError, RunContext, Side};
 
 /// Resources that load at the same time on one side: the systems are the bottleneck, and more requests make a small server slower.
@@ -254,18 +256,50 @@ pub(crate) fn destination_feeds(model: &Model) -> Vec<ResourcePlan> {
     model.kinds.iter().enumerate().map(plan).collect()
 }
 
+/// What was read of one side.
+pub(crate) struct Loaded {
+    /// The rows of each kind of the model.
+    pub(crate) raw: Vec<RawKind>,
+    /// By kind where the next run goes on: for kinds that one resource feeds, if the adapter tells.
+    pub(crate) cursors: BTreeMap<String, String>,
+    /// The kinds of which only what changed was read.
+    pub(crate) incremental: BTreeSet<String>,
+    /// Of the kinds that could have been read so, those that were read in full, with the reason.
+    pub(crate) in_full: BTreeMap<String, String>,
+    /// Nothing has changed in any kind since the run that this one goes on from.
+    pub(crate) unchanged: bool,
+}
+
 /// Reads all resources of one side into the model's kinds.
+///
+/// With a `base`, of each resource that allows it only what changed since is read; the rest is the base's.
 pub(crate) async fn load(
     cx: &RunContext<'_>,
     side: Side,
     opened: &Opened,
     model: &Model,
     plans: Vec<ResourcePlan>,
-) -> Result<Vec<RawKind>, EngineError> {
-    let mut waiting = plans.into_iter().map(Arc::new);
-    let mut running: JoinSet<Result<Vec<Part>, EngineError>> = JoinSet::new();
+    mut base: Base,
+) -> Result<Loaded, EngineError> {
+    let feeding = feeding(model, &plans);
+    let plans = plans.into_iter().map(|plan| {
+        let kinds: Vec<usize> = plan.feeds.iter().map(|(_, feed)| feed.kind).collect();
+        let alone = kinds.iter().all(|kind| feeding.get(*kind) == Some(&1));
+        let since = base.since(&kinds).filter(|_| alone);
+        Arc::new((plan, since))
+    });
+    let mut waiting = plans.collect::<Vec<_>>().into_iter();
+    let mut running: JoinSet<Result<Read, EngineError>> = JoinSet::new();
     let (progress, mut heard) = tokio::sync::mpsc::unbounded_channel::<(String, u64, bool)>();
     let mut parts: Vec<Part> = Vec::new();
+    let mut loaded = Loaded {
+        raw: Vec::new(),
+        cursors: BTreeMap::new(),
+        incremental: BTreeSet::new(),
+        in_full: std::mem::take(&mut base.in_full),
+        unchanged: base.is_whole(),
+    };
+    let mut kept: Vec<Option<RawKind>> = model.kinds.iter().map(|_| None).collect();
     let model_shared = Arc::new(model.clone());
     let mut start = |running: &mut JoinSet<_>| {
         if let Some(plan) = waiting.next() {
@@ -288,7 +322,31 @@ pub(crate) async fn load(
             }
             done = running.join_next() => match done {
                 Some(Ok(read)) => {
-                    parts.extend(read?);
+                    let read = read?;
+                    for kind in &read.kinds {
+                        let Some(spec) = model.kinds.get(*kind) else { continue };
+                        if let Some(watermark) = read.watermark.as_ref().filter(|_| feeding.get(*kind) == Some(&1)) {
+                            loaded.cursors.insert(spec.name.clone(), cursor_text(watermark));
+                        }
+                        let part = read.changes.as_ref().and_then(|changes| Some((changes, base.take(*kind)?)));
+                        match (part, &read.reason) {
+                            (Some((changes, rows)), _) => {
+                                loaded.unchanged &= changes.is_empty();
+                                loaded.incremental.insert(spec.name.clone());
+                                let rows = if changes.is_empty() { rows } else { without(&rows, |id| changes.leaves(id)) };
+                                if let Some(place) = kept.get_mut(*kind) {
+                                    *place = Some(rows);
+                                }
+                            }
+                            (None, reason) => {
+                                loaded.unchanged = false;
+                                if let Some(reason) = reason {
+                                    loaded.in_full.insert(spec.name.clone(), reason.clone());
+                                }
+                            }
+                        }
+                    }
+                    parts.extend(read.parts);
                     start(&mut running);
                 }
                 Some(Err(panic)) => return Err(EngineError::Internal(format!("a loading task ended early: {panic}"))),
@@ -301,15 +359,75 @@ pub(crate) async fn load(
     }
     // In the order of the mappings, whichever resource was quickest.
     parts.sort_by_key(|(mapping, _, _)| *mapping);
-    let mut raw: Vec<Option<RawKind>> = model.kinds.iter().map(|_| None).collect();
+    let mut raw = kept;
     for (_, kind, part) in parts {
         let Some(place) = raw.get_mut(kind) else { continue };
         match place {
             None => *place = Some(part),
+            Some(_) if part.rows == 0 => {}
             Some(there) => there.merge(part).map_err(|error| EngineError::Internal(error.to_string()))?,
         }
     }
-    Ok(raw.into_iter().zip(&model.kinds).map(|(raw, kind)| raw.unwrap_or_else(|| RawKind::new(kind.fields.len()))).collect())
+    loaded.raw = raw.into_iter().zip(&model.kinds).map(|(raw, kind)| raw.unwrap_or_else(|| RawKind::new(kind.fields.len()))).collect();
+    Ok(loaded)
+}
+
+/// How many resources feed each kind. Of a kind with several an id may mean several objects, and nobody can say which one changed.
+fn feeding(model: &Model, plans: &[ResourcePlan]) -> Vec<usize> {
+    let mut feeding = vec![0; model.kinds.len()];
+    for plan in plans {
+        let mut kinds: Vec<usize> = plan.feeds.iter().map(|(_, feed)| feed.kind).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        for kind in kinds {
+            if let Some(count) = feeding.get_mut(kind) {
+                *count += 1;
+            }
+        }
+    }
+    feeding
+}
+
+/// What came of reading a resource.
+struct Read {
+    /// The kinds that it feeds, each once.
+    kinds: Vec<usize>,
+    parts: Vec<Part>,
+    watermark: Option<String>,
+    /// Set when only what changed was read.
+    changes: Option<Changes>,
+    /// Why it was read in full although a base was there.
+    reason: Option<String>,
+}
+
+/// What is no longer as it was.
+struct Changes {
+    /// The ids of the records that were read.
+    changed: HashSet<String>,
+    gone: Gone,
+}
+
+/// How the deleted objects are known.
+enum Gone {
+    /// By their ids; none of them, often.
+    These(HashSet<String>),
+    /// All others are.
+    AllBut(HashSet<String>),
+}
+
+impl Changes {
+    /// Whether the row of that id is to be left out: it is read anew, or gone.
+    fn leaves(&self, id: &str) -> bool {
+        self.changed.contains(id)
+            || match &self.gone {
+                Gone::These(ids) => ids.contains(id),
+                Gone::AllBut(ids) => !ids.contains(id),
+            }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.changed.is_empty() && matches!(&self.gone, Gone::These(ids) if ids.is_empty())
+    }
 }
 
 /// What one mapping made of its resource: the mapping's position, the kind's position, the rows.
@@ -319,24 +437,25 @@ struct Resource {
     side: Side,
     session: Arc<Session>,
     page_size: u32,
-    plan: Arc<ResourcePlan>,
+    /// The resource, and where to go on reading it.
+    plan: Arc<(ResourcePlan, Option<Since>)>,
     model: Arc<Model>,
     progress: tokio::sync::mpsc::UnboundedSender<(String, u64, bool)>,
 }
 
 impl Resource {
-    /// Reads all pages. Returns (mapping, kind, rows) for each feed.
-    async fn read(self) -> Result<Vec<Part>, EngineError> {
-        let mut fields: Vec<String> = self.plan.projection.slots().iter().map(|(path, _)| path.clone()).collect();
+    /// The request for the first page of everything.
+    fn request(&self) -> LoadRequest {
+        let plan = &self.plan.0;
+        let mut fields: Vec<String> = plan.projection.slots().iter().map(|(path, _)| path.clone()).collect();
         fields.sort_unstable();
         fields.dedup();
-        let request = LoadRequest {
-            resource: self.plan.resource.clone(),
+        LoadRequest {
+            resource: plan.resource.clone(),
             fields,
             model: match self.side {
                 Side::Source => Vec::new(),
-                Side::Destination => self
-                    .plan
+                Side::Destination => plan
                     .feeds
                     .iter()
                     .filter_map(|(_, feed)| self.model.kinds.get(feed.kind))
@@ -346,23 +465,149 @@ impl Resource {
             page_size: self.page_size,
             cursor: None,
             since: None,
+        }
+    }
+
+    /// Empty rows for each feed.
+    fn empty(&self) -> Vec<RawKind> {
+        let fields = |feed: &Feed| self.model.kinds.get(feed.kind).map_or(0, |kind| kind.fields.len());
+        self.plan.0.feeds.iter().map(|(_, feed)| RawKind::new(fields(feed))).collect()
+    }
+
+    /// The rows with their mappings and kinds.
+    fn parts(&self, into: Vec<RawKind>) -> Vec<Part> {
+        self.plan.0.feeds.iter().zip(into).map(|((mapping, feed), raw)| (*mapping, feed.kind, raw)).collect()
+    }
+
+    fn kinds(&self) -> Vec<usize> {
+        let mut kinds: Vec<usize> = self.plan.0.feeds.iter().map(|(_, feed)| feed.kind).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        kinds
+    }
+
+    /// Reads what changed, where that is known, else everything.
+    async fn read(self) -> Result<Read, EngineError> {
+        let mut reason = None;
+        if let Some(since) = &self.plan.1 {
+            match self.read_changes(since).await? {
+                Ok(read) => return Ok(read),
+                Err(why) => reason = Some(why),
+            }
+        }
+        Ok(Read { reason, ..self.read_all().await? })
+    }
+
+    /// Reads what changed since. The inner error says why that is not known.
+    async fn read_changes(&self, since: &Since) -> Result<Result<Read, String>, EngineError> {
+        let plan = &self.plan.0;
+        let mut request = LoadRequest { since: Some(since.watermark.clone()), ..self.request() };
+        let mut changed: HashSet<String> = HashSet::new();
+        let mut into = self.empty();
+        let (mut watermark, mut deleted, mut total) = (None, None, None);
+        let mut number = 0;
+        loop {
+            number += 1;
+            let page = match self.session.load(request.clone()).await {
+                Ok(page) => page,
+                Err(infrahub_sync_runtime::Error::Adapter { failure, .. }) if failure.kind == FailureKind::Unsupported => {
+                    return Ok(Err(failure.message));
+                }
+                Err(error) => return Err(error.into()),
+            };
+            if number == 1 {
+                (watermark, deleted, total) = (page.watermark, page.deleted, page.total);
+            }
+            let wrong = |source| EngineError::Records { side: self.side, resource: plan.resource.clone(), page: number, source };
+            let records = records(&plan.projection, page.payload).map_err(wrong)?;
+            for ((mapping, feed), raw) in plan.feeds.iter().zip(&mut into) {
+                let ids = feed.record_ids(&records);
+                for row in 0..records.rows {
+                    match ids.filter(|ids| ids.tag(row) != Tag::Null && ids.tag(row) != Tag::Missing) {
+                        Some(ids) => drop(changed.insert(ids.text(row).to_owned())),
+                        None => return Ok(Err("its records have no ids".to_owned())),
+                    }
+                }
+                let kind = format!("schema_mapping[{mapping}]");
+                feed.append(&records, raw).map_err(|source| EngineError::Mapping { kind, resource: plan.resource.clone(), source })?;
+            }
+            match page.next {
+                Some(next) if Some(&next) == request.cursor.as_ref() => {
+                    return Err(EngineError::CursorLoop { side: self.side, resource: plan.resource.clone() });
+                }
+                Some(next) => request.cursor = Some(next),
+                None => break,
+            }
+        }
+        let Some(watermark) = watermark else { return Ok(Err("the adapter does not say where to go on".to_owned())) };
+        let gone = match deleted {
+            Some(ids) => Gone::These(ids.into_iter().collect()),
+            None => {
+                // Objects before, and new ones since: if there are just as many, none is gone. Only where each record is a row.
+                let new = changed.iter().filter(|id| !since.ids.contains(*id)).count() as u64;
+                let whole = plan.feeds.len() == 1 && plan.feeds.iter().all(|(_, feed)| !feed.filters_records());
+                if whole && total == Some(since.ids.len() as u64 + new) {
+                    Gone::These(HashSet::new())
+                } else {
+                    match self.inventory().await? {
+                        Some(ids) => Gone::AllBut(ids),
+                        None => return Ok(Err("its records have no ids".to_owned())),
+                    }
+                }
+            }
         };
-        let mut into: Vec<RawKind> = self
-            .plan
-            .feeds
-            .iter()
-            .map(|(_, feed)| RawKind::new(self.model.kinds.get(feed.kind).map_or(0, |kind| kind.fields.len())))
-            .collect();
-        let mut page = Some(self.session.load(request.clone()).await?);
+        self.tell(&into, true);
+        let changes = Some(Changes { changed, gone });
+        Ok(Ok(Read { kinds: self.kinds(), parts: self.parts(into), watermark: Some(watermark), changes, reason: None }))
+    }
+
+    /// The ids of all objects; none where one has no id.
+    async fn inventory(&self) -> Result<Option<HashSet<String>>, EngineError> {
+        let plan = &self.plan.0;
+        let mut projection = Projection::default();
+        let slot = projection.slot("id", Shape::Value);
+        let mut request = LoadRequest { fields: vec!["id".to_owned()], model: Vec::new(), ..self.request() };
+        let mut ids = HashSet::new();
+        let mut number = 0;
+        loop {
+            number += 1;
+            let page = self.session.load(request.clone()).await?;
+            let wrong = |source| EngineError::Records { side: self.side, resource: plan.resource.clone(), page: number, source };
+            let records = records(&projection, page.payload).map_err(wrong)?;
+            let column = records.columns.get(slot).filter(|column| column.len() == records.rows);
+            for row in 0..records.rows {
+                match column.filter(|ids| ids.tag(row) != Tag::Null && ids.tag(row) != Tag::Missing) {
+                    Some(column) => drop(ids.insert(column.text(row).to_owned())),
+                    None => return Ok(None),
+                }
+            }
+            match page.next {
+                Some(next) if Some(&next) == request.cursor.as_ref() => {
+                    return Err(EngineError::CursorLoop { side: self.side, resource: plan.resource.clone() });
+                }
+                Some(next) => request.cursor = Some(next),
+                None => return Ok(Some(ids)),
+            }
+        }
+    }
+
+    /// Reads all pages.
+    async fn read_all(self) -> Result<Read, EngineError> {
+        let request = self.request();
+        let mut into = self.empty();
+        let first = self.session.load(request.clone()).await?;
+        let watermark = first.watermark.clone();
+        let mut page = Some(first);
         let mut number = 0u64;
         while let Some(Page { payload, next, .. }) = page.take() {
             number += 1;
             if next.is_some() && next == request.cursor {
-                return Err(EngineError::CursorLoop { side: self.side, resource: self.plan.resource.clone() });
+                return Err(EngineError::CursorLoop { side: self.side, resource: self.plan.0.resource.clone() });
             }
-            let plan = self.plan.clone();
+            let shared = self.plan.clone();
             let side = self.side;
             let parsed = tokio::task::spawn_blocking(move || -> Result<Vec<RawKind>, EngineError> {
+                let plan = &shared.0;
                 let records = records(&plan.projection, payload).map_err(|source| EngineError::Records {
                     side,
                     resource: plan.resource.clone(),
@@ -390,15 +635,15 @@ impl Resource {
             if let (Some(Page { next: Some(again), .. }), Some(cursor)) = (&page, &next)
                 && again == cursor
             {
-                return Err(EngineError::CursorLoop { side: self.side, resource: self.plan.resource.clone() });
+                return Err(EngineError::CursorLoop { side: self.side, resource: self.plan.0.resource.clone() });
             }
             self.tell(&into, page.is_none());
         }
-        Ok(self.plan.feeds.iter().zip(into).map(|((mapping, feed), raw)| (*mapping, feed.kind, raw)).collect())
+        Ok(Read { kinds: self.kinds(), parts: self.parts(into), watermark, changes: None, reason: None })
     }
 
     fn tell(&self, into: &[RawKind], finished: bool) {
-        for ((_, feed), raw) in self.plan.feeds.iter().zip(into) {
+        for ((_, feed), raw) in self.plan.0.feeds.iter().zip(into) {
             if let Some(kind) = self.model.kinds.get(feed.kind) {
                 // Nobody listening is no reason to stop.
                 let _ = self.progress.send((kind.name.clone(), raw.rows as u64, finished));

@@ -1,6 +1,6 @@
 //! The commands, stage by stage: lock, load, compare, write the plan, guard, apply, tell.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use infrahub_sync_cache::{
     AdapterRecord, Cache, CacheLock, ErrorRow, Holder, Mode, RunCounter, RunFile, RunId, RunReader, RunStatus, RunWriter, SyncName,
@@ -15,7 +15,8 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use crate::apply::{Current, apply_plan};
-use crate::load::{Opened, Runtimes, destination_feeds, feeds, load};
+use crate::base::{self, Base, SIDES, UNRESOLVED};
+use crate::load::{Loaded, Opened, Runtimes, destination_feeds, feeds, load};
 use crate::schema::{self, Resolved};
 use crate::{Applied, EngineError, Run, RunContext, Side, Summary};
 
@@ -96,8 +97,8 @@ pub async fn apply(cx: &RunContext<'_>) -> Result<Applied, EngineError> {
     let writer = lock.continue_run(&id)?;
     let started = Started { writer, lock, file };
     let done = async {
-        let reading = load(cx, Side::Destination, &destination, &resolved.model, destination_feeds(&resolved.model));
-        let rows = interruptible(cx, reading).await?;
+        let reading = load(cx, Side::Destination, &destination, &resolved.model, destination_feeds(&resolved.model), Base::default());
+        let rows = interruptible(cx, reading).await?.raw;
         let (snapshot, problems) = build(&resolved.model, rows, Role::Destination);
         stop_on(cx, &started, Side::Destination, &problems)?;
         let summary = stored_summary(&started.file);
@@ -237,9 +238,6 @@ impl Compared {
 }
 
 async fn compare(cx: &RunContext<'_>, started: &Started) -> Result<Compared, EngineError> {
-    if !cx.options.full_extract {
-        cx.events.note("Incremental extraction is not available yet: everything is read");
-    }
     let runtimes = Runtimes::new(cx)?;
     let (source, destination) =
         tokio::try_join!(Opened::open(cx, &runtimes, Side::Source), Opened::open(cx, &runtimes, Side::Destination))?;
@@ -251,17 +249,19 @@ async fn compare(cx: &RunContext<'_>, started: &Started) -> Result<Compared, Eng
             cx.events.note(&format!("{} has no `mapping:` and is not read from the source", mapping.name));
         }
     }
-    let source_load = load(cx, Side::Source, &source, model, source_feeds);
-    let destination_load = load(cx, Side::Destination, &destination, model, destination_feeds(model));
-    let (source_raw, destination_raw) = if cx.options.concurrent_load {
+    let (source_base, destination_base) = bases(cx, started, &resolved, &source, &destination)?;
+    let source_load = load(cx, Side::Source, &source, model, source_feeds, source_base);
+    let destination_load = load(cx, Side::Destination, &destination, model, destination_feeds(model), destination_base);
+    let (source_read, destination_read) = if cx.options.concurrent_load {
         tokio::try_join!(source_load, destination_load)?
     } else {
         (source_load.await?, destination_load.await?)
     };
     source.session.finish()?;
     let extract_ts_us = now(cx).as_microsecond();
-    let (source_rows, source_problems) = build(model, source_raw, Role::Source);
-    let (destination_rows, destination_problems) = build(model, destination_raw, Role::Destination);
+    let extracts = Extracts::new(cx, &source_read, &destination_read);
+    let (source_rows, source_problems) = build(model, source_read.raw, Role::Source);
+    let (destination_rows, destination_problems) = build(model, destination_read.raw, Role::Destination);
     write_snapshots(started, model, &source_rows, infrahub_sync_cache::Side::Source, extract_ts_us)?;
     write_snapshots(started, model, &destination_rows, infrahub_sync_cache::Side::Destination, extract_ts_us)?;
     if !cx.options.continue_on_error {
@@ -285,8 +285,62 @@ async fn compare(cx: &RunContext<'_>, started: &Started) -> Result<Compared, Eng
     let difference = infrahub_sync_core::diff::diff(model, &source_rows, &destination_rows);
     let plan = plan(model, &source_rows, &destination_rows, difference, policy);
     let summary = Summary { kinds: plan.summary.clone(), problems: told };
-    write_plan(cx, started, &resolved, [(&source, &source_rows), (&destination, &destination_rows)], &plan)?;
+    write_plan(cx, started, &resolved, [(&source, &source_rows), (&destination, &destination_rows)], &extracts, &plan)?;
+    let runs = started.lock.cache().run_counter()?.runs_since_full;
+    started.lock.write_run_counter(RunCounter { runs_since_full: if extracts.is_full() { 0 } else { runs + 1 } })?;
     Ok(Compared { destination, resolved, summary, problems, destination_rows })
+}
+
+/// What both sides go on from: nothing in a full run.
+fn bases(
+    cx: &RunContext<'_>,
+    started: &Started,
+    resolved: &Resolved,
+    source: &Opened,
+    destination: &Opened,
+) -> Result<(Base, Base), EngineError> {
+    if cx.options.full_extract {
+        return Ok((Base::default(), Base::default()));
+    }
+    let reader = match base::latest(cx, started.lock.cache(), resolved)? {
+        Ok(reader) => reader,
+        Err(reason) => {
+            cx.events.note(&format!("Everything is read: {reason}"));
+            return Ok((Base::default(), Base::default()));
+        }
+    };
+    let model = &resolved.model;
+    Ok((Base::open(&reader, Side::Source, source, model)?, Base::open(&reader, Side::Destination, destination, model)?))
+}
+
+/// How the kinds were read, and where the next run goes on.
+struct Extracts {
+    cursors: infrahub_sync_cache::Cursors,
+    /// The kinds of each side of which only changes were read.
+    incremental: [BTreeSet<String>; 2],
+}
+
+impl Extracts {
+    fn new(cx: &RunContext<'_>, source: &Loaded, destination: &Loaded) -> Extracts {
+        for (side, loaded) in [(Side::Source, source), (Side::Destination, destination)] {
+            for (kind, reason) in loaded.in_full.iter().filter(|_| !cx.options.full_extract) {
+                tracing::info!(side = side.as_str(), kind, reason, "read in full");
+            }
+            if !cx.options.full_extract {
+                let (some, all) = (loaded.incremental.len(), loaded.raw.len());
+                cx.events.note(&format!("Of the {}, what changed was read of {some} of {all} kinds", side.as_str()));
+            }
+        }
+        Extracts {
+            cursors: infrahub_sync_cache::PerSide { source: source.cursors.clone(), destination: destination.cursors.clone() },
+            incremental: [source.incremental.clone(), destination.incremental.clone()],
+        }
+    }
+
+    /// Whether everything was read.
+    fn is_full(&self) -> bool {
+        self.incremental.iter().all(BTreeSet::is_empty)
+    }
 }
 
 fn write_snapshots(
@@ -313,9 +367,19 @@ fn write_plan(
     started: &Started,
     resolved: &Resolved,
     sides: [(&Opened, &Snapshot); 2],
+    extracts: &Extracts,
     plan: &Plan<'_>,
 ) -> Result<(), EngineError> {
     let mut file = started.file.clone();
+    let (mut identities, mut unresolved) = (serde_json::Map::new(), serde_json::Map::new());
+    for (name, (opened, rows)) in ["A", "B"].into_iter().zip(sides) {
+        identities.insert(name.to_owned(), json!(opened.session.identity()));
+        let kinds = resolved.model.kinds.iter().zip(&rows.kinds).filter(|(_, rows)| rows.has_unresolved());
+        unresolved.insert(name.to_owned(), kinds.map(|(kind, _)| json!(kind.name)).collect());
+    }
+    file.other.insert(SIDES.to_owned(), identities.into());
+    file.other.insert(UNRESOLVED.to_owned(), unresolved.into());
+    file.other.insert("incremental".to_owned(), json!({ "A": extracts.incremental[0], "B": extracts.incremental[1] }));
     for (side, (opened, rows)) in [infrahub_sync_cache::Side::Source, infrahub_sync_cache::Side::Destination].into_iter().zip(sides) {
         *file.adapters.get_mut(side) = AdapterRecord {
             name: opened.manifest.name.clone(),
@@ -332,7 +396,7 @@ fn write_plan(
     file.other.insert("schema_kinds".to_owned(), json!(resolved.kind_hashes));
     file.summary.insert("kinds".to_owned(), json!(plan.summary));
     started.writer.write_run_file(&file)?;
-    started.writer.write_cursors(&Default::default())?;
+    started.writer.write_cursors(&extracts.cursors)?;
     started.writer.write_schema_sub_hash(&resolved.sub_hash())?;
     let written = started.writer.write_plan(plan.rows())?;
     tracing::debug!(rows = plan.len(), ?written, branch = cx.branch.as_deref(), "plan written");
@@ -431,7 +495,6 @@ fn conclude(
             counts.insert(kind.kind.clone(), kind.source_rows);
         }
         started.lock.write_rowcounts(&counts.into_iter().collect())?;
-        started.lock.write_run_counter(RunCounter { runs_since_full: 0 })?;
     }
     // The words of infrahub-sync's own log, which scripts look for.
     let what = if cx.source.is_some() { "Sync" } else { "Applied" };

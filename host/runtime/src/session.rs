@@ -146,6 +146,11 @@ impl Session {
         &self.0.name
     }
 
+    /// A digest of what is asked and how: the adapter's name and its settings, among them address and branch. Credentials have no part in it.
+    pub fn identity(&self) -> String {
+        crate::private::hex(&<sha2::Sha256 as sha2::Digest>::digest(format!("{}\n{}", self.0.manifest.name, self.0.settings)))
+    }
+
     /// The kinds named, or all when the list is empty. None at all from an adapter whose manifest has no `schema`.
     pub async fn kinds(&self, names: &[String]) -> Result<Vec<Kind>> {
         if !self.0.manifest.schema {

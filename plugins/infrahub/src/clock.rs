@@ -1,9 +1,10 @@
 //! The server's time, to read all pages of a load as of one moment.
 //!
 //! Offset paging loses objects that nobody touched when others are deleted meanwhile, unless each page is asked for with the same
-//! `at`. The moment has to be the server's, and the only clock that it shows is the `Date` of its answers, in whole seconds. Rounded
-//! down it would lie before what this very program may just have written; so it is rounded up. Until then the server takes it for
-//! now, which is noticed by [`passed`]: a first page that was asked for too early is asked for again when there are more pages.
+//! `at`. The moment has to be the server's, and the only clock that it shows is the `Date` of its answers. That one is late: its web
+//! server sets it once a second when it is idle, and was seen three and a half seconds behind when it is busy. A moment in the past would
+//! hide what this very program may just have written, so [`LATE`] is added. Until then the server takes it for now, which is noticed
+//! by [`passed`](Start::passed): a first page that was asked for too early is asked for again when there are more pages.
 
 use std::time::Duration;
 
@@ -13,6 +14,9 @@ use serde::{Deserialize, Serialize};
 
 /// Where the moment is kept for all instances of a run.
 const KEY: &str = "start";
+
+/// Seconds that the `Date` of an answer may be behind the server's clock.
+const LATE: u64 = 10;
 
 /// What the first request of a run tells.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,7 +35,7 @@ impl Start {
 
     /// Keeps it, unless another instance was quicker; returns the one that counts.
     pub(crate) fn keep(schema: String, response: &Response) -> Result<Start> {
-        memo::put_as(Lifetime::Run, KEY, &Start { schema, at: seconds(response).map(|seconds| seconds + 1) })
+        memo::put_as(Lifetime::Run, KEY, &Start { schema, at: seconds(response).map(|seconds| seconds + LATE) })
     }
 
     /// The moment as the API takes it.

@@ -60,7 +60,7 @@ impl Inputs<'_> {
         input.insert("id".to_owned(), json!(id));
         for (name, value) in &row.fields {
             let value = match self.kind.field(name) {
-                Some(Field::Attribute(attribute)) if attribute.read_only => continue,
+                Some(Field::Attribute(attribute)) if attribute.is_left_alone() => continue,
                 Some(Field::Attribute(attribute)) => self.attribute(attribute, value)?,
                 Some(Field::Relationship(relationship)) if relationship.read_only => continue,
                 Some(Field::Relationship(relationship)) => self.relationship(relationship, value)?,

@@ -60,7 +60,7 @@ fn attribute(attribute: &Attribute) -> Field {
         type_: field_type(&attribute.kind),
         optional: attribute.optional || default.is_some(),
         unique: attribute.unique,
-        read_only: attribute.read_only,
+        read_only: attribute.is_left_alone(),
         reference: None,
         choices: attribute.choices.iter().flatten().map(|choice| choice.name.clone()).chain(of_enumeration).collect(),
         default: default.map(Value::to_string),

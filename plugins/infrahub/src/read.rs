@@ -1,6 +1,7 @@
 //! Lists, page by page, all as of one moment.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use infrahub_sync_adapter::{Error, LoadRequest, Page, Response, Result};
 use serde::{Deserialize, Serialize};
@@ -8,11 +9,15 @@ use serde_json::{Map, Value, json};
 
 use crate::clock::Start;
 use crate::schema::{Cardinality, Field, KindSchema};
-use crate::{Infrahub, PAGE_SIZE};
+use crate::{DEFAULT_BRANCH, Infrahub, PAGE_SIZE};
 
 /// Times that a first page is asked for until the moment of the load has passed, which is a second away at most. A server that gives two
 /// full pages in that time gives all of them soon after, and the number of objects shows what changed meanwhile.
 const TRIES: u32 = 2;
+
+/// Changes are asked for from so many seconds before the moment of the last load: a change that was on its way to the database then has a
+/// time from before.
+const OVERLAP: u64 = 30;
 
 /// Where to go on.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -54,21 +59,29 @@ pub(crate) fn load(adapter: &Infrahub, request: &LoadRequest) -> Result<Page> {
     let schema = adapter.schema()?;
     let kind = schema.known(&request.resource)?;
     let asked = asked(kind, request)?;
-    let document = document(&kind.kind, &asked);
+    let since = match &request.since {
+        Some(since) => Some(changed_since(adapter, since)?),
+        None => None,
+    };
+    let document = document(&kind.kind, &asked, since.is_some());
     let position: Option<Position> = request.cursor_as()?;
     let start = Start::known();
     let at = start.as_ref().and_then(Start::at);
     let offset = position.map_or(0, |position| position.offset);
-    let variables = json!({ "offset": offset, "limit": request.page_size.clamp(1, PAGE_SIZE) });
+    let mut variables = json!({ "offset": offset, "limit": request.page_size.clamp(1, PAGE_SIZE) });
+    if let (Some(since), Some(variables)) = (since, variables.as_object_mut()) {
+        variables.insert("since".to_owned(), json!(since));
+    }
     let mut tries = 0;
-    let list = loop {
+    let (list, total) = loop {
         tries += 1;
         let response = adapter.client().query(&format!("`{}`", kind.kind), &document, &variables, at.as_deref())?;
         let passed = start.as_ref().is_none_or(|start| start.passed(&response));
         let list = list(&kind.kind, &response)?;
+        let total = if request.since.is_some() { number(&response, "/data/all/count") } else { Some(list.count) };
         // One page is whole, whenever it was made. The first of several must be of the same moment as the others.
         if position.is_some() || passed || list.edges.len() as u64 >= list.count || tries == TRIES {
-            break list;
+            break (list, total);
         }
     };
     if let Some(position) = position.filter(|position| position.count != list.count) {
@@ -84,10 +97,32 @@ pub(crate) fn load(adapter: &Infrahub, request: &LoadRequest) -> Result<Page> {
     let next = (read < list.count).then_some(Position { offset: read, count: list.count });
     let records = list.edges.into_iter().map(|edge| record(edge.node, &asked));
     let page = Page::records(records)?.with_next(next)?;
-    Ok(match at {
+    let page = match at {
         Some(at) => page.with_watermark(&at),
         None => page,
+    };
+    Ok(match total {
+        Some(total) => page.with_total(total),
+        None => page,
     })
+}
+
+/// The moment from which on changes are asked for.
+///
+/// # Errors
+/// `unsupported` on a branch: there an object's time of change goes back when what was changed is taken away, and the removal of a peer
+/// leaves no trace.
+fn changed_since(adapter: &Infrahub, since: &str) -> Result<String> {
+    let branch = &adapter.settings.branch;
+    if branch != DEFAULT_BRANCH {
+        return Err(Error::unsupported(format!("on the branch `{branch}` Infrahub does not tell everything that has changed")));
+    }
+    let moment = humantime::parse_rfc3339(since).map_err(|_| Error::unsupported(format!("`{since}` is no moment")))?;
+    Ok(humantime::format_rfc3339_seconds(moment - Duration::from_secs(OVERLAP)).to_string())
+}
+
+fn number(response: &Response, pointer: &str) -> Option<u64> {
+    response.json(&[pointer]).into_iter().next()??.parse().ok()
 }
 
 fn list(kind: &str, response: &Response) -> Result<List> {
@@ -126,7 +161,9 @@ fn asked<'r>(kind: &KindSchema, request: &'r LoadRequest) -> Result<Vec<(&'r str
 }
 
 /// The query of a list. Its text depends on the fields alone, so that the server parses it once.
-fn document(kind: &str, asked: &[(&str, Asked)]) -> String {
+///
+/// With `changed` only what changed since is asked for, and how many objects there are in all.
+fn document(kind: &str, asked: &[(&str, Asked)], changed: bool) -> String {
     let mut fields = String::from("id");
     for (name, asked) in asked {
         // Writing to a String cannot fail.
@@ -139,8 +176,13 @@ fn document(kind: &str, asked: &[(&str, Asked)]) -> String {
             Asked::Meta => write!(fields, " {name}"),
         };
     }
+    let (variable, filter, all) = match changed {
+        true => (",$since:DateTime!", ",node_metadata__updated_at__after:$since", format!(" all:{kind}{{count}}")),
+        false => ("", "", String::new()),
+    };
     format!(
-        "query($offset:Int!,$limit:Int!){{{kind}(offset:$offset,limit:$limit,order:{{disable:true}}){{count edges{{node{{{fields}}}}}}}}}"
+        "query($offset:Int!,$limit:Int!{variable}){{{kind}(offset:$offset,limit:$limit,order:{{disable:true}}{filter})\
+         {{count edges{{node{{{fields}}}}}}}{all}}}"
     )
 }
 

@@ -101,6 +101,13 @@ pub(crate) enum Field<'s> {
     Relationship(&'s Relationship),
 }
 
+impl Attribute {
+    /// Whether it is neither compared nor written: what the server computes, and what it keeps a hash of, which equals nothing.
+    pub(crate) fn is_left_alone(&self) -> bool {
+        self.read_only || self.kind == "HashedPassword"
+    }
+}
+
 impl KindSchema {
     pub(crate) fn field(&self, name: &str) -> Option<Field<'_>> {
         let attribute = self.attributes.iter().find(|attribute| attribute.name == name);

@@ -63,7 +63,7 @@ fn graphql(mut answer: impl FnMut(&str, &Value) -> Option<Value> + 'static) -> A
         let document = body["query"].as_str()?.to_owned();
         keep.borrow_mut().push((document.clone(), body["variables"].clone()));
         let answer = answer(&document, &body["variables"])?;
-        Some((200, vec![("Date".into(), "Tue, 24 Nov 2026 02:00:07 GMT".into())], answer.to_string().into_bytes()))
+        Some((200, vec![("Date".into(), "Tue, 24 Nov 2026 02:00:17 GMT".into())], answer.to_string().into_bytes()))
     });
     asked
 }
@@ -195,9 +195,13 @@ fn pages_are_of_one_moment_and_hold_what_is_mapped() {
     assert_eq!((records.len(), &records[1]["status"]), (3, &Value::Null));
     let asked = asked.borrow();
     assert_eq!(asked.len(), 2);
-    assert!(asked[0].0.contains("site{node{id __typename}} tags{edges{node{id __typename}}} status{value is_from_profile}"), "{}", asked[0].0);
+    assert!(
+        asked[0].0.contains("site{node{id __typename}} tags{edges{node{id __typename}}} status{value is_from_profile}"),
+        "{}",
+        asked[0].0
+    );
     let moments: Vec<String> = requests().into_iter().map(|request| request.url).filter(|url| url.starts_with("/graphql")).collect();
-    assert_eq!(moments, ["/graphql/main?at=2026-11-24T02%3A00%3A01Z"; 2]);
+    assert_eq!(moments, ["/graphql/main?at=2026-11-24T02%3A00%3A10Z"; 2]);
 }
 
 #[test]

@@ -72,6 +72,18 @@ pub struct Feed {
 }
 
 impl Feed {
+    /// The ids of the records of a page, also of those that do not pass the filters; null where a record has none.
+    #[must_use]
+    pub fn record_ids<'r>(&self, records: &'r Records) -> Option<&'r ValueColumn> {
+        records.columns.get(self.id).filter(|ids| ids.len() == records.rows)
+    }
+
+    /// Whether records may be left out.
+    #[must_use]
+    pub fn filters_records(&self) -> bool {
+        !self.filters.is_empty()
+    }
+
     /// Prepares a mapping and adds what it reads to the projection of its resource.
     ///
     /// `fields` are (position in the kind's fields, source); of several sources of one field the last that yields a value counts.
