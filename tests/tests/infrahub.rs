@@ -4,7 +4,10 @@
 
 use std::collections::BTreeSet;
 
-use infrahub_sync_fake_infrahub::{ADMIN_TOKEN, Action, Fake, Fault, Model, Options, Outside, Request, Version};
+use infrahub_sync_fake_infrahub::{
+    ADMIN_TOKEN, Action, BRANCH_ONLY_TOKEN, EXPIRED_TOKEN, Fake, Fault, Model, Options, Outside, READ_ONLY_TOKEN, Request, Settings,
+    Version,
+};
 use infrahub_sync_tests::{Output, Project};
 use serde_json::{Map, Value, json};
 
@@ -606,5 +609,208 @@ fn updates_and_deletes_survive_a_lost_answer() {
         }
         lab.sync();
         assert_eq!((lab.value("LocationSite", "hq", "description"), lab.count("InfraTag")), (json!("other"), 1), "{action:?}");
+    }
+}
+
+// ----------------------------------------------------------------------------------------------------------------------- 6: faults
+
+#[test]
+fn reads_survive_what_happens_on_the_way() {
+    for action in losses() {
+        let lab = Lab::new(&[TAG]);
+        for name in ["a", "b"] {
+            lab.execute(&format!("mutation{{InfraTagCreate(data:{{name:{{value:\"{name}\"}}}}){{ok}}}}"));
+        }
+        lab.source("tags", json!([{"name": "b"}, {"name": "a"}]));
+        for path in ["/api/schema/summary", "/graphql"] {
+            lab.fake.faults().add(Fault::new(action.clone()).on_path(path));
+        }
+        assert_eq!((lab.planned(), lab.fake.faults().pending()), (vec![], 0), "{action:?}");
+    }
+    // A server that stays away is given up, and nothing is taken for empty.
+    let lab = Lab::new(&[TAG]);
+    lab.source("tags", names("t", 1));
+    lab.fake.faults().add(Fault::new(Action::Truncate { bytes: 10 }).on_document("InfraTag(offset").times(100));
+    said(&lab.project.run(&["sync"]), 5, &["/graphql/main"]);
+    assert_eq!(lab.mutations().len(), 0);
+}
+
+#[test]
+fn objects_that_others_delete_while_a_list_is_read_cost_no_untouched_one() {
+    let lab = Lab::new(&[]);
+    for batch in 0..3 {
+        let tags: String = (0..1000).map(|n| format!("a{n}:InfraTagCreate(data:{{name:{{value:\"t{batch}-{n}\"}}}}){{ok}} ")).collect();
+        lab.execute(&format!("mutation{{{tags}}}"));
+    }
+    let first: Vec<String> = lab.fake.store().ids("InfraTag", "main").into_iter().take(300).collect();
+    let deletes: String = first.iter().enumerate().map(|(n, id)| format!("a{n}:InfraTagDelete(data:{{id:\"{id}\"}}){{ok}} ")).collect();
+    let list = "InfraTag(offset";
+    // The moment of the load passes while the first page is made; then somebody deletes what was on it.
+    lab.fake.faults().add(Fault::new(Action::Delay { delay_ms: 1100 }).on_document(list));
+    lab.fake
+        .faults()
+        .add(Fault::new(Action::RunBefore(Outside::new(&format!("mutation{{{deletes}}}")))).on_document(list).on_body("\"offset\":1000"));
+    let out = from_infrahub(&lab.fake, FILES, &["InfraTag tags [name]: name"]);
+    out.ok(&["sync"]);
+    assert_eq!((lab.count("InfraTag"), out.read("out/InfraTag.jsonl").lines().count()), (2700, 3000));
+    assert_eq!(changes(&out.plan(&[]).1).len(), 0, "nothing is deleted without a flag");
+}
+
+#[test]
+fn what_others_did_between_comparing_and_writing_is_told() {
+    let mut lab = Lab::new(&[SITE, TAG]);
+    lab.source("sites", json!([{"name": "hq", "description": "a"}, {"name": "dc", "description": "a"}]));
+    lab.source("tags", names("t", 3));
+    lab.sync();
+    lab.configure("", "diffsync_flags: [NONE]\n");
+    lab.source("sites", json!([{"name": "hq", "description": "b"}, {"name": "dc", "description": "b"}]));
+    lab.source("tags", names("t", 2));
+    let gone = |kind: &str, name: &str| {
+        let id = lab.id(kind, name);
+        Fault::new(Action::RunBefore(Outside::new(&format!("mutation{{{kind}Delete(data:{{id:\"{id}\"}}){{ok}}}}"))))
+    };
+    lab.fake.faults().add(gone("LocationSite", "hq").on_document("LocationSiteUpdate"));
+    lab.fake.faults().add(gone("InfraTag", "t00002").on_document("InfraTagDelete"));
+    // An update of what is gone is an error of its row; a delete of what is gone is what was wanted.
+    let partial = lab.project.run(&["sync"]);
+    said(&partial, 7, &["hq"]);
+    assert!(!partial.stderr.contains("t00002"), "{}", partial.stderr);
+    assert_eq!((lab.value("LocationSite", "dc", "description"), lab.count("InfraTag")), (json!("b"), 2));
+}
+
+#[test]
+fn what_may_not_be_written_is_told_before_the_first_write() {
+    let deny = |kinds: &[&str]| Settings { deny_write_kinds: kinds.iter().map(|kind| (*kind).to_owned()).collect(), ..Settings::default() };
+    // Token, denied kinds, options; the exit code, what is said.
+    let table: [(&str, Settings, &[&str], i32, &[&str]); 8] = [
+        (ADMIN_TOKEN, deny(&["InfraTag", "InfraDevice"]), &[], 5, &["create `InfraTag`", "create `InfraDevice`"]),
+        (READ_ONLY_TOKEN, deny(&[]), &[], 5, &["`LocationSite`", "`InfraTag`", "`InfraDevice`"]),
+        (BRANCH_ONLY_TOKEN, deny(&[]), &[], 5, &["`main`"]),
+        (BRANCH_ONLY_TOKEN, deny(&[]), &["--branch", "work"], 0, &[]),
+        (EXPIRED_TOKEN, deny(&[]), &[], 5, &["INFRAHUB_API_TOKEN", "Expired"]),
+        ("nonsense", deny(&[]), &[], 5, &["INFRAHUB_API_TOKEN"]),
+        ("", deny(&[]), &[], 5, &["INFRAHUB_API_TOKEN"]),
+        (ADMIN_TOKEN, deny(&[]), &["--branch", "nowhere"], 3, &["no branch `nowhere`"]),
+    ];
+    for (token, settings, options, code, words) in table {
+        let mut lab = Lab::new(&LAB[..3]);
+        lab.small();
+        lab.execute("mutation{BranchCreate(data:{name:\"work\"}){ok}}");
+        lab.fake.faults().set(settings);
+        lab.project.set("INFRAHUB_API_TOKEN", token);
+        said(&lab.project.run(&[&["sync"], options].concat()), code, words);
+        assert_eq!(lab.mutations().is_empty(), code != 0, "{token} {options:?}");
+        assert_eq!(lab.count("LocationSite"), 0);
+    }
+    // Only what is planned counts: nobody needs the right to delete for a create.
+    let lab = Lab::new(&[SITE, TAG]);
+    lab.small();
+    lab.fake.faults().set(deny(&["InfraDevice"]));
+    lab.sync();
+}
+
+#[test]
+fn a_schema_that_changed_since_the_diff_stops_the_apply() {
+    let lab = Lab::new(&[SITE, TAG]);
+    lab.small();
+    lab.project.ok(&["diff", "--run-id", "r1"]);
+    let mandatory = json!({"optional": false}).as_object().unwrap().clone();
+    lab.fake.faults().change_attribute("LocationSite", "description", &mandatory);
+    said(&lab.project.run(&["apply", "--run-id", "r1"]), 6, &["LocationSite"]);
+    assert_eq!(lab.count("LocationSite"), 0);
+    // A change of a kind that the project does not know is no drift.
+    lab.project.ok(&["diff", "--run-id", "r2"]);
+    lab.fake.faults().change_attribute("InfraInterface", "mtu", &mandatory);
+    lab.project.ok(&["apply", "--run-id", "r2"]);
+    assert_eq!(lab.count("LocationSite"), 1);
+}
+
+#[test]
+fn an_old_server_is_used_as_far_as_it_goes_and_named_by_its_version() {
+    // 1.6 knows all that is asked for, and its errors have no codes.
+    let lab =
+        Lab::with(Options { version: Version::V1_6, ..Options::default() }, &["LocationSite sites [name, description]: name description"]);
+    lab.source("sites", json!([{"name": "hq", "description": "a"}, {"name": "hq", "description": "b"}]));
+    lab.fake.faults().add(Fault::new(Action::ResetAfter).on_document("LocationSiteCreate"));
+    said(&lab.project.run(&["sync"]), 7, &["`name`"]);
+    assert_eq!(lab.count("LocationSite"), 1);
+    let body =
+        r#"{"data":null,"errors":[{"message":"Unknown argument 'order' on field 'Query.LocationSite'.","extensions":{"code":500}}]}"#;
+    lab.fake.faults().add(Fault::new(Action::Status { status: 200, body: body.to_owned() }).on_document("LocationSite(offset"));
+    said(&lab.project.run(&["diff"]), 4, &["1.6.3", "1.7"]);
+}
+
+// --------------------------------------------------------------------------------------------------------------- 7: proposed change
+
+#[test]
+fn a_run_can_be_reviewed_in_infrahub() {
+    // Who writes, whether a site is in the way; the exit code, whether it is a draft, what is written.
+    for (token, collides, code, sites) in [(ADMIN_TOKEN, false, 0, 1), (ADMIN_TOKEN, true, 7, 1), (BRANCH_ONLY_TOKEN, false, 0, 1)] {
+        let mut lab = Lab::new(&["LocationSite sites [name, description]: name description", TAG]);
+        lab.small();
+        if collides {
+            lab.source("sites", json!([{"name": "hq", "description": "head"}, {"name": "hq", "description": "other"}]));
+        }
+        lab.configure(", proposed_change: true", "");
+        lab.project.set("INFRAHUB_API_TOKEN", token);
+        let output = lab.project.run(&["sync"]);
+        let run = lab.project.runs("lab").pop().unwrap();
+        let branch = format!("infrahub-sync-{run}");
+        said(&output, code, &[&branch, &format!("{}/proposed-changes/", lab.fake.url())]);
+        assert_eq!(lab.fake.store().branches(), ["main", &branch]);
+        let counts = |branch: &str| ["LocationSite", "InfraTag"].map(|kind| lab.fake.store().count(kind, branch));
+        assert_eq!((counts("main"), counts(&branch)), ([0, 0], [sites, 2]), "{token} {collides}");
+        let [id] = lab.fake.store().ids("CoreProposedChange", "main").try_into().unwrap();
+        let value = |field: &str| lab.fake.store().value(&id, field, "main").unwrap();
+        assert_eq!(
+            (value("source_branch"), value("destination_branch"), value("is_draft")),
+            (json!(branch), json!("main"), json!(collides))
+        );
+        let description = value("description");
+        for word in [run.as_str(), "| InfraTag | 2 | 0 | 0 |", "3 created"] {
+            assert!(description.as_str().unwrap().contains(word), "{word} in {description}");
+        }
+    }
+}
+
+#[test]
+fn a_run_that_writes_nothing_makes_no_branch() {
+    let mut lab = Lab::new(&[TAG]);
+    lab.source("tags", names("t", 1));
+    lab.sync();
+    lab.configure(", proposed_change: true", "");
+    lab.sync();
+    lab.project.ok(&["diff"]);
+    assert_eq!((lab.fake.store().branches(), lab.fake.store().count("CoreProposedChange", "main")), (vec!["main".to_owned()], 0));
+}
+
+// ------------------------------------------------------------------------------------------------------------- 8: mapping and schema
+
+#[test]
+fn generate_takes_the_models_from_the_live_schema() {
+    let lab = Lab::new(&LAB);
+    lab.small();
+    lab.project.ok(&["generate"]);
+    let models = lab.project.read("infrahub-sync.models.yml");
+    for word in ["InfraDevice", "primary_ip", "LocationSite", "active"] {
+        assert!(models.contains(word), "{word} in {models}");
+    }
+    assert!(!lab.sync().stderr.contains("stale"));
+}
+
+#[test]
+fn a_mapping_that_does_not_fit_the_schema_is_explained() {
+    let table: [(&[&str], &[&str]); 4] = [
+        (&["InfraTags tags [name]: name"], &["InfraTags", "InfraTag", "config.yml:"]),
+        (&["InfraTag tags [name]: name colour"], &["colour", "config.yml:"]),
+        (&[SITE, "InfraDevice devices [name]: name hieght site>LocationSite"], &["hieght", "`height`", "config.yml:"]),
+        (&[TAG, SITE, "InfraDevice devices [name]: name site>InfraTag"], &["site", "InfraTag", "LocationSite", "config.yml:"]),
+    ];
+    for (kinds, words) in table {
+        let lab = Lab::new(kinds);
+        lab.small();
+        let refused = lab.project.run(&["diff"]);
+        said(&refused, 3, words);
+        assert_eq!(lab.mutations().len(), 0);
     }
 }

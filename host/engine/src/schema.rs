@@ -40,7 +40,7 @@ pub(crate) async fn live(project: &Project, destination: &Opened, events: &dyn E
     }
     let mut kinds = if destination.manifest.schema { destination.session.kinds(&names).await? } else { Vec::new() };
     // For a name that the destination does not know, its other kinds are where the right one is to be found.
-    if !kinds.is_empty() && names.iter().any(|name| !kinds.iter().any(|kind| kind.name == *name)) {
+    if destination.manifest.schema && names.iter().any(|name| !kinds.iter().any(|kind| kind.name == *name)) {
         kinds = destination.session.kinds(&[]).await?;
     }
     // An adapter that has no schema to show answers with nothing: the mapping alone gives the shapes.

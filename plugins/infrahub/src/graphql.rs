@@ -92,7 +92,12 @@ impl<'b> Client<'b> {
 
     /// Sends a document that only reads, as of a moment, and wants all of its data.
     pub(crate) fn query(&self, what: &str, document: &str, variables: &Value, at: Option<&str>) -> Result<Response> {
-        let response = self.request(document, variables, at)?.only_reads().send()?;
+        let send = || self.request(document, variables, at)?.only_reads().send();
+        let mut response = send()?;
+        // A server process that broke down: the next request goes to another one. What comes after the other failures the host repeats.
+        if response.status() == 500 {
+            response = send()?;
+        }
         self.readable(what, response)
     }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use infrahub_sync_adapter::memo::{self, Lifetime};
-use infrahub_sync_adapter::{Error, KindChanges, Result, Run, RunResult, log};
+use infrahub_sync_adapter::{Error, ErrorKind, KindChanges, Result, Run, RunResult, log};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -199,6 +199,13 @@ enum Fault {
 }
 
 impl Fault {
+    fn is_denied(&self) -> bool {
+        match self {
+            Fault::Refused(refusal) => refusal.is("PERMISSION_DENIED"),
+            Fault::Failed(error) => error.kind == ErrorKind::Auth,
+        }
+    }
+
     fn error(self, what: &str) -> Error {
         match self {
             Fault::Refused(refusal) => {
@@ -249,7 +256,12 @@ pub(crate) fn finish(adapter: &Infrahub, run: &Run, result: RunResult) -> Result
         "is_draft": { "value": draft },
     } });
     let what = format!("everything is on the branch `{branch}`, but its proposed change cannot be opened");
-    let id = match mutate(&client, "the proposed change", document, &data) {
+    let mut opened = mutate(&client, "the proposed change", document, &data);
+    if opened.as_ref().is_err_and(Fault::is_denied) {
+        // Whoever may not change the default branch may do so elsewhere: proposed changes belong to no branch.
+        opened = mutate(&Client::new(&branch), "the proposed change", document, &data);
+    }
+    let id = match opened {
         Ok(data) => data
             .get("CoreProposedChangeCreate")
             .and_then(|answer| Some(answer.get("object")?.get("id")?.as_str()?.to_owned()))

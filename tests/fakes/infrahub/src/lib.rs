@@ -188,6 +188,16 @@ impl Faults<'_> {
     /// Gives the schema, and these kinds, another hash.
     pub fn change_schema(self, kinds: &[&str]) {
         let kinds: Vec<String> = kinds.iter().map(|k| (*k).to_owned()).collect();
-        self.shared.change_schema(&kinds);
+        self.shared.change_schema(&kinds, &|_| {});
+    }
+
+    /// Changes an attribute of a kind in the schema, as `{"optional": false}` does, and the hashes.
+    pub fn change_attribute(self, kind: &str, attribute: &str, change: &Map<String, Value>) {
+        self.shared.change_schema(&[kind.to_owned()], &|node| {
+            let attributes = node["attributes"].as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut);
+            for found in attributes.filter(|found| found.get("name").is_some_and(|name| name == attribute)) {
+                found.extend(change.clone());
+            }
+        });
     }
 }

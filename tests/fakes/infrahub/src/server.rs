@@ -168,7 +168,7 @@ impl Shared {
             match action {
                 Action::Delay { delay_ms } => std::thread::sleep(Duration::from_millis(*delay_ms)),
                 Action::RunBefore(outside) => self.run(outside),
-                Action::ChangeSchema { kinds } => self.change_schema(kinds),
+                Action::ChangeSchema { kinds } => self.change_schema(kinds, &|_| {}),
                 Action::Alias { name, message, code, http_status } => {
                     aliases.push((
                         name.clone(),
@@ -280,7 +280,7 @@ impl Shared {
         serde_json::from_slice(&reply.body).unwrap_or(Value::Null)
     }
 
-    pub(crate) fn change_schema(&self, kinds: &[String]) {
+    pub(crate) fn change_schema(&self, kinds: &[String], edit: &dyn Fn(&mut Value)) {
         let mut guard = self.model.write().unwrap_or_else(PoisonError::into_inner);
         let mut store = self.store.write().unwrap_or_else(PoisonError::into_inner);
         store.hash = changed(&store.hash);
@@ -295,6 +295,7 @@ impl Shared {
                 for node in api[section].as_array_mut().into_iter().flatten().filter(|n| n["kind"] == kind.as_str()) {
                     let hash = changed(node["hash"].as_str().unwrap_or_default());
                     node["hash"] = Value::from(hash);
+                    edit(node);
                 }
             }
         }
