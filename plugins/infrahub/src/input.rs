@@ -131,10 +131,11 @@ impl Inputs<'_> {
         let kind = peer.get("kind").and_then(Value::as_str).unwrap_or_default();
         if self.schema.is_pool(kind) && !self.schema.is_pool(&relationship.peer) {
             // The pool gives the peer; asked again for the same object, it gives the same one.
+            // It also becomes the source of the relationship, by which we know it again: nobody else is named.
             input.insert("from_pool".to_owned(), json!({ "id": id }));
-        } else {
-            input.insert("id".to_owned(), json!(id));
+            return Ok(Value::Object(input));
         }
+        input.insert("id".to_owned(), json!(id));
         self.attribute_to("_relation__", &mut input);
         Ok(Value::Object(input))
     }

@@ -1,12 +1,38 @@
 //! The schema as the contract wants it.
 
-use infrahub_sync_adapter::{Field, FieldType, Kind};
+use infrahub_sync_adapter::memo::{self, Lifetime};
+use infrahub_sync_adapter::{Field, FieldType, Kind, Result};
 use serde_json::Value;
 
 use crate::schema::{Attribute, Cardinality, KindSchema, Relationship, Schema};
 
 /// Pools, and the generic whose objects they allocate.
 const POOLS: [(&str, &str); 2] = [("CoreIPAddressPool", "BuiltinIPAddress"), ("CoreIPPrefixPool", "BuiltinIPPrefix")];
+
+/// Where it is kept, for all instances of a run, what the pools that a project names allocate.
+fn allocated_key(branch: &str) -> String {
+    format!("allocated/{branch}")
+}
+
+/// Keeps what the pools among the kinds of a project allocate: objects of those kinds are then known by the pool that gave them.
+pub(crate) fn keep_allocated(branch: &str, names: &[String], kinds: &[Kind]) -> Result<()> {
+    let pools = kinds.iter().filter(|kind| names.contains(&kind.name) && is_pool(&kind.name));
+    let allocated: Vec<String> = pools.flat_map(|pool| pool.stands_for.iter().cloned()).collect();
+    if !allocated.is_empty() {
+        memo::put_as(Lifetime::Run, &allocated_key(branch), &allocated)?;
+    }
+    Ok(())
+}
+
+/// What [`keep_allocated`] has kept.
+pub(crate) fn allocated(branch: &str) -> Vec<String> {
+    memo::get_as(Lifetime::Run, &allocated_key(branch)).unwrap_or_default()
+}
+
+/// Whether objects of the kind are pools.
+pub(crate) fn is_pool(kind: &str) -> bool {
+    POOLS.iter().any(|(pool, _)| *pool == kind)
+}
 
 /// The kinds named, or all of them.
 pub(crate) fn kinds(schema: &Schema, names: &[String]) -> Vec<Kind> {

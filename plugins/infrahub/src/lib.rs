@@ -109,7 +109,9 @@ impl Adapter for Infrahub {
     }
 
     fn kinds(&self, names: &[String]) -> Result<Vec<Kind>> {
-        Ok(kinds::kinds(&*self.schema()?, names))
+        let kinds = kinds::kinds(&*self.schema()?, names);
+        kinds::keep_allocated(&self.settings.branch, names, &kinds)?;
+        Ok(kinds)
     }
 
     fn load(&self, request: &LoadRequest) -> Result<Page> {

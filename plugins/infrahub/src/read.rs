@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::clock::Start;
+use crate::kinds::{allocated, is_pool};
 use crate::schema::{Cardinality, Field, KindSchema};
 use crate::{DEFAULT_BRANCH, Infrahub, PAGE_SIZE};
 
@@ -36,6 +37,8 @@ enum Asked {
         profiles: bool,
     },
     One,
+    /// An object that a pool may have given; the pool is then the source of the relationship, and what the project refers to.
+    Allocated,
     Many,
     /// `display_label` and `hfid`, which every object has.
     Meta,
@@ -58,7 +61,7 @@ struct Edge {
 pub(crate) fn load(adapter: &Infrahub, request: &LoadRequest) -> Result<Page> {
     let schema = adapter.schema()?;
     let kind = schema.known(&request.resource)?;
-    let asked = asked(kind, request)?;
+    let asked = asked(kind, request, &allocated(&adapter.settings.branch))?;
     let since = match &request.since {
         Some(since) => Some(changed_since(adapter, since)?),
         None => None,
@@ -132,7 +135,7 @@ fn list(kind: &str, response: &Response) -> Result<List> {
 }
 
 /// What is asked of each object: the fields that the mapping reads, no others, since each costs the server a millisecond.
-fn asked<'r>(kind: &KindSchema, request: &'r LoadRequest) -> Result<Vec<(&'r str, Asked)>> {
+fn asked<'r>(kind: &KindSchema, request: &'r LoadRequest, allocated: &[String]) -> Result<Vec<(&'r str, Asked)>> {
     let names =
         if request.model.is_empty() { request.top_level_fields() } else { request.model.iter().map(|(name, _)| name.as_str()).collect() };
     let profiles = kind.generate_profile == Some(true);
@@ -146,6 +149,7 @@ fn asked<'r>(kind: &KindSchema, request: &'r LoadRequest) -> Result<Vec<(&'r str
                     Asked::Attribute { profiles: profiles && (attribute.optional || !attribute.default_value.is_null()) }
                 }
                 Some(Field::Relationship(relationship)) => match relationship.cardinality {
+                    Cardinality::One if allocated.contains(&relationship.peer) => Asked::Allocated,
                     Cardinality::One => Asked::One,
                     Cardinality::Many => Asked::Many,
                 },
@@ -172,6 +176,7 @@ fn document(kind: &str, asked: &[(&str, Asked)], changed: bool) -> String {
             Asked::Attribute { profiles: true } => write!(fields, " {name}{{value is_from_profile}}"),
             // Without its kind the server cannot resolve a peer that may be of several (a generic, the parent in a hierarchy).
             Asked::One => write!(fields, " {name}{{node{{id __typename}}}}"),
+            Asked::Allocated => write!(fields, " {name}{{node{{id __typename}} properties{{source{{id __typename}}}}}}"),
             Asked::Many => write!(fields, " {name}{{edges{{node{{id __typename}}}}}}"),
             Asked::Meta => write!(fields, " {name}"),
         };
@@ -201,6 +206,7 @@ fn record(mut node: Map<String, Value>, asked: &[(&str, Asked)]) -> Map<String, 
                 if of_profile { Value::Null } else { attribute.remove("value").unwrap_or(Value::Null) }
             }
             (Asked::One, edge) => peer(edge).unwrap_or(Value::Null),
+            (Asked::Allocated, edge) => pool(&edge).or_else(|| peer(edge)).unwrap_or(Value::Null),
             (Asked::Many, Value::Object(mut set)) => match set.remove("edges") {
                 Some(Value::Array(edges)) => edges.into_iter().filter_map(peer).collect(),
                 _ => Value::Null,
@@ -217,4 +223,12 @@ fn peer(edge: Value) -> Option<Value> {
         Value::Object(mut edge) => edge.remove("node")?.as_object_mut()?.remove("id").map(|id| json!({ "id": id })),
         _ => None,
     }
+}
+
+/// The pool that gave the peer of a relationship.
+fn pool(edge: &Value) -> Option<Value> {
+    let source = edge.get("properties")?.get("source")?;
+    let is_pool = is_pool(source.get("__typename")?.as_str()?);
+    let id = source.get("id").filter(|_| is_pool && edge.get("node").is_some_and(Value::is_object))?;
+    Some(json!({ "id": id }))
 }

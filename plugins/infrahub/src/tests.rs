@@ -29,7 +29,7 @@ fn schema() -> Value {
                 attribute("labels", "List", true), attribute("extra", "JSON", true), attribute("address", "IPHost", true),
                 attribute("mac", "MacAddress", true), attribute("slug", "Text", true),
                 {"name": "status", "kind": "Dropdown", "optional": true, "default_value": "active", "choices": [{"name": "active"}, {"name": "planned"}]},
-                {"name": "label", "kind": "Text", "optional": true, "read_only": true},
+                {"name": "label", "kind": "Text", "optional": true, "read_only": true}, attribute("secret", "HashedPassword", true),
             ], "relationships": [
                 {"name": "site", "peer": "DcimPlace", "cardinality": "one", "optional": false},
                 {"name": "tags", "peer": "BuiltinTag", "cardinality": "many", "optional": true},
@@ -205,6 +205,24 @@ fn pages_are_of_one_moment_and_hold_what_is_mapped() {
 }
 
 #[test]
+fn what_a_pool_gave_is_known_by_the_pool() {
+    let infrahub = server();
+    let asked = graphql(|_, _| {
+        let given = |id: &str, pool: &str| json!({"node": {"id": id}, "properties": {"source": {"id": "pool", "__typename": pool}}});
+        let node = |id: &str, ip: Value| json!({"id": id, "ip": ip});
+        let none = json!({"node": null, "properties": {"source": null}});
+        let nodes = vec![node("r0", given("a0", "CoreIPAddressPool")), node("r1", given("a1", "CoreAccount")), node("r2", none)];
+        Some(page(3, nodes))
+    });
+    let read = |infrahub: &Infrahub| load_all(infrahub, first_page("DcimRack", &["id", "ip"])).unwrap();
+    assert_eq!(read(&infrahub)[0]["ip"], json!({"id": "a0"}), "without the pool in the project the address is itself");
+    infrahub.kinds(&["DcimRack".into(), "CoreIPAddressPool".into()]).unwrap();
+    let records = read(&infrahub);
+    assert_eq!([&records[0]["ip"], &records[1]["ip"], &records[2]["ip"]], [&json!({"id": "pool"}), &json!({"id": "a1"}), &Value::Null]);
+    assert!(asked.borrow()[1].0.contains("ip{node{id __typename} properties{source{id __typename}}}"));
+}
+
+#[test]
 fn a_list_that_changed_under_the_load_is_not_taken_for_whole() {
     let infrahub = server();
     graphql(|_, variables| Some(page(if variables["offset"] == 0 { 3 } else { 2 }, vec![json!({"id": "r", "name": {"value": "n"}})])));
@@ -227,7 +245,7 @@ fn creates_are_one_document_with_ids_of_ours() {
     let infrahub = server();
     let asked = begun(&infrahub, |_, variables| Some(all_written(variables)));
     let mut row = rack("A");
-    let fields = json!({"name": "A", "height": 42, "status": "planned", "label": "computed",
+    let fields = json!({"name": "A", "height": 42, "status": "planned", "label": "computed", "secret": "s",
         "site": {"kind": "DcimSite", "key": {}, "id": "s"}, "tags": [{"id": "t"}, {"id": "t"}], "ip": {"kind": "CoreIPAddressPool", "key": {}, "id": "pool"}});
     row["fields"] = fields;
     let outcomes = infrahub.write(&request(Operation::Create, &[row.clone(), rack("B")])).unwrap();
@@ -247,8 +265,8 @@ fn creates_are_one_document_with_ids_of_ours() {
     assert_eq!(input["height"], with(json!({"value": 42}), ""));
     assert_eq!(input["site"], with(json!({"id": "s"}), "_relation__"));
     assert_eq!(input["tags"], json!([with(json!({"id": "t"}), "_relation__")]), "a peer that is named twice would be stored twice");
-    assert_eq!(input["ip"], with(json!({"from_pool": {"id": "pool"}}), "_relation__"));
-    assert_eq!(input.get("label"), None, "computed");
+    assert_eq!(input["ip"], json!({"from_pool": {"id": "pool"}}), "the pool itself becomes the source");
+    assert_eq!((input.get("label"), input.get("secret")), (None, None), "computed, and kept as a hash");
     let first = ids(&outcomes);
     assert_eq!(first[0], variables["d0"]["id"].as_str().unwrap());
     assert_ne!(first[0], first[1]);
