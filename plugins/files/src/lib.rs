@@ -3,6 +3,7 @@
 //! | module | |
 //! |---|---|
 //! | [`read`] | a file as records: any of a user's as source, one of ours read back as destination |
+//! | [`digest`] | whether a file has changed since it was read |
 //! | [`write`] | rows into a staging file, staging files into the kinds' files |
 //! | [`merge`] | the current objects and the staged rows, both sorted, into the new ones |
 //! | [`object`], [`key`] | an object as JSON text, and the order of keys |
@@ -14,6 +15,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on has failed"))]
 
+mod digest;
 mod format;
 mod key;
 mod lines;

@@ -4,6 +4,7 @@ use infrahub_sync_adapter::serde_json::{self, Value, value::RawValue};
 use infrahub_sync_adapter::{Error, ErrorKind, LoadRequest, Page, Payload, Response, Result, files};
 use serde::{Deserialize, Serialize};
 
+use crate::digest;
 use crate::format::{Format, cell_json};
 use crate::object::{compact, quoted};
 
@@ -44,7 +45,7 @@ pub(crate) fn source(format: Option<Format>, request: &LoadRequest) -> Result<Pa
         Some(page) => Ok(page),
         None => {
             let (file, format) = find(format, &request.resource)?;
-            first(format, &file, &request.resource, false)
+            begin(format, &file, request, false)
         }
     }
 }
@@ -54,10 +55,24 @@ pub(crate) fn destination(format: Format, request: &LoadRequest) -> Result<Page>
     if let Some(page) = go_on(request)? {
         return Ok(page);
     }
-    match first(format, &format.file(&request.resource), &request.resource, true) {
-        Err(error) if error.kind == ErrorKind::NotFound => Ok(Page::empty()),
+    let file = format.file(&request.resource);
+    match begin(format, &file, request, true) {
+        Err(error) if error.kind == ErrorKind::NotFound => {
+            let page = request.since.as_deref().map_or_else(|| Ok(Page::empty()), |since| digest::since(since, digest::NO_FILE, &file));
+            Ok(page?.with_watermark(digest::NO_FILE))
+        }
         page => page,
     }
+}
+
+/// The first page of a load. The digest is taken before the records are read: what is written meanwhile makes the next one another.
+fn begin(format: Format, file: &str, request: &LoadRequest, typed: bool) -> Result<Page> {
+    let now = digest::of_file(file)?;
+    let page = match &request.since {
+        Some(since) => digest::since(since, &now, file)?,
+        None => first(format, file, &request.resource, typed)?,
+    };
+    Ok(page.with_watermark(&now))
 }
 
 fn go_on(request: &LoadRequest) -> Result<Option<Page>> {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use infrahub_sync_adapter::testing::{fail_once, file, first_page, load_all, put_file, reset};
-use infrahub_sync_adapter::{Adapter, Error, ErrorKind, FieldType, LoadRequest, Operation, Outcome, Result, Run, WriteRequest};
+use infrahub_sync_adapter::testing::{fail_once, file, first_page, load_all, page_records, put_file, reset};
+use infrahub_sync_adapter::{Adapter, Error, ErrorKind, FieldType, LoadRequest, Operation, Outcome, Page, Result, Run, WriteRequest};
 use serde_json::{Value, json};
 
 use super::Files;
@@ -175,6 +175,93 @@ fn large_files_come_in_pages() {
     put_file("d.csv", format!("id,note\n{}3\n", "1,\"a\nb\"\n".repeat(1_000_000)));
     let error = load_all(&adapter, first_page("d", &[])).unwrap_err();
     assert!(error.message.contains("line 2000002:"), "{}", error.message);
+}
+
+// ----------------------------------------------------------------------------------------------------------- incremental
+
+/// The first page of a load of what changed.
+fn changes(files: &Files, request: &LoadRequest, since: Option<String>) -> Result<Page> {
+    files.load(&LoadRequest { since, ..request.clone() })
+}
+
+/// Nothing has changed: no records, none deleted, and the watermark stays.
+fn is_unchanged(files: &Files, request: &LoadRequest, since: &Option<String>) {
+    let page = changes(files, request, since.clone()).unwrap();
+    assert!(page_records(&page).is_empty());
+    assert_eq!((page.next, page.deleted, &page.watermark), (None, Some(Vec::new()), since));
+}
+
+#[test]
+fn a_file_that_did_not_change_is_not_read_again() {
+    for (name, one, other) in [
+        ("a.json", "[{\"n\": 1}]", "[{\"n\": 2}]"),
+        ("a.jsonl", "{\"n\": 1}\n", "{\"n\": 1}\n\n"),
+        ("a.csv", "n\n1\n", "n\n2\n"),
+        ("a.yaml", "- n: 1\n", "- n: 2\n"),
+        ("a.csv", "", "n\n"),
+    ] {
+        reset();
+        let (files, request) = (Files::configure(r#"{"path": "data"}"#).unwrap(), first_page("a", &["n"]));
+        put_file(name, one);
+        let first = files.load(&request).unwrap().watermark;
+        is_unchanged(&files, &request, &first);
+        // Also when it was written again, with the same content.
+        put_file(name, one);
+        is_unchanged(&files, &request, &first);
+        put_file(name, other);
+        let error = changes(&files, &request, first.clone()).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Unsupported, "{name}");
+        assert!(error.message.contains(&format!("`{name}`")), "{}", error.message);
+        let second = files.load(&request).unwrap().watermark;
+        assert_ne!(first, second, "{name}");
+        is_unchanged(&files, &request, &second);
+    }
+}
+
+#[test]
+fn a_change_anywhere_in_a_large_file_is_noticed() {
+    reset();
+    let (files, request) = (files("jsonl"), first_page("a", &[]));
+    let mut bytes = "{\"note\":\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"}\n".repeat(200_000).into_bytes();
+    put_file("a.jsonl", &bytes);
+    let page = files.load(&request).unwrap();
+    assert!(page.next.is_some());
+    let next = files.load(&LoadRequest { cursor: page.next, ..request.clone() }).unwrap();
+    assert_eq!(next.watermark, None, "only the first page has one");
+    is_unchanged(&files, &request, &page.watermark);
+    for at in [20, bytes.len() / 2 + 11, bytes.len() - 9] {
+        bytes[at] = b'y';
+        put_file("a.jsonl", &bytes);
+        assert_eq!(changes(&files, &request, page.watermark.clone()).unwrap_err().kind, ErrorKind::Unsupported, "{at}");
+    }
+}
+
+#[test]
+fn the_same_bytes_in_another_file_are_another_content() {
+    reset();
+    let (files, request) = (Files::configure(r#"{"path": "data"}"#).unwrap(), first_page("a", &[]));
+    put_file("a.json", "[]");
+    let json = files.load(&request).unwrap().watermark;
+    infrahub_sync_adapter::files::replace("a.json", "a.yaml").unwrap();
+    assert_ne!(files.load(&request).unwrap().watermark, json);
+}
+
+#[test]
+fn a_destination_is_not_read_again_either() {
+    for format in FORMATS {
+        reset();
+        let adapter = files(format);
+        let request = LoadRequest { model: vec![("name".into(), false)], ..first_page("Device", &[]) };
+        let none = adapter.load(&request).unwrap().watermark;
+        assert!(none.is_some());
+        is_unchanged(&adapter, &request, &none);
+        write(&adapter, Operation::Create, &[create(&json!("a"), json!({}))]).unwrap();
+        assert_eq!(changes(&adapter, &request, none).unwrap_err().kind, ErrorKind::Unsupported, "{format}");
+        let written = adapter.load(&request).unwrap().watermark;
+        is_unchanged(&adapter, &request, &written);
+        infrahub_sync_adapter::files::remove(&adapter.destination_format().file("Device")).unwrap();
+        assert_eq!(changes(&adapter, &request, written).unwrap_err().kind, ErrorKind::Unsupported, "{format}");
+    }
 }
 
 // -------------------------------------------------------------------------------------------------------- as destination
