@@ -9,7 +9,7 @@
 //! looked at again, what was sent without an answer is compared with the destination first. So is every row of a plan that is applied
 //! later than it was made: an object that somebody changed meanwhile is a conflict, and left alone unless the project says otherwise.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use infrahub_sync_cache::{ErrorRow, JournalWriter, RowState, RunReader};
 use infrahub_sync_config::OnConflict;
@@ -27,6 +27,7 @@ use serde_json::{Map, Value, json};
 use tokio::task::JoinHandle;
 
 use crate::load::Opened;
+use crate::touched::Touched;
 use crate::{EngineError, Failure, RunContext, Stopped};
 
 /// Failures that are told by name on the screen; all of them are in errors.parquet.
@@ -38,6 +39,8 @@ pub(crate) struct Current<'s> {
     pub(crate) snapshot: &'s Snapshot,
     /// The plan was made from this very snapshot: no row can be there already.
     pub(crate) fresh: bool,
+    /// By kind the moment as of which it was read, where the adapter tells.
+    pub(crate) as_of: &'s BTreeMap<String, String>,
 }
 
 /// What became of the rows.
@@ -61,6 +64,9 @@ pub(crate) struct Report {
 
 /// Answers that are told to the journal together, where no row's sending waits for it.
 const SETTLED_TOGETHER: usize = 1000;
+
+/// Batches without a repeated request after which one more is sent at a time.
+const CALM_BATCHES: u32 = 4;
 
 /// A row on its way.
 struct Ready {
@@ -98,11 +104,16 @@ pub(crate) async fn apply_plan(
         under_way: VecDeque::new(),
         width: if serial { 1 } else { destination.manifest.write_concurrency.max(1) as usize },
         unanswered: HashSet::new(),
+        touched: HashMap::new(),
+        widest: 0,
+        calm: 0,
+        repeated: destination.session.traffic().repeated,
         on_conflict: cx.options.on_conflict.unwrap_or(cx.project.apply.on_conflict),
         journal,
         settled: Vec::new(),
         report: Report { errors, ..Report::default() },
     };
+    writer.widest = writer.width;
     let mut changes: Vec<KindChanges> = Vec::new();
     for row in plan.plan().read_plan()? {
         let row = row?;
@@ -123,6 +134,7 @@ pub(crate) async fn apply_plan(
     if let Some(words) = destination.session.begin(&run).await? {
         cx.events.note(&words);
     }
+    writer.look(&run.changes).await?;
     let mut batch: Vec<Ready> = Vec::new();
     let mut number = 0;
     let mut step: Option<(u32, u32, bool)> = None;
@@ -236,6 +248,14 @@ struct Writer<'w> {
     width: usize,
     /// Objects whose creation has not been answered.
     unanswered: HashSet<String>,
+    /// What somebody changed since the snapshot was read, by kind.
+    touched: HashMap<usize, Touched>,
+    /// As many batches under way as the adapter allows.
+    widest: usize,
+    /// Batches since the server last asked for patience.
+    calm: u32,
+    /// Requests that had been repeated when it was last looked at.
+    repeated: u64,
     on_conflict: OnConflict,
     journal: JournalWriter,
     /// What the journal has not been told yet.
@@ -244,6 +264,37 @@ struct Writer<'w> {
 }
 
 impl Writer<'_> {
+    /// Asks what somebody has changed since the snapshot, of the kinds that are updated or deleted.
+    async fn look(&mut self, changes: &[KindChanges]) -> Result<(), EngineError> {
+        if !self.current.fresh || self.on_conflict == OnConflict::Overwrite {
+            return Ok(());
+        }
+        for change in changes.iter().filter(|change| change.updates + change.deletes > 0) {
+            let Some((kind, _)) = self.current.model.kind(&change.kind) else { continue };
+            let Some(watermark) = self.current.as_of.get(&change.kind) else { continue };
+            if let Some(touched) = Touched::read(self.destination, self.current.model, kind, watermark).await? {
+                self.touched.insert(kind, touched);
+            }
+        }
+        Ok(())
+    }
+
+    /// Fewer batches at a time when the server has asked for patience, one more when it has not for a while.
+    fn pace(&mut self) {
+        let repeated = self.destination.session.traffic().repeated;
+        if repeated > self.repeated {
+            self.width = (self.width / 2).max(1);
+            self.calm = 0;
+        } else {
+            self.calm += 1;
+            if self.calm >= CALM_BATCHES && self.width < self.widest {
+                self.width += 1;
+                self.calm = 0;
+            }
+        }
+        self.repeated = repeated;
+    }
+
     fn row_of(&self, kind: usize, key: &str) -> Option<usize> {
         let keys = &self.current.snapshot.kinds.get(kind)?.keys;
         let (mut low, mut high) = (0, keys.len());
@@ -327,6 +378,19 @@ impl Writer<'_> {
                     }
                 }
                 _ => {}
+            }
+        }
+        if let (true, Some(found), Some(touched)) = (row.action != Action::Create, there, self.touched.get(&kind)) {
+            let id = self.current.snapshot.kinds.get(kind).and_then(|rows| rows.id(found)).unwrap_or_default();
+            let object = |text: &Option<String>| -> Map<String, Value> {
+                text.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+            };
+            let (old, new) = (object(&row.old_value), object(&row.new_value));
+            let differences = touched.differences(self.current.model, self.current.snapshot, (kind, found, id), &old, &new);
+            if !differences.is_empty() {
+                let class = if row.action == Action::Delete { "changed_before_delete" } else { "changed" };
+                let message = format!("somebody has changed it since the plan was made: {}", differences.join(", "));
+                return self.conflict(at, row, class, message).map(|()| None);
             }
         }
         if row.action != Action::Create {
@@ -588,6 +652,7 @@ impl Writer<'_> {
     async fn settle_first(&mut self) -> Result<(), EngineError> {
         let Some(UnderWay { rows, answer }) = self.under_way.pop_front() else { return Ok(()) };
         let answer = answer.await.map_err(|panic| EngineError::Internal(format!("a writing task ended early: {panic}")))?;
+        self.pace();
         for ready in rows.iter().filter(|ready| ready.row.action == Action::Create) {
             self.unanswered.remove(&kind_and_key(&ready.row.resource, &ready.key));
         }

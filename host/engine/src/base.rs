@@ -27,6 +27,11 @@ pub(crate) fn cursor_text(watermark: &str) -> String {
     format!("{SINCE}{watermark}")
 }
 
+/// The watermarks of a side's cursors, by kind.
+pub(crate) fn watermarks(cursors: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    cursors.iter().filter_map(|(kind, cursor)| Some((kind.clone(), cursor.strip_prefix(SINCE)?.to_owned()))).collect()
+}
+
 /// Where to go on reading a resource.
 #[derive(Debug, Clone)]
 pub(crate) struct Since {

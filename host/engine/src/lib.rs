@@ -13,6 +13,7 @@ mod generate;
 mod load;
 mod pipeline;
 mod schema;
+mod touched;
 
 use std::borrow::Cow;
 use std::path::PathBuf;

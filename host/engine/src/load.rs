@@ -32,6 +32,39 @@ pub(crate) struct ResourcePlan {
     feeds: Vec<(usize, Feed)>,
 }
 
+impl ResourcePlan {
+    /// The request for the first page of everything.
+    pub(crate) fn request(&self, side: Side, model: &Model, page_size: u32) -> LoadRequest {
+        let mut fields: Vec<String> = self.projection.slots().iter().map(|(path, _)| path.clone()).collect();
+        fields.sort_unstable();
+        fields.dedup();
+        LoadRequest {
+            resource: self.resource.clone(),
+            fields,
+            model: match side {
+                Side::Source => Vec::new(),
+                Side::Destination => self
+                    .feeds
+                    .iter()
+                    .filter_map(|(_, feed)| model.kinds.get(feed.kind))
+                    .flat_map(|kind| kind.fields.iter().map(|field| (field.name.clone(), field.reference.is_some())))
+                    .collect(),
+            },
+            page_size,
+            cursor: None,
+            since: None,
+        }
+    }
+
+    pub(crate) fn projection(&self) -> &Projection {
+        &self.projection
+    }
+
+    pub(crate) fn feeds(&self) -> &[(usize, Feed)] {
+        &self.feeds
+    }
+}
+
 /// The WebAssembly engine, made once a command.
 pub(crate) struct Runtimes(Runtime);
 
@@ -446,26 +479,7 @@ struct Resource {
 impl Resource {
     /// The request for the first page of everything.
     fn request(&self) -> LoadRequest {
-        let plan = &self.plan.0;
-        let mut fields: Vec<String> = plan.projection.slots().iter().map(|(path, _)| path.clone()).collect();
-        fields.sort_unstable();
-        fields.dedup();
-        LoadRequest {
-            resource: plan.resource.clone(),
-            fields,
-            model: match self.side {
-                Side::Source => Vec::new(),
-                Side::Destination => plan
-                    .feeds
-                    .iter()
-                    .filter_map(|(_, feed)| self.model.kinds.get(feed.kind))
-                    .flat_map(|kind| kind.fields.iter().map(|field| (field.name.clone(), field.reference.is_some())))
-                    .collect(),
-            },
-            page_size: self.page_size,
-            cursor: None,
-            since: None,
-        }
+        self.plan.0.request(self.side, &self.model, self.page_size)
     }
 
     /// Empty rows for each feed.

@@ -46,10 +46,16 @@ pub async fn sync(cx: &RunContext<'_>, review: &mut dyn FnMut(&Run) -> std::io::
         let run = compared.run(&started);
         review(&run).map_err(EngineError::Review)?;
         let reader = approved(cx, &started, &compared.summary)?;
-        let current = Current { model: &compared.resolved.model, snapshot: &compared.destination_rows, fresh: true };
-        let report =
-            apply_plan(cx, &compared.destination, &current, &reader, started.writer.open_journal()?, &run.run_id, compared.problems)
-                .await?;
+        let current = Current {
+            model: &compared.resolved.model,
+            snapshot: &compared.destination_rows,
+            fresh: true,
+            as_of: &compared.destination_as_of,
+        };
+        let applying_at = std::time::Instant::now();
+        let journal = started.writer.open_journal()?;
+        let report = apply_plan(cx, &compared.destination, &current, &reader, journal, &run.run_id, compared.problems).await?;
+        started.note_apply(elapsed_ms(applying_at), &compared.destination)?;
         Ok::<_, EngineError>((run, report, compared.summary))
     };
     match done.await {
@@ -103,8 +109,11 @@ pub async fn apply(cx: &RunContext<'_>) -> Result<Applied, EngineError> {
         stop_on(cx, &started, Side::Destination, &problems)?;
         let summary = stored_summary(&started.file);
         let reader = approved(cx, &started, &summary)?;
-        let current = Current { model: &resolved.model, snapshot: &snapshot, fresh: false };
+        let as_of = BTreeMap::new();
+        let current = Current { model: &resolved.model, snapshot: &snapshot, fresh: false, as_of: &as_of };
+        let applying_at = std::time::Instant::now();
         let report = apply_plan(cx, &destination, &current, &reader, started.writer.open_journal()?, id.as_str(), Vec::new()).await?;
+        started.note_apply(elapsed_ms(applying_at), &destination)?;
         Ok::<_, EngineError>((
             Run {
                 run_id: id.as_str().to_owned(),
@@ -199,6 +208,27 @@ impl Started {
         error
     }
 
+    /// Notes in `run.json` how long the stages took, in milliseconds, and what went over the network.
+    fn note_extract(&self, times: &BTreeMap<&str, u64>, sides: [(&str, &Opened); 2]) -> Result<(), EngineError> {
+        let mut file = self.writer.reader().run_file()?;
+        file.other.insert("duration_ms".to_owned(), json!(times));
+        let traffic: BTreeMap<&str, serde_json::Value> = sides.into_iter().map(|(side, opened)| (side, traffic_json(opened))).collect();
+        file.other.insert("traffic".to_owned(), json!(traffic));
+        Ok(self.writer.write_run_file(&file)?)
+    }
+
+    /// As [`note_extract`](Self::note_extract), after an apply.
+    fn note_apply(&self, apply_ms: u64, destination: &Opened) -> Result<(), EngineError> {
+        let mut file = self.writer.reader().run_file()?;
+        for (name, key, value) in [("duration_ms", "apply", json!(apply_ms)), ("traffic", "B", traffic_json(destination))] {
+            let entry = file.other.entry(name).or_insert_with(|| json!({}));
+            if let Some(entry) = entry.as_object_mut() {
+                entry.insert(key.to_owned(), value);
+            }
+        }
+        Ok(self.writer.write_run_file(&file)?)
+    }
+
     fn finish(&self, cx: &RunContext<'_>, status: RunStatus, summary: &Summary) -> Result<RunFile, EngineError> {
         let mut file = self.file.clone();
         // What was learnt on the way (counts, adapters, hashes) is in the file already.
@@ -216,11 +246,22 @@ impl Started {
     }
 }
 
+fn traffic_json(opened: &Opened) -> serde_json::Value {
+    let traffic = opened.session.traffic();
+    json!({ "requests": traffic.requests, "repeated": traffic.repeated, "bytes": traffic.bytes })
+}
+
+fn elapsed_ms(since: std::time::Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Both sides, compared; the plan is in the cache.
 struct Compared {
     destination: Opened,
     resolved: Resolved,
     destination_rows: Snapshot,
+    /// By kind the moment as of which the destination was read.
+    destination_as_of: BTreeMap<String, String>,
     summary: Summary,
     problems: Vec<ErrorRow>,
 }
@@ -249,6 +290,7 @@ async fn compare(cx: &RunContext<'_>, started: &Started) -> Result<Compared, Eng
             cx.events.note(&format!("{} has no `mapping:` and is not read from the source", mapping.name));
         }
     }
+    let loading_at = std::time::Instant::now();
     let (source_base, destination_base) = bases(cx, started, &resolved, &source, &destination)?;
     let source_load = load(cx, Side::Source, &source, model, source_feeds, source_base);
     let destination_load = load(cx, Side::Destination, &destination, model, destination_feeds(model), destination_base);
@@ -258,6 +300,8 @@ async fn compare(cx: &RunContext<'_>, started: &Started) -> Result<Compared, Eng
         (source_load.await?, destination_load.await?)
     };
     source.session.finish()?;
+    let load_ms = elapsed_ms(loading_at);
+    let compared_at = std::time::Instant::now();
     let extract_ts_us = now(cx).as_microsecond();
     let extracts = Extracts::new(cx, &source_read, &destination_read);
     let (source_rows, source_problems) = build(model, source_read.raw, Role::Source);
@@ -288,7 +332,10 @@ async fn compare(cx: &RunContext<'_>, started: &Started) -> Result<Compared, Eng
     write_plan(cx, started, &resolved, [(&source, &source_rows), (&destination, &destination_rows)], &extracts, &plan)?;
     let runs = started.lock.cache().run_counter()?.runs_since_full;
     started.lock.write_run_counter(RunCounter { runs_since_full: if extracts.is_full() { 0 } else { runs + 1 } })?;
-    Ok(Compared { destination, resolved, summary, problems, destination_rows })
+    let destination_as_of = base::watermarks(&extracts.cursors.destination);
+    let times = BTreeMap::from([("load", load_ms), ("compare", elapsed_ms(compared_at))]);
+    started.note_extract(&times, [("A", &source), ("B", &destination)])?;
+    Ok(Compared { destination, resolved, summary, problems, destination_rows, destination_as_of })
 }
 
 /// What both sides go on from: nothing in a full run.

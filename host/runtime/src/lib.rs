@@ -32,6 +32,7 @@ mod store;
 mod types;
 
 pub use adapter::Adapter;
+pub use capability::http::Traffic;
 pub use error::{AdapterName, Error, Failure, FailureKind, FaultKind, Result, Role};
 pub use exchange::{Exchanges, REPLAY_ADDRESS};
 pub use limits::Limits;

@@ -11,7 +11,7 @@ use crate::adapter::{Adapter, Loaded};
 use crate::bindings::exports::infrahub_sync::adapter::{destination as wit_destination, source as wit_source};
 use crate::bindings::infrahub_sync::adapter::types as wit;
 use crate::capability::files::{Access, Folder};
-use crate::capability::http::{Http, HttpConfig};
+use crate::capability::http::{Http, HttpConfig, Traffic};
 use crate::capability::memo::Memos;
 use crate::error::{AdapterName, Error, Failure, FailureKind, Result, Role};
 use crate::exchange::{Exchange, Exchanges};
@@ -144,6 +144,11 @@ impl Session {
     /// The adapter's name in errors.
     pub fn name(&self) -> &AdapterName {
         &self.0.name
+    }
+
+    /// What went over the network so far; nothing for an adapter without an address.
+    pub fn traffic(&self) -> Traffic {
+        self.0.grants.http.as_ref().map(|http| http.traffic()).unwrap_or_default()
     }
 
     /// A digest of what is asked and how: the adapter's name and its settings, among them address and branch. Credentials have no part in it.

@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use base64::Engine as _;
@@ -78,6 +79,20 @@ pub(crate) struct Http {
     exchange: Exchange,
     scrubber: Scrubber,
     pace: Pace,
+    requests: AtomicU64,
+    repeated: AtomicU64,
+    bytes: AtomicU64,
+}
+
+/// What went over the network so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Traffic {
+    /// Requests that were sent, repetitions included.
+    pub requests: u64,
+    /// Requests that were sent again: the server was busy, or the connection broke.
+    pub repeated: u64,
+    /// Bytes of the answers' bodies, decompressed.
+    pub bytes: u64,
 }
 
 /// An origin that may be asked.
@@ -182,6 +197,9 @@ impl Http {
             exchange: config.exchange,
             scrubber: config.scrubber,
             pace: Pace::real(),
+            requests: AtomicU64::new(0),
+            repeated: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
         })
     }
 
@@ -307,6 +325,15 @@ impl Http {
         self.scrubber.scrub(self.without_secrets(url.clone()).to_string())
     }
 
+    /// What went over the network so far.
+    pub(crate) fn traffic(&self) -> Traffic {
+        Traffic {
+            requests: self.requests.load(Ordering::Relaxed),
+            repeated: self.repeated.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
+        }
+    }
+
     /// Attempts the request until there is an answer that is final.
     async fn repeat(&self, request: &Request) -> Result<HostResponse, HttpError> {
         let mut attempt = 1;
@@ -324,7 +351,9 @@ impl Http {
                     Err(Failed { error: HttpError::Timeout(reason), unsent: false, transient: true })
                 }
             };
+            self.requests.fetch_add(1, Ordering::Relaxed);
             let (status, bytes) = ended.as_ref().map_or((0, 0), |response| (response.status, response.body.as_bytes().len()));
+            self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
             let error = ended.as_ref().err().map(|failed| format!("{:?}", failed.error));
             tracing::debug!(
                 adapter = %self.adapter,
@@ -348,6 +377,7 @@ impl Http {
                     if waits_long {
                         tracing::info!(adapter = %self.adapter, url = self.shown(&request.url), status, wait_ms, "waiting before the next attempt");
                     }
+                    self.repeated.fetch_add(1, Ordering::Relaxed);
                     (self.pace.sleep)(wait).await;
                     attempt += 1;
                 }
