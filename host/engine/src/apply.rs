@@ -138,19 +138,13 @@ pub(crate) async fn apply_plan(
     let mut batch: Vec<Ready> = Vec::new();
     let mut number = 0;
     let mut step: Option<(u32, u32, bool)> = None;
-    let most = cx.options.max_failures.or(cx.project.apply.max_failures);
     for row in plan.plan().read_plan()? {
         number += 1;
         let at = number - 1;
         let row = row?;
-        writer.report.stopped = match most {
-            _ if cx.stop.is_requested() => Some(Stopped::Interrupted),
-            Some(most) if writer.report.failed >= most => Some(Stopped::Failures(writer.report.failed)),
-            _ => None,
-        };
-        if writer.report.stopped.is_some() {
+        if writer.stops() {
             // Rows that were made ready and not sent are as good as not looked at.
-            writer.report.left = writer.journal.journal().rows().saturating_sub(at) + batch.len() as u64;
+            writer.report.left += writer.journal.journal().rows().saturating_sub(at) + batch.len() as u64;
             batch.clear();
             break;
         }
@@ -277,6 +271,17 @@ impl Writer<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether nothing more is to be sent.
+    fn stops(&mut self) -> bool {
+        let most = self.cx.options.max_failures.or(self.cx.project.apply.max_failures);
+        if self.cx.stop.is_requested() {
+            self.report.stopped = Some(Stopped::Interrupted);
+        } else if most.is_some_and(|most| self.report.failed >= most) {
+            self.report.stopped = Some(Stopped::Failures(self.report.failed));
+        }
+        self.report.stopped.is_some()
     }
 
     /// Fewer batches at a time when the server has asked for patience, one more when it has not for a while.
@@ -631,6 +636,10 @@ impl Writer<'_> {
         };
         while self.under_way.len() >= self.width {
             self.settle_first().await?;
+        }
+        if self.stops() {
+            self.report.left += rows.len() as u64;
+            return Ok(());
         }
         self.note_settled()?;
         self.journal.sent(rows.iter().map(|ready| ready.at))?;

@@ -1,0 +1,242 @@
+//! What an apply does when the world is not as it was when the plan was made: conflicts, limits, interruptions.
+
+#![allow(clippy::unwrap_used)]
+
+use std::process::{Command, Stdio};
+
+use infrahub_sync_fake_infrahub::{ADMIN_TOKEN, Action, Fake, Fault, Options, Outside};
+use infrahub_sync_tests::{Project, binary};
+use serde_json::{Map, Value, json};
+
+/// Sites and devices, from files to a fake Infrahub. Devices refer to sites.
+struct World {
+    fake: Fake,
+    project: Project,
+}
+
+impl World {
+    fn new() -> World {
+        let fake = Fake::start(Options::default()).unwrap();
+        let mut project = Project::new("");
+        project.set("INFRAHUB_API_TOKEN", ADMIN_TOKEN);
+        let world = World { fake, project };
+        world.configure("diffsync_flags: [NONE]\n");
+        world
+    }
+
+    fn configure(&self, lines: &str) {
+        let url = self.fake.url();
+        let text = format!(
+            "name: world\nsource: {{name: files, settings: {{path: data}}}}\n\
+             destination: {{name: infrahub, settings: {{url: \"{url}\", retries: 1}}}}\n{lines}\
+             schema_mapping:\n\
+             \x20 - {{name: LocationSite, mapping: sites, identifiers: [name], fields: [{{name: name, mapping: name}}, {{name: description, mapping: description}}]}}\n\
+             \x20 - {{name: InfraDevice, mapping: devices, identifiers: [name], fields: [{{name: name, mapping: name}}, {{name: height, mapping: height}}, {{name: site, mapping: site, reference: LocationSite}}]}}\n"
+        );
+        self.project.write("config.yml", &text);
+    }
+
+    /// `devices` devices at two sites, all of one height.
+    fn source(&self, devices: u32, height: u32) {
+        self.project
+            .write("data/sites.json", &json!([{"name": "a", "description": "one"}, {"name": "b", "description": "two"}]).to_string());
+        let devices: Vec<Value> = (0..devices)
+            .map(|at| json!({"name": format!("d{at:03}"), "height": height, "site": if at % 2 == 0 { "a" } else { "b" }}))
+            .collect();
+        self.project.write("data/devices.json", &json!(devices).to_string());
+    }
+
+    fn device(&self, name: &str) -> Option<String> {
+        let store = self.fake.store();
+        store.ids("InfraDevice", "main").into_iter().find(|id| store.value(id, "name", "main") == Some(json!(name)))
+    }
+
+    fn height(&self, name: &str) -> Value {
+        let id = self.device(name).unwrap();
+        self.fake.store().value(&id, "height", "main").unwrap()
+    }
+
+    fn set_height(&self, name: &str, height: u32) -> Outside {
+        let id = self.device(name).unwrap();
+        Outside::new(&format!("mutation{{InfraDeviceUpdate(data:{{id:\"{id}\",height:{{value:{height}}}}}){{ok}}}}"))
+    }
+
+    fn execute(&self, outside: &Outside) {
+        let answer = self.fake.execute("main", &outside.query, Map::new());
+        assert!(answer["errors"].is_null(), "{answer}");
+    }
+
+    fn mutations(&self) -> usize {
+        self.fake.requests().iter().filter(|request| request.operation == "mutation").count()
+    }
+
+    fn run_file(&self, run: &str) -> Value {
+        serde_json::from_str(&self.project.read(&format!(".infrahub-sync-cache/world/{run}/run.json"))).unwrap()
+    }
+}
+
+#[test]
+fn what_somebody_changed_after_the_plan_is_left_alone_unless_told_otherwise() {
+    let world = World::new();
+    world.source(4, 1);
+    world.project.ok(&["sync"]);
+    world.source(3, 2); // three updates, one delete
+    world.project.ok(&["diff", "--run-id", "plan"]);
+    world.execute(&world.set_height("d001", 77));
+    world.execute(&world.set_height("d003", 78));
+    let refused = world.project.run(&["apply", "--run-id", "plan", "--max-deletes", "1"]);
+    assert_eq!(refused.code, 7, "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("InfraDevice `d001`: somebody has changed it since the plan was made: `height` is 77 and was 1"),
+        "{}",
+        refused.stderr
+    );
+    assert!(refused.stderr.contains("could not delete InfraDevice `d003`"), "{}", refused.stderr);
+    assert_eq!((world.height("d000"), world.height("d001"), world.height("d003")), (json!(2), json!(77), json!(78)));
+    assert_eq!(world.run_file("plan")["status"], "partial");
+
+    // What was done counts as there already; the conflicts are written over.
+    let applied = world.project.ok(&["apply", "--run-id", "plan", "--on-conflict", "overwrite"]);
+    assert!(applied.stderr.contains("0 created, 1 updated, 1 deleted, 2 there already"), "{}", applied.stderr);
+    assert_eq!((world.height("d001"), world.device("d003")), (json!(2), None));
+    assert_eq!(world.project.plan(&[]).0, 0);
+}
+
+#[test]
+fn a_sync_looks_before_it_writes_over_what_somebody_changed_since_it_read() {
+    let world = World::new();
+    world.source(4, 1);
+    world.project.ok(&["sync"]);
+    world.source(4, 2);
+    // Between the reading and the first write: when the permissions are asked for.
+    let edit = world.set_height("d001", 77);
+    world.fake.faults().add(Fault::new(Action::RunBefore(edit)).on_document("permissions").times(1));
+    let partial = world.project.run(&["sync", "--no-diff"]);
+    assert_eq!(partial.code, 7, "{}", partial.stderr);
+    assert!(partial.stderr.contains("`height` is 77 and was 1"), "{}", partial.stderr);
+    assert_eq!((world.height("d000"), world.height("d001")), (json!(2), json!(77)));
+    // The next run has seen the edit, and the source decides.
+    world.project.ok(&["sync", "--no-diff"]);
+    assert_eq!(world.height("d001"), json!(2));
+}
+
+#[test]
+fn objects_that_somebody_made_or_took_away_meanwhile_are_told() {
+    let world = World::new();
+    world.source(2, 1);
+    world.project.ok(&["sync"]);
+    world.source(3, 2);
+    world.project.ok(&["diff", "--run-id", "plan"]);
+    let gone = world.device("d000").unwrap();
+    world.execute(&Outside::new(&format!("mutation{{InfraDeviceDelete(data:{{id:\"{gone}\"}}){{ok}}}}")));
+    let site = world.fake.store().ids("LocationSite", "main").first().unwrap().clone();
+    world.execute(&Outside::new(&format!(
+        "mutation{{InfraDeviceCreate(data:{{name:{{value:\"d002\"}},height:{{value:9}},site:{{id:\"{site}\"}}}}){{ok}}}}"
+    )));
+    let partial = world.project.run(&["apply", "--run-id", "plan"]);
+    assert_eq!(partial.code, 7, "{}", partial.stderr);
+    assert!(
+        partial.stderr.contains("could not update InfraDevice `d000`: the object is not in the destination any more"),
+        "{}",
+        partial.stderr
+    );
+    assert!(
+        partial.stderr.contains("could not create InfraDevice `d002`: somebody has created it since the plan was made"),
+        "{}",
+        partial.stderr
+    );
+    assert_eq!((world.height("d001"), world.height("d002")), (json!(2), json!(9)));
+}
+
+#[test]
+fn a_kind_may_lose_a_fifth_of_its_objects_or_what_the_user_allows() {
+    let world = World::new();
+    world.source(100, 1);
+    world.project.ok(&["sync", "--no-diff"]);
+    world.source(79, 1);
+    let before = world.mutations();
+    let refused = world.project.run(&["sync", "--no-diff"]);
+    assert_eq!(refused.code, 6, "{}", refused.stderr);
+    assert!(refused.stderr.contains("the plan deletes more objects than it may: InfraDevice 21 of 100"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("--max-deletes 21"), "{}", refused.stderr);
+    assert_eq!(world.mutations(), before, "nothing is written");
+    world.configure("diffsync_flags: [NONE]\nmax_deletes: 10%\n");
+    assert_eq!(world.project.run(&["sync", "--no-diff", "--max-deletes", "20"]).code, 6);
+    world.project.ok(&["sync", "--no-diff", "--max-deletes", "21"]);
+    assert_eq!(world.fake.store().count("InfraDevice", "main"), 79);
+    let wrong = world.project.run(&["sync", "--max-deletes", "lots"]);
+    assert_eq!(wrong.code, 64, "{}", wrong.stderr);
+    world.configure("on_conflict: perhaps\nmax_deletes: 300%\n");
+    let wrong = world.project.run(&["validate"]);
+    assert_eq!(wrong.code, 3, "{}", wrong.stderr);
+    assert!(wrong.stderr.contains("`perhaps` is neither `refuse` nor `overwrite`") && wrong.stderr.contains("`300%`"), "{}", wrong.stderr);
+}
+
+#[test]
+fn after_so_many_failures_the_rest_is_not_tried_and_an_apply_goes_on() {
+    let world = World::new();
+    world.source(250, 1);
+    world.fake.faults().add(
+        Fault::new(Action::Alias { name: "m0".into(), message: "no".into(), code: "X".into(), http_status: 422 })
+            .on_document("InfraDeviceCreate")
+            .times(1),
+    );
+    let stopped = world.project.run(&["sync", "--no-diff", "--max-failures", "1"]);
+    assert_eq!(stopped.code, 7, "{}", stopped.stderr);
+    assert!(stopped.stderr.contains("stopped after 1 failure") && stopped.stderr.contains("not tried"), "{}", stopped.stderr);
+    let made = world.fake.store().count("InfraDevice", "main");
+    assert!(made < 250, "{made}");
+    let run = world.project.runs("world").pop().unwrap();
+    assert_eq!(world.run_file(&run)["status"], "partial");
+    let done = world.project.ok(&["apply", "--run-id", &run]);
+    assert!(done.stderr.contains("done before"), "{}", done.stderr);
+    assert_eq!(world.fake.store().count("InfraDevice", "main"), 250);
+    assert_eq!(world.project.plan(&[]).0, 0);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_polite_end_waits_for_what_was_sent_and_an_apply_goes_on() {
+    let world = World::new();
+    world.source(600, 1);
+    world.project.ok(&["diff", "--run-id", "plan"]);
+    // Each mutation takes its time, so that there is something to interrupt.
+    world.fake.faults().add(Fault::new(Action::Delay { delay_ms: 300 }).on_document("InfraDeviceCreate").times(1000));
+    let mut child = Command::new(binary())
+        .args(["apply", "--run-id", "plan", "--config-file", "config.yml"])
+        .current_dir(world.project.path())
+        .env("INFRAHUB_API_TOKEN", ADMIN_TOKEN)
+        .env("XDG_CACHE_HOME", binary().with_file_name("test-cache"))
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Once the first mutation of devices has come, more are to follow.
+    while !world.fake.requests().iter().any(|request| request.document.contains("InfraDeviceCreate")) {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it was interrupted");
+        std::thread::yield_now();
+    }
+    let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    let output = child.wait_with_output().unwrap();
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(130), "{words}");
+    assert!(words.contains("interrupted: ") && words.contains("apply --run-id plan"), "{words}");
+    let made = world.fake.store().count("InfraDevice", "main");
+    assert!(made > 0 && made < 600, "{made}");
+    world.fake.faults().clear();
+    let done = world.project.ok(&["apply", "--run-id", "plan"]);
+    assert!(done.stderr.contains(&format!("{} done before", made + 2)), "{made}: {}", done.stderr);
+    assert_eq!(world.fake.store().count("InfraDevice", "main"), 600);
+}
+
+#[test]
+fn a_run_tells_what_went_over_the_network() {
+    let world = World::new();
+    world.source(10, 1);
+    world.project.ok(&["sync", "--no-diff"]);
+    let run = world.project.runs("world").pop().unwrap();
+    let file = world.run_file(&run);
+    assert_eq!(file["traffic"]["B"]["requests"].as_u64().unwrap() as usize, world.fake.requests().len(), "{file}");
+    assert!(file["duration_ms"]["apply"].is_u64() && file["duration_ms"]["load"].is_u64(), "{file}");
+}
