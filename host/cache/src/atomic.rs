@@ -21,6 +21,14 @@ pub(crate) struct AtomicFile {
     tmp: PathBuf,
     path: PathBuf,
     bytes: u64,
+    crc: crc32fast::Hasher,
+}
+
+/// What a file that was put in its place holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Committed {
+    pub(crate) bytes: u64,
+    pub(crate) crc32: u32,
 }
 
 impl AtomicFile {
@@ -32,11 +40,11 @@ impl AtomicFile {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let tmp = path.with_file_name(format!(".{name}.{}-{number}{TMP_SUFFIX}", std::process::id()));
         let file = may_fail().and_then(|()| File::create(&tmp)).at("create", &tmp)?;
-        Ok(AtomicFile { file: Some(file), tmp, path: path.to_owned(), bytes: 0 })
+        Ok(AtomicFile { file: Some(file), tmp, path: path.to_owned(), bytes: 0, crc: crc32fast::Hasher::new() })
     }
 
-    /// Puts the file in its place and says how many bytes it has; when this returns, it survives a power cut.
-    pub(crate) fn commit(mut self) -> Result<u64, CacheError> {
+    /// Puts the file in its place and says what it holds; when this returns, it survives a power cut.
+    pub(crate) fn commit(mut self) -> Result<Committed, CacheError> {
         if let Some(file) = &self.file {
             may_fail().and_then(|()| file.sync_all()).at("write", &self.path)?;
         }
@@ -47,7 +55,7 @@ impl AtomicFile {
             return Err(error).at("write", &self.path);
         }
         sync_folder_of(&self.path)?;
-        Ok(self.bytes)
+        Ok(Committed { bytes: self.bytes, crc32: self.crc.clone().finalize() })
     }
 }
 
@@ -58,6 +66,7 @@ impl Write for AtomicFile {
         };
         may_fail()?;
         let written = file.write(bytes)?;
+        self.crc.update(bytes.get(..written).unwrap_or_default());
         self.bytes += written as u64;
         Ok(written)
     }
@@ -160,6 +169,18 @@ pub(crate) fn remove_file(path: &Path) -> Result<bool, CacheError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error).at("remove", path),
     }
+}
+
+/// Renames within a folder, and flushes it.
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), CacheError> {
+    may_fail().and_then(|()| fs::rename(from, to)).at("rename", from)?;
+    sync_folder_of(to)
+}
+
+/// Removes a folder with all that is in it.
+pub(crate) fn remove_folder(folder: &Path) -> Result<(), CacheError> {
+    may_fail().and_then(|()| fs::remove_dir_all(folder)).at("remove", folder)?;
+    sync_folder_of(folder)
 }
 
 /// Removes the files of a folder whose names `unwanted` picks, and flushes the folder when one went.

@@ -74,7 +74,8 @@ pub(crate) fn write(lock: &CacheLock, path: &Path, rows: &[ErrorRow]) -> Result<
             .map_err(|error| CacheError::Unwritable { path: path.to_owned(), problem: error.to_string() })?;
         file.write(&batch)?;
     }
-    file.finish()
+    // Not noted in run.json: it may be written again after it.
+    Ok(file.finish()?.0)
 }
 
 /// Reads all rows; none when there is no file.

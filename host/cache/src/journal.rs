@@ -400,6 +400,21 @@ pub(crate) fn read(path: &Path, plan: &PlanIdentity) -> Result<Option<Journal>, 
     Ok(read_file(path, plan)?.map(|(journal, _)| journal))
 }
 
+/// Reads a journal, whatever plan it goes with.
+pub(crate) fn read_any(path: &Path) -> Result<Option<Journal>, CacheError> {
+    let mut header = Vec::with_capacity(HEADER_BYTES);
+    let opened = File::open(path).and_then(|file| io::Read::read_to_end(&mut io::Read::take(file, HEADER_BYTES as u64), &mut header));
+    match opened {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).at("read", path),
+        Ok(_) => {}
+    }
+    // A header that is not whole does not equal that of what is made of it, and is refused below.
+    let rows = header.get(12..20).and_then(|bytes| bytes.first_chunk()).map_or(0, |bytes| u64::from_le_bytes(*bytes));
+    let digest = header.get(20..52).and_then(|bytes| bytes.first_chunk()).copied().unwrap_or_default();
+    read(path, &PlanIdentity { path: path.to_owned(), rows, digest })
+}
+
 /// Reads a journal and says where its last whole frame ends.
 fn read_file(path: &Path, plan: &PlanIdentity) -> Result<Option<(Journal, u64)>, CacheError> {
     let Some(bytes) = sidecars::read(path)? else {

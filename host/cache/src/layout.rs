@@ -1,6 +1,7 @@
 //! Where everything lies, and the order in which it comes and goes.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -23,22 +24,28 @@ use crate::plan_file::{PlanReader, PlanWriter};
 use crate::run_id::{KindName, RunId, SyncName};
 use crate::sidecars::{self, Cursors, FORMAT, Rowcounts, RunCounter, RunFile};
 use crate::snapshot_file::{SnapshotReader, SnapshotWriter};
+use crate::sums::Sums;
 
 /// The lock.
-const LOCK_FILE: &str = ".lock";
+pub(crate) const LOCK_FILE: &str = ".lock";
 /// The format version.
-const FORMAT_FILE: &str = ".format";
+pub(crate) const FORMAT_FILE: &str = ".format";
 /// The guardrail's baseline.
 pub(crate) const ROWCOUNTS_FILE: &str = "last-successful-rowcounts.json";
 /// The runs since the last full extract.
 pub(crate) const RUN_COUNTER_FILE: &str = "run-counter.json";
-const RUN_FILE: &str = "run.json";
-const PLAN_FILE: &str = "plan.parquet";
-const JOURNAL_FILE: &str = "journal.bin";
-const ERRORS_FILE: &str = "errors.parquet";
-const CURSORS_FILE: &str = "cursors.json";
-const SCHEMA_SUB_HASH_FILE: &str = "schema-sub-hash.txt";
-const PARQUET_SUFFIX: &str = ".parquet";
+pub(crate) const RUN_FILE: &str = "run.json";
+pub(crate) const PLAN_FILE: &str = "plan.parquet";
+pub(crate) const JOURNAL_FILE: &str = "journal.bin";
+pub(crate) const ERRORS_FILE: &str = "errors.parquet";
+pub(crate) const CURSORS_FILE: &str = "cursors.json";
+pub(crate) const SCHEMA_SUB_HASH_FILE: &str = "schema-sub-hash.txt";
+pub(crate) const PARQUET_SUFFIX: &str = ".parquet";
+
+/// A snapshot's path in the folder of its run, as `run.json` names it on every system.
+pub(crate) fn snapshot_name(side: Side, kind: &KindName) -> String {
+    format!("{}/{kind}{PARQUET_SUFFIX}", side.folder())
+}
 
 /// How many runs an error lists: as many as a person reads.
 const LATEST: usize = 5;
@@ -64,6 +71,49 @@ impl Cache {
         atomic::create_folder(&dir)?;
         sidecars::claim_format(&dir.join(FORMAT_FILE))?;
         Ok(Cache { dir, sync })
+    }
+
+    /// Opens the cache of a sync as it is; `None` when there is none. Leaves nothing behind.
+    ///
+    /// # Errors
+    ///
+    /// When it holds a newer format.
+    pub fn existing(root: impl AsRef<Path>, sync: SyncName) -> Result<Option<Cache>, CacheError> {
+        let dir = root.as_ref().join(sync.as_str());
+        if !dir.is_dir() {
+            return Ok(None);
+        }
+        sidecars::check_format(&dir.join(FORMAT_FILE))?;
+        Ok(Some(Cache { dir, sync }))
+    }
+
+    /// The names of the syncs that have a cache below `root`, in order; none when there is no such folder.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be read.
+    pub fn syncs(root: impl AsRef<Path>) -> Result<Vec<SyncName>, CacheError> {
+        let root = root.as_ref();
+        let entries = match fs::read_dir(root) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error).at("read", root),
+        };
+        let mut syncs = Vec::new();
+        for entry in entries {
+            let entry = entry.at("read", root)?;
+            if entry.path().is_dir() {
+                syncs.extend(entry.file_name().to_str().and_then(|name| SyncName::parse(name).ok()));
+            }
+        }
+        syncs.sort();
+        Ok(syncs)
+    }
+
+    /// Who writes to the cache at this moment, if anybody does.
+    #[must_use]
+    pub fn holder(&self) -> Option<Holder> {
+        lock::holder(&self.lock_path())
     }
 
     /// The sync's folder.
@@ -167,11 +217,16 @@ impl Cache {
     pub fn open_run(&self, id: &RunId) -> Result<RunReader, CacheError> {
         let run = RunReader::new(self, id);
         if !run.dir.is_dir() {
-            let latest = self.list_runs()?.into_iter().take(LATEST).map(|run| run.id).collect();
-            return Err(CacheError::UnknownRun { sync: self.sync.clone(), id: id.clone(), path: run.dir, latest });
+            return Err(self.unknown_run(id)?);
         }
         run.stored_run_file()?;
         Ok(run)
+    }
+
+    /// That there is no such run, with those there are.
+    pub(crate) fn unknown_run(&self, id: &RunId) -> Result<CacheError, CacheError> {
+        let latest = self.list_runs()?.into_iter().take(LATEST).map(|run| run.id).collect();
+        Ok(CacheError::UnknownRun { sync: self.sync.clone(), id: id.clone(), path: self.run_dir(id), latest })
     }
 }
 
@@ -197,7 +252,7 @@ pub enum RunState {
 
 impl RunEntry {
     /// When it began, as far as can be told: what it says, else what its id says.
-    fn time(&self) -> Option<Timestamp> {
+    pub(crate) fn time(&self) -> Option<Timestamp> {
         let said = match &self.state {
             RunState::Known(file) => file.started_at,
             RunState::Empty | RunState::Unreadable(_) => None,
@@ -231,8 +286,9 @@ impl CacheLock {
         for folder in [run.dir.clone(), run.side_dir(Side::Source), run.side_dir(Side::Destination)] {
             atomic::create_folder(&folder)?;
         }
-        let writer = RunWriter { lock: self.clone(), run };
-        writer.write_run_file(file)?;
+        let writer = RunWriter { lock: self.clone(), run, sums: Sums::default() };
+        // What it was to be of, whatever the caller copied it from, is about to go.
+        writer.write_run_file(&RunFile { files: BTreeMap::new(), ..file.clone() })?;
         // The plan goes alone and first: whoever finds it may trust the rest. Folders are flushed in between.
         let dir = &writer.run.dir;
         atomic::remove_files(dir, |name| name == PLAN_FILE)?;
@@ -258,7 +314,7 @@ impl CacheLock {
             atomic::create_folder(&dir)?;
             atomic::remove_files(&dir, atomic::is_unfinished)?;
         }
-        Ok(RunWriter { lock: self.clone(), run })
+        Ok(RunWriter { lock: self.clone(), run, sums: Sums::default() })
     }
 
     /// Sets the guardrail's baseline; only after a success.
@@ -285,6 +341,7 @@ impl CacheLock {
 pub struct RunWriter {
     lock: CacheLock,
     run: RunReader,
+    sums: Sums,
 }
 
 impl RunWriter {
@@ -312,7 +369,9 @@ impl RunWriter {
     ///
     /// When the kind's name cannot be a file's, or the disk refuses.
     pub fn snapshot_writer(&self, side: Side, kind: &str, schema: SchemaRef) -> Result<SnapshotWriter, CacheError> {
-        SnapshotWriter::create(&self.lock, &self.run.snapshot_path(side, &KindName::parse(kind)?), schema)
+        let kind = KindName::parse(kind)?;
+        let sum = self.sums.place(snapshot_name(side, &kind));
+        SnapshotWriter::create(&self.lock, &self.run.snapshot_path(side, &kind), schema, sum)
     }
 
     /// Writes a snapshot, also one without rows. Durable when it returns; one row group is held in memory.
@@ -345,7 +404,7 @@ impl RunWriter {
             atomic::remove_files(&self.run.dir, |name| name == PLAN_FILE)?;
             atomic::remove_files(&self.run.dir, |name| name == JOURNAL_FILE)?;
         }
-        PlanWriter::create(&self.lock, &self.run.dir.join(PLAN_FILE))
+        PlanWriter::create(&self.lock, &self.run.dir.join(PLAN_FILE), self.sums.place(PLAN_FILE.to_owned()))
     }
 
     /// Writes the plan. Durable when it returns.
@@ -406,13 +465,14 @@ impl RunWriter {
         atomic::write_file(&self.run.dir.join(SCHEMA_SUB_HASH_FILE), hash.as_bytes())
     }
 
-    /// Writes `run.json`, in our format whatever the value says.
+    /// Writes `run.json`, in our format whatever the value says, and with the check sums of what was written since.
     ///
     /// # Errors
     ///
     /// When the disk refuses.
     pub fn write_run_file(&self, file: &RunFile) -> Result<(), CacheError> {
-        let file = RunFile { format: FORMAT, ..file.clone() };
+        let mut file = RunFile { format: FORMAT, ..file.clone() };
+        self.sums.merge_into(&mut file.files);
         sidecars::write_json(&self.run.dir.join(RUN_FILE), &file)
     }
 }
@@ -425,15 +485,15 @@ pub struct RunReader {
 }
 
 impl RunReader {
-    fn new(cache: &Cache, id: &RunId) -> RunReader {
+    pub(crate) fn new(cache: &Cache, id: &RunId) -> RunReader {
         RunReader { id: id.clone(), dir: cache.run_dir(id) }
     }
 
-    fn side_dir(&self, side: Side) -> PathBuf {
+    pub(crate) fn side_dir(&self, side: Side) -> PathBuf {
         self.dir.join(side.folder())
     }
 
-    fn snapshot_path(&self, side: Side, kind: &KindName) -> PathBuf {
+    pub(crate) fn snapshot_path(&self, side: Side, kind: &KindName) -> PathBuf {
         self.side_dir(side).join(format!("{kind}{PARQUET_SUFFIX}"))
     }
 
@@ -442,7 +502,7 @@ impl RunReader {
         FileName { path, remedy: self.remedy() }
     }
 
-    fn remedy(&self) -> String {
+    pub(crate) fn remedy(&self) -> String {
         format!("make the run again with `infrahub-sync diff --run-id {}`, or delete the folder {}", self.id, self.dir.display())
     }
 
@@ -471,7 +531,7 @@ impl RunReader {
         Ok(self.stored_run_file()?.unwrap_or_default())
     }
 
-    fn stored_run_file(&self) -> Result<Option<RunFile>, CacheError> {
+    pub(crate) fn stored_run_file(&self) -> Result<Option<RunFile>, CacheError> {
         sidecars::read_run_file(&self.dir.join(RUN_FILE), &self.remedy())
     }
 
@@ -492,7 +552,7 @@ impl RunReader {
         self.dir.join(PLAN_FILE).is_file()
     }
 
-    fn plan_identity(&self) -> Result<PlanIdentity, CacheError> {
+    pub(crate) fn plan_identity(&self) -> Result<PlanIdentity, CacheError> {
         PlanIdentity::of(&self.dir.join(PLAN_FILE), self.read_plan()?.rows())
     }
 
@@ -508,6 +568,11 @@ impl RunReader {
             return Ok(None);
         }
         journal::read(&path, &self.plan_identity()?)
+    }
+
+    /// The journal as it is, whatever plan it goes with: without reading the plan, which may be large.
+    pub(crate) fn stored_journal(&self) -> Result<Option<Journal>, CacheError> {
+        journal::read_any(&self.dir.join(JOURNAL_FILE))
     }
 
     /// The snapshot of a kind on one side, batch by batch.

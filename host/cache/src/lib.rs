@@ -44,6 +44,7 @@
 mod atomic;
 mod error;
 mod errors_file;
+mod housekeeping;
 mod journal;
 mod layout;
 mod lock;
@@ -52,9 +53,12 @@ mod plan_file;
 mod run_id;
 mod sidecars;
 mod snapshot_file;
+mod sums;
+mod verify;
 
 pub use error::CacheError;
 pub use errors_file::ErrorRow;
+pub use housekeeping::{Kept, Pruned, Retention, RunInfo, Standing, Survey, Verdict};
 pub use journal::{Journal, JournalWriter, RowCounts, RowState};
 pub use layout::{Cache, RunEntry, RunReader, RunState, RunWriter};
 pub use lock::{CacheLock, Holder};
@@ -63,6 +67,8 @@ pub use plan_file::{PlanReader, PlanWriter};
 pub use run_id::{KindName, NameError, RunId, SyncName};
 pub use sidecars::{AdapterRecord, Cursors, FORMAT, Mode, PerSide, Rowcounts, RunCounter, RunFile, RunStatus};
 pub use snapshot_file::{EXTRACT_TS, SOURCE_ID, SnapshotReader, SnapshotWriter, TOMBSTONE, extract_ts_type, internal_fields};
+pub use sums::FileSum;
+pub use verify::{Finding, Verified};
 
 /// Which system a snapshot is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

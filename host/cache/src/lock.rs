@@ -120,6 +120,16 @@ pub(crate) fn lock(
     }
 }
 
+/// Who holds the lock at `path` now, without taking it. Nobody, where that cannot be told: what is said of it is for people, and whoever
+/// wants to write takes the lock.
+pub(crate) fn holder(path: &Path) -> Option<Holder> {
+    let mut file = File::open(path).ok()?;
+    match file.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => Some(read_holder(&mut file)),
+        Ok(()) | Err(TryLockError::Error(_)) => None,
+    }
+}
+
 fn open(path: &Path) -> Result<File, CacheError> {
     // Not truncated: it may be another's.
     OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).at("open", path)

@@ -15,7 +15,7 @@ use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
-use crate::atomic::AtomicFile;
+use crate::atomic::{AtomicFile, Committed};
 use crate::error::{CacheError, IoContext};
 use crate::lock::CacheLock;
 
@@ -97,11 +97,11 @@ impl ParquetFile {
     }
 
     /// Puts the file in its place; when this returns, it survives a power cut.
-    pub(crate) fn finish(self) -> Result<Written, CacheError> {
+    pub(crate) fn finish(self) -> Result<(Written, Committed), CacheError> {
         let ParquetFile { writer, path, rows, _lock } = self;
         let file = writer.into_inner().map_err(|error| write_error(&path, error))?;
-        let bytes = file.commit()?;
-        Ok(Written { rows, bytes })
+        let committed = file.commit()?;
+        Ok((Written { rows, bytes: committed.bytes }, committed))
     }
 }
 

@@ -15,6 +15,7 @@ use infrahub_sync_core::plan_row::{Action, PlanRow};
 use crate::error::CacheError;
 use crate::lock::CacheLock;
 use crate::parquet_file::{FileName, ParquetBatches, ParquetFile, Written, properties};
+use crate::sums::Sum;
 
 /// Rows of a batch.
 const BATCH_ROWS: usize = 1024;
@@ -55,6 +56,7 @@ static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
 pub struct PlanWriter {
     file: ParquetFile,
     batch: Batch,
+    sum: Sum,
 }
 
 #[derive(Debug, Default)]
@@ -78,10 +80,10 @@ struct Batch {
 }
 
 impl PlanWriter {
-    pub(crate) fn create(lock: &CacheLock, path: &Path) -> Result<PlanWriter, CacheError> {
+    pub(crate) fn create(lock: &CacheLock, path: &Path, sum: Sum) -> Result<PlanWriter, CacheError> {
         let properties = properties(&SCHEMA, |field| REPEATED.contains(&field.name().as_str()));
         let file = ParquetFile::create(lock, path, SCHEMA.clone(), properties)?;
-        Ok(PlanWriter { file, batch: Batch::default() })
+        Ok(PlanWriter { file, batch: Batch::default(), sum })
     }
 
     /// Writes a row.
@@ -128,7 +130,9 @@ impl PlanWriter {
     /// When the disk refuses.
     pub fn finish(mut self) -> Result<Written, CacheError> {
         self.flush()?;
-        self.file.finish()
+        let (written, committed) = self.file.finish()?;
+        self.sum.note(committed);
+        Ok(written)
     }
 
     fn flush(&mut self) -> Result<(), CacheError> {

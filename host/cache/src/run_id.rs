@@ -87,6 +87,15 @@ impl RunId {
         Ok(RunId(name.to_owned()))
     }
 
+    /// Whether it has the form of a new id.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        let digits = |text: &str, length| text.len() == length && text.bytes().all(|byte| byte.is_ascii_digit());
+        let time = |minute: &str| minute.split_once('T').is_some_and(|(day, minute)| digits(day, 8) && digits(minute, 4));
+        let is_random = |random: &str| random.len() == 8 && random.bytes().all(|byte| byte.is_ascii_hexdigit());
+        self.0.split_once('-').is_some_and(|(minute, random)| time(minute) && is_random(random))
+    }
+
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -175,7 +184,11 @@ mod tests {
         let now: Timestamp = "2026-03-04T05:06:59+02:00".parse().expect("a time");
         let id = RunId::new(now, [0, 0x0a, 0xff, 1]);
         assert_eq!(id.as_str(), "20260304T0306-000aff01");
+        assert!(id.is_ours());
         assert_eq!(RunId::parse(id.as_str()), Ok(id));
+        for other in ["mine", "20260304T0306", "20260304T0306-000aff0", "20260304-000aff01", "2026030xT0306-000aff01"] {
+            assert!(!RunId::parse(other).expect(other).is_ours());
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 
 use crate::atomic;
 use crate::error::{CacheError, IoContext};
+use crate::sums::FileSum;
 
 /// The format this version writes and the newest it reads. 2.0.1 writes none, which counts as 0.
 pub const FORMAT: u32 = 1;
@@ -142,6 +143,9 @@ pub struct RunFile {
     /// Rows by side and kind.
     #[serde(default)]
     pub counts: PerSide<BTreeMap<String, u64>>,
+    /// Check sums of the snapshots and the plan, by their paths in the run's folder.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, FileSum>,
     /// When the run ended, well or not.
     #[serde(default, with = "time")]
     pub finished_at: Option<Timestamp>,
@@ -239,13 +243,21 @@ pub(crate) fn read_run_file(path: &Path, remedy: &str) -> Result<Option<RunFile>
 
 /// Checks the cache's format, and records ours where there is none.
 pub(crate) fn claim_format(path: &Path) -> Result<(), CacheError> {
+    match check_format(path)? {
+        true => Ok(()),
+        false => atomic::write_file(path, format!("{FORMAT}\n").as_bytes()),
+    }
+}
+
+/// Checks the cache's format; says whether there is one.
+pub(crate) fn check_format(path: &Path) -> Result<bool, CacheError> {
     let Some(bytes) = read(path)? else {
-        return atomic::write_file(path, format!("{FORMAT}\n").as_bytes());
+        return Ok(false);
     };
     let text = String::from_utf8_lossy(&bytes);
     match text.trim().parse::<u32>() {
         Ok(found) if found > FORMAT => Err(CacheError::NewerFormat { path: path.to_owned(), found, supported: FORMAT }),
-        Ok(_) => Ok(()),
+        Ok(_) => Ok(true),
         Err(source) => Err(CacheError::Damaged {
             path: path.to_owned(),
             remedy:

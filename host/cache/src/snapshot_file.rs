@@ -12,6 +12,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef, TimeUnit};
 use crate::error::CacheError;
 use crate::lock::CacheLock;
 use crate::parquet_file::{FileName, ParquetBatches, ParquetFile, Written, properties};
+use crate::sums::Sum;
 
 /// The column of the time at which the object was read.
 pub const EXTRACT_TS: &str = "_extract_ts";
@@ -41,13 +42,16 @@ pub fn internal_fields() -> [FieldRef; 3] {
 
 /// Takes a snapshot batch by batch. Dropping it without [`finish`](Self::finish) leaves nothing.
 #[derive(Debug)]
-pub struct SnapshotWriter(ParquetFile);
+pub struct SnapshotWriter {
+    file: ParquetFile,
+    sum: Sum,
+}
 
 impl SnapshotWriter {
-    pub(crate) fn create(lock: &CacheLock, path: &Path, schema: SchemaRef) -> Result<SnapshotWriter, CacheError> {
+    pub(crate) fn create(lock: &CacheLock, path: &Path, schema: SchemaRef, sum: Sum) -> Result<SnapshotWriter, CacheError> {
         // One value in all rows, or nearly: as a dictionary the column is a few bytes.
         let properties = properties(&schema, |field| field.name() == EXTRACT_TS);
-        ParquetFile::create(lock, path, schema, properties).map(SnapshotWriter)
+        Ok(SnapshotWriter { file: ParquetFile::create(lock, path, schema, properties)?, sum })
     }
 
     /// Writes a batch. At most one row group is held in memory.
@@ -56,7 +60,7 @@ impl SnapshotWriter {
     ///
     /// When the batch does not fit the schema, or the disk refuses.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<(), CacheError> {
-        self.0.write(batch)
+        self.file.write(batch)
     }
 
     /// Puts the snapshot in its place; when this returns, it survives a power cut.
@@ -65,7 +69,9 @@ impl SnapshotWriter {
     ///
     /// When the disk refuses.
     pub fn finish(self) -> Result<Written, CacheError> {
-        self.0.finish()
+        let (written, committed) = self.file.finish()?;
+        self.sum.note(committed);
+        Ok(written)
     }
 }
 

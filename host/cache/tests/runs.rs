@@ -81,7 +81,11 @@ fn a_run_is_read_as_it_was_written() {
     assert_eq!(run.read_errors().expect("readable"), errors);
     assert_eq!(run.read_cursors().expect("readable"), cursors);
     assert_eq!(run.read_schema_sub_hash().expect("readable").as_deref(), Some("0123456789ab"));
-    assert_eq!(run.run_file().expect("readable"), RunFile { format: FORMAT, ..file });
+    // With the sums of what was written before it.
+    let read = run.run_file().expect("readable");
+    assert_eq!(read.files.keys().collect::<Vec<_>>(), ["A/InfraDevice.parquet", "B/InfraDevice.parquet", "plan.parquet"]);
+    assert!(read.files.iter().all(|(name, sum)| sum.bytes == fs::metadata(run.dir().join(name)).expect("there").len()));
+    assert_eq!(RunFile { files: Default::default(), ..read }, RunFile { format: FORMAT, ..file });
 }
 
 #[test]

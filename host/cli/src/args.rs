@@ -8,6 +8,7 @@
 #![allow(rustdoc::broken_intra_doc_links, rustdoc::invalid_html_tags, reason = "the comments are help texts")]
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
@@ -105,6 +106,8 @@ pub(crate) enum Command {
     Apply(Apply),
     /// Compare source and destination and bring the destination in line
     Sync(Sync),
+    /// Show, prune or check the cached runs
+    Cache(Cache),
     /// Print shell completions
     Completions(Completions),
 }
@@ -286,6 +289,106 @@ impl Sync {
     pub(crate) fn is_parallel(&self) -> bool {
         !self.no_parallel
     }
+}
+
+/// `cache`
+#[derive(Debug, Args)]
+#[command(disable_help_subcommand = true)]
+pub(crate) struct Cache {
+    #[command(subcommand)]
+    pub(crate) command: CacheCommand,
+}
+
+/// What to do with the cache.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CacheCommand {
+    /// List the cached runs: how they ended, what an apply could go on with, and what they take on the disk
+    List(CacheList),
+    /// Remove old runs; never one that is at work, was interrupted while it was applied, or that the next run starts from
+    Prune(CachePrune),
+    /// Read every file of the cache and report what is damaged, missing or left over; exits with 1 if something is damaged or missing
+    Verify(CacheVerify),
+}
+
+/// `cache list`
+#[derive(Debug, Args)]
+pub(crate) struct CacheList {
+    #[command(flatten)]
+    pub(crate) syncs: SyncArgs,
+
+    /// How the list is written to stdout
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) output: Output,
+}
+
+/// `cache prune`
+#[derive(Debug, Args)]
+pub(crate) struct CachePrune {
+    #[command(flatten)]
+    pub(crate) syncs: SyncArgs,
+
+    /// Keep the newest N runs of each sync [default: 20, if --older-than is not given either]
+    #[arg(long, value_name = "N")]
+    pub(crate) keep: Option<usize>,
+
+    /// Keep runs that are younger, as 12h, 30d or 8w; with --keep, a run goes only if both allow it [default: 30d, if --keep is not given either]
+    #[arg(long, value_name = "AGE", value_parser = age)]
+    pub(crate) older_than: Option<Duration>,
+
+    /// Say what would be removed, and remove nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// How what was removed is written to stdout
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) output: Output,
+}
+
+/// `cache verify`
+#[derive(Debug, Args)]
+pub(crate) struct CacheVerify {
+    #[command(flatten)]
+    pub(crate) syncs: SyncArgs,
+
+    /// Check this run only [default: all runs, and what lies beside them]
+    #[arg(long, value_name = "RUN_ID")]
+    pub(crate) run_id: Option<String>,
+
+    /// How what was found is written to stdout
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) output: Output,
+}
+
+/// Which syncs' caches: all, or those that are named in one of three ways.
+#[derive(Debug, Clone, Default, Args)]
+#[group(multiple = false)]
+pub(crate) struct SyncArgs {
+    /// The sync of that name, whether its project is still there or not
+    #[arg(long, value_name = "NAME", help_heading = "Syncs [default: all that are cached]")]
+    pub(crate) name: Option<String>,
+
+    /// The sync of the project in that config.yml
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Syncs [default: all that are cached]")]
+    pub(crate) config_file: Option<PathBuf>,
+
+    /// The syncs of all projects below that folder
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "Syncs [default: all that are cached]")]
+    pub(crate) directory: Option<PathBuf>,
+}
+
+/// A time span as people write it: a number and its unit.
+fn age(text: &str) -> Result<Duration, String> {
+    let wrong = || "an age is a number and m, h, d or w, as in 30d".to_owned();
+    let unit = text.chars().next_back().ok_or_else(wrong)?;
+    let number: u64 = text.strip_suffix(unit).ok_or_else(wrong)?.parse().map_err(|_| wrong())?;
+    let seconds = match unit {
+        'm' => 60,
+        'h' => 60 * 60,
+        'd' => 24 * 60 * 60,
+        'w' => 7 * 24 * 60 * 60,
+        _ => return Err(wrong()),
+    };
+    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
 }
 
 /// `completions`
@@ -672,6 +775,7 @@ mod tests {
           show         Print the plan of a cached run again
           apply        Apply the plan of a cached run, without reading the source again
           sync         Compare source and destination and bring the destination in line
+          cache        Show, prune or check the cached runs
           completions  Print shell completions
 
         Options:
@@ -980,6 +1084,147 @@ mod tests {
         HTTP:
               --record <DIR>  Keep each HTTP request and response in this folder, without credentials
               --replay <DIR>  Answer each HTTP request from this folder; no system is asked
+
+        Messages:
+              --verbosity <LEVEL>  How much is said on stderr: errors; also warnings and where the run is
+                                   kept; or every step [default: default] [possible values: quiet, default,
+                                   verbose]
+          -v, --verbose            Say more, and show long values in full; short for --verbosity verbose
+          -q, --quiet              Say nothing but errors; short for --verbosity quiet
+        ");
+    }
+
+    #[test]
+    fn an_age_is_a_number_and_a_unit() {
+        let hours = |hours: u64| Ok(Duration::from_secs(hours * 3600));
+        assert_eq!(age("90m"), Ok(Duration::from_secs(5400)));
+        assert_eq!([age("12h"), age("30d"), age("8w"), age("0d")], [hours(12), hours(720), hours(1344), hours(0)]);
+        for wrong in ["", "d", "30", "30 d", "-1d", "1.5d", "30D", "30é", "99999999999999999999d", "999999999999999999w"] {
+            assert!(age(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn syncs_are_named_in_one_way() {
+        let error = parse("infrahub-sync cache list --name a --directory b").unwrap_err();
+        insta::assert_snapshot!(error.to_string(), @r"
+        error: the argument '--name <NAME>' cannot be used with '--directory <DIR>'
+
+        Usage: infrahub-sync cache list --name <NAME>
+
+        For more information, try '--help'.
+        ");
+        let error = parse("infrahub-sync cache prune --older-than 30").unwrap_err();
+        insta::assert_snapshot!(error.to_string(), @r"
+        error: invalid value '30' for '--older-than <AGE>': an age is a number and m, h, d or w, as in 30d
+
+        For more information, try '--help'.
+        ");
+    }
+
+    #[test]
+    fn help_of_cache() {
+        insta::assert_snapshot!(help(&["cache"]), @r"
+        Show, prune or check the cached runs
+
+        Usage: infrahub-sync cache [OPTIONS] <COMMAND>
+
+        Commands:
+          list    List the cached runs: how they ended, what an apply could go on with, and what they take
+                  on the disk
+          prune   Remove old runs; never one that is at work, was interrupted while it was applied, or that
+                  the next run starts from
+          verify  Read every file of the cache and report what is damaged, missing or left over; exits with
+                  1 if something is damaged or missing
+
+        Options:
+          -h, --help  Print help
+
+        Messages:
+              --verbosity <LEVEL>  How much is said on stderr: errors; also warnings and where the run is
+                                   kept; or every step [default: default] [possible values: quiet, default,
+                                   verbose]
+          -v, --verbose            Say more, and show long values in full; short for --verbosity verbose
+          -q, --quiet              Say nothing but errors; short for --verbosity quiet
+        ");
+    }
+
+    #[test]
+    fn help_of_cache_list() {
+        insta::assert_snapshot!(help(&["cache", "list"]), @r"
+        List the cached runs: how they ended, what an apply could go on with, and what they take on the disk
+
+        Usage: infrahub-sync cache list [OPTIONS]
+
+        Options:
+              --output <FORMAT>  How the list is written to stdout [default: text] [possible values: text,
+                                 json]
+          -h, --help             Print help
+
+        Syncs [default: all that are cached]:
+              --name <NAME>         The sync of that name, whether its project is still there or not
+              --config-file <FILE>  The sync of the project in that config.yml
+              --directory <DIR>     The syncs of all projects below that folder
+
+        Messages:
+              --verbosity <LEVEL>  How much is said on stderr: errors; also warnings and where the run is
+                                   kept; or every step [default: default] [possible values: quiet, default,
+                                   verbose]
+          -v, --verbose            Say more, and show long values in full; short for --verbosity verbose
+          -q, --quiet              Say nothing but errors; short for --verbosity quiet
+        ");
+    }
+
+    #[test]
+    fn help_of_cache_prune() {
+        insta::assert_snapshot!(help(&["cache", "prune"]), @r"
+        Remove old runs; never one that is at work, was interrupted while it was applied, or that the next
+        run starts from
+
+        Usage: infrahub-sync cache prune [OPTIONS]
+
+        Options:
+              --keep <N>          Keep the newest N runs of each sync [default: 20, if --older-than is not
+                                  given either]
+              --older-than <AGE>  Keep runs that are younger, as 12h, 30d or 8w; with --keep, a run goes
+                                  only if both allow it [default: 30d, if --keep is not given either]
+              --dry-run           Say what would be removed, and remove nothing
+              --output <FORMAT>   How what was removed is written to stdout [default: text] [possible
+                                  values: text, json]
+          -h, --help              Print help
+
+        Syncs [default: all that are cached]:
+              --name <NAME>         The sync of that name, whether its project is still there or not
+              --config-file <FILE>  The sync of the project in that config.yml
+              --directory <DIR>     The syncs of all projects below that folder
+
+        Messages:
+              --verbosity <LEVEL>  How much is said on stderr: errors; also warnings and where the run is
+                                   kept; or every step [default: default] [possible values: quiet, default,
+                                   verbose]
+          -v, --verbose            Say more, and show long values in full; short for --verbosity verbose
+          -q, --quiet              Say nothing but errors; short for --verbosity quiet
+        ");
+    }
+
+    #[test]
+    fn help_of_cache_verify() {
+        insta::assert_snapshot!(help(&["cache", "verify"]), @r"
+        Read every file of the cache and report what is damaged, missing or left over; exits with 1 if
+        something is damaged or missing
+
+        Usage: infrahub-sync cache verify [OPTIONS]
+
+        Options:
+              --run-id <RUN_ID>  Check this run only [default: all runs, and what lies beside them]
+              --output <FORMAT>  How what was found is written to stdout [default: text] [possible values:
+                                 text, json]
+          -h, --help             Print help
+
+        Syncs [default: all that are cached]:
+              --name <NAME>         The sync of that name, whether its project is still there or not
+              --config-file <FILE>  The sync of the project in that config.yml
+              --directory <DIR>     The syncs of all projects below that folder
 
         Messages:
               --verbosity <LEVEL>  How much is said on stderr: errors; also warnings and where the run is

@@ -20,6 +20,7 @@ use crate::args::{
 };
 use crate::args::{Selection, Show, ShowOutput, Sync, Validate, Verbosity};
 use crate::builtin;
+use crate::cache;
 use crate::completions;
 use crate::exit::Exit;
 use crate::logging;
@@ -30,7 +31,7 @@ use crate::report::Report;
 use crate::screen::{Screen, data, data_has_colour};
 
 /// The variable that names the folder of the cache.
-const CACHE_VARIABLE: &str = "INFRAHUB_SYNC_CACHE_DIR";
+pub(crate) const CACHE_VARIABLE: &str = "INFRAHUB_SYNC_CACHE_DIR";
 
 /// The variable that names folders with adapters.
 const ADAPTERS_VARIABLE: &str = "INFRAHUB_SYNC_ADAPTER_PATHS";
@@ -39,7 +40,7 @@ const ADAPTERS_VARIABLE: &str = "INFRAHUB_SYNC_ADAPTER_PATHS";
 const CACHE_FOLDER: &str = ".infrahub-sync-cache";
 
 /// How long a run waits for another one of the same sync, as long as the original does.
-const LOCK_WAIT: Duration = Duration::from_secs(60);
+pub(crate) const LOCK_WAIT: Duration = Duration::from_secs(60);
 
 /// The environment. An engine that is asked for a variable gets it from here.
 pub(crate) fn environment(name: &str) -> Option<String> {
@@ -57,6 +58,7 @@ pub(crate) fn run(command: &Command, verbosity: Verbosity) -> Result<Exit, Repor
         Command::Show(args) => show(args, &screen),
         Command::Apply(args) => apply(args, screen),
         Command::Sync(args) => sync(args, screen),
+        Command::Cache(args) => cache::run(&args.command, &screen),
         Command::Completions(args) => {
             to_stdout(|out| completions::print(args.shell, out))?;
             Ok(Exit::Done)
@@ -133,7 +135,7 @@ fn open(args: &ProjectArgs, screen: &Screen) -> Result<Project, Report> {
     Ok(project)
 }
 
-fn say_warnings(warnings: &[Problem], screen: &Screen) {
+pub(crate) fn say_warnings(warnings: &[Problem], screen: &Screen) {
     for warning in warnings {
         // It says itself that it is a warning.
         screen.info(&format!("{warning}\n"));
@@ -177,7 +179,7 @@ fn validate(args: &Validate, screen: &Screen) -> Result<Exit, Report> {
 }
 
 /// The folder that holds `.infrahub-sync-cache`, absolute, so that what is said about it can be used from anywhere.
-fn cache_root() -> Result<PathBuf, Report> {
+pub(crate) fn cache_root() -> Result<PathBuf, Report> {
     let here = std::env::current_dir().map_err(|error| {
         let report = Report::from_error(Exit::Unexpected, &error);
         report.hint(format!("the working directory is gone; go to another one, or set {CACHE_VARIABLE}"))
@@ -449,7 +451,7 @@ fn show(args: &Show, screen: &Screen) -> Result<Exit, Report> {
 }
 
 /// The one sync whose cache has a run of that id: ids are unique unless somebody has chosen them.
-fn sync_of(root: &Path, run_id: &str) -> Result<String, Report> {
+pub(crate) fn sync_of(root: &Path, run_id: &str) -> Result<String, Report> {
     RunId::parse(run_id).map_err(|error| Report::from_error(Exit::Usage, &error))?;
     let folder = root.to_owned();
     let syncs = std::fs::read_dir(&folder).into_iter().flatten().filter_map(Result::ok);

@@ -9,6 +9,7 @@
 mod adapters;
 mod args;
 mod builtin;
+mod cache;
 mod commands;
 mod completions;
 mod escape;

@@ -5,6 +5,7 @@
 //! Invariants: rows are streamed and never held, so that a plan of any size prints in constant memory; nothing here knows
 //! where stdout is; data of other systems is escaped ([`crate::escape`]).
 
+pub(crate) mod cache;
 pub(crate) mod json;
 pub(crate) mod list;
 pub(crate) mod markdown;

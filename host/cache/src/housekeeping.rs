@@ -1,0 +1,373 @@
+//! What the cache holds, and what of it may go.
+//!
+//! A run goes only while its sync's lock is held, and as a whole: its folder is renamed to a name that no run has, and removed after
+//! that. Whoever is killed in between leaves a folder that nobody takes for a run; the next pruning removes it.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::atomic;
+use crate::error::{CacheError, IoContext};
+use crate::journal::RowCounts;
+use crate::layout::{Cache, RunEntry, RunReader, RunState};
+use crate::lock::{CacheLock, Holder};
+use crate::run_id::RunId;
+use crate::sidecars::{FORMAT, RunFile, RunStatus};
+
+/// How names of folders begin that are about to be removed.
+pub(crate) const PRUNED_PREFIX: &str = ".pruned-";
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How far the plan of a run has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standing {
+    /// There is no plan that could be applied: the run did not come so far, or infrahub-sync 2.0 made it.
+    NoPlan,
+    /// The plan has nothing to do.
+    InSync,
+    /// Nobody has begun to apply it.
+    Planned,
+    /// Somebody has begun to apply it, and did not come to the end.
+    Interrupted,
+    /// An apply of it came to its end.
+    Finished,
+    /// Its journal cannot be read.
+    Unknown,
+}
+
+impl Standing {
+    /// The word for people and programs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Standing::NoPlan => "no-plan",
+            Standing::InSync => "in-sync",
+            Standing::Planned => "planned",
+            Standing::Interrupted => "interrupted",
+            Standing::Finished => "finished",
+            Standing::Unknown => "unknown",
+        }
+    }
+
+    /// Whether an apply has something to begin or to go on with.
+    #[must_use]
+    pub fn is_resumable(self) -> bool {
+        matches!(self, Standing::Planned | Standing::Interrupted)
+    }
+}
+
+/// A run in the cache, with what it takes.
+#[derive(Debug)]
+pub struct RunInfo {
+    /// Its id.
+    pub id: RunId,
+    /// What is known of it.
+    pub state: RunState,
+    /// How far its plan has come.
+    pub standing: Standing,
+    /// What became of its plan's rows, where somebody has begun to apply it.
+    pub rows: Option<RowCounts>,
+    /// The bytes of its files.
+    pub bytes: u64,
+    /// When it began, as far as can be told.
+    pub started: Option<Timestamp>,
+    /// When something was last heard of it, as far as can be told.
+    pub last: Option<Timestamp>,
+    /// Whether it is at work.
+    pub is_running: bool,
+}
+
+impl RunInfo {
+    /// Its `run.json`, if it has one that can be read.
+    #[must_use]
+    pub fn file(&self) -> Option<&RunFile> {
+        match &self.state {
+            RunState::Known(file) => Some(file),
+            RunState::Empty | RunState::Unreadable(_) => None,
+        }
+    }
+
+    /// What it planned to create, update and delete, where that is known.
+    #[must_use]
+    pub fn planned(&self) -> Option<[u64; 3]> {
+        self.file().and_then(planned)
+    }
+}
+
+/// The totals are written when a run ends; before that, from its plan on, there are those of each kind.
+fn planned(file: &RunFile) -> Option<[u64; 3]> {
+    let names = ["create", "update", "delete"];
+    let totals = names.map(|name| file.summary.get(name).and_then(Value::as_u64));
+    if let [Some(create), Some(update), Some(delete)] = totals {
+        return Some([create, update, delete]);
+    }
+    let kinds = file.summary.get("kinds")?.as_array()?;
+    Some(names.map(|name| kinds.iter().filter_map(|kind| kind.get(name)?.as_u64()).sum()))
+}
+
+/// All that the cache of a sync holds.
+#[derive(Debug)]
+pub struct Survey {
+    /// The runs, the latest first.
+    pub runs: Vec<RunInfo>,
+    /// The bytes of all files, also of those that belong to no run.
+    pub bytes: u64,
+}
+
+/// What is kept when the cache is pruned: a run goes when it is beyond the newest `keep` and nothing was heard of it for `older_than`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// How many runs stay, however old.
+    pub keep: usize,
+    /// How long a run stays, however many there are.
+    pub older_than: Duration,
+    /// How long the newest plan that nobody has applied is waited for.
+    pub plan: Duration,
+}
+
+impl Default for Retention {
+    /// The newest 20 runs and all of the last 30 days.
+    fn default() -> Retention {
+        Retention { keep: 20, older_than: 30 * DAY, plan: 30 * DAY }
+    }
+}
+
+impl Retention {
+    /// What was asked for: with both, a run goes only if both say so; with one, that alone decides; with none, the default.
+    #[must_use]
+    pub fn new(keep: Option<usize>, older_than: Option<Duration>) -> Retention {
+        let default = Retention::default();
+        match (keep, older_than) {
+            (None, None) => default,
+            (Some(keep), None) => Retention { keep, older_than: Duration::ZERO, ..default },
+            (keep, Some(older_than)) => Retention { keep: keep.unwrap_or(0), older_than, plan: older_than },
+        }
+    }
+}
+
+/// Why a run stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kept {
+    /// It is at work.
+    Running,
+    /// An apply of it began and did not finish: only its journal knows what was sent.
+    Interrupted,
+    /// The next incremental run starts from it.
+    Baseline,
+    /// It is the newest plan, and nobody has applied it yet.
+    NewestPlan,
+    /// It is one of the newest.
+    Newest,
+    /// It is young.
+    Young,
+    /// A newer version of this program wrote it.
+    NewerFormat,
+    /// The folder is a link to another place.
+    Link,
+    /// The folder does not look like one of ours.
+    NoRun,
+}
+
+impl Kept {
+    /// The reason in words.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kept::Running => "it is at work",
+            Kept::Interrupted => "its apply was interrupted and can go on",
+            Kept::Baseline => "the next incremental run starts from it",
+            Kept::NewestPlan => "it is the newest plan that can be applied",
+            Kept::Newest => "it is one of the newest",
+            Kept::Young => "it is young",
+            Kept::NewerFormat => "a newer version of infrahub-sync wrote it",
+            Kept::Link => "its folder is a link",
+            Kept::NoRun => "its folder does not look like a run",
+        }
+    }
+}
+
+/// What becomes of a run when the cache is pruned.
+#[derive(Debug)]
+pub struct Verdict {
+    /// The run.
+    pub run: RunInfo,
+    /// Why it stays; `None` for one that goes.
+    pub kept: Option<Kept>,
+}
+
+/// What was pruned.
+#[derive(Debug)]
+pub struct Pruned {
+    /// The runs that stayed, and those that are gone.
+    pub runs: Vec<Verdict>,
+    /// How many folders of earlier, interrupted prunings were removed.
+    pub leftovers: u64,
+}
+
+impl Cache {
+    /// All runs with what they take, the latest first.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be read.
+    pub fn survey(&self) -> Result<Survey, CacheError> {
+        Ok(Survey { runs: self.survey_runs(self.holder().as_ref())?, bytes: bytes_below(self.dir())? })
+    }
+
+    fn survey_runs(&self, holder: Option<&Holder>) -> Result<Vec<RunInfo>, CacheError> {
+        self.list_runs()?.into_iter().map(|entry| self.inspect(entry, holder)).collect()
+    }
+
+    fn inspect(&self, entry: RunEntry, holder: Option<&Holder>) -> Result<RunInfo, CacheError> {
+        let started = entry.time();
+        let RunEntry { id, state } = entry;
+        let run = RunReader::new(self, &id);
+        let (standing, rows) = standing(&run, &state);
+        let (status, ended) = match &state {
+            RunState::Known(file) => (file.status, file.finished_at),
+            RunState::Empty | RunState::Unreadable(_) => (RunStatus::Pending, None),
+        };
+        // A holder that does not say which run it is (2.0.1) is any that says it runs.
+        let is_running = holder.is_some_and(|holder| holder.run_id.as_ref().map_or(status == RunStatus::Running, |at_work| *at_work == id));
+        // An apply that ends later is heard of by `finished_at`; one that does not end is never pruned.
+        let last = started.max(ended).or_else(|| modified(run.dir()));
+        Ok(RunInfo { bytes: bytes_below(run.dir())?, id, state, standing, rows, started, last, is_running })
+    }
+
+    /// What would become of each run if the cache was pruned now, the latest first. Nothing is touched.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be read.
+    pub fn judge(&self, retention: Retention, now: Timestamp) -> Result<Vec<Verdict>, CacheError> {
+        self.judge_beside(self.holder().as_ref(), retention, now)
+    }
+
+    fn judge_beside(&self, holder: Option<&Holder>, retention: Retention, now: Timestamp) -> Result<Vec<Verdict>, CacheError> {
+        let runs = self.survey_runs(holder)?;
+        let newest = |wanted: &dyn Fn(&RunInfo) -> bool| runs.iter().find(|run| wanted(run)).map(|run| run.id.clone());
+        let has_status = |run: &RunInfo, wanted: fn(RunStatus) -> bool| run.file().is_some_and(|file| wanted(file.status));
+        // Whatever the next incremental run takes as its start: the last success, and the last one whose plan was applied.
+        let baselines =
+            [newest(&|run| has_status(run, RunStatus::is_success)), newest(&|run| has_status(run, |status| status == RunStatus::Applied))];
+        let plan = newest(&|run| run.standing == Standing::Planned);
+        // Of what nothing is known, the age is none.
+        let age = |run: &RunInfo| run.last.map_or(SignedDuration::ZERO, |last| now.duration_since(last));
+        let is_younger = |run: &RunInfo, limit: Duration| SignedDuration::try_from(limit).map_or(true, |limit| age(run) < limit);
+        let reasons: Vec<Option<Kept>> = runs
+            .iter()
+            .enumerate()
+            .map(|(index, run)| {
+                let is = |id: &Option<RunId>| id.as_ref() == Some(&run.id);
+                let link = fs::symlink_metadata(self.run_dir(&run.id)).is_ok_and(|metadata| metadata.is_symlink());
+                let newer = matches!(&run.state, RunState::Unreadable(CacheError::NewerFormat { .. }))
+                    || matches!(&run.state, RunState::Known(file) if file.format > FORMAT);
+                [
+                    (run.is_running, Kept::Running),
+                    (newer, Kept::NewerFormat),
+                    (link, Kept::Link),
+                    // Without a run.json, only an id of ours tells that it is no folder of somebody else's.
+                    (matches!(run.state, RunState::Empty) && !run.id.is_ours(), Kept::NoRun),
+                    (run.standing == Standing::Interrupted, Kept::Interrupted),
+                    (baselines.iter().any(is), Kept::Baseline),
+                    (is(&plan) && is_younger(run, retention.plan), Kept::NewestPlan),
+                    (index < retention.keep, Kept::Newest),
+                    (is_younger(run, retention.older_than), Kept::Young),
+                ]
+                .into_iter()
+                .find_map(|(applies, reason)| applies.then_some(reason))
+            })
+            .collect();
+        Ok(runs.into_iter().zip(reasons).map(|(run, kept)| Verdict { run, kept }).collect())
+    }
+}
+
+impl CacheLock {
+    /// Removes the runs that nobody needs any more, the oldest first.
+    ///
+    /// # Errors
+    ///
+    /// When the disk refuses; what was removed until then is gone.
+    pub fn prune(&self, retention: Retention, now: Timestamp) -> Result<Pruned, CacheError> {
+        let dir = self.cache.dir();
+        let mut leftovers = 0;
+        for entry in fs::read_dir(dir).at("read", dir)? {
+            let entry = entry.at("read", dir)?;
+            if entry.file_name().to_str().is_some_and(|name| name.starts_with(PRUNED_PREFIX)) {
+                atomic::remove_folder(&entry.path())?;
+                leftovers += 1;
+            }
+        }
+        // The lock is ours: nobody else is at work.
+        let runs = self.cache.judge_beside(None, retention, now)?;
+        for gone in runs.iter().rev().filter(|run| run.kept.is_none()) {
+            let away = dir.join(format!("{PRUNED_PREFIX}{}", gone.run.id));
+            atomic::rename(&self.cache.run_dir(&gone.run.id), &away)?;
+            atomic::remove_folder(&away)?;
+        }
+        Ok(Pruned { runs, leftovers })
+    }
+}
+
+/// How far a run's plan has come, and what became of its rows.
+fn standing(run: &RunReader, state: &RunState) -> (Standing, Option<RowCounts>) {
+    let file = match state {
+        RunState::Known(file) => Some(file),
+        RunState::Empty | RunState::Unreadable(_) => None,
+    };
+    // The plans of 2.0.1 cannot be applied.
+    if !run.has_plan() || file.is_some_and(|file| file.format == 0) {
+        return (Standing::NoPlan, None);
+    }
+    let journal = match run.stored_journal() {
+        Ok(journal) => journal,
+        // A newer version may go on with it.
+        Err(CacheError::NewerFormat { .. }) => return (Standing::Interrupted, None),
+        Err(_) => return (Standing::Unknown, None),
+    };
+    match journal {
+        Some(journal) if journal.is_finished() => (Standing::Finished, Some(journal.counts())),
+        Some(journal) if journal.attempts() > 0 => (Standing::Interrupted, Some(journal.counts())),
+        _ => match file.map(|file| (file.status, planned(file))) {
+            Some((_, Some([0, 0, 0]))) => (Standing::InSync, None),
+            // Of a version that kept no journal.
+            Some((RunStatus::Applied | RunStatus::Partial, _)) => (Standing::Finished, None),
+            _ => (Standing::Planned, None),
+        },
+    }
+}
+
+/// When a file or folder was last changed, where that can be told.
+fn modified(path: &Path) -> Option<Timestamp> {
+    Timestamp::try_from(fs::metadata(path).ok()?.modified().ok()?).ok()
+}
+
+/// The bytes of all files in a folder. What goes meanwhile counts as nothing.
+fn bytes_below(folder: &Path) -> Result<u64, CacheError> {
+    let is_gone = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if is_gone(&error) => return Ok(0),
+        Err(error) => return Err(error).at("read", folder),
+    };
+    let mut bytes = 0;
+    for entry in entries {
+        let entry = entry.at("read", folder)?;
+        // Not through links: what they lead to is not in the cache.
+        let metadata = match entry.metadata() {
+            Ok(metadata) => metadata,
+            Err(error) if is_gone(&error) => continue,
+            Err(error) => return Err(error).at("read", &entry.path()),
+        };
+        bytes += if metadata.is_dir() { bytes_below(&entry.path())? } else { metadata.len() };
+    }
+    Ok(bytes)
+}
