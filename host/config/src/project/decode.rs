@@ -245,7 +245,7 @@ fn flags(decoder: &mut Decoder<'_>, project: &Record<'_>) -> Flags {
             }
             continue;
         };
-        if matches!(*name, "CONTINUE_ON_FAILURE" | "LOG_UNCHANGED_RECORDS") {
+        if *name == "LOG_UNCHANGED_RECORDS" {
             decoder.report(Severity::Warning, item.span, path, format!("the flag `{name}` has no effect here"), None);
         }
         flags.create &= !create;

@@ -183,7 +183,7 @@ fn unknown_and_missing_keys() {
     11 | x:
        | ^
 
-    hint: known keys: `name`, `description`, `source`, `destination`, `adapters_path`, `store`, `order`, `schema_mapping`, `diffsync_flags`, `incremental`
+    hint: known keys: `name`, `description`, `source`, `destination`, `adapters_path`, `store`, `order`, `schema_mapping`, `diffsync_flags`, `incremental`, `on_conflict`, `max_deletes`, `max_failures`
     ");
 }
 
@@ -464,11 +464,6 @@ fn flags() {
        |                 ^
 
     hint: add `SKIP_UNMATCHED_DST` to keep them
-    warning: the flag `CONTINUE_ON_FAILURE` has no effect here
-      --> sync/config.yml:49:18 (diffsync_flags[0])
-       |
-    49 | diffsync_flags: [CONTINUE_ON_FAILURE]
-       |                  ^^^^^^^^^^^^^^^^^^^
     ");
     assert_snapshot!(with("[SKIP_UNMATCHED_DTS, yes]"), @r"
     error: unknown flag `SKIP_UNMATCHED_DTS`
@@ -671,4 +666,22 @@ fn the_example_of_the_repository_is_a_good_project() {
         assert!(!project.schema_mapping.is_empty());
         crate::resolve(&project, None).unwrap_or_else(|problems| panic!("{}", show(&problems)));
     }
+}
+
+#[test]
+fn rules_for_an_apply() {
+    let project = |lines: &str| {
+        let text = format!(
+            "name: x\nsource: {{name: files}}\ndestination: {{name: files}}\n{lines}schema_mapping: [{{name: A, identifiers: [a], fields: [{{name: a, mapping: a}}]}}]\n"
+        );
+        Project::parse(&text, Path::new("config.yml"), &|_| None)
+    };
+    assert_eq!(project("").unwrap().apply, ApplyRules::default());
+    let rules = project("on_conflict: overwrite\nmax_deletes: 20%\nmax_failures: 5\n").unwrap().apply;
+    let expected = ApplyRules { on_conflict: OnConflict::Overwrite, max_deletes: Some(DeleteLimit::Percent(20)), max_failures: Some(5) };
+    assert_eq!(rules, expected);
+    assert_eq!(project("max_deletes: 7\n").unwrap().apply.max_deletes, Some(DeleteLimit::Rows(7)));
+    let problems = project("on_conflict: no\nmax_deletes: [1]\nmax_failures: -1\n").unwrap_err();
+    let lines: Vec<u32> = problems.iter().filter(|problem| problem.is_error()).map(|problem| problem.line).collect();
+    assert_eq!(lines, [4, 5, 6], "{problems:?}");
 }
