@@ -478,3 +478,17 @@ fn the_token_reaches_the_server_and_nothing_else() {
     }
     assert_eq!(project.runs("office").len(), 1, "the failed run is in the cache");
 }
+
+#[test]
+fn words_can_be_json_for_whoever_collects_logs() {
+    let project = office(CONFIG);
+    for arguments in [["sync", "--log-format", "json", "-v"], ["diff", "--log-format", "json", "--no-full-extract"]] {
+        let output = project.ok(&arguments);
+        let lines: Vec<serde_json::Value> = output.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert!(lines.iter().all(|line| line["level"].is_string() && line["message"].is_string()), "{}", output.stderr);
+        assert!(lines.iter().any(|line| line["message"].as_str().unwrap().contains("run")), "{}", output.stderr);
+    }
+    let wrong = project.run(&["diff", "--log-format", "json", "--config-file", "nowhere.yml"]);
+    let line: serde_json::Value = serde_json::from_str(wrong.stderr.lines().next().unwrap()).unwrap();
+    assert_eq!(line["level"], "ERROR", "{}", wrong.stderr);
+}

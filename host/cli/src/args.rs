@@ -63,6 +63,19 @@ pub(crate) struct Messages {
     /// Say nothing but errors; short for --verbosity quiet
     #[arg(short, long, global = true, help_heading = "Messages")]
     quiet: bool,
+
+    /// How stderr is written: for people, or as one JSON object a line for log collectors
+    #[arg(long, value_name = "FORMAT", default_value = "text", global = true, help_heading = "Messages")]
+    pub(crate) log_format: LogFormat,
+}
+
+/// How stderr is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    // Words, coloured on a terminal
+    Text,
+    // An object a line: level, message, and fields
+    Json,
 }
 
 impl Messages {
@@ -783,11 +796,13 @@ mod tests {
           -V, --version  Print version
 
         Messages:
-              --verbosity <LEVEL>  How much is said on stderr: errors; also warnings and where the run is
-                                   kept; or every step [default: default] [possible values: quiet, default,
-                                   verbose]
-          -v, --verbose            Say more, and show long values in full; short for --verbosity verbose
-          -q, --quiet              Say nothing but errors; short for --verbosity quiet
+              --verbosity <LEVEL>    How much is said on stderr: errors; also warnings and where the run is
+                                     kept; or every step [default: default] [possible values: quiet,
+                                     default, verbose]
+          -v, --verbose              Say more, and show long values in full; short for --verbosity verbose
+          -q, --quiet                Say nothing but errors; short for --verbosity quiet
+              --log-format <FORMAT>  How stderr is written: for people, or as one JSON object a line for log
+                                     collectors [default: text] [possible values: text, json]
 
         Completions:
               --install-completion[=<SHELL>]  Install the completions for the current shell [possible
@@ -831,11 +846,13 @@ mod tests {
           -h, --help             Print help
 
         Messages:
-              --verbosity <LEVEL>  How much is said on stderr: errors; also warnings and where the run is
-                                   kept; or every step [default: default] [possible values: quiet, default,
-                                   verbose]
-          -v, --verbose            Say more, and show long values in full; short for --verbosity verbose
-          -q, --quiet              Say nothing but errors; short for --verbosity quiet
+              --verbosity <LEVEL>    How much is said on stderr: errors; also warnings and where the run is
+                                     kept; or every step [default: default] [possible values: quiet,
+                                     default, verbose]
+          -v, --verbose              Say more, and show long values in full; short for --verbosity verbose
+          -q, --quiet                Say nothing but errors; short for --verbosity quiet
+              --log-format <FORMAT>  How stderr is written: for people, or as one JSON object a line for log
+                                     collectors [default: text] [possible values: text, json]
         ");
     }
 
@@ -856,11 +873,13 @@ mod tests {
               --directory <DIR>     Folder below which --name is searched [default: working directory]
 
         Messages:
-              --verbosity <LEVEL>  How much is said on stderr: errors; also warnings and where the run is
-                                   kept; or every step [default: default] [possible values: quiet, default,
-                                   verbose]
-          -v, --verbose            Say more, and show long values in full; short for --verbosity verbose
-          -q, --quiet              Say nothing but errors; short for --verbosity quiet
+              --verbosity <LEVEL>    How much is said on stderr: errors; also warnings and where the run is
+                                     kept; or every step [default: default] [possible values: quiet,
+                                     default, verbose]
+          -v, --verbose              Say more, and show long values in full; short for --verbosity verbose
+          -q, --quiet                Say nothing but errors; short for --verbosity quiet
+              --log-format <FORMAT>  How stderr is written: for people, or as one JSON object a line for log
+                                     collectors [default: text] [possible values: text, json]
         ");
     }
 
@@ -887,11 +906,13 @@ mod tests {
               --replay <DIR>  Answer each HTTP request from this folder; no system is asked
 
         Messages:
-              --verbosity <LEVEL>  How much is said on stderr: errors; also warnings and where the run is
-                                   kept; or every step [default: default] [possible values: quiet, default,
-                                   verbose]
-          -v, --verbose            Say more, and show long values in full; short for --verbosity verbose
-          -q, --quiet              Say nothing but errors; short for --verbosity quiet
+              --verbosity <LEVEL>    How much is said on stderr: errors; also warnings and where the run is
+                                     kept; or every step [default: default] [possible values: quiet,
+                                     default, verbose]
+          -v, --verbose              Say more, and show long values in full; short for --verbosity verbose
+          -q, --quiet                Say nothing but errors; short for --verbosity quiet
+              --log-format <FORMAT>  How stderr is written: for people, or as one JSON object a line for log
+                                     collectors [default: text] [possible values: text, json]
         ");
     }
 
@@ -937,11 +958,13 @@ mod tests {
               --replay <DIR>  Answer each HTTP request from this folder; no system is asked
 
         Messages:
-              --verbosity <LEVEL>  How much is said on stderr: errors; also warnings and where the run is
-                                   kept; or every step [default: default] [possible values: quiet, default,
-                                   verbose]
-          -v, --verbose            Say more, and show long values in full; short for --verbosity verbose
-          -q, --quiet              Say nothing but errors; short for --verbosity quiet
+              --verbosity <LEVEL>    How much is said on stderr: errors; also warnings and where the run is
+                                     kept; or every step [default: default] [possible values: quiet,
+                                     default, verbose]
+          -v, --verbose              Say more, and show long values in full; short for --verbosity verbose
+          -q, --quiet                Say nothing but errors; short for --verbosity quiet
+              --log-format <FORMAT>  How stderr is written: for people, or as one JSON object a line for log
+                                     collectors [default: text] [possible values: text, json]
         ");
     }
 
@@ -964,11 +987,13 @@ mod tests {
               --directory <DIR>     Folder below which --name is searched [default: working directory]
 
         Messages:
-              --verbosity <LEVEL>  How much is said on stderr: errors; also warnings and where the run is
-                                   kept; or every step [default: default] [possible values: quiet, default,
-                                   verbose]
-          -v, --verbose            Say more, and show long values in full; short for --verbosity verbose
-          -q, --quiet              Say nothing but errors; short for --verbosity quiet
+              --verbosity <LEVEL>    How much is said on stderr: errors; also warnings and where the run is
+                                     kept; or every step [default: default] [possible values: quiet,
+                                     default, verbose]
+          -v, --verbose              Say more, and show long values in full; short for --verbosity verbose
+          -q, --quiet                Say nothing but errors; short for --verbosity quiet
+              --log-format <FORMAT>  How stderr is written: for people, or as one JSON object a line for log
+                                     collectors [default: text] [possible values: text, json]
         ");
     }
 
@@ -1020,11 +1045,13 @@ mod tests {
               --replay <DIR>  Answer each HTTP request from this folder; no system is asked
 
         Messages:
-              --verbosity <LEVEL>  How much is said on stderr: errors; also warnings and where the run is
-                                   kept; or every step [default: default] [possible values: quiet, default,
-                                   verbose]
-          -v, --verbose            Say more, and show long values in full; short for --verbosity verbose
-          -q, --quiet              Say nothing but errors; short for --verbosity quiet
+              --verbosity <LEVEL>    How much is said on stderr: errors; also warnings and where the run is
+                                     kept; or every step [default: default] [possible values: quiet,
+                                     default, verbose]
+          -v, --verbose              Say more, and show long values in full; short for --verbosity verbose
+          -q, --quiet                Say nothing but errors; short for --verbosity quiet
+              --log-format <FORMAT>  How stderr is written: for people, or as one JSON object a line for log
+                                     collectors [default: text] [possible values: text, json]
         ");
     }
 
@@ -1086,11 +1113,13 @@ mod tests {
               --replay <DIR>  Answer each HTTP request from this folder; no system is asked
 
         Messages:
-              --verbosity <LEVEL>  How much is said on stderr: errors; also warnings and where the run is
-                                   kept; or every step [default: default] [possible values: quiet, default,
-                                   verbose]
-          -v, --verbose            Say more, and show long values in full; short for --verbosity verbose
-          -q, --quiet              Say nothing but errors; short for --verbosity quiet
+              --verbosity <LEVEL>    How much is said on stderr: errors; also warnings and where the run is
+                                     kept; or every step [default: default] [possible values: quiet,
+                                     default, verbose]
+          -v, --verbose              Say more, and show long values in full; short for --verbosity verbose
+          -q, --quiet                Say nothing but errors; short for --verbosity quiet
+              --log-format <FORMAT>  How stderr is written: for people, or as one JSON object a line for log
+                                     collectors [default: text] [possible values: text, json]
         ");
     }
 
@@ -1141,11 +1170,13 @@ mod tests {
           -h, --help  Print help
 
         Messages:
-              --verbosity <LEVEL>  How much is said on stderr: errors; also warnings and where the run is
-                                   kept; or every step [default: default] [possible values: quiet, default,
-                                   verbose]
-          -v, --verbose            Say more, and show long values in full; short for --verbosity verbose
-          -q, --quiet              Say nothing but errors; short for --verbosity quiet
+              --verbosity <LEVEL>    How much is said on stderr: errors; also warnings and where the run is
+                                     kept; or every step [default: default] [possible values: quiet,
+                                     default, verbose]
+          -v, --verbose              Say more, and show long values in full; short for --verbosity verbose
+          -q, --quiet                Say nothing but errors; short for --verbosity quiet
+              --log-format <FORMAT>  How stderr is written: for people, or as one JSON object a line for log
+                                     collectors [default: text] [possible values: text, json]
         ");
     }
 
@@ -1167,11 +1198,13 @@ mod tests {
               --directory <DIR>     The syncs of all projects below that folder
 
         Messages:
-              --verbosity <LEVEL>  How much is said on stderr: errors; also warnings and where the run is
-                                   kept; or every step [default: default] [possible values: quiet, default,
-                                   verbose]
-          -v, --verbose            Say more, and show long values in full; short for --verbosity verbose
-          -q, --quiet              Say nothing but errors; short for --verbosity quiet
+              --verbosity <LEVEL>    How much is said on stderr: errors; also warnings and where the run is
+                                     kept; or every step [default: default] [possible values: quiet,
+                                     default, verbose]
+          -v, --verbose              Say more, and show long values in full; short for --verbosity verbose
+          -q, --quiet                Say nothing but errors; short for --verbosity quiet
+              --log-format <FORMAT>  How stderr is written: for people, or as one JSON object a line for log
+                                     collectors [default: text] [possible values: text, json]
         ");
     }
 
@@ -1199,11 +1232,13 @@ mod tests {
               --directory <DIR>     The syncs of all projects below that folder
 
         Messages:
-              --verbosity <LEVEL>  How much is said on stderr: errors; also warnings and where the run is
-                                   kept; or every step [default: default] [possible values: quiet, default,
-                                   verbose]
-          -v, --verbose            Say more, and show long values in full; short for --verbosity verbose
-          -q, --quiet              Say nothing but errors; short for --verbosity quiet
+              --verbosity <LEVEL>    How much is said on stderr: errors; also warnings and where the run is
+                                     kept; or every step [default: default] [possible values: quiet,
+                                     default, verbose]
+          -v, --verbose              Say more, and show long values in full; short for --verbosity verbose
+          -q, --quiet                Say nothing but errors; short for --verbosity quiet
+              --log-format <FORMAT>  How stderr is written: for people, or as one JSON object a line for log
+                                     collectors [default: text] [possible values: text, json]
         ");
     }
 
@@ -1227,11 +1262,13 @@ mod tests {
               --directory <DIR>     The syncs of all projects below that folder
 
         Messages:
-              --verbosity <LEVEL>  How much is said on stderr: errors; also warnings and where the run is
-                                   kept; or every step [default: default] [possible values: quiet, default,
-                                   verbose]
-          -v, --verbose            Say more, and show long values in full; short for --verbosity verbose
-          -q, --quiet              Say nothing but errors; short for --verbosity quiet
+              --verbosity <LEVEL>    How much is said on stderr: errors; also warnings and where the run is
+                                     kept; or every step [default: default] [possible values: quiet,
+                                     default, verbose]
+          -v, --verbose              Say more, and show long values in full; short for --verbosity verbose
+          -q, --quiet                Say nothing but errors; short for --verbosity quiet
+              --log-format <FORMAT>  How stderr is written: for people, or as one JSON object a line for log
+                                     collectors [default: text] [possible values: text, json]
         ");
     }
 
@@ -1249,11 +1286,13 @@ mod tests {
           -h, --help  Print help
 
         Messages:
-              --verbosity <LEVEL>  How much is said on stderr: errors; also warnings and where the run is
-                                   kept; or every step [default: default] [possible values: quiet, default,
-                                   verbose]
-          -v, --verbose            Say more, and show long values in full; short for --verbosity verbose
-          -q, --quiet              Say nothing but errors; short for --verbosity quiet
+              --verbosity <LEVEL>    How much is said on stderr: errors; also warnings and where the run is
+                                     kept; or every step [default: default] [possible values: quiet,
+                                     default, verbose]
+          -v, --verbose              Say more, and show long values in full; short for --verbosity verbose
+          -q, --quiet                Say nothing but errors; short for --verbosity quiet
+              --log-format <FORMAT>  How stderr is written: for people, or as one JSON object a line for log
+                                     collectors [default: text] [possible values: text, json]
         ");
     }
 }

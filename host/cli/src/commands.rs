@@ -18,7 +18,7 @@ use crate::adapters::{AdapterError, Folders, locate};
 use crate::args::{
     AdapterArgs, Apply, Command, DataArgs, Diff, ExchangeArgs, Generate, GuardrailArgs, List, Output, ProgressArgs, ProjectArgs,
 };
-use crate::args::{Selection, Show, ShowOutput, Sync, Validate, Verbosity};
+use crate::args::{LogFormat, Selection, Show, ShowOutput, Sync, Validate, Verbosity};
 use crate::builtin;
 use crate::cache;
 use crate::completions;
@@ -48,8 +48,8 @@ pub(crate) fn environment(name: &str) -> Option<String> {
 }
 
 /// Carries a command out.
-pub(crate) fn run(command: &Command, verbosity: Verbosity) -> Result<Exit, Report> {
-    let screen = Screen::new(verbosity);
+pub(crate) fn run(command: &Command, verbosity: Verbosity, format: LogFormat) -> Result<Exit, Report> {
+    let screen = Screen::new(verbosity).with_format(format);
     match command {
         Command::List(args) => list(args, &screen),
         Command::Validate(args) => validate(args, &screen),

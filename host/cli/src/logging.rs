@@ -1,7 +1,8 @@
 //! The log: `tracing` events on stderr.
 //!
 //! By default only warnings are shown, as a sentence each. `-v` and `INFRAHUB_SYNC_LOG` show spans, fields and time. The
-//! lines that everybody reads (where a run is kept) are not log lines: [`crate::screen::Screen::info`] says them.
+//! lines that everybody reads (where a run is kept) are not log lines: [`crate::screen::Screen::info`] says them. With `--log-format json`
+//! both are one JSON object a line.
 
 use std::fmt;
 
@@ -14,7 +15,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::args::Verbosity;
+use crate::args::{LogFormat, Verbosity};
 use crate::screen::Screen;
 
 /// The variable that says what is logged.
@@ -40,7 +41,9 @@ pub(crate) fn start(screen: &Screen, wanted: Option<&str>) -> Result<(), ParseEr
     let registry = tracing_subscriber::registry();
     let is_detailed = wanted.is_some_and(|wanted| !wanted.is_empty()) || screen.verbosity() == Verbosity::Verbose;
     // The second call fails if there is a log already, which is as good.
-    let _ = if is_detailed {
+    let _ = if screen.format() == LogFormat::Json {
+        registry.with(targets).with(layer.json().flatten_event(true).with_current_span(false)).try_init()
+    } else if is_detailed {
         registry.with(targets).with(layer.with_timer(Uptime::default())).try_init()
     } else {
         registry.with(targets).with(layer.event_format(Words)).try_init()

@@ -49,8 +49,9 @@ fn start() -> Exit {
         }
     };
     let verbosity = cli.messages.verbosity();
+    let format = cli.messages.log_format;
     carry_out(cli, verbosity).unwrap_or_else(|report| {
-        Screen::new(verbosity).write(&report.to_string());
+        Screen::new(verbosity).with_format(format).write(&report.to_string());
         report.exit
     })
 }
@@ -68,7 +69,7 @@ fn carry_out(cli: Cli, verbosity: Verbosity) -> Result<Exit, Report> {
         return Ok(Exit::Done);
     }
     match cli.command {
-        Some(command) => commands::run(&command, verbosity),
+        Some(command) => commands::run(&command, verbosity, cli.messages.log_format),
         None => {
             // As the original: no command is a question.
             let _ = args::command().print_help();

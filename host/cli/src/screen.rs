@@ -11,7 +11,7 @@ use std::io::{self, BufWriter, IsTerminal as _, Write};
 use anstyle::{AnsiColor, Style};
 use indicatif::MultiProgress;
 
-use crate::args::Verbosity;
+use crate::args::{LogFormat, Verbosity};
 use crate::escape::EscapedLines;
 
 /// Room before a write to stdout: a system call for each 64 KiB, not for each line.
@@ -51,6 +51,7 @@ pub(crate) fn data_has_colour() -> bool {
 pub(crate) struct Screen {
     verbosity: Verbosity,
     colour: bool,
+    format: LogFormat,
     /// Bars that must be out of the way while something is written.
     bars: Option<MultiProgress>,
 }
@@ -58,13 +59,29 @@ pub(crate) struct Screen {
 impl Screen {
     /// A screen without progress bars.
     pub(crate) fn new(verbosity: Verbosity) -> Screen {
-        Screen { verbosity, colour: anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never, bars: None }
+        Screen {
+            verbosity,
+            colour: anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never,
+            format: LogFormat::Text,
+            bars: None,
+        }
+    }
+
+    /// The same in another format. JSON has no colours.
+    pub(crate) fn with_format(self, format: LogFormat) -> Screen {
+        Screen { colour: self.colour && format == LogFormat::Text, format, ..self }
+    }
+
+    /// How it is written.
+    pub(crate) fn format(&self) -> LogFormat {
+        self.format
     }
 
     /// The same with progress bars: where they are wanted, or, if nobody said anything, where stderr is a terminal; nowhere if
     /// nothing is to be said.
     pub(crate) fn with_bars(mut self, wanted: Option<bool>) -> Screen {
-        let shown = self.verbosity != Verbosity::Quiet && wanted.unwrap_or(true) && io::stderr().is_terminal();
+        let shown =
+            self.format == LogFormat::Text && self.verbosity != Verbosity::Quiet && wanted.unwrap_or(true) && io::stderr().is_terminal();
         self.bars = shown.then(MultiProgress::new);
         self
     }
@@ -100,7 +117,10 @@ impl Screen {
 
     /// Writes a text in any case.
     pub(crate) fn write(&self, text: &str) {
-        let painted = paint(text, self.colour);
+        let painted = match self.format {
+            LogFormat::Text => paint(text, self.colour),
+            LogFormat::Json => json_line(text),
+        };
         self.around(|| {
             let mut stderr = io::stderr().lock();
             // There is nobody left to tell if stderr is gone.
@@ -115,6 +135,16 @@ impl Screen {
             None => action(),
         }
     }
+}
+
+/// The text as one JSON object: its level, by the word that it begins with, and the rest.
+fn json_line(text: &str) -> String {
+    let levels = [("error:", "ERROR"), ("warning:", "WARN")];
+    let found = levels.iter().find_map(|(word, level)| Some((*level, text.strip_prefix(word)?.trim_start())));
+    let (level, message) = found.unwrap_or(("INFO", text));
+    let mut line = serde_json::json!({ "level": level, "message": message.trim_end() }).to_string();
+    line.push('\n');
+    line
 }
 
 /// The text, escaped, with a line end; the words that begin a line and tell what it is are coloured.
