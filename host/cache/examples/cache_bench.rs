@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use infrahub_sync_cache::{Cache, Holder, Mode, RunFile, RunId, Side, SyncName, extract_ts_type, internal_fields};
+use infrahub_sync_cache::{Cache, Holder, Mode, RowState, RunFile, RunId, RunWriter, Side, SyncName, extract_ts_type, internal_fields};
 use infrahub_sync_core::plan_row::{Action, PlanRow};
 use jiff::Timestamp;
 use parquet::arrow::ArrowWriter;
@@ -58,6 +58,38 @@ fn measure(root: &std::path::Path) {
         let (read, reading, _) = cpu(|| run.reader().read_plan().unwrap().map(Result::unwrap).count());
         assert_eq!(read, rows);
         print_row("plan", rows, write.saturating_sub(making), wall, written.bytes, reading);
+    }
+    measure_journal(&run);
+}
+
+/// The journal of the last plan: a create a row, each batch noted before it is sent and after it is answered.
+fn measure_journal(run: &RunWriter) {
+    println!("\n| journal | rows | batch | note, ns CPU/row | ms wall/batch | bytes/row | open, ms |");
+    println!("|---|---|---|---|---|---|---|");
+    for (what, ids) in [("with ids", true), ("without ids", false)] {
+        for batch in [1, 10, 100] {
+            let rows = 2000 * batch;
+            let start = Instant::now();
+            let mut journal = run.open_journal().unwrap();
+            let opened = start.elapsed();
+            journal.begin().unwrap();
+            let bytes = journal.bytes();
+            let (start, before) = (Instant::now(), thread_ns().unwrap_or_default());
+            for first in (0..rows).step_by(batch) {
+                let rows = first as u64..(first + batch) as u64;
+                journal.sent(rows.clone()).unwrap();
+                journal.answered(rows.map(|row| (row, RowState::Done, ids.then(|| uuid(row as usize))))).unwrap();
+            }
+            let (wall, cpu) = (start.elapsed(), thread_ns().unwrap_or_default() - before);
+            println!(
+                "| {what} | {rows} | {batch} | {:.0} | {:.2} | {:.1} | {:.0} |",
+                cpu as f64 / rows as f64,
+                wall.as_secs_f64() * 1e3 / (rows / batch) as f64,
+                (journal.bytes() - bytes) as f64 / rows as f64,
+                opened.as_secs_f64() * 1e3,
+            );
+            journal.finished().unwrap();
+        }
     }
 }
 

@@ -231,12 +231,11 @@ impl Cache {
         let RunEntry { id, state } = entry;
         let run = RunReader::new(self, &id);
         let (standing, rows) = standing(&run, &state);
-        let (status, ended) = match &state {
-            RunState::Known(file) => (file.status, file.finished_at),
-            RunState::Empty | RunState::Unreadable(_) => (RunStatus::Pending, None),
+        let ended = match &state {
+            RunState::Known(file) => file.finished_at,
+            RunState::Empty | RunState::Unreadable(_) => None,
         };
-        // A holder that does not say which run it is (2.0.1) is any that says it runs.
-        let is_running = holder.is_some_and(|holder| holder.run_id.as_ref().map_or(status == RunStatus::Running, |at_work| *at_work == id));
+        let is_running = holder.is_some_and(|holder| holder.run_id.as_ref() == Some(&id));
         // An apply that ends later is heard of by `finished_at`; one that does not end is never pruned.
         let last = started.max(ended).or_else(|| modified(run.dir()));
         Ok(RunInfo { bytes: bytes_below(run.dir())?, id, state, standing, rows, started, last, is_running })
@@ -370,4 +369,69 @@ fn bytes_below(folder: &Path) -> Result<u64, CacheError> {
         bytes += if metadata.is_dir() { bytes_below(&entry.path())? } else { metadata.len() };
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use infrahub_sync_core::plan_row::{Action, PlanRow};
+
+    use super::*;
+    use crate::SyncName;
+    use crate::atomic::failpoint;
+    use crate::sidecars::Mode;
+
+    fn row() -> PlanRow {
+        PlanRow {
+            action: Action::Delete,
+            resource: "K".to_owned(),
+            source_id: "a".to_owned(),
+            dest_id: None,
+            attribute: None,
+            old_value: None,
+            new_value: None,
+            owner: None,
+            skip_reason: None,
+            conflict_class: None,
+            tier: 0,
+            pass: 0,
+            key: String::new(),
+            peers: None,
+        }
+    }
+
+    #[test]
+    fn a_pruning_that_stops_at_any_step_leaves_whole_runs() {
+        let now = Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24 * 365);
+        for steps in 0.. {
+            let root = tempfile::tempdir().expect("a folder");
+            let cache = Cache::open(root.path(), SyncName::parse("s").expect("a name")).expect("opened");
+            let lock = cache.lock(&Holder::default(), Duration::ZERO, &mut |_| {}).expect("free");
+            for hour in 0..4 {
+                let id = RunId::parse(&format!("r{hour}")).expect("an id");
+                let began = Timestamp::UNIX_EPOCH + SignedDuration::from_hours(hour);
+                let mut file = RunFile::running(Mode::Sync, began);
+                let run = lock.start_run(&id, &file).expect("started");
+                run.write_plan([row()]).expect("written");
+                file.status = RunStatus::Applied;
+                run.write_run_file(&file).expect("written");
+            }
+            let pruned = failpoint::after(steps, || lock.prune(Retention::new(Some(2), None), now));
+            let left = cache.list_runs().expect("listed");
+            assert!(left.len() >= 2, "the newest stay");
+            // The oldest go first, and what is there is whole.
+            let names: Vec<&str> = left.iter().map(|run| run.id.as_str()).collect();
+            assert_eq!(names, ["r3", "r2", "r1", "r0"][..left.len()]);
+            let verified = cache.verify(None).expect("read");
+            assert!(verified.is_whole(), "stopped after {steps} steps: {verified:?}");
+
+            let again = lock.prune(Retention::new(Some(2), None), now).expect("the next one is not disturbed");
+            assert_eq!(again.runs.len(), left.len());
+            assert!(cache.verify(None).expect("read").findings.is_empty());
+            assert_eq!(cache.list_runs().expect("listed").len(), 2);
+            if pruned.is_ok() {
+                assert!(steps > 6, "{steps} steps");
+                break;
+            }
+        }
+    }
 }

@@ -110,7 +110,7 @@ impl Cache {
         Ok(syncs)
     }
 
-    /// Who writes to the cache at this moment, if anybody does.
+    /// Who writes to the cache at this moment, if anybody does who says so (2.0.1 does not).
     #[must_use]
     pub fn holder(&self) -> Option<Holder> {
         lock::holder(&self.lock_path())

@@ -19,7 +19,7 @@
 //!     ├── errors.parquet                only when there were errors
 //!     ├── cursors.json                  {"A": {Kind: cursor}, "B": {…}}
 //!     ├── schema-sub-hash.txt
-//!     └── run.json                      status, mode, summary, finished_at; + format, started_at, adapters, partial, counts
+//!     └── run.json                      status, mode, summary, finished_at; + format, started_at, adapters, partial, counts, files
 //! ```
 //!
 //! # Types
@@ -34,6 +34,7 @@
 //! - A folder holds files of one run: when an id is used again, `run.json` says `running` first, then the plan goes, then all
 //!   else, and only then is anything new written. So whoever finds a plan finds the snapshots it was made from.
 //! - A journal goes with one plan, whose digest it holds. What it says of a row was on the disk before the next step was taken.
+//! - A run that is removed is renamed first: what is listed as a run is all there.
 //! - A newer format is never read or written, only refused.
 //!
 //! # Not for

@@ -120,14 +120,13 @@ pub(crate) fn lock(
     }
 }
 
-/// Who holds the lock at `path` now, without taking it. Nobody, where that cannot be told: what is said of it is for people, and whoever
-/// wants to write takes the lock.
+/// Who holds the lock at `path` now, as far as the file says. For people: whoever wants to write takes the lock.
 pub(crate) fn holder(path: &Path) -> Option<Holder> {
     let mut file = File::open(path).ok()?;
-    match file.try_lock_shared() {
-        Err(TryLockError::WouldBlock) => Some(read_holder(&mut file)),
-        Ok(()) | Err(TryLockError::Error(_)) => None,
-    }
+    let named = read_holder(&mut file);
+    // The lock is tried only where somebody is named, who may have been killed: a run that begins at this moment would find it held by us.
+    let is_held = named != Holder::default() && matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
+    is_held.then_some(named)
 }
 
 fn open(path: &Path) -> Result<File, CacheError> {
