@@ -1,10 +1,22 @@
 //! NetBox as a source: any list of its REST API, read by page.
 //!
-//! [`read`] asks for pages in the way that loses nothing on the server's version; [`refusal`] says in a user's words what NetBox
-//! refuses. The README says what a project sees of it.
+//! | module | |
+//! |---|---|
+//! | [`read`] | asks for pages in the way that loses nothing on the server's version |
+//! | [`incremental`] | only what changed since |
+//! | [`changes`] | the change log: what was deleted, and which types of objects changed |
+//! | [`depends`] | which values change without a trace in their own record |
+//! | [`clock`] | the server's time |
+//! | [`refusal`] | says in a user's words what NetBox refuses |
+//!
+//! The README says what a project sees of it.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on has failed"))]
 
+mod changes;
+mod clock;
+mod depends;
+mod incremental;
 mod read;
 mod refusal;
 #[cfg(test)]
@@ -55,7 +67,10 @@ impl Adapter for Netbox {
 
     fn load(&self, request: &LoadRequest) -> Result<Page> {
         let path = format!("{}{}", self.api, path(&request.resource)?);
-        read::load(&path, request)
+        match &request.since {
+            None => read::List::new(&path, request).page(),
+            Some(since) => incremental::load(self.api, &path, request, since),
+        }
     }
 }
 

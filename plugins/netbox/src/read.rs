@@ -10,13 +10,14 @@
 //! | offset | lists that ignore that filter (some plugins') | `ordering=id&offset=<n>` | after each page, the object before it must still be where it was; else the load fails as a conflict |
 //!
 //! NetBox ignores parameters that it does not know, so each way is believed only when the answer shows it: `start` by a `count` of
-//! null, `id__gte` by ids that are larger. The first page is asked with `start=0`. Where the server does not know `start` and
+//! null, `id__gte` by ids that are larger. A filter by time goes with the first two ways. The first page is asked with `start=0`. Where the server does not know `start` and
 //! there is more than one page, it is asked again in order of id: one request more a list, and nothing has to be remembered.
 
 use infrahub_sync_adapter::{Error, LoadRequest, Page, Query, Response, Result, http};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{PAGE_SIZE, refusal};
+use crate::{PAGE_SIZE, clock, refusal};
 
 /// Where to go on: the cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -55,35 +56,64 @@ impl Envelope {
 }
 
 /// A list that is being read.
-struct List<'r> {
+pub(crate) struct List<'r> {
     path: &'r str,
     request: &'r LoadRequest,
     /// Objects to ask for.
     limit: u32,
     /// `fields=`: without it an interface is four times as large, and NetBox four times as slow.
     fields: String,
+    /// Only what was changed from a moment on: the filter's name, and the moment.
+    filter: Option<(&'static str, Timestamp)>,
 }
 
-/// Reads one page.
-pub(crate) fn load(path: &str, request: &LoadRequest) -> Result<Page> {
-    let mut fields = request.top_level_fields();
-    // The paths of a mapping may be empty: then whole records are wanted.
-    if !fields.is_empty() && !fields.contains(&"id") {
-        fields.insert(0, "id");
+impl<'r> List<'r> {
+    pub(crate) fn new(path: &'r str, request: &'r LoadRequest) -> List<'r> {
+        let mut fields = request.top_level_fields();
+        // The paths of a mapping may be empty: then whole records are wanted.
+        if !fields.is_empty() && !fields.contains(&"id") {
+            fields.insert(0, "id");
+        }
+        List { path, request, limit: request.page_size.clamp(1, PAGE_SIZE), fields: fields.join(","), filter: None }
     }
-    let list = List { path, request, limit: request.page_size.clamp(1, PAGE_SIZE), fields: fields.join(",") };
-    match request.cursor_as()? {
-        None => list.first(),
-        Some(Position::Start(start)) => list.at_start(start),
-        Some(Position::After { id, read }) => list.after(id, read),
-        Some(Position::Offset { read, last, count }) => list.at_offset(read, last, count),
-    }
-}
 
-impl List<'_> {
+    /// Only what was changed from then on. Whether NetBox knows the filter shows in what it answers.
+    pub(crate) fn with_filter(mut self, name: &'static str, from: Timestamp) -> List<'r> {
+        self.filter = Some((name, from));
+        self
+    }
+
+    /// Has one more field in the records.
+    pub(crate) fn with_field(mut self, name: &str) -> List<'r> {
+        if !self.fields.is_empty() && !self.fields.split(',').any(|field| field == name) {
+            self.fields = format!("{},{name}", self.fields);
+        }
+        self
+    }
+
+    /// Reads the page that is asked for.
+    pub(crate) fn page(&self) -> Result<Page> {
+        match self.request.cursor_as()? {
+            None => self.first(),
+            Some(Position::Start(start)) => self.at_start(start),
+            Some(Position::After { id, read }) => self.after(id, read),
+            Some(Position::Offset { read, last, count }) => self.at_offset(read, last, count),
+        }
+    }
+
+    /// The number of all objects; none when NetBox does not count them.
+    pub(crate) fn total(&self) -> Result<Option<u64>> {
+        let response = self.success(http::get(Query::new(self.path).with("limit", 1).with("fields", "id")).send()?)?;
+        Ok(Envelope::of(&response).and_then(|envelope| envelope.count))
+    }
+
     /// The address of a page, without its position.
-    fn page(&self) -> Query {
-        Query::new(self.path).with("limit", self.limit)
+    fn at(&self) -> Query {
+        let query = Query::new(self.path).with("limit", self.limit);
+        match self.filter {
+            Some((name, from)) => query.with(name, from),
+            None => query,
+        }
     }
 
     /// Sends a query; any status is a success.
@@ -108,8 +138,18 @@ impl List<'_> {
         refusal::no_list(&self.request.resource, self.path, response)
     }
 
+    /// The first page, with the clock of its first answer: what is changed while the others are read is after that.
     fn first(&self) -> Result<Page> {
-        let response = self.send(self.page().with("start", 0))?;
+        let response = self.send(self.at().with("start", 0))?;
+        let date = clock::date(&response);
+        let page = self.first_of(response)?;
+        Ok(match date {
+            Some(date) => page.with_watermark(&date.to_string()),
+            None => page,
+        })
+    }
+
+    fn first_of(&self, response: Response) -> Result<Page> {
         // A plugin's list may be strict about parameters that it does not know.
         if response.status() == 400 {
             response.release();
@@ -130,7 +170,7 @@ impl List<'_> {
     }
 
     fn at_start(&self, start: u64) -> Result<Page> {
-        let (response, envelope) = self.get(self.page().with("start", start))?;
+        let (response, envelope) = self.get(self.at().with("start", start))?;
         self.start_page(response, &envelope, start)
     }
 
@@ -147,7 +187,7 @@ impl List<'_> {
     }
 
     fn first_by_id(&self) -> Result<Page> {
-        let (response, envelope) = self.get(self.page().with("ordering", "id"))?;
+        let (response, envelope) = self.get(self.at().with("ordering", "id"))?;
         let (records, _, last) = ids(&response);
         let next = match last {
             Some(id) => Position::After { id, read: records },
@@ -157,7 +197,7 @@ impl List<'_> {
     }
 
     fn after(&self, id: u64, read: u64) -> Result<Page> {
-        let (response, envelope) = self.get(self.page().with("ordering", "id").with("id__gte", id + 1))?;
+        let (response, envelope) = self.get(self.at().with("ordering", "id").with("id__gte", id + 1))?;
         let (records, first, last) = ids(&response);
         if first.is_some_and(|first| first <= id) {
             response.release();
@@ -168,7 +208,11 @@ impl List<'_> {
     }
 
     fn at_offset(&self, read: u64, last: Option<u64>, count: Option<u64>) -> Result<Page> {
-        let (response, envelope) = self.get(self.page().with("ordering", "id").with("offset", read))?;
+        if self.filter.is_some() {
+            // What changes meanwhile moves into the list at any place.
+            return Err(Error::unsupported(format!("NetBox cannot page by id through `{}`", self.request.resource)));
+        }
+        let (response, envelope) = self.get(self.at().with("ordering", "id").with("offset", read))?;
         // Asked after the page: whatever was deleted before the page was made shows now.
         let moved = match last {
             Some(last) => {

@@ -1,5 +1,7 @@
 //! The adapter against answers of a NetBox 4.7.3 (`fixtures/`), and of servers that behave worse.
 
+mod incremental;
+
 use infrahub_sync_adapter::testing::{first_page, load_all, requests, reset, respond, respond_with_headers};
 use infrahub_sync_adapter::{Adapter, ErrorKind, LoadRequest, Result};
 use serde_json::{Value, json};

@@ -1,0 +1,323 @@
+//! What a field depends on beside its own record.
+//!
+//! NetBox moves `last_updated` when a record itself is saved. It does not when another object is: a device answers with the new name of its
+//! site and keeps its date. So each path that a mapping reads is one of these:
+//!
+//! | path | moves `last_updated` | else it is seen by |
+//! |---|---|---|
+//! | a column of the record: `name`, `status.value` | always | |
+//! | a custom field | yes, but not when fields are defined anew or values of selections are renamed | changes of those |
+//! | a reference, read by id: `site`, `tags` | when the record is edited | deletes of the kind, where it leaves the record behind; for `site` also changes of what a site is inherited from |
+//! | something inside of a reference: `role.name` | no | changes of the kind (`dcim.devicerole`, `dcim.rackrole` …) |
+//! | anything else: counts, `display`, `config_context`, `connected_endpoints`, what plugins have | not known | any change at all |
+//!
+//! The tables are NetBox 4.7.3's models; where older ones differ, they differ to the safe side, by having fewer columns of a name. A name that
+//! is in no table is the last row, so a new NetBox costs time and loses nothing.
+
+/// What a path needs, besides `last_updated`, to be as it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// No object at all was changed.
+    Nothing,
+    /// No object of these types was created, changed or deleted.
+    Unchanged(&'static [&'static str]),
+    /// No object of these types was deleted.
+    Undeleted(&'static [&'static str]),
+    /// No custom field refers to objects.
+    PlainCustomFields,
+}
+
+/// A field that refers to objects of other types.
+struct Reference {
+    name: &'static str,
+    types: &'static [&'static str],
+    /// A peer cannot be deleted without the record (or at all), so the record never changes by that.
+    bound: bool,
+}
+
+const fn bound(name: &'static str, types: &'static [&'static str]) -> Reference {
+    Reference { name, types, bound: true }
+}
+
+const fn loose(name: &'static str, types: &'static [&'static str]) -> Reference {
+    Reference { name, types, bound: false }
+}
+
+/// All types that a field of this name has in any list.
+const REFERENCES: &[Reference] = &[
+    loose("bridge", &["dcim.interface", "dcim.interfacetemplate", "virtualization.vminterface"]),
+    bound("circuit", &["circuits.circuit"]),
+    loose("cluster", &["virtualization.cluster"]),
+    bound("contact", &["tenancy.contact"]),
+    loose("default_platform", &["dcim.platform"]),
+    bound("device", &["dcim.device"]),
+    bound("device_type", &["dcim.devicetype"]),
+    loose("export_targets", &["ipam.routetarget"]),
+    loose(
+        "group",
+        &[
+            "circuits.circuitgroup",
+            "dcim.rackgroup",
+            "dcim.sitegroup",
+            "ipam.fhrpgroup",
+            "ipam.vlangroup",
+            "tenancy.contactgroup",
+            "tenancy.tenantgroup",
+            "virtualization.clustergroup",
+            "vpn.tunnelgroup",
+            "wireless.wirelesslangroup",
+        ],
+    ),
+    loose("import_targets", &["ipam.routetarget"]),
+    loose("installed_device", &["dcim.device"]),
+    loose("ipaddresses", &["ipam.ipaddress"]),
+    bound("l2vpn", &["vpn.l2vpn"]),
+    loose("lag", &["dcim.interface"]),
+    loose("location", &["dcim.location"]),
+    bound("manufacturer", &["dcim.manufacturer"]),
+    loose("master", &["dcim.device"]),
+    bound("module", &["dcim.module"]),
+    bound("module_bay", &["dcim.modulebay"]),
+    bound("module_type", &["dcim.moduletype"]),
+    loose("nat_inside", &["ipam.ipaddress"]),
+    loose("oob_ip", &["ipam.ipaddress"]),
+    loose(
+        "parent",
+        &[
+            "dcim.device",
+            "dcim.devicerole",
+            "dcim.interface",
+            "dcim.interfacetemplate",
+            "dcim.inventoryitem",
+            "dcim.inventoryitemtemplate",
+            "dcim.location",
+            "dcim.platform",
+            "dcim.region",
+            "dcim.sitegroup",
+            "ipam.fhrpgroup",
+            "tenancy.contactgroup",
+            "tenancy.tenantgroup",
+            "virtualization.virtualmachine",
+            "virtualization.vminterface",
+            "wireless.wirelesslangroup",
+        ],
+    ),
+    loose("platform", &["dcim.platform"]),
+    bound("power_panel", &["dcim.powerpanel"]),
+    loose("power_port", &["dcim.powerport", "dcim.powerporttemplate"]),
+    loose("primary_ip", &["ipam.ipaddress"]),
+    loose("primary_ip4", &["ipam.ipaddress"]),
+    loose("primary_ip6", &["ipam.ipaddress"]),
+    loose("primary_mac_address", &["dcim.macaddress"]),
+    bound("provider", &["circuits.provider"]),
+    bound("provider_account", &["circuits.provideraccount"]),
+    bound("provider_network", &["circuits.providernetwork"]),
+    loose("qinq_svlan", &["ipam.vlan"]),
+    bound("rack", &["dcim.rack"]),
+    loose("rack_type", &["dcim.racktype"]),
+    loose("region", &["dcim.region"]),
+    bound("rir", &["ipam.rir"]),
+    loose("role", &["dcim.devicerole", "dcim.inventoryitemrole", "dcim.rackrole", "ipam.role", "tenancy.contactrole"]),
+    loose(
+        "scope",
+        &[
+            "dcim.location",
+            "dcim.rack",
+            "dcim.region",
+            "dcim.site",
+            "dcim.sitegroup",
+            "virtualization.cluster",
+            "virtualization.clustergroup",
+        ],
+    ),
+    bound("site", &["dcim.site"]),
+    loose("tagged_vlans", &["ipam.vlan"]),
+    loose("tags", &["extras.tag"]),
+    bound("tenant", &["tenancy.tenant"]),
+    bound("tunnel", &["vpn.tunnel"]),
+    bound("type", &["circuits.circuittype", "circuits.virtualcircuittype", "virtualization.clustertype"]),
+    loose("untagged_vlan", &["ipam.vlan"]),
+    loose("vdcs", &["dcim.virtualdevicecontext"]),
+    loose("virtual_chassis", &["dcim.virtualchassis"]),
+    bound("virtual_circuit", &["circuits.virtualcircuit"]),
+    bound("virtual_machine", &["virtualization.virtualmachine"]),
+    bound("vlan", &["ipam.vlan"]),
+    loose("vrf", &["ipam.vrf"]),
+    loose("wireless_lans", &["wireless.wirelesslan"]),
+    loose("wireless_link", &["wireless.wirelesslink"]),
+];
+
+/// What an address is on. A list's own, since other lists have quite other objects in a field of that name.
+const ASSIGNED_OBJECT: Reference = bound("assigned_object", &["dcim.interface", "ipam.fhrpgroup", "virtualization.vminterface"]);
+
+/// Columns of the record in each list that has a field of the name.
+const COLUMNS: &str = "account address airflow allocated_draw amperage asn asset_tag assigned_object_id assigned_object_type auth_cipher auth_type \
+    channels cid color comments commit_rate cooling_method created date_added default_memory default_vcpus desc_units description \
+    discovered display_url distance distance_unit dns_name domain duplex email enabled encapsulation end end_address end_of_life \
+    enforce_unique face facility facility_id family feed_leg form_factor group_id id identifier install_date is_active is_full_depth \
+    is_pool is_private kind label last_updated latitude length length_unit link local_context_data longitude mark_connected \
+    mark_populated mark_utilized max_utilization max_weight maximum_draw memory mgmt_only mode model mounting_depth mtu name \
+    outer_depth outer_height outer_unit outer_width part_id part_number phase phone physical_address poe_mode poe_type port_speed \
+    ports position positions pp_info prefix priority protocol qinq_role rd rf_channel rf_channel_frequency rf_channel_width rf_role \
+    scope_id scope_type serial service_id size slug speed ssid start start_address start_on_boot starting_unit status subdevice_role \
+    supply term_side termination_date time_zone title tunnel_id tx_power u_height units upstream_speed url vc_position vc_priority \
+    vcpus vid vid_ranges voltage weight weight_unit width wwn xconnect_id";
+
+/// Names that are a choice in some lists and a reference in others. No reference among them has a `value` or a `label`.
+const CHOICES_OR_REFERENCES: &[&str] = &["role", "type"];
+/// What a custom field's value depends on beside the record.
+const CUSTOM_FIELDS: &[&str] = &["extras.customfield", "extras.customfieldchoiceset"];
+/// What a site is inherited from: a rack moves with its location, a device with its rack, a virtual machine with its cluster, none of which
+/// moves `last_updated`.
+const PLACES: &[&str] = &["dcim.location", "dcim.rack", "virtualization.cluster"];
+
+/// What a path that a mapping reads needs to be as it was in records whose `last_updated` has not moved.
+pub(crate) fn needs(resource: &str, path: &str) -> Vec<Need> {
+    let (app, list) = resource.trim_matches('/').split_once(['.', '/']).unwrap_or((resource, ""));
+    let segments: Vec<&str> = path.split('.').collect();
+    match segments.as_slice() {
+        ["id" | "url"] => Vec::new(),
+        // Nothing is known of their models.
+        _ if app == "plugins" => vec![Need::Nothing],
+        ["custom_fields", _, "value" | "label" | "id"] => vec![Need::Unchanged(CUSTOM_FIELDS)],
+        ["custom_fields", ..] => vec![Need::Unchanged(CUSTOM_FIELDS), Need::PlainCustomFields],
+        [first, "value" | "label"] if CHOICES_OR_REFERENCES.contains(first) => Vec::new(),
+        // The primary one's, which is an object since 4.2.
+        ["mac_address"] if list == "interfaces" => vec![Need::Unchanged(&["dcim.macaddress"])],
+        ["mac_address"] if app == "dcim" && matches!(list, "mac_addresses" | "mac-addresses") => Vec::new(),
+        // The sum of its virtual disks.
+        ["disk"] if app == "virtualization" => vec![Need::Unchanged(&["virtualization.virtualdisk"])],
+        // Also set from the other side, without a trace in the record.
+        ["asns"] => vec![Need::Unchanged(&["ipam.asn"])],
+        ["module"] => vec![Need::Unchanged(&["dcim.module"])],
+        ["termination_a" | "termination_z"] => vec![Need::Unchanged(&["circuits.circuittermination"])],
+        [first, ..] if is_column(first) => Vec::new(),
+        [first, inside @ ..] => {
+            let addresses = matches!((app, list), ("ipam", "ip_addresses" | "ip-addresses") | ("dcim", "mac_addresses" | "mac-addresses"));
+            let reference = if *first == ASSIGNED_OBJECT.name && addresses { Some(&ASSIGNED_OBJECT) } else { reference(first) };
+            let Some(reference) = reference else { return vec![Need::Nothing] };
+            let mut needs = stays(reference);
+            if matches!(*first, "site" | "location") && matches!(app, "dcim" | "virtualization") {
+                needs.push(Need::Unchanged(PLACES));
+            }
+            needs.extend(within(reference, inside));
+            needs
+        }
+        [] => vec![Need::Nothing],
+    }
+}
+
+fn is_column(name: &str) -> bool {
+    COLUMNS.split(' ').any(|column| column == name)
+}
+
+fn reference(name: &str) -> Option<&'static Reference> {
+    REFERENCES.iter().find(|reference| reference.name == name)
+}
+
+/// What keeps the id of a reference as it is.
+fn stays(reference: &Reference) -> Vec<Need> {
+    if reference.bound { Vec::new() } else { vec![Need::Undeleted(reference.types)] }
+}
+
+/// What a path needs inside of the object that a reference means.
+fn within(reference: &'static Reference, path: &[&str]) -> Vec<Need> {
+    match path {
+        [] | ["id" | "url"] => Vec::new(),
+        [first, ..] if is_column(first) => vec![Need::Unchanged(reference.types)],
+        [first, rest @ ..] => match self::reference(first) {
+            Some(inner) => {
+                let mut needs = vec![Need::Unchanged(reference.types)];
+                needs.extend(stays(inner));
+                needs.extend(within(inner, rest));
+                needs
+            }
+            None => vec![Need::Nothing],
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{COLUMNS, Need, PLACES, REFERENCES, is_column, needs};
+
+    #[test]
+    fn a_record_s_own_values_need_nothing() {
+        for path in ["id", "name", "status.value", "status.label", "status", "role.value", "type.label", "vid", "face.value", "address"] {
+            assert_eq!(needs("ipam.ip_addresses", path), [], "{path}");
+        }
+        assert_eq!(needs("dcim.mac_addresses", "mac_address"), []);
+    }
+
+    #[test]
+    fn references_stay_as_long_as_their_peers_do() {
+        for path in ["device", "device.id", "tenant", "manufacturer", "vlan.id"] {
+            assert_eq!(needs("dcim.interfaces", path), [], "{path}");
+        }
+        for path in ["tags", "tags.id"] {
+            assert_eq!(needs("dcim.interfaces", path), [Need::Undeleted(&["extras.tag"])]);
+        }
+        assert_eq!(needs("ipam.vlans", "site"), []);
+        assert_eq!(needs("dcim.devices", "site"), [Need::Unchanged(PLACES)]);
+        assert_eq!(needs("virtualization.virtual_machines", "site.id"), [Need::Unchanged(PLACES)]);
+        assert_eq!(needs("dcim.racks", "location"), [Need::Undeleted(&["dcim.location"]), Need::Unchanged(PLACES)]);
+    }
+
+    #[test]
+    fn what_is_inside_of_a_reference_changes_with_it() {
+        assert_eq!(needs("ipam.prefixes", "tenant.name"), [Need::Unchanged(&["tenancy.tenant"])]);
+        assert_eq!(needs("dcim.interfaces", "tags.slug"), [Need::Undeleted(&["extras.tag"]), Need::Unchanged(&["extras.tag"])]);
+        let interfaces = &["dcim.interface", "ipam.fhrpgroup", "virtualization.vminterface"];
+        for resource in ["ipam.ip_addresses", "ipam/ip-addresses"] {
+            assert_eq!(needs(resource, "assigned_object.device.name"), [Need::Unchanged(interfaces), Need::Unchanged(&["dcim.device"])]);
+            assert_eq!(needs(resource, "assigned_object"), []);
+        }
+        assert_eq!(needs("ipam.prefixes", "vlan.status.value"), [Need::Unchanged(&["ipam.vlan"])]);
+    }
+
+    #[test]
+    fn what_is_not_known_needs_a_quiet_server() {
+        let paths = [
+            ("dcim.devices", "display"),
+            ("dcim.devices", "config_context.ntp"),
+            ("dcim.devices", "interface_count"),
+            ("dcim.devices", "site.display"),
+            ("dcim.interfaces", "connected_endpoints"),
+            ("dcim.interfaces", "cable"),
+            ("dcim.devices", ""),
+            ("extras.journal_entries", "assigned_object"),
+            ("dcim.interfaces", "tags.0.name"),
+            ("dcim.devices", "site.*"),
+            ("plugins.netbox_bgp.session", "name"),
+        ];
+        for (resource, path) in paths {
+            assert!(needs(resource, path).contains(&Need::Nothing), "{resource} {path}");
+        }
+        assert_eq!(needs("plugins.netbox_bgp.session", "id"), []);
+    }
+
+    #[test]
+    fn values_that_others_write_change_with_them() {
+        assert_eq!(needs("dcim.interfaces", "mac_address"), [Need::Unchanged(&["dcim.macaddress"])]);
+        assert_eq!(needs("virtualization.virtual_machines", "disk"), [Need::Unchanged(&["virtualization.virtualdisk"])]);
+        assert_eq!(needs("dcim.sites", "asns"), [Need::Unchanged(&["ipam.asn"])]);
+        assert_eq!(needs("dcim.interfaces", "module"), [Need::Unchanged(&["dcim.module"])]);
+        assert_eq!(needs("circuits.circuits", "termination_a"), [Need::Unchanged(&["circuits.circuittermination"])]);
+    }
+
+    #[test]
+    fn custom_fields_change_with_their_definition_and_with_objects_in_them() {
+        let defined = Need::Unchanged(super::CUSTOM_FIELDS);
+        assert_eq!(needs("dcim.devices", "custom_fields.lifecycle.value"), [defined]);
+        for path in ["custom_fields", "custom_fields.owner", "custom_fields.owner.name", "custom_fields.*"] {
+            assert_eq!(needs("dcim.devices", path), [defined, Need::PlainCustomFields], "{path}");
+        }
+    }
+
+    #[test]
+    fn no_name_is_a_column_and_a_reference() {
+        assert!(COLUMNS.split(' ').is_sorted());
+        assert!(REFERENCES.is_sorted_by_key(|reference| reference.name));
+        assert!(REFERENCES.iter().all(|reference| !is_column(reference.name)));
+    }
+}
