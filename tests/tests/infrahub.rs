@@ -159,6 +159,16 @@ fn said(output: &Output, code: i32, words: &[&str]) {
     }
 }
 
+/// Runs a test on each item, all at a time: most of it is waiting.
+fn each<T: Send>(items: Vec<T>, test: impl Fn(T) + Sync) {
+    let test = &test;
+    std::thread::scope(|scope| {
+        for item in items {
+            scope.spawn(move || test(item));
+        }
+    });
+}
+
 fn names(prefix: &str, count: usize) -> Value {
     (0..count).map(|n| json!({"id": n, "name": format!("{prefix}{n:05}")})).collect()
 }
@@ -263,6 +273,17 @@ fn other_spellings_defaults_and_read_only_attributes_are_no_difference() {
         ]),
     );
     assert_eq!(lab.planned(), Vec::<String>::new());
+    // Nor where the address is what tells objects apart.
+    let by_address = Lab::new(&[SITE, TAG, DEVICE, "InfraInterface interfaces [device, address]: name address device>InfraDevice"]);
+    by_address.small();
+    for (spelling, changes) in
+        [(["10.0.0.1", "2001:DB8::1"], 7), (["10.0.0.1/32", "2001:db8:0::1/128"], 0), (["10.0.0.1/255.255.255.255", "2001:db8::1"], 0)]
+    {
+        let interface = |device: usize| json!({"name": "eth0", "device": format!("d{}", device + 1), "address": spelling[device]});
+        by_address.source("interfaces", json!([interface(0), interface(1)]));
+        assert_eq!(by_address.planned().len(), changes, "{spelling:?}");
+        by_address.sync();
+    }
     // A default stays a default: nobody wrote it.
     let data = lab.execute(&format!("{{InfraDevice(ids:[\"{device}\"]){{edges{{node{{status{{is_default}} managed{{is_default}}}}}}}}}}"));
     assert_eq!(data["InfraDevice"]["edges"][0]["node"], json!({"status": {"is_default": true}, "managed": {"is_default": true}}));
@@ -431,10 +452,11 @@ fn the_environment_wins_over_the_address_and_the_settings_over_the_branch() {
 
 #[test]
 fn what_is_written_is_attributed() {
+    /// What there is, what the settings say; who is recorded as source and as owner, and what is said about it.
+    type Case<'c> = (&'c [&'c str], &'c str, [Option<usize>; 2], &'c str);
     let group = "mutation{CoreAccountGroupCreate(data:{name:{value:\"netops\"}}){object{id}}}";
     let account = "mutation{CoreAccountCreate(data:{name:{value:\"files\"},password:{value:\"x\"}}){object{id}}}";
-    // What there is, what the settings say; who is recorded as source and as owner, and what is said about it.
-    let table: [(&[&str], &str, [Option<usize>; 2], &str); 4] = [
+    let table: [Case<'_>; 4] = [
         (&[group, account], ", source: netops, owner: netops", [Some(0), Some(0)], ""),
         (&[group, account], ", owner: netops", [Some(1), Some(0)], ""),
         (&[account], ", source: nobody", [Some(0), Some(0)], "`nobody`"),
@@ -457,6 +479,12 @@ fn what_is_written_is_attributed() {
         let id = |at: Option<usize>| at.map_or(json!(null), |at| json!({ "id": ids[at] }));
         let expected = json!({"is_protected": true, "source": id(expected[0]), "owner": id(expected[1])});
         assert_eq!([&node["name"], &node["site"]["properties"], &node["tags"]["edges"][1]["properties"]], [&expected; 3], "{settings}");
+        // What an update changes is attributed as well, and no more protected than it was.
+        lab.source("devices", json!([{"name": "d1", "site": "hq", "tags": ["red", "blue"], "height": 7}, {"name": "d2", "site": "hq"}]));
+        lab.sync();
+        let query = "{InfraDevice(name__value:\"d1\"){edges{node{height{value is_protected source{id} owner{id}}}}}}";
+        let height = lab.execute(query)["InfraDevice"]["edges"][0]["node"]["height"].clone();
+        assert_eq!(height, json!({"value": 7, "is_protected": false, "source": expected["source"], "owner": expected["owner"]}));
     }
 }
 
@@ -545,21 +573,61 @@ fn only_what_is_mapped_is_read_and_only_what_changed_is_written() {
 fn objects_that_infrahub_takes_for_one_are_refused_and_told() {
     // The project tells sites apart by name and description, Infrahub by name alone.
     let site = "LocationSite sites [name, description]: name description";
-    let lab = Lab::new(&[site, TAG]);
-    lab.source("tags", names("t", 1));
-    lab.source(
-        "sites",
-        json!([{"name": "hq", "description": "a"}, {"name": "hq", "description": "b"}, {"name": "lab", "description": "c"}]),
-    );
-    let partial = lab.project.run(&["sync"]);
-    said(&partial, 7, &["\"description\":\"b\"", "`name`", &lab.id("LocationSite", "hq")]);
-    assert_eq!((lab.count("LocationSite"), lab.value("LocationSite", "hq", "description")), (2, json!("a")));
+    for name in ["hq", "h\"q\n$d0 zażółć"] {
+        let lab = Lab::new(&[site]);
+        let record = |name: &str, description: &str| json!({"name": name, "description": description});
+        lab.source("sites", json!([record(name, "a"), record(name, "b"), record("lab", "c")]));
+        let partial = lab.project.run(&["sync"]);
+        said(&partial, 7, &["\"description\":\"b\"", "`name`", &lab.id("LocationSite", name)]);
+        assert_eq!((lab.count("LocationSite"), lab.value("LocationSite", name, "description")), (2, json!("a")));
+    }
     // The same with an object that somebody else made meanwhile.
+    let lab = Lab::new(&[site]);
     let theirs = "mutation{LocationSiteCreate(data:{name:{value:\"dc\"},description:{value:\"theirs\"}}){ok}}";
     lab.source("sites", json!([{"name": "hq", "description": "a"}, {"name": "dc", "description": "ours"}]));
     lab.fake.faults().add(Fault::new(Action::RunBefore(Outside::new(theirs))).on_document("LocationSiteCreate"));
     said(&lab.project.run(&["sync"]), 7, &["ours", "dc"]);
     assert_eq!(lab.value("LocationSite", "dc", "description"), "theirs");
+}
+
+#[test]
+fn a_run_that_is_applied_again_makes_what_was_deleted_meanwhile_and_nothing_else() {
+    let lab = Lab::new(&[TAG]);
+    lab.source("tags", names("t", 3));
+    lab.project.ok(&["diff", "--run-id", "r1"]);
+    for _ in 0..2 {
+        lab.project.ok(&["apply", "--run-id", "r1"]);
+        assert_eq!(lab.count("InfraTag"), 3);
+        // Its id is taken for ever, so the tag gets another one.
+        lab.execute(&format!("mutation{{InfraTagDelete(data:{{id:\"{}\"}}){{ok}}}}", lab.id("InfraTag", "t00001")));
+    }
+    lab.project.ok(&["apply", "--run-id", "r1"]);
+    assert_eq!((lab.count("InfraTag"), lab.planned()), (3, vec![]));
+}
+
+#[test]
+fn values_that_infrahub_does_not_take_fail_their_own_rows() {
+    let table = [
+        ("height", json!(5.5), "whole number"),
+        ("comments", json!("NULL"), "NULL"),
+        ("role", json!("nope"), "nope"),
+        ("status", json!("nope"), "nope"),
+        ("primary_ip", json!("10.0.0.256"), "10.0.0.256"),
+        ("site", json!(null), "site"),
+        ("extra", json!("text"), "extra"),
+    ];
+    let lab = Lab::new(&LAB[..3]);
+    lab.small();
+    let good = json!({"name": "good", "site": "hq", "height": 1});
+    let bad = table.iter().enumerate().map(|(at, (field, value, _))| {
+        let mut device = json!({"name": format!("bad{at}"), "site": "hq"});
+        device[field] = value.clone();
+        device
+    });
+    lab.source("devices", bad.chain([good]).collect());
+    let partial = lab.project.run(&["sync"]);
+    said(&partial, 7, &table.map(|(.., word)| word));
+    assert_eq!((lab.count("InfraDevice"), lab.value("InfraDevice", "good", "height")), (1, json!(1)), "{}", partial.stderr);
 }
 
 /// Every way in which an answer can be lost after the server did what was asked, or before.
@@ -584,20 +652,35 @@ fn a_create_whose_answer_is_lost_is_not_made_twice() {
     // With a human friendly id, where Infrahub would refuse the second; and without, where it would make it.
     for kind in ["FakeTag notes [name]: name", "FakeNote notes [text]: text"] {
         let (name, field) = if kind.starts_with("FakeTag") { ("FakeTag", "name") } else { ("FakeNote", "text") };
-        for action in losses() {
+        each(losses(), |action| {
             let lab = Lab::every(&[kind]);
             lab.source("notes", (0..150).map(|n| json!({ (field): format!("n{n}") })).collect());
             lab.fake.faults().add(Fault::new(action.clone()).on_document(&format!("{name}Create")));
             lab.fake.faults().add(Fault::new(Action::ResetAfter).on_document(&format!("{name}Create")).after(2));
             lab.sync();
             assert_eq!((lab.count(name), lab.planned()), (150, vec![]), "{name} {action:?}");
-        }
+        });
+    }
+}
+
+#[test]
+fn a_mutation_is_sent_again_only_after_a_look_unless_the_server_says_that_it_did_nothing() {
+    for (action, looks) in [(Action::TooMany, true), (Action::Unavailable, true), (Action::Shed, false)] {
+        let lab = Lab::new(&[TAG]);
+        lab.source("tags", names("t", 3));
+        lab.fake.faults().add(Fault::new(action.clone()).on_document("InfraTagCreate"));
+        lab.sync();
+        let requests = lab.requests();
+        let creates: Vec<usize> = (0..requests.len()).filter(|at| requests[*at].document.contains("InfraTagCreate")).collect();
+        let [first, second] = creates[..] else { panic!("{creates:?}") };
+        let looked = requests[first..second].iter().any(|request| request.document.contains("ids:$ids"));
+        assert_eq!((looked, requests[first].body == requests[second].body), (looks, true), "{action:?}");
     }
 }
 
 #[test]
 fn updates_and_deletes_survive_a_lost_answer() {
-    for action in losses() {
+    each(losses(), |action| {
         let mut lab = Lab::new(&[SITE, TAG]);
         lab.small();
         lab.sync();
@@ -609,14 +692,14 @@ fn updates_and_deletes_survive_a_lost_answer() {
         }
         lab.sync();
         assert_eq!((lab.value("LocationSite", "hq", "description"), lab.count("InfraTag")), (json!("other"), 1), "{action:?}");
-    }
+    });
 }
 
 // ----------------------------------------------------------------------------------------------------------------------- 6: faults
 
 #[test]
 fn reads_survive_what_happens_on_the_way() {
-    for action in losses() {
+    each(losses(), |action| {
         let lab = Lab::new(&[TAG]);
         for name in ["a", "b"] {
             lab.execute(&format!("mutation{{InfraTagCreate(data:{{name:{{value:\"{name}\"}}}}){{ok}}}}"));
@@ -626,7 +709,7 @@ fn reads_survive_what_happens_on_the_way() {
             lab.fake.faults().add(Fault::new(action.clone()).on_path(path));
         }
         assert_eq!((lab.planned(), lab.fake.faults().pending()), (vec![], 0), "{action:?}");
-    }
+    });
     // A server that stays away is given up, and nothing is taken for empty.
     let lab = Lab::new(&[TAG]);
     lab.source("tags", names("t", 1));
@@ -637,23 +720,36 @@ fn reads_survive_what_happens_on_the_way() {
 
 #[test]
 fn objects_that_others_delete_while_a_list_is_read_cost_no_untouched_one() {
-    let lab = Lab::new(&[]);
-    for batch in 0..3 {
-        let tags: String = (0..1000).map(|n| format!("a{n}:InfraTagCreate(data:{{name:{{value:\"t{batch}-{n}\"}}}}){{ok}} ")).collect();
-        lab.execute(&format!("mutation{{{tags}}}"));
-    }
-    let first: Vec<String> = lab.fake.store().ids("InfraTag", "main").into_iter().take(300).collect();
-    let deletes: String = first.iter().enumerate().map(|(n, id)| format!("a{n}:InfraTagDelete(data:{{id:\"{id}\"}}){{ok}} ")).collect();
     let list = "InfraTag(offset";
-    // The moment of the load passes while the first page is made; then somebody deletes what was on it.
-    lab.fake.faults().add(Fault::new(Action::Delay { delay_ms: 1100 }).on_document(list));
-    lab.fake
-        .faults()
-        .add(Fault::new(Action::RunBefore(Outside::new(&format!("mutation{{{deletes}}}")))).on_document(list).on_body("\"offset\":1000"));
-    let out = from_infrahub(&lab.fake, FILES, &["InfraTag tags [name]: name"]);
-    out.ok(&["sync"]);
-    assert_eq!((lab.count("InfraTag"), out.read("out/InfraTag.jsonl").lines().count()), (2700, 3000));
-    assert_eq!(changes(&out.plan(&[]).1).len(), 0, "nothing is deleted without a flag");
+    for pinned in [true, false] {
+        let lab = Lab::new(&[]);
+        for batch in 0..3 {
+            let tags: String = (0..1000).map(|n| format!("a{n}:InfraTagCreate(data:{{name:{{value:\"t{batch}-{n}\"}}}}){{ok}} ")).collect();
+            lab.execute(&format!("mutation{{{tags}}}"));
+        }
+        let first: Vec<String> = lab.fake.store().ids("InfraTag", "main").into_iter().take(300).collect();
+        let deletes: String = first.iter().enumerate().map(|(n, id)| format!("a{n}:InfraTagDelete(data:{{id:\"{id}\"}}){{ok}} ")).collect();
+        // A first page takes its time, and the moment of the load passes.
+        if pinned {
+            lab.fake.faults().add(Fault::new(Action::Pass { ms: 60_000 }).on_document(list));
+        }
+        // Then somebody deletes what was on it.
+        let deletes = Action::RunBefore(Outside::new(&format!("mutation{{{deletes}}}")));
+        lab.fake.faults().add(Fault::new(deletes).on_document(list).on_body("\"offset\":1000"));
+        let out = from_infrahub(&lab.fake, FILES, &["InfraTag tags [name]: name"]);
+        let output = out.run(&["sync"]);
+        assert_eq!(lab.count("InfraTag"), 2700);
+        if pinned {
+            said(&output, 0, &[]);
+            assert_eq!(out.read("out/InfraTag.jsonl").lines().count(), 3000);
+        } else {
+            // All was read in a moment, before anything could be pinned: the run notices, and takes nothing half.
+            said(&output, 5, &["`InfraTag` was changed", "run again"]);
+            assert!(!out.path().join("out/InfraTag.jsonl").exists());
+        }
+        out.ok(&["sync"]);
+        assert_eq!(out.plan(&[]).0, 0);
+    }
 }
 
 #[test]
@@ -680,9 +776,10 @@ fn what_others_did_between_comparing_and_writing_is_told() {
 
 #[test]
 fn what_may_not_be_written_is_told_before_the_first_write() {
+    /// Token, denied kinds, options; the exit code, what is said.
+    type Case<'c> = (&'c str, Settings, &'c [&'c str], i32, &'c [&'c str]);
     let deny = |kinds: &[&str]| Settings { deny_write_kinds: kinds.iter().map(|kind| (*kind).to_owned()).collect(), ..Settings::default() };
-    // Token, denied kinds, options; the exit code, what is said.
-    let table: [(&str, Settings, &[&str], i32, &[&str]); 8] = [
+    let table: [Case<'_>; 8] = [
         (ADMIN_TOKEN, deny(&["InfraTag", "InfraDevice"]), &[], 5, &["create `InfraTag`", "create `InfraDevice`"]),
         (READ_ONLY_TOKEN, deny(&[]), &[], 5, &["`LocationSite`", "`InfraTag`", "`InfraDevice`"]),
         (BRANCH_ONLY_TOKEN, deny(&[]), &[], 5, &["`main`"]),
@@ -753,6 +850,10 @@ fn a_run_can_be_reviewed_in_infrahub() {
         }
         lab.configure(", proposed_change: true", "");
         lab.project.set("INFRAHUB_API_TOKEN", token);
+        for document in ["BranchCreate", "CoreProposedChangeCreate"] {
+            let action = if collides { Action::ResetBefore } else { Action::ResetAfter };
+            lab.fake.faults().add(Fault::new(action).on_document(document));
+        }
         let output = lab.project.run(&["sync"]);
         let run = lab.project.runs("lab").pop().unwrap();
         let branch = format!("infrahub-sync-{run}");
@@ -766,6 +867,11 @@ fn a_run_can_be_reviewed_in_infrahub() {
             (value("source_branch"), value("destination_branch"), value("is_draft")),
             (json!(branch), json!("main"), json!(collides))
         );
+        // The run is applied again: it goes on in its branch, and its proposed change is there.
+        if !collides {
+            said(&lab.project.run(&["apply", "--run-id", &run]), 0, &[]);
+            assert_eq!((lab.fake.store().ids("CoreProposedChange", "main"), lab.fake.store().branches().len()), (vec![id.clone()], 2));
+        }
         let description = value("description");
         for word in [run.as_str(), "| InfraTag | 2 | 0 | 0 |", "3 created"] {
             assert!(description.as_str().unwrap().contains(word), "{word} in {description}");

@@ -188,7 +188,34 @@ fn mutate(client: &Client<'_>, what: &str, document: &str, variables: &Value) ->
         Sent::Answered(Answer { errors, .. }) if !errors.is_empty() => Err(Fault::Refused(errors.into_iter().next().unwrap_or_default())),
         Sent::Answered(Answer { data: Some(data), .. }) => Ok(data),
         Sent::Answered(_) => Err(Fault::Failed(Error::remote(format!("Infrahub's answer about {what} has no data")))),
-        Sent::Lost(error) => Err(Fault::Failed(error)),
+        Sent::Lost(error) => Err(Fault::Lost(error)),
+    }
+}
+
+/// Makes something that can be looked for, and gives its id: again when the answer was lost and it is not there.
+fn make(
+    client: &Client<'_>,
+    name: &str,
+    document: &str,
+    variables: &Value,
+    there: impl Fn() -> Result<Option<String>>,
+) -> Result<Result<String, Fault>> {
+    let mut again = true;
+    loop {
+        let fault = match mutate(client, name, document, variables) {
+            Ok(data) => {
+                let id = data.get(name).and_then(|answer| Some(answer.get("object")?.get("id")?.as_str()?.to_owned()));
+                return Ok(Ok(id.unwrap_or_default()));
+            }
+            Err(fault) => fault,
+        };
+        if let Some(id) = there()? {
+            return Ok(Ok(id));
+        }
+        if !again || !matches!(fault, Fault::Lost(_)) {
+            return Ok(Err(fault));
+        }
+        again = false;
     }
 }
 
@@ -196,13 +223,15 @@ fn mutate(client: &Client<'_>, what: &str, document: &str, variables: &Value) ->
 enum Fault {
     Refused(Refusal),
     Failed(Error),
+    /// Something may have been done.
+    Lost(Error),
 }
 
 impl Fault {
     fn is_denied(&self) -> bool {
         match self {
             Fault::Refused(refusal) => refusal.is("PERMISSION_DENIED"),
-            Fault::Failed(error) => error.kind == ErrorKind::Auth,
+            Fault::Failed(error) | Fault::Lost(error) => error.kind == ErrorKind::Auth,
         }
     }
 
@@ -212,7 +241,7 @@ impl Fault {
                 let error = refusal.error();
                 Error { message: format!("{what}: {}", error.message), ..error }
             }
-            Fault::Failed(error) => Error { message: format!("{what}: {}", error.message), ..error },
+            Fault::Failed(error) | Fault::Lost(error) => Error { message: format!("{what}: {}", error.message), ..error },
         }
     }
 }
@@ -221,17 +250,17 @@ fn make_branch(client: &Client<'_>, branch: &str, run: &Run) -> Result<()> {
     let document = "mutation($data:BranchCreateInput!){BranchCreate(data:$data,wait_until_completion:true){ok object{id}}}";
     let description = format!("infrahub-sync `{}`, run {}", run.sync, run.id);
     let data = json!({ "data": { "name": branch, "description": description, "sync_with_git": false } });
-    match mutate(client, "the branch", document, &data) {
+    // It is there when this very run was stopped and goes on.
+    match make(client, "BranchCreate", document, &data, || existing(client, branch))? {
         Ok(_) => Ok(()),
-        // Of this very run, when it was stopped and goes on; or the answer was lost.
-        Err(_) if exists(client, branch)? => Ok(()),
         Err(fault) => Err(fault.error(&format!("the branch `{branch}` cannot be made"))),
     }
 }
 
-fn exists(client: &Client<'_>, branch: &str) -> Result<bool> {
+/// The id of a branch.
+fn existing(client: &Client<'_>, branch: &str) -> Result<Option<String>> {
     let data = client.ask("its branches", "query($name:String!){Branch(name:$name){id}}", &json!({ "name": branch }))?;
-    Ok(data.get("Branch").and_then(Value::as_array).is_some_and(|branches| !branches.is_empty()))
+    Ok(data.get("Branch").and_then(|branches| Some(branches.get(0)?.get("id")?.as_str()?.to_owned())))
 }
 
 /// Opens the proposed change of a run that is reviewed in Infrahub.
@@ -256,22 +285,14 @@ pub(crate) fn finish(adapter: &Infrahub, run: &Run, result: RunResult) -> Result
         "is_draft": { "value": draft },
     } });
     let what = format!("everything is on the branch `{branch}`, but its proposed change cannot be opened");
-    let mut opened = mutate(&client, "the proposed change", document, &data);
+    let name = "CoreProposedChangeCreate";
+    // It is there when the run was applied before.
+    let mut opened = make(&client, name, document, &data, || open(&client, &branch))?;
     if opened.as_ref().is_err_and(Fault::is_denied) {
         // Whoever may not change the default branch may do so elsewhere: proposed changes belong to no branch.
-        opened = mutate(&Client::new(&branch), "the proposed change", document, &data);
+        opened = make(&Client::new(&branch), name, document, &data, || open(&client, &branch))?;
     }
-    let id = match opened {
-        Ok(data) => data
-            .get("CoreProposedChangeCreate")
-            .and_then(|answer| Some(answer.get("object")?.get("id")?.as_str()?.to_owned()))
-            .unwrap_or_default(),
-        // Opened by an earlier apply of this run, or the answer was lost.
-        Err(fault) => match open(&client, &branch)? {
-            Some(id) => id,
-            None => return Err(fault.error(&what)),
-        },
-    };
+    let id = opened.map_err(|fault| fault.error(&what))?;
     let kind = if draft { "Draft of a proposed change" } else { "Proposed change" };
     Ok(Some(format!("{kind} for the branch `{branch}`: {}/proposed-changes/{id}", adapter.settings.url.trim_end_matches('/'))))
 }

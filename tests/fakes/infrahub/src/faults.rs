@@ -136,6 +136,11 @@ pub enum Action {
         #[serde(default = "server_error")]
         http_status: u16,
     },
+    /// The server's clock moves forward before the request is handled, as if it had waited so long.
+    Pass {
+        /// How far, in milliseconds.
+        ms: i64,
+    },
     /// Another user writes, before the request is handled.
     RunBefore(Outside),
     /// Another user writes, after the request was handled and before it is answered.

@@ -167,6 +167,10 @@ impl Shared {
         for action in &actions {
             match action {
                 Action::Delay { delay_ms } => std::thread::sleep(Duration::from_millis(*delay_ms)),
+                Action::Pass { ms } => {
+                    let settings = self.settings();
+                    self.set_settings(Settings { clock_skew_ms: settings.clock_skew_ms + ms, ..settings });
+                }
                 Action::RunBefore(outside) => self.run(outside),
                 Action::ChangeSchema { kinds } => self.change_schema(kinds, &|_| {}),
                 Action::Alias { name, message, code, http_status } => {
