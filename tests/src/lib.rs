@@ -77,12 +77,9 @@ impl Project {
         std::fs::read_to_string(self.path().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
-    /// Runs a command on the project; `{config}` is added where the command takes a project.
-    ///
-    /// # Panics
-    /// When the binary cannot be run.
+    /// A command on the project, not started yet; the project is named where the command takes one.
     #[must_use]
-    pub fn run(&self, arguments: &[&str]) -> Output {
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary());
         command.current_dir(self.path()).args(arguments).stdin(Stdio::null());
         if arguments.first().is_some_and(|first| ["diff", "sync", "apply", "generate", "validate", "show"].contains(first))
@@ -108,7 +105,16 @@ impl Project {
         // Compiled components are kept between tests, not in the home folder of whoever runs them.
         command.env("XDG_CACHE_HOME", binary().with_file_name("test-cache"));
         command.envs(&self.environment);
-        let output = command.output().expect("the binary runs");
+        command
+    }
+
+    /// Runs a command on the project; the project is named where the command takes one.
+    ///
+    /// # Panics
+    /// When the binary cannot be run.
+    #[must_use]
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        let output = self.command(arguments).output().expect("the binary runs");
         Output {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

@@ -1,5 +1,6 @@
 //! Faults on command: what goes wrong, for which requests, how often.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -201,6 +202,28 @@ pub struct Settings {
     /// The human friendly id of a child shows the old name of its parent for this long, in milliseconds.
     pub hfid_lag_ms: u64,
 }
+
+/// Where a request is when a [`Hook`] hears of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// It has arrived; nothing has been done.
+    Arrived,
+    /// It was executed; the client knows nothing yet.
+    Handled,
+}
+
+/// What becomes of a request after a [`Hook`] has heard of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It goes on as if nobody had looked.
+    GoOn,
+    /// The connection is reset: a request that has only arrived is never executed, one that was executed is not answered.
+    Reset,
+}
+
+/// What a test does in the middle of a request: it hears of each twice, with the GraphQL document (empty for other requests). The request
+/// waits as long as it takes.
+pub type Hook = Arc<dyn Fn(Moment, &str) -> Verdict + Send + Sync>;
 
 #[derive(Debug, Default)]
 pub(crate) struct State {

@@ -28,7 +28,7 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
-pub use faults::{Action, Fault, Outside, Settings};
+pub use faults::{Action, Fault, Hook, Moment, Outside, Settings, Verdict};
 pub use model::{Model, SchemaError, Version};
 use serde_json::{Map, Value};
 pub use server::{Request, Rights};
@@ -93,6 +93,7 @@ impl Fake {
             store: RwLock::new(store),
             cache: document::Cache::default(),
             faults: Mutex::default(),
+            hook: RwLock::default(),
             log: Mutex::default(),
             tokens: Mutex::new(tokens),
             connections: Arc::default(),
@@ -168,6 +169,11 @@ impl Faults<'_> {
     /// Removes all faults; settings stay.
     pub fn clear(self) {
         server::locked(&self.shared.faults).faults.clear();
+    }
+
+    /// Has every request looked at in the middle; none ends it.
+    pub fn hook(self, hook: Option<Hook>) {
+        *self.shared.hook.write().unwrap_or_else(PoisonError::into_inner) = hook;
     }
 
     /// How many faults are not used up.

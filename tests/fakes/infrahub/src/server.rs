@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::clock;
 use crate::document::{Cache, Prepared, Scope, arguments, location, operation, variables};
-use crate::faults::{Action, Outside, Settings, State};
+use crate::faults::{Action, Hook, Moment, Outside, Settings, State, Verdict};
 use crate::http::{End, Incoming, Reply};
 use crate::model::{Category, Kind, Model, Version, Write};
 use crate::mutate::{Fail, Transaction};
@@ -85,6 +85,7 @@ pub(crate) struct Shared {
     pub(crate) store: RwLock<Store>,
     pub(crate) cache: Cache,
     pub(crate) faults: Mutex<State>,
+    pub(crate) hook: RwLock<Option<Hook>>,
     pub(crate) log: Mutex<Vec<Request>>,
     pub(crate) tokens: Mutex<HashMap<String, Token>>,
     pub(crate) connections: Arc<AtomicU64>,
@@ -162,6 +163,9 @@ impl Shared {
             (faults.hit(&incoming.path, &noted.document, &incoming.body), faults.latency())
         };
         std::thread::sleep(latency);
+        // Not under the lock: the hook may wait for another request.
+        let hook = self.hook.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let told = |moment, document: &str| hook.as_ref().map_or(Verdict::GoOn, |hook| hook(moment, document));
         let mut instead = None;
         let mut aliases = Vec::new();
         for action in &actions {
@@ -199,13 +203,12 @@ impl Shared {
                     let content_type = if body.starts_with(['{', '[']) { "application/json" } else { "text/plain; charset=utf-8" };
                     instead = Some(Reply::new(*status, content_type, body.clone()));
                 }
-                Action::ResetBefore => {
-                    let mut reply = Reply::new(0, "text/plain", "");
-                    reply.end = End::Reset;
-                    instead = Some(reply);
-                }
+                Action::ResetBefore => instead = Some(reset()),
                 _ => {}
             }
+        }
+        if told(Moment::Arrived, &noted.document) == Verdict::Reset {
+            instead = Some(reset());
         }
         let mut reply = match instead {
             Some(reply) => reply,
@@ -224,6 +227,9 @@ impl Shared {
                 Action::SlowBody { bytes, pause_ms } => reply.slow = Some((*bytes, Duration::from_millis(*pause_ms))),
                 _ => {}
             }
+        }
+        if told(Moment::Handled, &noted.document) == Verdict::Reset {
+            reply.end = End::Reset;
         }
         locked(&self.log).push(Request {
             connection: incoming.connection,
@@ -968,6 +974,13 @@ fn packed(incoming: &Incoming, value: &Value) -> Reply {
         }
         Err(_) => crash(),
     }
+}
+
+/// The connection is reset.
+fn reset() -> Reply {
+    let mut reply = Reply::new(0, "text/plain", "");
+    reply.end = End::Reset;
+    reply
 }
 
 /// What the real server sends when it breaks; then it closes the socket without having said so.
