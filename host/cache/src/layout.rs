@@ -374,6 +374,32 @@ impl RunWriter {
         SnapshotWriter::create(&self.lock, &self.run.snapshot_path(side, &kind), schema, sum)
     }
 
+    /// Takes a snapshot of an earlier run as it is, where nothing has changed since: by a second name for the same file. False, and nothing
+    /// is there, where that cannot be had (another disk, no such snapshot): then it is to be written.
+    ///
+    /// Snapshots are never changed once they are written, so that both runs keep theirs, whichever is removed first.
+    ///
+    /// # Errors
+    ///
+    /// When the kind's name cannot be a file's, or the disk refuses.
+    pub fn adopt_snapshot(&self, side: Side, kind: &str, from: &RunReader) -> Result<bool, CacheError> {
+        let kind = KindName::parse(kind)?;
+        let name = snapshot_name(side, &kind);
+        let Some(sum) = from.run_file()?.files.get(&name).cloned() else { return Ok(false) };
+        let path = self.run.snapshot_path(side, &kind);
+        if let Some(folder) = path.parent() {
+            atomic::create_folder(folder)?;
+        }
+        if fs::hard_link(from.snapshot_path(side, &kind), &path).is_err() {
+            return Ok(false);
+        }
+        if let Some(folder) = path.parent() {
+            atomic::sync_folder(folder)?;
+        }
+        self.sums.keep(name, sum);
+        Ok(true)
+    }
+
     /// Writes a snapshot, also one without rows. Durable when it returns; one row group is held in memory.
     ///
     /// # Errors

@@ -38,6 +38,11 @@ impl Sums {
         Sum { sums: self.clone(), name }
     }
 
+    /// Keeps the sum of a file that was written by an earlier run.
+    pub(crate) fn keep(&self, name: String, sum: FileSum) {
+        self.with(|sums| sums.insert(name, sum));
+    }
+
     /// Puts all of them into a list.
     pub(crate) fn merge_into(&self, list: &mut BTreeMap<String, FileSum>) {
         self.with(|sums| list.extend(sums.iter().map(|(name, sum)| (name.clone(), sum.clone()))));

@@ -545,13 +545,36 @@ fn overview(run: &Run) -> Overview<'_> {
     Overview { run_id: &run.run_id, kinds: kinds.collect() }
 }
 
+/// Objects that are named in one line, when the same was said of all of them.
+const NAMED_TOGETHER: usize = 5;
+
+/// The failures, those with the same words together, in the order of the first of each.
+fn grouped(failures: &[engine::Failure]) -> Vec<Vec<&engine::Failure>> {
+    let mut groups: Vec<Vec<&engine::Failure>> = Vec::new();
+    for failure in failures {
+        let alike = |group: &&mut Vec<&engine::Failure>| {
+            group.first().is_some_and(|first| {
+                (first.action, &first.kind, &first.message, &first.hint) == (failure.action, &failure.kind, &failure.message, &failure.hint)
+            })
+        };
+        match groups.iter_mut().find(alike) {
+            Some(group) => group.push(failure),
+            None => groups.push(vec![failure]),
+        }
+    }
+    groups
+}
+
 /// Says what was written, and what was not.
 fn tell(applied: &Applied, screen: &Screen) -> Exit {
     let Applied { created, updated, deleted, unchanged, failed, skipped, failures, run, done_before, stopped, left } = applied;
-    for failure in failures {
+    for alike in grouped(failures) {
+        let Some(failure) = alike.first() else { continue };
         let action = failure.action.as_str();
-        let mut report =
-            Report::new(Exit::Partial, format!("could not {action} {} `{}`: {}", failure.kind, failure.unique_id, failure.message));
+        let named: Vec<String> = alike.iter().take(NAMED_TOGETHER).map(|failure| format!("`{}`", failure.unique_id)).collect();
+        let more = alike.len().checked_sub(NAMED_TOGETHER).filter(|more| *more > 0).map(|more| format!(" and {more} more"));
+        let objects = format!("{}{}", named.join(", "), more.unwrap_or_default());
+        let mut report = Report::new(Exit::Partial, format!("could not {action} {} {objects}: {}", failure.kind, failure.message));
         if let Some(hint) = &failure.hint {
             report = report.hint(hint);
         }

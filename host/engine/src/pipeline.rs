@@ -291,7 +291,7 @@ async fn compare(cx: &RunContext<'_>, started: &Started) -> Result<Compared, Eng
         }
     }
     let loading_at = std::time::Instant::now();
-    let (source_base, destination_base) = bases(cx, started, &resolved, &source, &destination)?;
+    let (earlier, source_base, destination_base) = bases(cx, started, &resolved, &source, &destination)?;
     let source_load = load(cx, Side::Source, &source, model, source_feeds, source_base);
     let destination_load = load(cx, Side::Destination, &destination, model, destination_feeds(model), destination_base);
     let (source_read, destination_read) = if cx.options.concurrent_load {
@@ -306,8 +306,9 @@ async fn compare(cx: &RunContext<'_>, started: &Started) -> Result<Compared, Eng
     let extracts = Extracts::new(cx, &source_read, &destination_read);
     let (source_rows, source_problems) = build(model, source_read.raw, Role::Source);
     let (destination_rows, destination_problems) = build(model, destination_read.raw, Role::Destination);
-    write_snapshots(started, model, &source_rows, infrahub_sync_cache::Side::Source, extract_ts_us)?;
-    write_snapshots(started, model, &destination_rows, infrahub_sync_cache::Side::Destination, extract_ts_us)?;
+    let [source_earlier, destination_earlier] = extracts.unchanged.map(|unchanged| earlier.as_ref().filter(|_| unchanged));
+    write_snapshots(started, model, &source_rows, infrahub_sync_cache::Side::Source, extract_ts_us, source_earlier)?;
+    write_snapshots(started, model, &destination_rows, infrahub_sync_cache::Side::Destination, extract_ts_us, destination_earlier)?;
     if !cx.options.continue_on_error {
         stop_on(cx, started, Side::Source, &source_problems)?;
         stop_on(cx, started, Side::Destination, &destination_problems)?;
@@ -345,19 +346,21 @@ fn bases(
     resolved: &Resolved,
     source: &Opened,
     destination: &Opened,
-) -> Result<(Base, Base), EngineError> {
+) -> Result<(Option<RunReader>, Base, Base), EngineError> {
     if cx.options.full_extract {
-        return Ok((Base::default(), Base::default()));
+        return Ok((None, Base::default(), Base::default()));
     }
     let reader = match base::latest(cx, started.lock.cache(), resolved)? {
         Ok(reader) => reader,
         Err(reason) => {
             cx.events.note(&format!("Everything is read: {reason}"));
-            return Ok((Base::default(), Base::default()));
+            return Ok((None, Base::default(), Base::default()));
         }
     };
     let model = &resolved.model;
-    Ok((Base::open(&reader, Side::Source, source, model)?, Base::open(&reader, Side::Destination, destination, model)?))
+    let (source, destination) =
+        (Base::open(&reader, Side::Source, source, model)?, Base::open(&reader, Side::Destination, destination, model)?);
+    Ok((Some(reader), source, destination))
 }
 
 /// How the kinds were read, and where the next run goes on.
@@ -365,6 +368,8 @@ struct Extracts {
     cursors: infrahub_sync_cache::Cursors,
     /// The kinds of each side of which only changes were read.
     incremental: [BTreeSet<String>; 2],
+    /// Nothing has changed on a side since the run that this one goes on from.
+    unchanged: [bool; 2],
 }
 
 impl Extracts {
@@ -381,6 +386,7 @@ impl Extracts {
         Extracts {
             cursors: infrahub_sync_cache::PerSide { source: source.cursors.clone(), destination: destination.cursors.clone() },
             incremental: [source.incremental.clone(), destination.incremental.clone()],
+            unchanged: [source.unchanged, destination.unchanged],
         }
     }
 
@@ -396,8 +402,14 @@ fn write_snapshots(
     rows: &Snapshot,
     side: infrahub_sync_cache::Side,
     extract_ts_us: i64,
+    unchanged_since: Option<&RunReader>,
 ) -> Result<(), EngineError> {
     for (at, kind) in model.kinds.iter().enumerate() {
+        if let Some(earlier) = unchanged_since
+            && started.writer.adopt_snapshot(side, &kind.name, earlier)?
+        {
+            continue;
+        }
         let mut all = batches(model, rows, at, extract_ts_us);
         let mut file = started.writer.snapshot_writer(side, &kind.name, all.schema())?;
         for batch in &mut all {
