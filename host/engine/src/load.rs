@@ -36,6 +36,7 @@ impl ResourcePlan {
     /// The request for the first page of everything.
     pub(crate) fn request(&self, side: Side, model: &Model, page_size: u32) -> LoadRequest {
         let mut fields: Vec<String> = self.projection.slots().iter().map(|(path, _)| path.clone()).collect();
+        fields.extend(self.feeds.iter().flat_map(|(_, feed)| feed.read_whole()).map(|name| format!("{name}.*")));
         fields.sort_unstable();
         fields.dedup();
         LoadRequest {

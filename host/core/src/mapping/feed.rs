@@ -78,6 +78,11 @@ impl Feed {
         records.columns.get(self.id).filter(|ids| ids.len() == records.rows)
     }
 
+    /// The top-level names that filters and transforms read: whatever is below them may matter.
+    pub fn read_whole(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(|(name, _)| name.as_str())
+    }
+
     /// Whether records may be left out.
     #[must_use]
     pub fn filters_records(&self) -> bool {
