@@ -1,5 +1,7 @@
 //! What whole-program tests share: a project in a folder of its own, and the real binary.
 
+pub mod live;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
