@@ -95,6 +95,14 @@ fn what_somebody_changed_after_the_plan_is_left_alone_unless_told_otherwise() {
     assert_eq!((world.height("d000"), world.height("d001"), world.height("d003")), (json!(2), json!(77), json!(78)));
     assert_eq!(world.run_file("plan")["status"], "partial");
 
+    let shown = world.project.ok(&["show", "--run-id", "plan"]).stdout;
+    assert!(shown.contains("→ done") && shown.contains("→ failed: somebody has changed it"), "{shown}");
+    assert!(shown.contains("Applied: 2 done, 2 failed."), "{shown}");
+    let shown = world.project.ok(&["show", "--run-id", "plan", "--output", "json"]).stdout;
+    let changes = serde_json::from_str::<Value>(&shown).unwrap()["changes"].clone();
+    let states: Vec<&str> = changes.as_array().unwrap().iter().map(|change| change["state"].as_str().unwrap()).collect();
+    assert_eq!(states, ["done", "failed", "done", "failed"], "{changes}");
+
     // What was done counts as there already; the conflicts are written over.
     let applied = world.project.ok(&["apply", "--run-id", "plan", "--on-conflict", "overwrite"]);
     assert!(applied.stderr.contains("0 created, 1 updated, 1 deleted, 2 there already"), "{}", applied.stderr);

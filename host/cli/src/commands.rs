@@ -515,7 +515,8 @@ fn sync(args: &Sync, screen: Screen) -> Result<Exit, Report> {
 
 /// Prints a plan on stdout, while no bar is in the way.
 fn print_plan(run: &Run, format: ShowOutput, screen: &Screen) -> Result<(), Report> {
-    let overview = overview(run);
+    let fates = run.fates()?;
+    let overview = Overview { fates: fates.as_ref(), ..overview(run) };
     let rows = run.rows()?;
     screen.around(|| {
         let mut out = data();
@@ -542,7 +543,7 @@ fn overview(run: &Run) -> Overview<'_> {
         counts: Counts { create: kind.create, update: kind.update, delete: kind.delete, skipped: kind.skipped },
         partial: kind.partial,
     });
-    Overview { run_id: &run.run_id, kinds: kinds.collect() }
+    Overview { run_id: &run.run_id, kinds: kinds.collect(), fates: None }
 }
 
 /// Objects that are named in one line, when the same was said of all of them.

@@ -369,13 +369,13 @@ impl Writer<'_> {
                     return self.conflict(at, row, "gone", message).map(|()| None);
                 }
                 (_, Some(found)) => {
-                    if let Some((class, message)) = self.changed(kind, found, &row) {
-                        if self.on_conflict == OnConflict::Refuse {
-                            if row.action == Action::Create {
-                                self.failed.insert(own);
-                            }
-                            return self.conflict(at, row, class, message).map(|()| None);
+                    if let Some((class, message)) = self.changed(kind, found, &row)
+                        && self.on_conflict == OnConflict::Refuse
+                    {
+                        if row.action == Action::Create {
+                            self.failed.insert(own);
                         }
+                        return self.conflict(at, row, class, message).map(|()| None);
                     }
                     // Somebody made it meanwhile, but different: what is wanted is written over it, nothing is made twice.
                     if row.action == Action::Create {

@@ -229,6 +229,51 @@ impl Run {
     pub fn rows(&self) -> Result<Box<dyn Iterator<Item = Result<PlanRow, CacheError>>>, EngineError> {
         Ok(Box::new(self.reader.read_plan()?))
     }
+
+    /// What became of the rows, once somebody has begun to apply the plan.
+    ///
+    /// # Errors
+    /// When the journal or the errors cannot be read.
+    pub fn fates(&self) -> Result<Option<Fates>, EngineError> {
+        let Some(journal) = self.reader.read_journal()? else { return Ok(None) };
+        let errors = self.reader.read_errors()?.into_iter();
+        let errors = errors.filter_map(|error| Some(((error.resource, error.source_id?), error.message))).collect();
+        Ok(Some(Fates { journal, errors }))
+    }
+}
+
+/// What became of a plan's rows.
+#[derive(Debug)]
+pub struct Fates {
+    journal: infrahub_sync_cache::Journal,
+    errors: std::collections::HashMap<(String, String), String>,
+}
+
+impl Fates {
+    /// The state of a row (by its place in the plan, from 0), and the message with which it was refused or left out.
+    #[must_use]
+    pub fn of(&self, at: u64, row: &PlanRow) -> (&'static str, Option<&str>) {
+        let state = self.journal.state(at);
+        let told = matches!(state, infrahub_sync_cache::RowState::Failed | infrahub_sync_cache::RowState::Skipped);
+        let message = told.then(|| self.errors.get(&(row.resource.clone(), row.source_id.clone()))).flatten();
+        (state.as_str(), message.map(String::as_str))
+    }
+
+    /// How many rows are in which state, those that there are.
+    #[must_use]
+    pub fn counts(&self) -> Vec<(&'static str, u64)> {
+        use infrahub_sync_cache::RowState;
+        let counts = self.journal.counts();
+        let all = [
+            (RowState::Done, counts.done),
+            (RowState::Unchanged, counts.unchanged),
+            (RowState::Failed, counts.failed),
+            (RowState::Skipped, counts.skipped),
+            (RowState::Sent, counts.sent),
+            (RowState::Planned, counts.planned),
+        ];
+        all.into_iter().filter(|(_, count)| *count > 0).map(|(state, count)| (state.as_str(), count)).collect()
+    }
 }
 
 /// A row that was not written.

@@ -64,6 +64,12 @@ struct ChangeJson<'a> {
     conflict_class: Option<&'a str>,
     tier: u32,
     pass: u32,
+    /// What became of it, once somebody has begun to apply the plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<&'static str>,
+    /// Why it was refused or left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a str>,
 }
 
 /// The plan's own JSON, embedded as it is; as a text where somebody has broken it.
@@ -112,6 +118,8 @@ pub(crate) fn write<E>(
     for (index, row) in rows.enumerate() {
         let row = row.map_err(Failure::Rows)?;
         out.write_all(separator(index))?;
+        let (state, message) =
+            overview.fates.map(|fates| fates.of(index as u64, &row)).map_or((None, None), |(state, message)| (Some(state), message));
         put(
             out,
             &ChangeJson {
@@ -127,6 +135,8 @@ pub(crate) fn write<E>(
                 conflict_class: row.conflict_class.as_deref(),
                 tier: row.tier,
                 pass: row.pass,
+                state,
+                message,
             },
         )?;
     }

@@ -73,7 +73,7 @@ pub(crate) fn write<E>(
     let look = Look::new(false, false);
     let mut open: Option<String> = None;
     let mut left_out = 0_u64;
-    for row in rows {
+    for (at, row) in rows.enumerate() {
         let row = row.map_err(Failure::Rows)?;
         if out.bytes > BYTES_MAX {
             left_out += 1;
@@ -87,6 +87,9 @@ pub(crate) fn write<E>(
             open = Some(row.resource.clone());
         }
         write_row(&mut out, &row, &look)?;
+        if let Some(fate) = overview.fate(at, &row) {
+            writeln!(out, "      → {}", Escaped(&fate))?;
+        }
     }
     if open.is_some() {
         out.write_all(b"```\n\n</details>\n")?;

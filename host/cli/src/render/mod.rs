@@ -15,7 +15,8 @@ mod value;
 use std::io;
 
 use anstyle::{AnsiColor, Style};
-use infrahub_sync_core::plan_row::Action;
+use infrahub_sync_core::plan_row::{Action, PlanRow};
+use infrahub_sync_engine::Fates;
 
 /// The counts of one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -70,9 +71,27 @@ pub(crate) struct Overview<'a> {
     pub(crate) run_id: &'a str,
     /// The kinds, in tier order.
     pub(crate) kinds: Vec<KindOverview<'a>>,
+    /// What became of the rows, once somebody has begun to apply the plan.
+    pub(crate) fates: Option<&'a Fates>,
 }
 
 impl Overview<'_> {
+    /// What became of a row, as `failed: why`; none of a plan that nobody has begun to apply.
+    fn fate(&self, at: usize, row: &PlanRow) -> Option<String> {
+        let (state, message) = self.fates?.of(at as u64, row);
+        Some(match message {
+            Some(message) => format!("{state}: {message}"),
+            None => state.to_owned(),
+        })
+    }
+
+    /// `Applied: 3 done, 1 failed.`; empty where nobody has begun.
+    fn fates_sentence(&self) -> String {
+        let Some(fates) = self.fates else { return String::new() };
+        let counts: Vec<String> = fates.counts().into_iter().map(|(state, count)| format!("{count} {state}")).collect();
+        if counts.is_empty() { String::new() } else { format!(" Applied: {}.", counts.join(", ")) }
+    }
+
     /// The counts of all kinds.
     pub(crate) fn totals(&self) -> Counts {
         self.kinds.iter().map(|kind| kind.counts).fold(Counts::default(), Counts::add)
@@ -102,6 +121,7 @@ impl Overview<'_> {
         if totals.skipped > 0 {
             sentence.push_str(&format!(" {} {} left alone.", totals.skipped, plural(totals.skipped, "difference is", "differences are")));
         }
+        sentence.push_str(&self.fates_sentence());
         sentence
     }
 }
@@ -215,7 +235,7 @@ mod fixture {
                 partial: *kind == "LocationSite",
             })
             .collect();
-        Overview { run_id: "20260102T0304-0011aabb", kinds }
+        Overview { run_id: "20260102T0304-0011aabb", kinds, fates: None }
     }
 
     /// A plan with every sort of row.

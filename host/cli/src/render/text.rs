@@ -26,12 +26,15 @@ pub(crate) fn write<E>(
     write_table(out, overview, look)?;
     write_partial(out, overview, look)?;
     let mut group: Option<Group> = None;
-    for row in rows {
+    for (at, row) in rows.enumerate() {
         let row = row.map_err(Failure::Rows)?;
         if !group.as_ref().is_some_and(|group| group.holds(&row)) {
             group = Some(Group::begin(&row, out, look)?);
         }
         write_row(out, &row, look)?;
+        if let Some(fate) = overview.fate(at, &row) {
+            writeln!(out, "      {dim}→ {}{dim:#}", Escaped(&fate), dim = look.dim)?;
+        }
     }
     writeln!(out, "\n{bold}{}{bold:#}", overview.sentence(), bold = look.heading)?;
     Ok(())
