@@ -4,7 +4,7 @@
 //! The destination is the fake Infrahub, which records every request. Its hook kills the program when a request has arrived or when it was
 //! executed; the request is then never executed, executed when nobody waits for it, or executed while the next attempt is at work.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::print_stderr, clippy::unwrap_used)]
 #![cfg(unix)]
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -563,7 +563,7 @@ fn killed_at_every_request_of_a_run_and_of_what_goes_on_with_it() {
     let mut chains = Vec::new();
     for two_steps in [false, true] {
         let count = requests(two_steps);
-        println!("{count} requests, two steps: {two_steps}");
+        eprintln!("{count} requests, two steps: {two_steps}");
         for number in 1..=count {
             let all = [
                 (When::Arrived, Verdict::Reset),
@@ -584,7 +584,7 @@ fn killed_at_every_request_of_a_run_and_of_what_goes_on_with_it() {
         }
     }
     let kills = all(&chains, |(two_steps, points)| chain(*two_steps, points));
-    println!("{} chains, {kills} kills", chains.len());
+    eprintln!("{} chains, {kills} kills", chains.len());
     assert!(kills >= 800, "{kills}");
 }
 
@@ -599,6 +599,6 @@ fn killed_at_random_moments() {
         .map(|number| (number % 2 == 1, (0..8).map(|_| Point::Time(takes.mul_f64(dice.roll(1000) as f64 / 2500.0))).collect()))
         .collect();
     let kills = all(&chains, |(two_steps, points)| chain(*two_steps, points));
-    println!("{} chains, {kills} kills", chains.len());
+    eprintln!("{} chains, {kills} kills", chains.len());
     assert!(kills >= 200, "{kills}");
 }
