@@ -23,6 +23,9 @@ use crate::value::{Tag, ValueColumn};
 /// Rows in a batch: large enough that the cost of a batch is not felt, small enough to stay in the processor's cache.
 const BATCH_ROWS: usize = 8192;
 
+/// In the metadata of `_source_id`, where objects have no id of their own and the unique id stands in its place.
+pub(crate) const WITHOUT_IDS: &str = "infrahub-sync:without-ids";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Encoding {
     Text,
@@ -77,7 +80,12 @@ pub fn batches<'s>(model: &'s Model, snapshot: &'s Snapshot, kind: usize, extrac
         fields.push(arrow);
     }
     fields.push(Field::new("_extract_ts", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), false));
-    fields.push(Field::new("_source_id", DataType::Utf8, false));
+    let mut ids = Field::new("_source_id", DataType::Utf8, false);
+    // Read back, a unique id in its place looks like an id that happens to be the same text.
+    if (0..snapshot.kinds[kind].rows()).any(|row| snapshot.kinds[kind].id(row).is_none()) {
+        ids.set_metadata(HashMap::from([(WITHOUT_IDS.to_owned(), "true".to_owned())]));
+    }
+    fields.push(ids);
     fields.push(Field::new("_tombstone", DataType::Boolean, false));
     fields.push(Field::new("_key", DataType::Utf8, false));
     Batches { schema: Arc::new(Schema::new(fields)), encodings, model, snapshot, kind, extract_ts_us, next: 0 }

@@ -8,6 +8,7 @@
 
 pub mod batches;
 pub mod canonical;
+pub mod changes;
 pub mod diff;
 pub mod guardrail;
 pub mod key;

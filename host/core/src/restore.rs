@@ -11,6 +11,7 @@ use arrow::array::{Array, AsArray, BooleanArray, Float64Array, Int64Array, Recor
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use serde_json::{Value, json};
 
+use crate::batches::WITHOUT_IDS;
 use crate::key::{self, Part};
 use crate::mapping::RawKind;
 use crate::model::{FieldModel, Model};
@@ -49,12 +50,13 @@ impl Names {
         let mut names = Names { rows: HashMap::new(), keys: Vec::new(), ids: ValueColumn::default() };
         for batch in batches {
             let (ids, keys) = (texts(batch, "_source_id")?, texts(batch, "_key")?);
+            let schema = batch.schema_ref();
+            let without = schema.field_with_name("_source_id").is_ok_and(|field| field.metadata().contains_key(WITHOUT_IDS));
             for row in 0..batch.num_rows() {
                 let key: Value = serde_json::from_str(keys.value(row)).map_err(|error| format!("a key is no JSON: {error}"))?;
                 let key = key::key_from_json(&key).ok_or("a key is no list")?;
                 let name = key::unique_id(&key);
-                // Without an id of the system's the snapshot has the unique id in its place.
-                if ids.value(row) == name {
+                if without && ids.value(row) == name {
                     names.ids.push_null()
                 } else {
                     names.ids.push_text(ids.value(row))

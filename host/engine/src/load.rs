@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use infrahub_sync_config::{FieldSource as ConfigSource, Mapping, Problem, Project, Severity};
+use infrahub_sync_core::changes::{Changes, Gone};
 use infrahub_sync_core::mapping::RawKind;
 use infrahub_sync_core::mapping::feed::{Feed, FieldSource};
 use infrahub_sync_core::mapping::filter::Filter;
@@ -434,36 +435,6 @@ struct Read {
     reason: Option<String>,
 }
 
-/// What is no longer as it was.
-struct Changes {
-    /// The ids of the records that were read.
-    changed: HashSet<String>,
-    gone: Gone,
-}
-
-/// How the deleted objects are known.
-enum Gone {
-    /// By their ids; none of them, often.
-    These(HashSet<String>),
-    /// All others are.
-    AllBut(HashSet<String>),
-}
-
-impl Changes {
-    /// Whether the row of that id is to be left out: it is read anew, or gone.
-    fn leaves(&self, id: &str) -> bool {
-        self.changed.contains(id)
-            || match &self.gone {
-                Gone::These(ids) => ids.contains(id),
-                Gone::AllBut(ids) => !ids.contains(id),
-            }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.changed.is_empty() && matches!(&self.gone, Gone::These(ids) if ids.is_empty())
-    }
-}
-
 /// What one mapping made of its resource: the mapping's position, the kind's position, the rows.
 type Part = (usize, usize, RawKind);
 
@@ -555,21 +526,14 @@ impl Resource {
             }
         }
         let Some(watermark) = watermark else { return Ok(Err("the adapter does not say where to go on".to_owned())) };
-        let gone = match deleted {
-            Some(ids) => Gone::These(ids.into_iter().collect()),
-            None => {
-                // Objects before, and new ones since: if there are just as many, none is gone. Only where each record is a row.
-                let new = changed.iter().filter(|id| !since.ids.contains(*id)).count() as u64;
-                let whole = plan.feeds.len() == 1 && plan.feeds.iter().all(|(_, feed)| !feed.filters_records());
-                if whole && total == Some(since.ids.len() as u64 + new) {
-                    Gone::These(HashSet::new())
-                } else {
-                    match self.inventory().await? {
-                        Some(ids) => Gone::AllBut(ids),
-                        None => return Ok(Err("its records have no ids".to_owned())),
-                    }
-                }
-            }
+        // Only where each record is a row does their number say something.
+        let is_whole = plan.feeds.len() == 1 && plan.feeds.iter().all(|(_, feed)| !feed.filters_records());
+        let gone = match Gone::told(&since.ids, &changed, deleted, total, is_whole) {
+            Some(gone) => gone,
+            None => match self.inventory().await? {
+                Some(ids) => Gone::AllBut(ids),
+                None => return Ok(Err("its records have no ids".to_owned())),
+            },
         };
         self.tell(&into, true);
         let changes = Some(Changes { changed, gone });

@@ -6,6 +6,7 @@ use infrahub_sync_cache::{
     AdapterRecord, Cache, CacheLock, ErrorRow, Holder, Mode, RunCounter, RunFile, RunId, RunReader, RunStatus, RunWriter, SyncName,
 };
 use infrahub_sync_core::batches::batches;
+use infrahub_sync_core::changes::contradicts;
 use infrahub_sync_core::guardrail::{Counts, approve};
 use infrahub_sync_core::model::Model;
 use infrahub_sync_core::plan::{KindSummary, Plan, Policy, plan};
@@ -299,13 +300,14 @@ async fn compare(cx: &RunContext<'_>, started: &Started) -> Result<Compared, Eng
     } else {
         (source_load.await?, destination_load.await?)
     };
-    source.session.finish()?;
     let load_ms = elapsed_ms(loading_at);
     let compared_at = std::time::Instant::now();
     let extract_ts_us = now(cx).as_microsecond();
-    let extracts = Extracts::new(cx, &source_read, &destination_read);
-    let (source_rows, source_problems) = build(model, source_read.raw, Role::Source);
-    let (destination_rows, destination_problems) = build(model, destination_read.raw, Role::Destination);
+    let (source_read, source_rows, source_problems) = built(cx, Side::Source, &source, model, source_read).await?;
+    let (destination_read, destination_rows, destination_problems) =
+        built(cx, Side::Destination, &destination, model, destination_read).await?;
+    source.session.finish()?;
+    let extracts = Extracts::new(cx, model, &source_read, &destination_read);
     let [source_earlier, destination_earlier] = extracts.unchanged.map(|unchanged| earlier.as_ref().filter(|_| unchanged));
     write_snapshots(started, model, &source_rows, infrahub_sync_cache::Side::Source, extract_ts_us, source_earlier)?;
     write_snapshots(started, model, &destination_rows, infrahub_sync_cache::Side::Destination, extract_ts_us, destination_earlier)?;
@@ -337,6 +339,33 @@ async fn compare(cx: &RunContext<'_>, started: &Started) -> Result<Compared, Eng
     let times = BTreeMap::from([("load", load_ms), ("compare", elapsed_ms(compared_at))]);
     started.note_extract(&times, [("A", &source), ("B", &destination)])?;
     Ok(Compared { destination, resolved, summary, problems, destination_rows, destination_as_of })
+}
+
+/// Builds what was read of a side. Where what is kept of an earlier run does not fit it, the side is read again, in full.
+async fn built(
+    cx: &RunContext<'_>,
+    side: Side,
+    opened: &Opened,
+    model: &Model,
+    mut read: Loaded,
+) -> Result<(Loaded, Snapshot, Vec<DataProblem>), EngineError> {
+    let role = match side {
+        Side::Source => Role::Source,
+        Side::Destination => Role::Destination,
+    };
+    let (rows, problems) = build(model, std::mem::take(&mut read.raw), role);
+    let kept: Vec<bool> = model.kinds.iter().map(|kind| read.incremental.contains(&kind.name)).collect();
+    if !contradicts(model, &kept, &rows, &problems) {
+        return Ok((read, rows, problems));
+    }
+    cx.events.note(&format!("Everything is read of the {}: what is known of it does not fit what has changed", side.as_str()));
+    let feeds = match side {
+        Side::Source => feeds(cx.project, model, opened.manifest.source.unwrap_or(Addressing::Mapping))?,
+        Side::Destination => destination_feeds(model),
+    };
+    let mut read = load(cx, side, opened, model, feeds, Base::default()).await?;
+    let (rows, problems) = build(model, std::mem::take(&mut read.raw), role);
+    Ok((read, rows, problems))
 }
 
 /// What both sides go on from: nothing in a full run.
@@ -373,13 +402,13 @@ struct Extracts {
 }
 
 impl Extracts {
-    fn new(cx: &RunContext<'_>, source: &Loaded, destination: &Loaded) -> Extracts {
+    fn new(cx: &RunContext<'_>, model: &Model, source: &Loaded, destination: &Loaded) -> Extracts {
         for (side, loaded) in [(Side::Source, source), (Side::Destination, destination)] {
             for (kind, reason) in loaded.in_full.iter().filter(|_| !cx.options.full_extract) {
                 tracing::info!(side = side.as_str(), kind, reason, "read in full");
             }
             if !cx.options.full_extract {
-                let (some, all) = (loaded.incremental.len(), loaded.raw.len());
+                let (some, all) = (loaded.incremental.len(), model.kinds.len());
                 cx.events.note(&format!("Of the {}, what changed was read of {some} of {all} kinds", side.as_str()));
             }
         }
