@@ -2,6 +2,7 @@
 """NetBox -> Infrahub on the real servers: infrahub-sync 2.0.1 (Python) and this binary, side by side.
 
 usage: tests/bench/infrahub.py --python VENV [--binary target/release/infrahub-sync] [--scale N] [--only python|ours] [--whole] [--keep]
+       tests/bench/infrahub.py --python VENV --check
 
 Each tool gets the same NetBox and a fresh branch of the same Infrahub, both behind a proxy of its own that counts requests and
 connections. Three commands each: `diff` on the empty branch, `sync`, and `sync` again, when there is nothing to do. Then the objects of
@@ -10,6 +11,10 @@ independently of both tools. Prints Markdown.
 
 It needs the servers of tests/live (netbox.sh up, infrahub.sh up examples/netbox_to_infrahub/schema.yml) and a Python with PyYAML and
 Jinja; it takes that of VENV, or of the Infrahub server. `--scale N` loads NetBox to that scale first; it never gets smaller again.
+
+`--check` is a test instead of a measurement: both load the whole project once, ours a second time, and exit code 1 means that a tool failed,
+that ours had something to do the second time, or that an object differs from NetBox's data or between the branches, value by value as
+Infrahub has stored it, without being in EXPLAINED.
 
 How it is fair: CPU time and peak memory are the operating system's accounting of the finished client process (wait4); what the servers
 cost is in the wall time only. References of a kind to itself are left out of the project, for both, because 2.0.1 cannot read them back.
@@ -33,6 +38,9 @@ import urllib.request
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 LIVE = pathlib.Path(os.environ.get("INFRAHUB_SYNC_LIVE_DIR", REPOSITORY / "target/live")).absolute()
 COMMANDS = [("diff, empty branch", "diff"), ("sync, first load", "sync"), ("sync again, nothing to do", "sync")]
+# Differences that are right: (kind, field) or (kind, None) for whole objects -> why. `--check` fails on one that is not here, and on one
+# here that is none any more.
+EXPLAINED = {}
 # The server lets requests wait for long when it is busy.
 TIMEOUT_S = 300
 PAGE_ROWS = 500
@@ -332,8 +340,14 @@ class Schema:
         return tuple(value) if isinstance(value, list) else value
 
 
-def read_branch(infrahub, branch, schema, project, identifiers):
+def stored(_kind, _name, value):
+    """A value as Infrahub gives it, in a form that keys and sets can be made of."""
+    return json.dumps(value, sort_keys=True) if isinstance(value, (list, dict)) else value
+
+
+def read_branch(infrahub, branch, schema, project, identifiers, normal=None):
     """kind -> natural key -> field -> value, as Expectation has it, and the keys that more than one object has."""
+    normal = normal or schema.normal
     fields = {kind: sorted({f["name"] for m in project["schema_mapping"] if m["name"] == kind for f in m["fields"]}) for kind in identifiers}
     nodes = {}
     for kind in identifiers:
@@ -361,7 +375,7 @@ def read_branch(infrahub, branch, schema, project, identifiers):
     def value(kind, node, name):
         relationship = schema.relationships[kind].get(name)
         if relationship is None:
-            return schema.normal(kind, name, node[name]["value"])
+            return normal(kind, name, node[name]["value"])
         if relationship["cardinality"] == "one":
             return peer(node[name]["node"])
         return frozenset(peer(edge["node"]) for edge in node[name]["edges"])
@@ -393,21 +407,21 @@ def shown(value):
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-def compare(expectation, results):
+def compare(wanted_objects, results):
     """results: tool -> (objects, keys twice). Prints each difference and returns their number for each tool."""
     lines, numbers = [], dict.fromkeys(results, 0)
     for tool, (objects, twice) in results.items():
         for kind, key in twice:
             numbers[tool] += 1
             lines.append((kind, shown((kind, key)), "", "once", f"{tool}: more than once"))
-        for kind, wanted in expectation.objects.items():
+        for kind, wanted in wanted_objects.items():
             for key in objects[kind].keys() - wanted.keys():
                 numbers[tool] += 1
                 lines.append((kind, shown((kind, key)), "", "nothing", f"{tool}: an object"))
             for key in wanted.keys() - objects[kind].keys():
                 numbers[tool] += 1
                 lines.append((kind, shown((kind, key)), "", "an object", f"{tool}: nothing"))
-    for kind, wanted in expectation.objects.items():
+    for kind, wanted in wanted_objects.items():
         for key, values in wanted.items():
             for name, value in values.items():
                 others = {
@@ -423,6 +437,20 @@ def compare(expectation, results):
     return lines, numbers
 
 
+def unexplained(rows, from_netbox, between):
+    """What `--check` fails on, in words."""
+    problems = [f"{row['tool']}: {row['step']} ended with exit code {row['code']}" for row in rows if row["code"]]
+    problems += [f"ours: {row['step']} sent {row['mutations']} mutations" for row in rows if row["step"] == COMMANDS[2][0] and row["mutations"]]
+    seen = set()
+    for wanted_by, lines in (("NetBox", from_netbox), ("2.0.1", between)):
+        for kind, key, name, wanted, others in lines:
+            place = (kind, name or None)
+            seen.add(place)
+            if place not in EXPLAINED:
+                problems.append(f"{key} {name}: {wanted_by} has {wanted}; {others}")
+    return problems + [f"{place} is explained, and is no difference any more" for place in EXPLAINED if place not in seen]
+
+
 # ---------------------------------------------------------------- the run
 
 
@@ -434,7 +462,7 @@ def project_of(path, whole):
     return project
 
 
-def run_tool(tool, program, project, netbox, infrahub, tokens):
+def run_tool(tool, program, project, netbox, infrahub, tokens, commands):
     folder = REPOSITORY / "target/bench/infrahub" / tool
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -451,7 +479,7 @@ def run_tool(tool, program, project, netbox, infrahub, tokens):
     (folder / "config.yml").write_text(yaml.safe_dump(project, sort_keys=False, allow_unicode=True))
     options = ["--config-file", str(folder / "config.yml"), "--branch", branch]
     rows = []
-    for name, command in [("generate", "generate"), *COMMANDS]:
+    for name, command in [("generate", "generate"), *commands]:
         infrahub.quiet()
         for proxy in proxies:
             proxy.clear()
@@ -465,6 +493,7 @@ def run_tool(tool, program, project, netbox, infrahub, tokens):
             tool=tool, step=name, netbox=proxies[0].requests, netbox_connections=proxies[0].connections,
             infrahub=proxies[1].requests, infrahub_connections=proxies[1].connections, mutations=proxies[1].mutations,
         )
+        result["log"] = log
         rows.append(result)
     return branch, rows[1:]
 
@@ -480,9 +509,12 @@ def main():
     parser.add_argument("--only", choices=["python", "ours"], help="just one of the tools")
     parser.add_argument("--whole", action="store_true", help="with the references of a kind to itself, on which 2.0.1's third command fails")
     parser.add_argument("--show", type=int, default=40, help="how many differences are listed (40)")
+    parser.add_argument("--check", action="store_true", help="a test: exit code 1 on a difference that is not explained")
     parser.add_argument("--keep", action="store_true", help="keep the branches")
     given = parser.parse_args()
 
+    if given.check and given.only:
+        parser.error("--check compares both tools")
     programs = {}
     if given.only != "ours":
         if given.python is None:
@@ -508,10 +540,14 @@ def main():
             [sys.executable, loader, given.netbox, tokens["NETBOX_TOKEN"], "--scale", str(given.scale)], check=True, stdout=subprocess.DEVNULL
         )
 
-    project = project_of(given.config, given.whole)
+    project = project_of(given.config, given.whole or given.check)
+    commands = {tool: COMMANDS for tool in programs}
+    if given.check:
+        # 2.0.1 cannot read back what it wrote of the whole project.
+        commands = {"python": COMMANDS[1:2], "ours": COMMANDS[1:3]}
     branches, rows = {}, []
     for tool, program in programs.items():
-        branches[tool], measurements = run_tool(tool, program, project, netbox, infrahub, tokens)
+        branches[tool], measurements = run_tool(tool, program, project, netbox, infrahub, tokens, commands[tool])
         rows += measurements
 
     schema = Schema(infrahub, next(iter(branches.values())))
@@ -529,7 +565,7 @@ def main():
             )
 
     results = {tool: read_branch(infrahub, branch, schema, project, expectation.identifiers) for tool, branch in branches.items()}
-    lines, numbers = compare(expectation, results)
+    lines, numbers = compare(expectation.objects, results)
     values = sum(len(v) for kind in expectation.objects.values() for v in kind.values())
     print(f"\nCompared with NetBox's data, {values} values of {objects} objects: "
           + ", ".join(f"{tool} differs in {number}" for tool, number in numbers.items()) + ".")
@@ -541,12 +577,21 @@ def main():
             print("| " + " | ".join(cell.replace("|", "\\|") for cell in (key, name, wanted, others)) + " |")
         if len(lines) > given.show:
             print(f"\n… and {len(lines) - given.show} more.")
+    problems = []
+    if given.check:
+        raw = {tool: read_branch(infrahub, b, schema, project, expectation.identifiers, stored) for tool, b in branches.items()}
+        between, _ = compare(raw["python"][0], {"ours": raw["ours"]})
+        problems = unexplained(rows, lines, between)
+        for problem in problems:
+            print(f"FAILED: {problem}")
+        if not problems:
+            print(f"\nThe branches of both tools are equal, value by value, but for {len(EXPLAINED)} differences that are explained.")
     for branch in branches.values():
         if given.keep:
             say(f"kept: branch {branch}")
         else:
             infrahub.drop(branch)
-    return 1 if any(row["code"] for row in rows) else 0
+    return 1 if problems or any(row["code"] for row in rows) else 0
 
 
 if __name__ == "__main__":
