@@ -7,7 +7,9 @@
 #![allow(clippy::print_stderr, clippy::unwrap_used)]
 #![cfg(unix)]
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod network;
+
+use std::collections::{BTreeSet, HashMap};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,172 +19,16 @@ use std::time::Duration;
 
 use infrahub_sync_cache::{Cache, RowState, RunId, RunReader, SyncName};
 use infrahub_sync_core::plan_row::{Action, PlanRow};
-use infrahub_sync_fake_infrahub::{ADMIN_TOKEN, Fake, Model, Moment, Options, Request, Verdict, Version};
-use infrahub_sync_tests::{Output, Project};
-use serde_json::{Map, Value, json};
-
-const KINDS: [&str; 6] = ["FakeSite", "FakeTag", "CoreStandardGroup", "FakeDevice", "FakeInterface", "FakeTwin"];
-
-/// Groups stand in groups, so that a batch ends at each level; a device and its twin refer to each other, which takes a second pass.
-const MAPPING: &str = "
-diffsync_flags: [NONE]
-schema_mapping:
-  - name: FakeSite
-    mapping: sites
-    identifiers: [name]
-    fields: [{name: name, mapping: name}, {name: description, mapping: description}]
-  - name: FakeTag
-    mapping: tags
-    identifiers: [name]
-    fields: [{name: name, mapping: name}]
-  - name: CoreStandardGroup
-    mapping: groups
-    identifiers: [name]
-    fields: [{name: name, mapping: name}, {name: description, mapping: description}, {name: parent, mapping: parent, reference: CoreStandardGroup}]
-  - name: FakeDevice
-    mapping: devices
-    identifiers: [name]
-    fields:
-      - {name: name, mapping: name}
-      - {name: status, mapping: status}
-      - {name: height, mapping: height}
-      - {name: site, mapping: site, reference: FakeSite}
-      - {name: tags, mapping: tags, reference: FakeTag}
-      - {name: twin, mapping: twin, reference: FakeTwin}
-  - name: FakeInterface
-    mapping: interfaces
-    identifiers: [device, name]
-    fields: [{name: name, mapping: name}, {name: enabled, mapping: enabled}, {name: device, mapping: device, reference: FakeDevice}]
-  - name: FakeTwin
-    mapping: twins
-    identifiers: [name]
-    fields: [{name: name, mapping: name}, {name: device, mapping: device, reference: FakeDevice}]
-";
-
-const SITES: usize = 5;
-const TAGS: usize = 4;
-const CHAINS: usize = 2;
-const DEPTH: usize = 5;
-const DEVICES: usize = 14;
-const PORTS: usize = 3;
-
-/// The objects that are there before and stay, some of them with other values.
-const OLD_SITES: usize = 2;
-const OLD_DEVICES: usize = 6;
-
-/// How many objects are wanted.
-const WANTED: usize = SITES + TAGS + CHAINS * DEPTH + DEVICES + DEVICES * PORTS + DEVICES;
-/// How many of those are there before.
-const THERE: usize = OLD_SITES + 1 + OLD_DEVICES;
-
-fn source() -> BTreeMap<&'static str, Value> {
-    let list = |count: usize, one: &dyn Fn(usize) -> Value| -> Value { (0..count).map(one).collect() };
-    BTreeMap::from([
-        ("sites", list(SITES, &|n| json!({"id": n, "name": format!("s{n}"), "description": format!("site {n}")}))),
-        ("tags", list(TAGS, &|n| json!({"id": n, "name": format!("t{n}")}))),
-        (
-            "groups",
-            list(CHAINS * DEPTH, &|n| {
-                let parent = if n % DEPTH == 0 { Value::Null } else { json!({"id": n - 1}) };
-                json!({"id": n, "name": format!("g{n}"), "description": "", "parent": parent})
-            }),
-        ),
-        (
-            "devices",
-            list(DEVICES, &|n| {
-                let tags: Vec<Value> = (0..n % 3).map(|at| json!({"id": (n + at) % TAGS})).collect();
-                json!({"id": n, "name": format!("d{n}"), "status": if n % 2 == 0 { "active" } else { "planned" }, "height": n,
-                       "site": {"id": n % SITES}, "tags": tags, "twin": {"id": n}})
-            }),
-        ),
-        (
-            "interfaces",
-            list(
-                DEVICES * PORTS,
-                &|n| json!({"id": n, "name": format!("p{}", n % PORTS), "enabled": n % 2 == 0, "device": {"id": n / PORTS}}),
-            ),
-        ),
-        ("twins", list(DEVICES, &|n| json!({"id": n, "name": format!("w{n}"), "device": {"id": n}}))),
-    ])
-}
-
-/// What the destination has to hold in the end: of each kind the objects, each as text with its peers by name.
-fn wanted() -> BTreeMap<&'static str, BTreeSet<String>> {
-    let source = source();
-    let rows = |resource: &str| source[resource].as_array().unwrap().clone();
-    let id = |value: &Value| value["id"].as_u64().unwrap();
-    let text = |value: &Value| value.as_str().unwrap().to_owned();
-    let mut out: BTreeMap<&'static str, BTreeSet<String>> = BTreeMap::new();
-    out.insert("FakeSite", rows("sites").iter().map(|row| format!("{} {}", text(&row["name"]), text(&row["description"]))).collect());
-    out.insert("FakeTag", rows("tags").iter().map(|row| text(&row["name"])).collect());
-    let group = |row: &Value| {
-        let parent = if row["parent"].is_null() { String::new() } else { format!("g{}", id(&row["parent"])) };
-        format!("{} [{parent}]", text(&row["name"]))
-    };
-    out.insert("CoreStandardGroup", rows("groups").iter().map(group).collect());
-    let device = |row: &Value| {
-        let mut tags: Vec<String> = row["tags"].as_array().unwrap().iter().map(|tag| format!("t{}", id(tag))).collect();
-        tags.sort();
-        let (site, twin) = (id(&row["site"]), id(&row["twin"]));
-        format!("{} {} {} s{site} [{}] w{twin}", text(&row["name"]), text(&row["status"]), row["height"], tags.join(","))
-    };
-    out.insert("FakeDevice", rows("devices").iter().map(device).collect());
-    let port = |row: &Value| format!("d{} {} {}", id(&row["device"]), text(&row["name"]), row["enabled"]);
-    out.insert("FakeInterface", rows("interfaces").iter().map(port).collect());
-    out.insert("FakeTwin", rows("twins").iter().map(|row| format!("{} d{}", text(&row["name"]), id(&row["device"]))).collect());
-    out
-}
-
-/// What the destination holds, spelled as [`wanted`] spells it.
-fn held(fake: &Fake) -> BTreeMap<&'static str, BTreeSet<String>> {
-    let store = fake.store();
-    let value = |id: &str, field: &str| store.value(id, field, "main").unwrap_or_default();
-    let text = |id: &str, field: &str| value(id, field).as_str().unwrap_or_default().to_owned();
-    let peers = |id: &str, field: &str| -> String {
-        let ids: Vec<String> = serde_json::from_value(value(id, field)).unwrap();
-        let mut names: Vec<String> = ids.iter().map(|id| text(id, "name")).collect();
-        names.sort();
-        names.join(",")
-    };
-    let mut out = BTreeMap::new();
-    for kind in KINDS {
-        let ids = store.ids(kind, "main");
-        let objects: Vec<String> = ids
-            .iter()
-            .map(|id| {
-                let name = text(id, "name");
-                match kind {
-                    "FakeSite" => format!("{name} {}", text(id, "description")),
-                    "CoreStandardGroup" => format!("{name} [{}]", peers(id, "parent")),
-                    "FakeDevice" => format!(
-                        "{name} {} {} {} [{}] {}",
-                        text(id, "status"),
-                        value(id, "height"),
-                        peers(id, "site"),
-                        peers(id, "tags"),
-                        peers(id, "twin")
-                    ),
-                    "FakeInterface" => format!("{} {name} {}", peers(id, "device"), value(id, "enabled")),
-                    "FakeTwin" => format!("{name} {}", peers(id, "device")),
-                    _ => name,
-                }
-            })
-            .collect();
-        let set: BTreeSet<String> = objects.iter().cloned().collect();
-        assert_eq!(set.len(), objects.len(), "an object stands twice: {objects:?}");
-        out.insert(kind, set);
-    }
-    out
-}
+use infrahub_sync_fake_infrahub::{Moment, Request, Verdict};
+use infrahub_sync_tests::Output;
+use network::Network;
+use serde_json::{Map, Value};
 
 /// A destination that needs creates, updates and deletes, and a project for it.
 struct Lab {
-    fake: Fake,
-    project: Project,
+    network: Network,
     /// `diff` and `apply` instead of `sync`.
     two_steps: bool,
-    /// Objects that the destination has ever held, before the first run.
-    before: usize,
     /// The run that is under way.
     run: Option<String>,
     /// Requests that are held back when their sender is dead.
@@ -191,43 +37,7 @@ struct Lab {
 
 impl Lab {
     fn new(two_steps: bool) -> Lab {
-        let fake = Fake::start(Options { model: Some(Model::every(Version::V1_11)), ..Options::default() }).unwrap();
-        let mut project = Project::new(&format!(
-            "name: kills\nsource: {{name: files, settings: {{path: source}}}}\n\
-             destination: {{name: infrahub, settings: {{url: \"{}\"}}}}\n{MAPPING}",
-            fake.url()
-        ));
-        project.set("INFRAHUB_API_TOKEN", ADMIN_TOKEN);
-        for (resource, records) in source() {
-            project.write(&format!("source/{resource}.json"), &records.to_string());
-        }
-        let run = |document: &str| {
-            let answer = fake.execute("main", document, Map::new());
-            assert!(answer["errors"].is_null(), "{answer}");
-            answer
-        };
-        let make = |kind: &str, fields: &str| -> String {
-            let answer = run(&format!("mutation{{{kind}Create(data:{{{fields}}}){{object{{id}}}}}}"));
-            answer["data"][format!("{kind}Create")]["object"]["id"].as_str().unwrap().to_owned()
-        };
-        let sites: Vec<String> = (0..OLD_SITES).map(|n| make("FakeSite", &format!("name:{{value:\"s{n}\"}}"))).collect();
-        make("FakeSite", "name:{value:\"stale\"}");
-        make("FakeTag", "name:{value:\"t0\"}");
-        let mut parent: Option<String> = None;
-        for n in 0..DEPTH {
-            let above = parent.map(|id| format!(",parent:{{id:\"{id}\"}}")).unwrap_or_default();
-            parent = Some(make("CoreStandardGroup", &format!("name:{{value:\"stale{n}\"}}{above}")));
-        }
-        let device = |name: &str| {
-            make("FakeDevice", &format!("name:{{value:\"{name}\"}},status:{{value:\"planned\"}},site:{{id:\"{}\"}}", sites[0]))
-        };
-        (0..OLD_DEVICES).for_each(|n| drop(device(&format!("d{n}"))));
-        let stale = device("stale");
-        for n in 0..PORTS {
-            make("FakeInterface", &format!("name:{{value:\"p{n}\"}},device:{{id:\"{stale}\"}}"));
-        }
-        let before = fake.store().len();
-        Lab { fake, project, two_steps, before, run: None, late: Arc::default() }
+        Lab { network: Network::new(), two_steps, run: None, late: Arc::default() }
     }
 
     /// What is to be started now: the first run, or what goes on with what is left of the last one.
@@ -242,27 +52,26 @@ impl Lab {
 
     /// Notes the run that a command has begun.
     fn learn(&mut self, before: &[String]) {
-        let new = self.project.runs("kills").into_iter().find(|run| !before.contains(run));
+        let new = self.network.project.runs("network").into_iter().find(|run| !before.contains(run));
         self.run = new.or(self.run.take());
     }
 
     fn has_plan(&self) -> bool {
-        let folder = |id| self.project.path().join(".infrahub-sync-cache/kills").join(id);
-        self.run.as_ref().is_some_and(|id| folder(id).join("plan.parquet").is_file())
+        self.run.as_ref().is_some_and(|id| self.network.has_plan(id))
     }
 
     /// Starts what comes next and kills it there.
     fn kill_at(&mut self, at: &Point) -> End {
-        let runs = self.project.runs("kills");
+        let runs = self.network.project.runs("network");
         let arguments = self.next();
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let mut command = self.project.command(&arguments);
+        let mut command = self.network.project.command(&arguments);
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let child: Arc<Mutex<Option<Child>>> = Arc::default();
         let is_killed = match *at {
             Point::Request { number, moment, verdict } => {
                 let (victim, late, seen) = (child.clone(), self.late.clone(), AtomicUsize::new(0));
-                self.fake.faults().hook(Some(Arc::new(move |now, _| {
+                self.network.fake.faults().hook(Some(Arc::new(move |now, _| {
                     let when = if moment == When::Handled { Moment::Handled } else { Moment::Arrived };
                     if now == Moment::Handled && late.is_done() {
                         return Verdict::Reset;
@@ -290,7 +99,7 @@ impl Lab {
             }
         };
         // It hears of no request that comes later.
-        self.fake.faults().hook(None);
+        self.network.fake.faults().hook(None);
         self.learn(&runs);
         match (is_killed, arguments[0]) {
             (true, _) => End::Killed,
@@ -300,7 +109,7 @@ impl Lab {
     }
 
     fn reader(&self) -> RunReader {
-        let cache = Cache::open(self.project.path().join(".infrahub-sync-cache"), SyncName::parse("kills").unwrap()).unwrap();
+        let cache = Cache::open(self.network.project.path().join(".infrahub-sync-cache"), SyncName::parse("network").unwrap()).unwrap();
         cache.open_run(&RunId::parse(self.run.as_deref().unwrap()).unwrap()).unwrap()
     }
 
@@ -341,17 +150,17 @@ impl Lab {
     /// Brings what was killed to its end.
     fn finish(&mut self) {
         loop {
-            let runs = self.project.runs("kills");
+            let runs = self.network.project.runs("network");
             let arguments = self.next();
             let late = self.late.clone();
             // What is held back is executed when the next attempt begins to write.
-            self.fake.faults().hook(Some(Arc::new(move |_, document| {
+            self.network.fake.faults().hook(Some(Arc::new(move |_, document| {
                 if document.starts_with("mutation") {
                     late.open();
                 }
                 Verdict::GoOn
             })));
-            let Output { code, stdout, stderr } = self.project.run(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+            let Output { code, stdout, stderr } = self.network.project.run(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
             self.learn(&runs);
             assert_eq!(code, 0, "{arguments:?}\n{stdout}\n{stderr}");
             if arguments[0] != "diff" {
@@ -360,20 +169,12 @@ impl Lab {
         }
         self.late.open();
         self.late.wait_until_done();
-        self.fake.faults().hook(None);
+        self.network.fake.faults().hook(None);
     }
 
     /// Nothing is lost, nothing was made twice, and the next run has nothing to do.
     fn check(&self, what: &dyn std::fmt::Debug) {
-        let (held, wanted) = (held(&self.fake), wanted());
-        for kind in KINDS {
-            assert_eq!(held[kind], wanted[kind], "{kind} after {what:?}");
-        }
-        assert_eq!(wanted.values().map(BTreeSet::len).sum::<usize>(), WANTED);
-        // Nothing is ever removed from the store: what was made twice, or made and deleted, would be there.
-        assert_eq!(self.fake.store().len() - self.before, WANTED - THERE, "created after {what:?}");
-        let ends: Vec<usize> = KINDS.iter().map(|kind| self.fake.store().count(kind, "main")).collect();
-        assert_eq!(ends.iter().sum::<usize>(), WANTED, "{what:?}");
+        self.network.check(what);
         let journal = self.reader().read_journal().unwrap().unwrap();
         assert!(journal.is_finished(), "{what:?}: {journal:?}");
         let counts = journal.counts();
@@ -382,7 +183,7 @@ impl Lab {
 
     /// What the next diff plans.
     fn planned(&self) -> usize {
-        let (code, plan) = self.project.plan(&[]);
+        let (code, plan) = self.network.project.plan(&[]);
         let changes = plan["changes"].as_array().map_or(0, Vec::len);
         assert_eq!(code == 0, changes == 0);
         changes
@@ -529,9 +330,9 @@ fn chain(two_steps: bool, points: &[Point]) -> usize {
     let mut end = End::Planned;
     for point in points {
         let done = lab.answered();
-        lab.fake.clear_requests();
+        lab.network.fake.clear_requests();
         end = lab.kill_at(point);
-        let again: Vec<Written> = sent(&lab.fake.requests()).into_iter().filter(|row| done.contains(row)).collect();
+        let again: Vec<Written> = sent(&lab.network.fake.requests()).into_iter().filter(|row| done.contains(row)).collect();
         assert!(again.is_empty(), "sent again although it was answered: {again:?} at {point:?} of {points:?}");
         kills += usize::from(end == End::Killed);
         if end == End::Applied {
@@ -540,9 +341,9 @@ fn chain(two_steps: bool, points: &[Point]) -> usize {
     }
     if end != End::Applied {
         let done = lab.answered();
-        lab.fake.clear_requests();
+        lab.network.fake.clear_requests();
         lab.finish();
-        let again: Vec<Written> = sent(&lab.fake.requests()).into_iter().filter(|row| done.contains(row)).collect();
+        let again: Vec<Written> = sent(&lab.network.fake.requests()).into_iter().filter(|row| done.contains(row)).collect();
         assert!(again.is_empty(), "sent again although it was answered: {again:?} after {points:?}");
     }
     lab.check(&points);
@@ -555,7 +356,7 @@ fn requests(two_steps: bool) -> usize {
     lab.finish();
     lab.check(&"a quiet run");
     assert_eq!(lab.planned(), 0);
-    lab.fake.requests().iter().filter(|request| request.path != "/_fake/faults").count()
+    lab.network.fake.requests().iter().filter(|request| request.path != "/_fake/faults").count()
 }
 
 #[test]
@@ -585,7 +386,7 @@ fn killed_at_every_request_of_a_run_and_of_what_goes_on_with_it() {
     }
     let kills = all(&chains, |(two_steps, points)| chain(*two_steps, points));
     eprintln!("{} chains, {kills} kills", chains.len());
-    assert!(kills >= 800, "{kills}");
+    assert!(kills >= 800, "{} chains, {kills} kills", chains.len());
 }
 
 #[test]
@@ -600,5 +401,5 @@ fn killed_at_random_moments() {
         .collect();
     let kills = all(&chains, |(two_steps, points)| chain(*two_steps, points));
     eprintln!("{} chains, {kills} kills", chains.len());
-    assert!(kills >= 200, "{kills}");
+    assert!(kills >= 200, "{} chains, {kills} kills", chains.len());
 }

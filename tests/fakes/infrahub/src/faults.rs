@@ -203,6 +203,31 @@ pub struct Settings {
     pub hfid_lag_ms: u64,
 }
 
+/// Faults at random, the same for the same seed: of a thousand requests so many are hit, by one of the actions each.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Storm {
+    /// Where the numbers come from.
+    pub seed: u64,
+    /// How many of a thousand requests are hit.
+    pub per_mille: u64,
+    /// What happens to them, each as likely as the others.
+    pub actions: Vec<Action>,
+}
+
+impl Storm {
+    /// What happens to a request, which is known by its number.
+    fn hit(&self, number: u64) -> Option<&Action> {
+        // SplitMix64: a number for itself, whatever came before.
+        let mut bits = self.seed.wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bits ^= bits >> 31;
+        let at = usize::try_from((bits >> 32) % self.actions.len().max(1) as u64).ok()?;
+        self.actions.get(at).filter(|_| bits % 1000 < self.per_mille)
+    }
+}
+
 /// Where a request is when a [`Hook`] hears of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
@@ -229,6 +254,9 @@ pub type Hook = Arc<dyn Fn(Moment, &str) -> Verdict + Send + Sync>;
 pub(crate) struct State {
     pub(crate) faults: Vec<(Fault, usize)>,
     pub(crate) settings: Settings,
+    pub(crate) storm: Option<Storm>,
+    /// Requests since the storm began.
+    pub(crate) stormy: u64,
 }
 
 impl State {
@@ -247,6 +275,8 @@ impl State {
             }
         }
         self.faults.retain(|(fault, seen)| *seen < fault.skip + fault.times);
+        self.stormy += 1;
+        out.extend(self.storm.as_ref().and_then(|storm| storm.hit(self.stormy)).cloned());
         out
     }
 

@@ -28,7 +28,7 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
-pub use faults::{Action, Fault, Hook, Moment, Outside, Settings, Verdict};
+pub use faults::{Action, Fault, Hook, Moment, Outside, Settings, Storm, Verdict};
 pub use model::{Model, SchemaError, Version};
 use serde_json::{Map, Value};
 pub use server::{Request, Rights};
@@ -74,7 +74,7 @@ impl Fake {
     /// Starts a server on 127.0.0.1.
     pub fn start(options: Options) -> std::io::Result<Fake> {
         let model = options.model.unwrap_or_else(|| Model::fixture(options.version));
-        let mut store = Store::new(model.clone());
+        let mut store = Store::new(model.clone(), options.settings.clock_skew_ms * 1000);
         let account = server::seed(&mut store, &model);
         let mut tokens = HashMap::new();
         let built_in = [
@@ -169,6 +169,12 @@ impl Faults<'_> {
     /// Removes all faults; settings stay.
     pub fn clear(self) {
         server::locked(&self.shared.faults).faults.clear();
+    }
+
+    /// Begins a storm, or ends it.
+    pub fn storm(self, storm: Option<Storm>) {
+        let mut state = server::locked(&self.shared.faults);
+        (state.storm, state.stormy) = (storm, 0);
     }
 
     /// Has every request looked at in the middle; none ends it.

@@ -259,17 +259,26 @@ impl Shared {
             #[serde(default)]
             reset: bool,
             settings: Option<Settings>,
+            storm: Option<crate::faults::Storm>,
             #[serde(default)]
             faults: Vec<crate::faults::Fault>,
         }
         match serde_json::from_slice::<Program>(&incoming.body) {
             Ok(program) => {
                 if program.reset {
-                    locked(&self.faults).faults.clear();
+                    {
+                        let mut state = locked(&self.faults);
+                        state.faults.clear();
+                        state.storm = None;
+                    }
                     self.set_settings(Settings::default());
                 }
                 if let Some(settings) = program.settings {
                     self.set_settings(settings);
+                }
+                if let Some(storm) = program.storm {
+                    let mut state = locked(&self.faults);
+                    (state.storm, state.stormy) = (Some(storm), 0);
                 }
                 locked(&self.faults).faults.extend(program.faults.into_iter().map(|f| (f, 0)));
                 Reply::json(200, &json!({ "ok": true }))

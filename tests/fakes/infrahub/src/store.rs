@@ -147,7 +147,8 @@ pub struct Store {
 }
 
 impl Store {
-    pub(crate) fn new(model: Arc<Model>) -> Store {
+    /// `skew` is how far the server's clock is ahead, in microseconds: its first branch is dated by it too.
+    pub(crate) fn new(model: Arc<Model>, skew: i64) -> Store {
         let kinds = vec![Vec::new(); model.kinds.len()];
         let hash = model.api["main"].as_str().unwrap_or_default().to_owned();
         let mut store = Store {
@@ -161,7 +162,7 @@ impl Store {
             tuples: HashMap::new(),
             last: 0,
             ids_given: 0,
-            skew: 0,
+            skew,
             hfid_lag: 0,
             hash,
         };
