@@ -25,6 +25,12 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the repository")
 }
 
+/// Where the servers' programs and data are.
+#[must_use]
+pub fn live_folder() -> PathBuf {
+    root().join(std::env::var_os("INFRAHUB_SYNC_LIVE_DIR").unwrap_or_else(|| "target/live".into()))
+}
+
 /// The right to use the servers: one test at a time, over all threads and processes. Infrahub works on one request at a time anyway, and
 /// a test that changes NetBox must not meet one that reads it.
 #[derive(Debug)]
@@ -42,7 +48,7 @@ impl Turn {
             eprintln!("skipped: it needs {needs}; {LIVE}=1 starts it");
             return None;
         }
-        let folder = std::env::var_os("INFRAHUB_SYNC_LIVE_DIR").map_or_else(|| root().join("target/live"), |folder| root().join(folder));
+        let folder = live_folder();
         std::fs::create_dir_all(&folder).expect("the folder of the live servers");
         let file = File::create(folder.join("tests.lock")).expect("the lock of the live tests");
         file.lock().expect("the lock of the live tests");
@@ -189,16 +195,20 @@ impl Infrahub {
         Branch { infrahub: self.clone(), name }
     }
 
-    /// Makes an object unless there is one of that name; its id. `data` is what else it has, as GraphQL writes it.
+    /// An object on the default branch for as long as a test needs it; `data` is what it has, as GraphQL writes it.
     ///
     /// # Panics
     /// When it cannot be made.
-    pub fn object(&self, branch: &str, kind: &str, name: &str, data: &str) -> String {
-        let found = self.must(branch, &format!("{{{kind}(name__value:{}){{edges{{node{{id}}}}}}}}", json!(name)));
+    #[must_use]
+    pub fn lend(&self, kind: &str, name: &str, data: &str) -> Lent {
+        let name = json!(name);
+        // What a killed run has left.
+        let found = self.must("main", &format!("{{{kind}(name__value:{name}){{edges{{node{{id}}}}}}}}"));
         if let Some(id) = found[kind]["edges"][0]["node"]["id"].as_str() {
-            return id.to_owned();
+            return Lent { infrahub: self.clone(), kind: kind.to_owned(), id: id.to_owned() };
         }
-        self.create(branch, kind, &format!("name:{{value:{}}} {data}", json!(name)))
+        let id = self.create("main", kind, &format!("name:{{value:{name}}} {data}"));
+        Lent { infrahub: self.clone(), kind: kind.to_owned(), id }
     }
 
     /// Makes an object; its id.
@@ -208,6 +218,21 @@ impl Infrahub {
     pub fn create(&self, branch: &str, kind: &str, data: &str) -> String {
         let made = self.must(branch, &format!("mutation{{{kind}Create(data:{{{data}}}){{object{{id}}}}}}"));
         made[format!("{kind}Create")]["object"]["id"].as_str().expect("an id").to_owned()
+    }
+}
+
+/// An object of the default branch that goes with the test.
+#[derive(Debug)]
+pub struct Lent {
+    infrahub: Infrahub,
+    kind: String,
+    /// Its id.
+    pub id: String,
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let _ = self.infrahub.ask("main", &format!("mutation{{{}Delete(data:{{id:\"{}\"}}){{ok}}}}", self.kind, self.id));
     }
 }
 

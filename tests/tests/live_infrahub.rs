@@ -6,10 +6,11 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on has failed")]
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::Command;
 
-use infrahub_sync_tests::live::{Branch, Infrahub, NetBox, Turn, must, root, wait_until};
-use infrahub_sync_tests::{Output, Project};
+use infrahub_sync_tests::live::{Branch, Infrahub, Lent, NetBox, Turn, live_folder, must, root, wait_until};
+use infrahub_sync_tests::{Output, Project, binary};
 use serde_json::{Value, json};
 
 /// The schemas, known by a kind of each.
@@ -547,7 +548,8 @@ fn what_is_written_says_where_it_is_from() {
     let ids = |properties: &Value| (properties["source"]["id"].clone(), properties["owner"]["id"].clone());
 
     // The account that is named like the source.
-    let account = json!(infrahub.object("main", "CoreAccount", "files", "password:{value:\"not used 1\"}"));
+    let lent = infrahub.lend("CoreAccount", "files", "password:{value:\"not used 1\"}");
+    let account = json!(lent.id);
     let branch = infrahub.branch("account");
     let project = small(&infrahub, &format!("branch: {}", branch.name), &[OWNER, LABEL, HUBS], &few());
     project.ok(&["sync", "--no-diff"]);
@@ -564,14 +566,14 @@ fn what_is_written_says_where_it_is_from() {
     drop(branch);
 
     // The groups that the settings name.
-    let source = json!(infrahub.object("main", "CoreAccountGroup", "Live source", ""));
-    let owner = json!(infrahub.object("main", "CoreAccountGroup", "Live owner", ""));
+    let source = infrahub.lend("CoreAccountGroup", "Live source", "");
+    let owner = infrahub.lend("CoreAccountGroup", "Live owner", "");
     let branch = infrahub.branch("group");
     let settings = format!("branch: {}, source: Live source, owner: Live owner", branch.name);
     let project = small(&infrahub, &settings, &[OWNER, LABEL, HUBS], &few());
     project.ok(&["sync", "--no-diff"]);
     let hub = branch.node("TestingHub", "h", by);
-    let both = (source, owner);
+    let both = (json!(source.id), json!(owner.id));
     assert_eq!((ids(&hub["name"]), ids(&hub["owner"]["properties"])), (both.clone(), both.clone()));
     assert!(hub["labels"]["edges"].as_array().unwrap().iter().all(|edge| ids(&edge["properties"]) == both), "{hub}");
     in_sync(&project, &[]);
@@ -624,18 +626,17 @@ fn a_run_that_is_reviewed_leaves_main_as_it_is() {
     forget(&infrahub, &run, &change["id"]);
 }
 
-/// A token of an account that has just these permissions: the id of each in Infrahub's words.
-fn token(infrahub: &Infrahub, name: &str, group: &str) -> String {
-    let group = infrahub.object("main", "CoreAccountGroup", group, "");
+/// An account of a group, and a token of it.
+fn account(infrahub: &Infrahub, name: &str, group: &str) -> (Lent, String) {
     let password = "live tests only";
-    infrahub.object("main", "CoreAccount", name, &format!("password:{{value:\"{password}\"}} member_of_groups:[{{id:\"{group}\"}}]"));
+    let lent = infrahub.lend("CoreAccount", name, &format!("password:{{value:\"{password}\"}} member_of_groups:[{{id:\"{group}\"}}]"));
     let (status, login) = infrahub.request("POST", "/api/auth/login", &[], Some(&json!({"username": name, "password": password})));
     assert_eq!(status, 200, "{login}");
     let bearer = format!("Bearer {}", login["access_token"].as_str().unwrap());
-    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_millis();
-    let document = format!("mutation{{InfrahubAccountTokenCreate(data:{{name:\"live {now}\"}}){{object{{token{{value}}}}}}}}");
+    let document = "mutation{InfrahubAccountTokenCreate(data:{name:\"live tests\"}){object{token{value}}}}";
     let (_, made) = infrahub.request("POST", "/graphql/main", &[("authorization", &bearer)], Some(&json!({ "query": document })));
-    made["data"]["InfrahubAccountTokenCreate"]["object"]["token"]["value"].as_str().unwrap_or_else(|| panic!("{made}")).to_owned()
+    let token = made["data"]["InfrahubAccountTokenCreate"]["object"]["token"]["value"].as_str().unwrap_or_else(|| panic!("{made}"));
+    (lent, token.to_owned())
 }
 
 #[test]
@@ -643,23 +644,13 @@ fn missing_rights_are_named_before_anything_is_written() {
     let Some(_turn) = Turn::wait("a real Infrahub") else { return };
     let infrahub = Infrahub::up(&[SHAPES]);
     // May look at everything, and on branches make labels: no owners, no hubs.
-    let view = infrahub.must(
-        "main",
-        "{CoreObjectPermission(namespace__value:\"*\",name__value:\"*\",action__value:\"view\",decision__value:6){edges{node{id}}}}",
-    );
-    let view = view["CoreObjectPermission"]["edges"][0]["node"]["id"].clone();
-    let labels = "{CoreObjectPermission(namespace__value:\"Testing\",name__value:\"Label\"){edges{node{id}}}}";
-    let label = match &infrahub.must("main", labels)["CoreObjectPermission"]["edges"][0]["node"]["id"] {
-        Value::Null => json!(infrahub.create(
-            "main",
-            "CoreObjectPermission",
-            "namespace:{value:\"Testing\"} name:{value:\"Label\"} action:{value:\"any\"} decision:{value:4}"
-        )),
-        id => id.clone(),
-    };
-    let role = infrahub.object("main", "CoreAccountRole", "Live labels", &format!("permissions:[{{id:{view}}},{{id:{label}}}]"));
-    infrahub.object("main", "CoreAccountGroup", "Live labels", &format!("roles:[{{id:\"{role}\"}}]"));
-    let few_rights = token(&infrahub, "live-labels", "Live labels");
+    let everything = "namespace__value:\"*\" name__value:\"*\" action__value:\"view\" decision__value:6";
+    let view = infrahub.must("main", &format!("{{CoreObjectPermission({everything}){{edges{{node{{id}}}}}}}}"));
+    let view = &view["CoreObjectPermission"]["edges"][0]["node"]["id"];
+    let labels = infrahub.lend("CoreObjectPermission", "Label", "namespace:{value:\"Testing\"} action:{value:\"any\"} decision:{value:4}");
+    let role = infrahub.lend("CoreAccountRole", "Live labels", &format!("permissions:[{{id:{view}}},{{id:\"{}\"}}]", labels.id));
+    let group = infrahub.lend("CoreAccountGroup", "Live labels", &format!("roles:[{{id:\"{}\"}}]", role.id));
+    let (_account, few_rights) = account(&infrahub, "live-labels", &group.id);
 
     let branch = infrahub.branch("rights");
     let mut project = small(&infrahub, &format!("branch: {}", branch.name), &[OWNER, LABEL, HUBS], &few());
@@ -676,7 +667,9 @@ fn missing_rights_are_named_before_anything_is_written() {
     assert_eq!(branch.count("TestingLabel"), 2);
 
     // Infrahub's own users may write anything, but not on the default branch.
-    let on_branches = token(&infrahub, "live-user", "Infrahub Users");
+    let users = infrahub.must("main", "{CoreAccountGroup(name__value:\"Infrahub Users\"){edges{node{id}}}}");
+    let users = users["CoreAccountGroup"]["edges"][0]["node"]["id"].as_str().unwrap();
+    let (_user, on_branches) = account(&infrahub, "live-user", users);
     let before = count_on_main(&infrahub, "TestingLabel");
     let mut on_main = small(&infrahub, "branch: main", &[OWNER, LABEL, HUBS], &few());
     on_main.set("INFRAHUB_API_TOKEN", &on_branches);
@@ -729,4 +722,41 @@ nodes:
     project.ok(&["sync", "--no-diff"]);
     in_sync(&project, &[]);
     assert_eq!(branch.node("TestingBolt", "b", "length{value}")["length"]["value"], 5);
+}
+
+/// A Python program of the repository, which says all that it finds and ends with 0 when that is nothing.
+fn python(program: &Path, arguments: &[&str]) {
+    let output = Command::new(program).current_dir(root()).args(arguments).output().unwrap();
+    let said = [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
+    assert!(output.status.success(), "{arguments:?}\n{said}");
+}
+
+#[test]
+fn the_original_and_ours_write_the_same() {
+    let Some(_turn) = Turn::wait("a real Infrahub, a real NetBox and infrahub-sync 2.0.1") else { return };
+    let _infrahub = Infrahub::up(&[NETWORK]);
+    let _netbox = NetBox::up();
+    let reference = reference_environment();
+    let program = binary();
+    let bench = ["tests/bench/infrahub.py", "--check", "--python", &reference, "--binary", program.to_str().unwrap()];
+    python(Path::new("python3"), &bench);
+}
+
+#[test]
+fn the_fake_answers_as_the_real_server_does() {
+    let Some(_turn) = Turn::wait("a real Infrahub and infrahub-sync 2.0.1") else { return };
+    let infrahub = Infrahub::up(&[]);
+    let fake = binary().with_file_name("fake-infrahub");
+    let fake = fake.to_str().unwrap();
+    // Beside the server is a Python with its SDK.
+    let with_sdk = live_folder().join("infrahub/venv/bin/python");
+    let branch = infrahub.branch("fake");
+    python(&with_sdk, &["tests/fakes/infrahub/check/differential.py", &infrahub.url, &infrahub.token, fake, &branch.name]);
+    python(&with_sdk, &["tests/fakes/infrahub/check/sdk_check.py", fake]);
+    python(&with_sdk, &["tests/fakes/infrahub/check/sync_check.py", fake, &format!("{}/bin/infrahub-sync", reference_environment())]);
+}
+
+/// The virtual environment with infrahub-sync 2.0.1.
+fn reference_environment() -> String {
+    must(&mut Command::new("tests/live/reference.sh")).trim().to_owned()
 }

@@ -1,33 +1,15 @@
 //! The example project against a real NetBox: sync, change, delete, put back.
 //!
-//! A second tier: it runs with `INFRAHUB_SYNC_LIVE=1` (`cargo verify` says so when it is left out), starts an empty server with
-//! `tests/live/netbox.sh`, loads it, and takes about three minutes on two cores, most of them NetBox's.
+//! A second tier: it runs with `INFRAHUB_SYNC_LIVE=1` (`cargo verify` says so when it is left out), starts the server with
+//! `tests/live/netbox.sh`, loads it, and takes about two minutes on two cores, most of them NetBox's.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
+#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use infrahub_sync_tests::Project;
+use infrahub_sync_tests::live::{NetBox, Turn, live_folder, root};
 use serde_json::Value;
-
-const URL: &str = "http://127.0.0.1:18012";
-const TOKEN: &str = "0123456789abcdef0123456789abcdef01234567";
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
-}
-
-fn must(command: &mut Command) -> String {
-    let output = command.current_dir(root()).output().unwrap();
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn change(what: &str) -> String {
-    must(Command::new("python3").args(["tests/live/change_netbox.py", URL, TOKEN, what]))
-}
 
 fn changes(plan: &Value) -> BTreeSet<(String, String, String)> {
     let text = |change: &Value, name: &str| change[name].as_str().unwrap_or_default().to_owned();
@@ -41,32 +23,27 @@ fn has(plan: &Value, action: &str, kind: &str, id: &str) -> bool {
 
 #[test]
 fn a_real_netbox_is_followed_through_edits_deletes_and_back() {
-    if std::env::var("INFRAHUB_SYNC_LIVE").as_deref() != Ok("1") {
-        eprintln!("skipped: it needs a real NetBox; INFRAHUB_SYNC_LIVE=1 starts one");
-        return;
-    }
-    // Begun anew each time: what an interrupted run left behind must not decide.
-    must(Command::new("tests/live/netbox.sh").arg("reset"));
-    must(Command::new("python3").args(["tests/live/load_netbox.py", URL, TOKEN]));
+    let Some(_turn) = Turn::wait("a real NetBox") else { return };
+    let netbox = NetBox::up();
 
     let config = std::fs::read_to_string(root().join("examples/netbox_to_files/config.yml")).unwrap();
     let mut project = Project::new(&config);
-    project.set("NETBOX_ADDRESS", URL);
+    project.set("NETBOX_ADDRESS", &netbox.url);
     project.set("NETBOX_TOKEN", "wrong");
     let refused = project.run(&["diff"]);
     assert_eq!(refused.code, 5, "{}", refused.stderr);
-    project.set("NETBOX_TOKEN", TOKEN);
+    project.set("NETBOX_TOKEN", &netbox.token);
     project.ok(&["diff", "--run-id", "reviewed"]);
     project.ok(&["apply", "--run-id", "reviewed"]);
     let first = project.read("network/DcimDevice.jsonl");
     // A token of the second kind reads the same.
-    let second = std::fs::read_to_string(root().join("target/live/netbox/token-v2")).unwrap();
+    let second = std::fs::read_to_string(live_folder().join("netbox/token-v2")).unwrap();
     project.set("NETBOX_TOKEN", second.trim());
     let (code, plan) = project.plan(&[]);
     assert_eq!((code, changes(&plan).len()), (0, 0));
-    project.set("NETBOX_TOKEN", TOKEN);
+    project.set("NETBOX_TOKEN", &netbox.token);
 
-    change("edits");
+    netbox.change("edits");
     let (code, plan) = project.plan(&[]);
     assert_eq!(code, 2);
     for (action, kind, id) in [
@@ -85,7 +62,7 @@ fn a_real_netbox_is_followed_through_edits_deletes_and_back() {
     project.ok(&["sync", "--no-diff"]);
     assert_eq!(project.plan(&[]).0, 0);
 
-    change("deletes");
+    netbox.change("deletes");
     assert_eq!(project.plan(&[]).0, 0, "deletes are off by default");
     project.write("config.yml", &config.replace("\nschema_mapping:", "\ndiffsync_flags: [NONE]\nschema_mapping:"));
     let (_, plan) = project.plan(&[]);
@@ -95,7 +72,7 @@ fn a_real_netbox_is_followed_through_edits_deletes_and_back() {
     project.ok(&["sync", "--no-diff"]);
     assert_eq!(project.plan(&[]).0, 0);
 
-    change("restore");
+    netbox.change("restore");
     project.ok(&["sync", "--no-diff"]);
     assert_eq!(project.plan(&[]).0, 0);
     assert_eq!(project.read("network/DcimDevice.jsonl"), first, "back to what it was, byte for byte");

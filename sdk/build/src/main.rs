@@ -5,6 +5,7 @@
 //! … component CRATE [-o FILE]        one crate of an author's own, outside of this workspace
 //! cargo demo                         adapters, the host, then the main job on recorded answers
 //! cargo verify                       format, adapters, lints, tests
+//! cargo verify-live                  the tests that need real servers, and the servers
 //! ```
 //!
 //! Nothing else is needed to build an adapter: the guest target is installed when it is missing, and the core module that rustc
@@ -12,6 +13,7 @@
 
 mod demo;
 mod guests;
+mod live;
 mod run;
 mod toolchain;
 mod verify;
@@ -23,6 +25,8 @@ use run::{Fault, say};
 
 /// The exit code for a command line that makes no sense.
 const USAGE: u8 = 2;
+/// The exit code when this machine lacks what the live tests need.
+const SKIPPED: u8 = 77;
 
 const HELP: &str = "\
 Builds adapters into components, runs the demo and the tests.
@@ -33,7 +37,9 @@ commands:
   adapters                 build every adapter into target/adapters/<name>.wasm
   component CRATE [-o OUT] build the adapter in the folder CRATE (default OUT: <name>.wasm beside its Cargo.toml)
   demo                     run the example netbox_to_files offline, from diff to nothing left to do
-  verify                   format, adapters, lints, tests; live tests with INFRAHUB_SYNC_LIVE=1
+  verify                   format, adapters, lints, tests
+  verify-live              brings up a real NetBox and a real Infrahub, runs the tests that need them, stops them; 40 minutes at most;
+                           exit code 77 when they cannot be brought up here
 ";
 
 fn main() -> ExitCode {
@@ -46,6 +52,14 @@ fn main() -> ExitCode {
             guests::build_one(&PathBuf::from(path), Some(PathBuf::from(out)), None)
         }
         ["demo"] => workspace().and_then(|root| demo::run(&root)),
+        ["verify-live"] => match workspace().and_then(|root| live::run(&root)) {
+            Ok(live::Ended::Passed) => Ok(()),
+            Ok(live::Ended::Skipped(reason)) => {
+                run::complain(&format!("\nSKIPPED: live tier: {reason}"));
+                return ExitCode::from(SKIPPED);
+            }
+            Err(fault) => Err(fault),
+        },
         ["verify"] => workspace().and_then(|root| verify::run(&root)),
         ["help" | "--help" | "-h"] => {
             say(HELP);

@@ -52,7 +52,7 @@ pub(crate) fn run(root: &Path) -> Result<(), Fault> {
     if std::env::var(LIVE).is_ok_and(|value| value == "1") {
         say("The live tests took part: they need the servers of tests/live.");
     } else {
-        say(&format!("skipped: the live tests, against real servers (set {LIVE}=1; tests/live/README.md starts the servers)"));
+        say("skipped: the live tests, against real servers (`cargo verify-live` starts the servers and runs them)");
     }
     if failed.is_empty() {
         say("All steps passed.");
