@@ -15,6 +15,8 @@ use clap_complete::Shell;
 use infrahub_sync_config::OnConflict;
 use infrahub_sync_core::guardrail::DeleteLimit;
 
+use crate::adapter::Adapter;
+
 /// The environment variables, shown below each help text that has use for them.
 const ENVIRONMENT: &str = "\
 Environment:
@@ -121,6 +123,8 @@ pub(crate) enum Command {
     Sync(Sync),
     /// Show, prune or check the cached runs
     Cache(Cache),
+    /// List adapters, and say what they are and would be granted
+    Adapter(Adapter),
     /// Print shell completions
     Completions(Completions),
 }
@@ -390,7 +394,7 @@ pub(crate) struct SyncArgs {
 }
 
 /// A time span as people write it: a number and its unit.
-fn age(text: &str) -> Result<Duration, String> {
+pub(crate) fn age(text: &str) -> Result<Duration, String> {
     let wrong = || "an age is a number and m, h, d or w, as in 30d".to_owned();
     let unit = text.chars().next_back().ok_or_else(wrong)?;
     let number: u64 = text.strip_suffix(unit).ok_or_else(wrong)?.parse().map_err(|_| wrong())?;
@@ -456,6 +460,11 @@ pub(crate) enum UsageError {
 }
 
 impl ProjectArgs {
+    /// The project of a command that can do without one.
+    pub(crate) fn new(name: Option<String>, config_file: Option<PathBuf>, directory: Option<PathBuf>) -> ProjectArgs {
+        ProjectArgs { name, config_file, directory }
+    }
+
     /// The project that is meant. An empty value counts as none, as in the original: scripts pass unset variables.
     pub(crate) fn selection(&self) -> Result<Selection<'_>, UsageError> {
         let name = self.name.as_deref().filter(|name| !name.is_empty());

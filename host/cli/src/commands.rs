@@ -14,7 +14,7 @@ use infrahub_sync_engine as engine;
 use infrahub_sync_engine::{AdapterSource, Applied, EngineError, Options, Run, RunContext, Side};
 use infrahub_sync_runtime::Exchanges;
 
-use crate::adapters::{AdapterError, Folders, locate};
+use crate::adapter;
 use crate::args::{
     AdapterArgs, Apply, Command, DataArgs, Diff, ExchangeArgs, Generate, GuardrailArgs, List, Output, ProgressArgs, ProjectArgs,
 };
@@ -23,6 +23,7 @@ use crate::builtin;
 use crate::cache;
 use crate::completions;
 use crate::exit::Exit;
+use crate::locate::{AdapterError, Folders, locate};
 use crate::logging;
 use crate::progress::Progress;
 use crate::render::list::{BrokenFile, ErrorLine, ProjectLine};
@@ -34,7 +35,7 @@ use crate::screen::{Screen, data, data_has_colour};
 pub(crate) const CACHE_VARIABLE: &str = "INFRAHUB_SYNC_CACHE_DIR";
 
 /// The variable that names folders with adapters.
-const ADAPTERS_VARIABLE: &str = "INFRAHUB_SYNC_ADAPTER_PATHS";
+pub(crate) const ADAPTERS_VARIABLE: &str = "INFRAHUB_SYNC_ADAPTER_PATHS";
 
 /// The folder of all caches below the working directory, where no variable names another one.
 const CACHE_FOLDER: &str = ".infrahub-sync-cache";
@@ -59,6 +60,7 @@ pub(crate) fn run(command: &Command, verbosity: Verbosity, format: LogFormat) ->
         Command::Apply(args) => apply(args, screen),
         Command::Sync(args) => sync(args, screen),
         Command::Cache(args) => cache::run(&args.command, &screen),
+        Command::Adapter(args) => adapter::run(&args.command, &screen),
         Command::Completions(args) => {
             to_stdout(|out| completions::print(args.shell, out))?;
             Ok(Exit::Done)
@@ -122,7 +124,7 @@ fn shown(path: &Path) -> &Path {
 }
 
 /// Finds and reads the project, and says its warnings.
-fn open(args: &ProjectArgs, screen: &Screen) -> Result<Project, Report> {
+pub(crate) fn open(args: &ProjectArgs, screen: &Screen) -> Result<Project, Report> {
     let file = match args.selection()? {
         Selection::File(file) => file.to_owned(),
         Selection::Name { name, directory } => {
@@ -148,9 +150,10 @@ fn folders(project: &Project, args: &AdapterArgs) -> Folders {
 }
 
 /// The adapter of one side.
-fn adapter(endpoint: &Endpoint, project: &Project, folders: &Folders) -> Result<AdapterSource, AdapterError> {
+pub(crate) fn adapter_of(endpoint: &Endpoint, project: &Project, folders: &Folders) -> Result<AdapterSource, AdapterError> {
     let located = locate(&endpoint.name, endpoint.adapter.as_ref(), &project.directory, folders, builtin::ALL)?;
-    Ok(AdapterSource { name: located.name, bytes: located.bytes, origin: located.origin })
+    let origin = located.place.to_string();
+    Ok(AdapterSource { name: located.name, bytes: located.bytes, origin })
 }
 
 fn validate(args: &Validate, screen: &Screen) -> Result<Exit, Report> {
@@ -162,11 +165,22 @@ fn validate(args: &Validate, screen: &Screen) -> Result<Exit, Report> {
     }
     // Everything at once: an adapter that is not there does not hide what is wrong with the mapping, nor the other adapter.
     let folders = folders(&project, &args.adapters);
-    for endpoint in [&project.source, &project.destination] {
-        let located = adapter(endpoint, &project, &folders).map_err(Report::from);
-        if let Some(earlier) = located.err().and_then(|report| failed.replace(report)) {
+    let mut fail = |report: Report| {
+        if let Some(earlier) = failed.replace(report) {
             screen.write(&format!("{earlier}\n"));
         }
+    };
+    let mut located = Vec::new();
+    for endpoint in [&project.source, &project.destination] {
+        match adapter_of(endpoint, &project, &folders) {
+            Ok(adapter) => located.push(adapter),
+            Err(error) => fail(error.into()),
+        }
+    }
+    // Both are there: are they the accepted ones?
+    if let (Some(destination), Some(source)) = (located.pop(), located.pop()) {
+        let outcome = offline(&project, source, destination, screen, async |context| engine::check_adapters(context, false).await)?;
+        outcome.into_iter().map(Report::from).for_each(fail);
     }
     match failed {
         Some(report) => Err(report),
@@ -200,7 +214,7 @@ pub(crate) fn cache_root() -> Result<PathBuf, Report> {
 }
 
 /// A folder for what is kept between runs and can be made again; nowhere, if the user has no home.
-fn user_cache(folder: &str) -> Option<PathBuf> {
+pub(crate) fn user_cache(folder: &str) -> Option<PathBuf> {
     let variable = |name: &str| environment(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let caches = variable("XDG_CACHE_HOME")
         .or_else(|| variable("LOCALAPPDATA").filter(|_| cfg!(windows)))
@@ -248,6 +262,35 @@ impl engine::Events for Teller<'_> {
     }
 }
 
+/// Does something with both adapters of a project that asks no system.
+pub(crate) fn offline<T>(
+    project: &Project,
+    source: AdapterSource,
+    destination: AdapterSource,
+    screen: &Screen,
+    action: impl AsyncFnOnce(&RunContext<'_>) -> T,
+) -> Result<T, Report> {
+    let stop = engine::Stop::default();
+    let teller = Teller { screen, progress: Progress::new(screen) };
+    let context = RunContext {
+        project,
+        source: Some(source),
+        destination,
+        branch: None,
+        environment: &environment,
+        cache_root: PathBuf::new(),
+        component_store: user_cache("components"),
+        memo_store: None,
+        exchanges: Exchanges::Live,
+        run_id: None,
+        options: OPTIONS,
+        events: &teller,
+        stop: &stop,
+        now: SystemTime::now,
+    };
+    block_on(action(&context), &stop, screen)
+}
+
 /// What the commands that call the engine take from the command line.
 struct Engine<'a> {
     project: &'a ProjectArgs,
@@ -269,8 +312,8 @@ impl Engine<'_> {
         })?;
         let project = open(self.project, screen)?;
         let folders = folders(&project, self.adapters);
-        let source = self.reads_source.then(|| adapter(&project.source, &project, &folders)).transpose()?;
-        let destination = adapter(&project.destination, &project, &folders)?;
+        let source = self.reads_source.then(|| adapter_of(&project.source, &project, &folders)).transpose()?;
+        let destination = adapter_of(&project.destination, &project, &folders)?;
         let custom = custom_adapters(source.iter().chain([&destination]));
         let stop = engine::Stop::default();
         let teller = Teller { screen, progress: Progress::new(screen) };
@@ -340,13 +383,13 @@ fn block_on<T>(work: impl Future<Output = T>, stop: &engine::Stop, screen: &Scre
 }
 
 /// `name` and file of the adapters that are not built in.
-fn custom_adapters<'a>(adapters: impl Iterator<Item = &'a AdapterSource>) -> Vec<(String, String)> {
-    let custom = adapters.filter(|adapter| matches!(adapter.bytes, std::borrow::Cow::Owned(_)));
+pub(crate) fn custom_adapters<'a>(adapters: impl Iterator<Item = &'a AdapterSource>) -> Vec<(String, String)> {
+    let custom = adapters.filter(|adapter| !adapter.is_built_in());
     custom.map(|adapter| (adapter.name.clone(), adapter.origin.clone())).collect()
 }
 
 /// The engine's failure in words; a custom adapter is named by its file.
-fn describe(error: EngineError, custom: &[(String, String)]) -> Report {
+pub(crate) fn describe(error: EngineError, custom: &[(String, String)]) -> Report {
     let name = match &error {
         EngineError::Adapter(error) => error.adapter().map(|adapter| adapter.name.clone()),
         _ => None,

@@ -6,7 +6,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on has failed"))]
 
-mod adapters;
+mod adapter;
 mod args;
 mod builtin;
 mod cache;
@@ -14,6 +14,7 @@ mod commands;
 mod completions;
 mod escape;
 mod exit;
+mod locate;
 mod logging;
 mod progress;
 mod render;

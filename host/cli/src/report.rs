@@ -16,10 +16,10 @@ use infrahub_sync_cache::CacheError;
 use infrahub_sync_config::Problem;
 use infrahub_sync_engine::{EngineError, Fault};
 
-use crate::adapters::AdapterError;
 use crate::args::UsageError;
 use crate::completions::InstallError;
 use crate::exit::Exit;
+use crate::locate::AdapterError;
 
 /// A failure, in words.
 #[derive(Debug)]
@@ -70,6 +70,14 @@ impl Report {
             details.push(detail.into());
         }
         self
+    }
+
+    /// What happened and why, on one line, for a list of failures.
+    pub(crate) fn error(&self) -> String {
+        match &self.body {
+            Body::Failure { error, causes, .. } => std::iter::once(error).chain(causes).cloned().collect::<Vec<_>>().join(": "),
+            Body::Problems(problems) => problems.iter().map(|problem| problem.message.clone()).collect::<Vec<_>>().join("; "),
+        }
     }
 
     /// The same with what the user can do.
@@ -159,13 +167,12 @@ impl From<EngineError> for Report {
         };
         let hints = error.hints();
         let details: Vec<String> = match &error {
-            EngineError::Data { problems, .. } => problems.iter().map(ToString::to_string).collect(),
             EngineError::Adapter(infrahub_sync_runtime::Error::Trap { output, .. }) => {
                 // The end of a traceback is what tells.
                 let lines: Vec<&str> = output.lines().collect();
                 lines.iter().skip(lines.len().saturating_sub(DETAILS_MAX)).map(|line| (*line).to_owned()).collect()
             }
-            _ => Vec::new(),
+            error => error.details(),
         };
         let mut report = match error {
             EngineError::Project(problems) => return Report::problems(problems),

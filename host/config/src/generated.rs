@@ -126,12 +126,12 @@ impl Generated {
 /// What helps against every problem of a generated file.
 const AGAIN: &str = "run `infrahub-sync generate` again";
 
-fn flow_list(items: &[String]) -> String {
+pub(crate) fn flow_list(items: &[String]) -> String {
     format!("[{}]", items.iter().map(|item| scalar(item)).collect::<Vec<_>>().join(", "))
 }
 
 /// Text that reads back as itself: plain where that is safe for every reader of YAML, else in quotes.
-fn scalar(text: &str) -> String {
+pub(crate) fn scalar(text: &str) -> String {
     let plain = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/'))
         && resolve(text) == Plain::Text

@@ -9,6 +9,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that fails may panic"))]
 
+pub mod adapter_lock;
 mod decode;
 pub mod discover;
 pub mod generated;
@@ -18,12 +19,13 @@ pub mod problem;
 pub mod project;
 pub mod resolve;
 
+pub use adapter_lock::{AdapterLock, LOCK_FILE, LockedAdapter, LockedComponent};
 pub use discover::{Found, Summary, discover, find};
 pub use generated::{GENERATED_FILE, Generated};
 pub use hash::{mapping_hash, schema_hash, schema_kind_hashes, schema_sub_hash};
 pub use problem::{Problem, Problems, Severity, Span};
 pub use project::{
-    AdapterLocation, ApplyRules, Endpoint, Environment, Field, FieldSource, FilterConfig, Flags, Incremental, Mapping, OnConflict, Project,
-    TransformConfig,
+    AdapterLocation, ApplyRules, Endpoint, Environment, Field, FieldSource, FilterConfig, Flags, Incremental, Mapping, OnConflict, Pin,
+    Project, TransformConfig,
 };
 pub use resolve::{Resolved, SchemaField, SchemaKind, resolve};

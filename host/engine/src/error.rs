@@ -51,6 +51,40 @@ pub enum EngineError {
         /// The side.
         side: Side,
     },
+    /// The component is not the one that the project pins.
+    #[error("the {} adapter `{adapter}` ({origin}) is not the one that {place} pins", .side.as_str())]
+    NotPinned {
+        /// The side.
+        side: Side,
+        /// The adapter's name.
+        adapter: String,
+        /// Where it is from.
+        origin: String,
+        /// File and line of `digest:`.
+        place: String,
+        /// The digest there.
+        pinned: String,
+        /// The digest of the component.
+        found: String,
+    },
+    /// An adapter is another one than the lock file accepts, or can do more.
+    #[error("the adapters are not as {path} accepts them")]
+    NotAccepted {
+        /// The lock file.
+        path: String,
+        /// What is not accepted, a line each.
+        objections: Vec<String>,
+        /// The project's config.yml.
+        config: String,
+    },
+    /// There is no lock file where one is wanted.
+    #[error("there is no {path}: nothing says which adapters are accepted")]
+    NoAdapterLock {
+        /// The lock file.
+        path: String,
+        /// The project's config.yml.
+        config: String,
+    },
     /// A page is not what the adapter said.
     #[error("{} resource `{resource}`, page {page}", .side.as_str())]
     Records {
@@ -169,6 +203,7 @@ impl EngineError {
                 FaultKind::Adapter => Fault::Adapter,
                 _ => Fault::Internal,
             },
+            EngineError::NotPinned { .. } | EngineError::NotAccepted { .. } | EngineError::NoAdapterLock { .. } => Fault::Adapter,
             EngineError::Records { .. } | EngineError::CursorLoop { .. } => Fault::Adapter,
             EngineError::Data { .. } => Fault::Data,
             EngineError::Interrupted => Fault::Interrupted,
@@ -179,6 +214,17 @@ impl EngineError {
             EngineError::Cache(CacheError::Locked { .. }) => Fault::Locked,
             EngineError::Cache(_) => Fault::Environment,
             EngineError::Arrow(_) | EngineError::Internal(_) => Fault::Internal,
+        }
+    }
+
+    /// What it is about, where that is more than a sentence holds: a line each.
+    #[must_use]
+    pub fn details(&self) -> Vec<String> {
+        match self {
+            EngineError::Data { problems, .. } => problems.iter().map(ToString::to_string).collect(),
+            EngineError::NotPinned { pinned, found, .. } => vec![format!("pinned: {pinned}"), format!("found:  {found}")],
+            EngineError::NotAccepted { objections, .. } => objections.clone(),
+            _ => Vec::new(),
         }
     }
 
@@ -207,6 +253,15 @@ impl EngineError {
                     ));
                 }
                 hints
+            }
+            EngineError::NotPinned { side, found, .. } => {
+                vec![format!("if this component is wanted, write below `{}:` in config.yml: `digest: {found}`", side.as_str())]
+            }
+            EngineError::NotAccepted { config, .. } => {
+                vec![format!("nothing was sent; if all of this is wanted: `infrahub-sync adapter lock --config-file {config}`")]
+            }
+            EngineError::NoAdapterLock { config, .. } => {
+                vec![format!("accept the adapters as they are: `infrahub-sync adapter lock --config-file {config}`")]
             }
             EngineError::Drift { .. } => vec!["make a new plan with `infrahub-sync diff`".to_owned()],
             EngineError::NoPlan { .. } => vec!["make a plan with `infrahub-sync diff`".to_owned()],

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::load::{Opened, Runtimes};
-use crate::{EngineError, RunContext, Side, schema};
+use crate::{EngineError, RunContext, schema};
 
 /// What `generate` did.
 #[derive(Debug, Clone)]
@@ -22,7 +22,7 @@ pub struct Generated {
 /// Every problem of the mapping at once, or what went wrong on the way to the schema.
 pub async fn generate(cx: &RunContext<'_>) -> Result<Generated, EngineError> {
     let runtimes = Runtimes::new(cx)?;
-    let destination = Opened::open(cx, &runtimes, Side::Destination).await?;
+    let destination = Opened::destination(cx, &runtimes).await?;
     let resolved = schema::live(cx.project, &destination, cx.events).await?;
     // Filters and transforms are checked here too, so that a project that generates also runs.
     crate::load::feeds(cx.project, &resolved.model, infrahub_sync_runtime::Addressing::Mapping)?;

@@ -6,6 +6,7 @@
 //! Invariants: the plan is durable before the first write; only an `ApprovedPlan` is applied; a run that stops leaves its
 //! status in the cache.
 
+mod accepted;
 mod apply;
 mod base;
 mod error;
@@ -20,8 +21,10 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
+pub use accepted::{Locked, check_adapters, lock_adapters};
 pub use error::{EngineError, Fault};
 pub use generate::{Generated, generate};
+pub use load::session_config;
 pub use pipeline::{apply, diff, show, sync};
 
 use infrahub_sync_cache::CacheError;
@@ -57,6 +60,24 @@ impl Side {
         }
     }
 
+    /// The role of its adapter.
+    #[must_use]
+    pub fn role(self) -> infrahub_sync_runtime::Role {
+        match self {
+            Side::Source => infrahub_sync_runtime::Role::Source,
+            Side::Destination => infrahub_sync_runtime::Role::Destination,
+        }
+    }
+
+    /// What a project says of it.
+    #[must_use]
+    pub fn endpoint(self, project: &Project) -> &infrahub_sync_config::Endpoint {
+        match self {
+            Side::Source => &project.source,
+            Side::Destination => &project.destination,
+        }
+    }
+
     /// The word for a person.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -72,10 +93,18 @@ impl Side {
 pub struct AdapterSource {
     /// The name that the project uses.
     pub name: String,
-    /// The component.
+    /// The component; borrowed where it is a part of this program.
     pub bytes: Cow<'static, [u8]>,
     /// Where it is from, for a person: `built in`, a path.
     pub origin: String,
+}
+
+impl AdapterSource {
+    /// Whether it is a part of this program.
+    #[must_use]
+    pub fn is_built_in(&self) -> bool {
+        matches!(self.bytes, Cow::Borrowed(_))
+    }
 }
 
 /// What the command line decides.
@@ -315,15 +344,6 @@ pub struct Applied {
     pub stopped: Option<Stopped>,
     /// Rows that were not tried because of that.
     pub left: u64,
-}
-
-/// SHA-256 in hexadecimal digits.
-pub(crate) fn digest_of(bytes: &[u8]) -> String {
-    use sha2::Digest;
-    sha2::Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
-        let _ = std::fmt::Write::write_fmt(&mut text, format_args!("{byte:02x}"));
-        text
-    })
 }
 
 /// Checks a project without touching any system: mapping, filters, transforms, references, order.

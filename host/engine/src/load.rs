@@ -16,11 +16,14 @@ use infrahub_sync_core::model::{FieldType, KindModel, Model};
 use infrahub_sync_core::records::{Projection, Records, RecordsError, Shape};
 use infrahub_sync_core::restore::without;
 use infrahub_sync_core::value::{Tag, ValueColumn};
-use infrahub_sync_runtime::{Addressing, Column, ColumnData, FailureKind, LoadRequest, Manifest, Page, Payload, Runtime, Session};
+use infrahub_sync_runtime::{
+    Abilities, Adapter, Addressing, Column, ColumnData, Exchanges, FailureKind, Limits, LoadRequest, Manifest, Page, Payload, Runtime,
+    Session, SessionConfig,
+};
 use tokio::task::JoinSet;
 
 use crate::base::{Base, Since, cursor_text};
-use crate::{EngineError, RunContext, Side};
+use crate::{EngineError, RunContext, Side, accepted};
 
 /// Resources that load at the same time on one side: the systems are the bottleneck, and more requests make a small server slower.
 const RESOURCES_AT_ONCE: usize = 4;
@@ -78,48 +81,91 @@ impl Runtimes {
     }
 }
 
-/// An adapter at work on one side.
-pub(crate) struct Opened {
-    pub(crate) session: Arc<Session>,
-    pub(crate) manifest: Manifest,
-    pub(crate) digest: String,
+/// What one side of a project grants its adapter: the one place where that is decided.
+pub fn session_config<'a>(
+    project: &Project,
+    side: Side,
+    environment: &'a (dyn Fn(&str) -> Option<String> + Sync),
+    exchanges: Exchanges,
+) -> SessionConfig<'a> {
+    let endpoint = side.endpoint(project);
+    SessionConfig {
+        role: side.role(),
+        settings: endpoint.settings.clone(),
+        environment,
+        project_dir: project.directory.clone(),
+        exchanges,
+        limits: Limits::default(),
+        extra_origins: Vec::new(),
+    }
 }
 
-impl Opened {
-    pub(crate) async fn open(cx: &RunContext<'_>, runtimes: &Runtimes, side: Side) -> Result<Opened, EngineError> {
-        let (adapter, endpoint) = match side {
-            Side::Source => (cx.source.as_ref(), &cx.project.source),
-            Side::Destination => (Some(&cx.destination), &cx.project.destination),
+/// An adapter that has described itself and is not opened: nothing was granted.
+pub(crate) struct Prepared<'a> {
+    pub(crate) side: Side,
+    pub(crate) adapter: Adapter,
+    pub(crate) built_in: bool,
+    pub(crate) manifest: Manifest,
+    pub(crate) abilities: Abilities,
+    config: SessionConfig<'a>,
+}
+
+impl<'a> Prepared<'a> {
+    /// Loads the adapter of one side. One that is not the pinned one is not even compiled.
+    pub(crate) async fn new(cx: &RunContext<'a>, runtimes: &Runtimes, side: Side) -> Result<Prepared<'a>, EngineError> {
+        let source = match side {
+            Side::Source => cx.source.as_ref(),
+            Side::Destination => Some(&cx.destination),
         };
-        let adapter = adapter.ok_or_else(|| EngineError::Internal("this command has no source adapter".into()))?;
-        let loaded = runtimes.0.load_adapter(&adapter.bytes, &adapter.name)?;
-        let manifest = loaded.describe().await?;
+        let source = source.ok_or_else(|| EngineError::Internal("this command has no source adapter".into()))?;
+        accepted::check_pin(cx.project, side, source)?;
+        let adapter = runtimes.0.load_adapter(&source.bytes, &source.name)?;
+        let manifest = adapter.describe().await?;
         let fits = match side {
             Side::Source => manifest.source.is_some(),
             Side::Destination => manifest.destination,
         };
         if !fits {
-            return Err(EngineError::WrongSide { adapter: adapter.name.clone(), side });
+            return Err(EngineError::WrongSide { adapter: source.name.clone(), side });
         }
-        let mut settings = endpoint.settings.clone();
+        let mut config = session_config(cx.project, side, cx.environment, cx.exchanges.clone());
         if let Some(branch) = cx.branch.as_ref().filter(|_| manifest.setting("branch").is_some()) {
             // What the project says wins over the command line: that is the documented order.
-            settings.entry("branch".to_owned()).or_insert_with(|| branch.clone().into());
+            config.settings.entry("branch".to_owned()).or_insert_with(|| branch.clone().into());
         }
-        let config = infrahub_sync_runtime::SessionConfig {
-            role: match side {
-                Side::Source => infrahub_sync_runtime::Role::Source,
-                Side::Destination => infrahub_sync_runtime::Role::Destination,
-            },
-            settings,
-            project_dir: cx.project.directory.clone(),
-            environment: cx.environment,
-            exchanges: cx.exchanges.clone(),
-            limits: infrahub_sync_runtime::Limits::default(),
-            extra_origins: Vec::new(),
-        };
-        let session = loaded.open(config).await?;
-        Ok(Opened { session: Arc::new(session), manifest, digest: crate::digest_of(&adapter.bytes) })
+        let abilities = adapter.abilities(&config).await?;
+        Ok(Prepared { side, adapter, built_in: source.is_built_in(), manifest, abilities, config })
+    }
+
+    async fn open(self) -> Result<Opened, EngineError> {
+        let digest = self.adapter.digest().trim_start_matches("sha256:").to_owned();
+        let session = self.adapter.open(self.config).await?;
+        Ok(Opened { session: Arc::new(session), manifest: self.manifest, digest })
+    }
+}
+
+/// An adapter at work on one side.
+pub(crate) struct Opened {
+    pub(crate) session: Arc<Session>,
+    pub(crate) manifest: Manifest,
+    /// The SHA-256 of the component, in hexadecimal digits.
+    pub(crate) digest: String,
+}
+
+impl Opened {
+    /// Opens the destination alone, if it is the accepted one.
+    pub(crate) async fn destination(cx: &RunContext<'_>, runtimes: &Runtimes) -> Result<Opened, EngineError> {
+        let prepared = Prepared::new(cx, runtimes, Side::Destination).await?;
+        accepted::check_lock(cx, &[&prepared])?;
+        prepared.open().await
+    }
+
+    /// Opens source and destination, if both are the accepted ones; else neither.
+    pub(crate) async fn both(cx: &RunContext<'_>, runtimes: &Runtimes) -> Result<(Opened, Opened), EngineError> {
+        let (source, destination) =
+            tokio::try_join!(Prepared::new(cx, runtimes, Side::Source), Prepared::new(cx, runtimes, Side::Destination))?;
+        accepted::check_lock(cx, &[&source, &destination])?;
+        tokio::try_join!(source.open(), destination.open())
     }
 }
 

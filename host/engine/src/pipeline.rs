@@ -86,7 +86,7 @@ pub async fn apply(cx: &RunContext<'_>) -> Result<Applied, EngineError> {
         return Err(EngineError::NoPlan { run_id: id.as_str().to_owned(), reason: reason.to_owned() });
     }
     let runtimes = Runtimes::new(cx)?;
-    let destination = Opened::open(cx, &runtimes, Side::Destination).await?;
+    let destination = Opened::destination(cx, &runtimes).await?;
     let resolved = schema::live(cx.project, &destination, cx.events).await?;
     let planned = reader.read_schema_sub_hash()?;
     if planned.as_deref().map(str::trim) != Some(resolved.sub_hash().as_str()) {
@@ -281,8 +281,7 @@ impl Compared {
 
 async fn compare(cx: &RunContext<'_>, started: &Started) -> Result<Compared, EngineError> {
     let runtimes = Runtimes::new(cx)?;
-    let (source, destination) =
-        tokio::try_join!(Opened::open(cx, &runtimes, Side::Source), Opened::open(cx, &runtimes, Side::Destination))?;
+    let (source, destination) = Opened::both(cx, &runtimes).await?;
     let resolved = schema::of_run(cx.project, &destination, cx.events).await?;
     let model = &resolved.model;
     let source_feeds = feeds(cx.project, model, source.manifest.source.unwrap_or(Addressing::Mapping))?;

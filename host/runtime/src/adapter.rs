@@ -1,19 +1,32 @@
 //! A loaded adapter: checked against the contract, compiled, not yet running.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use crate::abilities::Abilities;
 use crate::bindings::AdapterPre;
 use crate::error::{AdapterName, Error, Result};
 use crate::instance::{Grants, HostState, Instance};
 use crate::limits::Limits;
 use crate::manifest::Manifest;
+use crate::private::hex;
 use crate::runtime::{CONTRACT_VERSION, Shared};
 use crate::session::{Session, SessionConfig};
+
+/// Memory for a self-description: enough for an interpreter to start in, whatever the project allows the adapter later.
+const DESCRIBE_MEMORY: usize = 128 << 20;
+/// Time for a self-description, start included.
+const DESCRIBE_TIME: Duration = Duration::from_secs(10);
+
+/// What names a component: its SHA-256, as `sha256:` and 64 hexadecimal digits.
+pub fn digest(component: &[u8]) -> String {
+    format!("sha256:{}", hex(&Sha256::digest(component)))
+}
 
 /// A loaded adapter.
 #[derive(Clone)]
@@ -25,6 +38,10 @@ pub(crate) struct Loaded {
     /// The SHA-256 of the component.
     pub(crate) digest: [u8; 32],
     name: Arc<AdapterName>,
+    /// The version of the contract that it was built for.
+    contract: String,
+    /// The names of what it imports, sorted.
+    imports: Vec<String>,
     manifest: OnceCell<Manifest>,
 }
 
@@ -46,14 +63,15 @@ impl Adapter {
         };
         let component =
             component.map_err(|error| incompatible(format!("the file is damaged or needs a newer program: {}", error.root_cause())))?;
-        let (imports, exports) = surface(&shared.engine, &component);
-        check_surface(&imports, &exports).map_err(&incompatible)?;
+        let (mut imports, exports) = surface(&shared.engine, &component);
+        let contract = check_surface(&imports, &exports).map_err(&incompatible)?;
+        imports.sort();
         // What is left now is a type that differs within the same version: a development build of either side.
         let differs =
             |error: wasmtime::Error| incompatible(format!("its interfaces differ from contract {CONTRACT_VERSION}: {}", words(&error)));
         let pre = shared.linker.instantiate_pre(&component).map_err(differs)?;
         let pre = AdapterPre::new(pre).map_err(differs)?;
-        Ok(Self(Arc::new(Loaded { shared, pre, digest, name, manifest: OnceCell::new() })))
+        Ok(Self(Arc::new(Loaded { shared, pre, digest, name, contract, imports, manifest: OnceCell::new() })))
     }
 
     /// The adapter's description of itself; it is asked once.
@@ -61,9 +79,30 @@ impl Adapter {
         self.0.manifest.get_or_try_init(|| self.ask()).await.cloned()
     }
 
+    /// The SHA-256 of the component, as `sha256:` and 64 hexadecimal digits.
+    pub fn digest(&self) -> String {
+        format!("sha256:{}", hex(&self.0.digest))
+    }
+
+    /// The version of the contract that it was built for.
+    pub fn contract(&self) -> &str {
+        &self.0.contract
+    }
+
+    /// The names of the interfaces that it imports, sorted. What is not of the contract is WASI, empty.
+    pub fn imports(&self) -> &[String] {
+        &self.0.imports
+    }
+
     async fn ask(&self) -> Result<Manifest> {
-        let mut instance = Instance::new(&self.0, self.0.name.clone(), Grants::default(), &Limits::default()).await?;
+        let limits = Limits { memory_bytes: DESCRIBE_MEMORY, call_timeout: DESCRIBE_TIME, ..Limits::default() };
+        let mut instance = Instance::new(&self.0, self.0.name.clone(), Grants::default(), &limits).await?;
         instance.describe().await
+    }
+
+    /// What a session of this configuration could reach. Nothing is opened.
+    pub async fn abilities(&self, config: &SessionConfig<'_>) -> Result<Abilities> {
+        Ok(Abilities::new(&self.describe().await?, config))
     }
 
     /// Opens the adapter for one side of a sync: resolves its settings, grants what they name, and hands them to a first instance.
@@ -100,8 +139,8 @@ const EXPORTS: [&str; 4] = ["meta", "schema", "source", "destination"];
 /// The parts of WASI that are linked, empty: guests in Python, JavaScript and Go cannot start without.
 const WASI: [&str; 6] = ["wasi:io/", "wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:random/", "wasi:sockets/"];
 
-/// Compares what a component imports and exports with the contract; further exports are its own business.
-fn check_surface(imports: &[String], exports: &[String]) -> std::result::Result<(), String> {
+/// Compares what a component imports and exports with the contract, and tells its version of it; further exports are its own business.
+fn check_surface(imports: &[String], exports: &[String]) -> std::result::Result<String, String> {
     let ours = |names: &[String]| -> Vec<(String, String)> {
         let names = names.iter().filter_map(|name| name.strip_prefix(CONTRACT));
         names.map(|name| name.split_once('@').unwrap_or((name, "")).to_owned()).map(|(a, b)| (a.to_owned(), b.to_owned())).collect()
@@ -137,7 +176,9 @@ fn check_surface(imports: &[String], exports: &[String]) -> std::result::Result<
     if let Some(foreign) = imports.iter().find(|name| !known(name)) {
         return Err(format!("it asks for `{foreign}`, which adapters are not granted"));
     }
-    Ok(())
+    // Several are of the same major and minor version by now; the newest is what it needs.
+    let newest = imported.iter().chain(&exported).max_by_key(|(_, theirs)| version(theirs));
+    Ok(newest.map(|(_, theirs)| theirs.clone()).unwrap_or_default())
 }
 
 /// The numbers of `1.2.3`, whatever follows them.
@@ -151,7 +192,7 @@ mod tests {
     use super::*;
     use crate::runtime::{Runtime, RuntimeOptions};
 
-    fn check(imports: &[&str], exports: &[&str]) -> std::result::Result<(), String> {
+    fn check(imports: &[&str], exports: &[&str]) -> std::result::Result<String, String> {
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         check_surface(&owned(imports), &owned(exports))
     }
@@ -167,8 +208,8 @@ mod tests {
     fn an_adapter_may_export_more_and_import_less() {
         let mut exports = ALL.to_vec();
         exports.extend(["exports", "init"]);
-        check(&["infrahub-sync:adapter/http@0.1.7", "wasi:cli/environment@0.2.9"], &exports).unwrap();
-        check(&[], &exports).unwrap();
+        assert_eq!(check(&["infrahub-sync:adapter/http@0.1.7", "wasi:cli/environment@0.2.9"], &exports).unwrap(), "0.1.7");
+        assert_eq!(check(&[], &exports).unwrap(), "0.1.0");
     }
 
     #[test]

@@ -13,6 +13,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
 
+mod abilities;
 mod adapter;
 mod bindings;
 mod capability;
@@ -31,7 +32,8 @@ mod settings;
 mod store;
 mod types;
 
-pub use adapter::Adapter;
+pub use abilities::Abilities;
+pub use adapter::{Adapter, digest};
 pub use capability::http::Traffic;
 pub use error::{AdapterName, Error, Failure, FailureKind, FaultKind, Result, Role};
 pub use exchange::{Exchanges, REPLAY_ADDRESS};
@@ -41,6 +43,7 @@ pub use runtime::{CONTRACT_VERSION, Runtime, RuntimeOptions};
 pub use secret::Secret;
 pub use session::{Session, SessionConfig};
 pub use settings::{Environment, SettingProblem, SettingProblemKind, SettingsError};
+pub use store::KeptComponent;
 pub use types::{
     Column, ColumnData, Columns, Cursor, Field, FieldType, Kind, KindChanges, Layout, LoadRequest, Operation, Outcome, Page, Payload, Run,
     RunResult, TextData, WriteRequest,

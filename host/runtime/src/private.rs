@@ -6,9 +6,11 @@
 //! ```
 //!
 //! What is in such a file is believed: a compiled adapter is run, a memo is handed to an adapter that takes it for its own. So a file
-//! counts only when it and the folder belong to this user and nobody else may write to them. What is kept saves work and nothing else:
-//! it is written without a sync to the disk, and what has not been written for long is removed.
+//! counts only when it and the folder belong to this user and nobody else may write to them, nor put another folder in the place of one
+//! on the way there. What is kept saves work and nothing else: it is written without a sync to the disk, and what has not been used for
+//! long is removed.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
@@ -16,8 +18,10 @@ use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
 
-/// Files that have not been written for so long are removed: the world moves on, and what is needed is made again.
+/// Files that have not been used for so long are removed: the world moves on, and what is needed is made again.
 const AGE_MAX: Duration = Duration::from_secs(90 * 24 * 3600);
+/// A file's time of modification is the last day on which it was used: not more often, or each run would write.
+const USE_NOTED: Duration = Duration::from_secs(24 * 3600);
 /// What unfinished files are called.
 const UNFINISHED: &str = "tmp";
 /// Bytes of a digest.
@@ -53,18 +57,30 @@ impl PrivateFolder {
         if !metadata.is_file() {
             return Err("it is no ordinary file".into());
         }
-        let folder = fs::symlink_metadata(&self.path).map_err(|error| error.to_string())?;
+        // From here on the real path: a symbolic link on the way could be turned while we look.
+        let folder = fs::canonicalize(&self.path).map_err(|error| error.to_string())?;
         check_private(&self.path, &folder, &metadata)?;
+        let path = folder.join(path.file_name().unwrap_or_default());
         let size = usize::try_from(metadata.len()).unwrap_or(usize::MAX).saturating_sub(self.magic.len() + DIGEST);
         if size > bytes_max {
             return Err(format!("it has more than {bytes_max} bytes"));
         }
-        let mut file = fs::File::open(&path).map_err(|error| error.to_string())?;
+        let mut file = match fs::File::open(&path) {
+            Ok(file) => file,
+            // Removed meanwhile.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.to_string()),
+        };
         let (mut magic, mut digest, mut content) = ([0; 8], [0; DIGEST], Vec::with_capacity(size));
         let read = file.read_exact(&mut magic).and_then(|()| file.read_exact(&mut digest)).and_then(|()| file.read_to_end(&mut content));
         read.map_err(|error| if error.kind() == ErrorKind::UnexpectedEof { "it is cut off".to_owned() } else { error.to_string() })?;
         if magic != *self.magic || Sha256::digest(&content)[..] != digest {
             return Err("its checksum is wrong".into());
+        }
+        let now = SystemTime::now();
+        if metadata.modified().ok().and_then(|used| now.duration_since(used).ok()).is_some_and(|unused| unused > USE_NOTED) {
+            // So that it is not removed; where that cannot be noted, it is made again some day.
+            let _ = file.set_modified(now);
         }
         Ok(Some(content))
     }
@@ -96,27 +112,59 @@ impl PrivateFolder {
         }
     }
 
-    /// Removes what has not been written for long, leftovers of interrupted runs included.
-    fn prune(&self) {
-        let Ok(entries) = fs::read_dir(&self.path) else { return };
+    /// The files of the folder, leftovers of interrupted runs included; none when there is no folder.
+    pub(crate) fn files(&self) -> io::Result<Vec<KeptFile>> {
+        let entries = match fs::read_dir(&self.path) {
+            Ok(entries) => entries,
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut files = Vec::new();
         for entry in entries.flatten() {
-            let ours = entry.path().extension().is_some_and(|extension| extension == self.extension || extension == UNFINISHED);
-            let age = entry
-                .metadata()
-                .and_then(|metadata| metadata.modified())
-                .ok()
-                .and_then(|modified| SystemTime::now().duration_since(modified).ok());
-            if ours && age.is_some_and(|age| age > AGE_MAX) {
-                let _ = fs::remove_file(entry.path());
+            let path = entry.path();
+            let extension = path.extension().and_then(OsStr::to_str).unwrap_or_default();
+            if extension != self.extension && extension != UNFINISHED {
+                continue;
+            }
+            // One that is gone meanwhile is not there.
+            let Ok(metadata) = entry.metadata() else { continue };
+            let name = path.file_stem().filter(|_| extension == self.extension).map(|name| name.to_string_lossy().into_owned());
+            files.push(KeptFile { name, bytes: metadata.len(), used: metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH), path });
+        }
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(files)
+    }
+
+    /// Removes what has not been used for long.
+    fn prune(&self) {
+        for file in self.files().unwrap_or_default() {
+            if SystemTime::now().duration_since(file.used).is_ok_and(|age| age > AGE_MAX) {
+                let _ = fs::remove_file(file.path);
             }
         }
     }
 }
 
-/// Refuses a file that another user could have written.
+/// A file of a private folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KeptFile {
+    pub(crate) path: PathBuf,
+    /// Its name without the extension; none of a leftover.
+    pub(crate) name: Option<String>,
+    pub(crate) bytes: u64,
+    /// The last day on which it was used.
+    pub(crate) used: SystemTime,
+}
+
+/// Refuses a file that another user could have written. `folder` is the real path of `named`.
 #[cfg(unix)]
-fn check_private(folder: &Path, folder_metadata: &fs::Metadata, file: &fs::Metadata) -> Result<(), String> {
+fn check_private(named: &Path, folder: &Path, file: &fs::Metadata) -> Result<(), String> {
     use std::os::unix::fs::MetadataExt;
+
+    let folder_metadata = fs::symlink_metadata(folder).map_err(|error| error.to_string())?;
+    if fs::symlink_metadata(named).is_ok_and(|metadata| metadata.is_symlink()) {
+        return Err("its folder is a symbolic link".into());
+    }
 
     // The owner of a file that we have just made is who we are; the standard library knows no other way to ask.
     let probe = unfinished(folder).map_err(|error| error.to_string())?;
@@ -129,12 +177,23 @@ fn check_private(folder: &Path, folder_metadata: &fs::Metadata, file: &fs::Metad
     if folder_metadata.mode() & 0o022 != 0 || file.mode() & 0o022 != 0 {
         return Err("others may write to it".into());
     }
+    for parent in folder.ancestors().skip(1) {
+        let metadata = fs::symlink_metadata(parent).map_err(|error| error.to_string())?;
+        let (mode, owner, group) = (metadata.mode(), metadata.uid(), metadata.gid());
+        // Where the sticky bit is set (/tmp), others make new entries and leave ours alone. A group with the number of the user is the
+        // user's own, which many systems let write by default.
+        let is_sticky = mode & 0o1000 != 0;
+        let others = mode & 0o002 != 0 || mode & 0o020 != 0 && group != us && group != 0;
+        if (owner != us && owner != 0) || (others && !is_sticky) {
+            return Err(format!("others may put another folder in its place: they may write to {}", parent.display()));
+        }
+    }
     Ok(())
 }
 
 /// Elsewhere the user's profile folder is private by inheritance.
 #[cfg(not(unix))]
-fn check_private(_folder: &Path, _folder_metadata: &fs::Metadata, _file: &fs::Metadata) -> Result<(), String> {
+fn check_private(_named: &Path, _folder: &Path, _file: &fs::Metadata) -> Result<(), String> {
     Ok(())
 }
 
@@ -249,6 +308,49 @@ mod tests {
         fs::rename(folder.file("x"), temporary.path().join("real")).unwrap();
         symlink("real", folder.file("x")).unwrap();
         assert_eq!(folder.read("x", 9), Err("it is no ordinary file".into()));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nobody_else_may_put_another_folder_in_its_place() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let temporary = tempfile::tempdir().unwrap();
+        let shared = temporary.path().join("shared");
+        let folder = folder(&shared.join("ours/x"));
+        folder.keep("x", b"content").unwrap();
+        let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        for (bits, is_read) in [(0o755, true), (0o777, false), (0o1777, true), (0o757, false), (0o700, true)] {
+            mode(&shared, bits);
+            let read = folder.read("x", 9);
+            assert_eq!(read.is_ok(), is_read, "{bits:o}: {read:?}");
+            if let Err(error) = read {
+                assert!(error.starts_with("others may put another folder in its place") && error.ends_with("/shared"), "{error}");
+            }
+        }
+        // Through a link that leads there, what counts is where it leads to; a link in place of the folder does not count.
+        symlink("shared", temporary.path().join("link")).unwrap();
+        let linked = PrivateFolder::new(temporary.path().join("link/ours/x"), b"ISCTEST\x01", "test");
+        assert!(linked.read("x", 9).is_ok());
+        symlink("x", shared.join("ours/y")).unwrap();
+        let linked = PrivateFolder::new(shared.join("ours/y"), b"ISCTEST\x01", "test");
+        assert_eq!(linked.read("x", 9), Err("its folder is a symbolic link".into()));
+    }
+
+    #[test]
+    fn what_is_used_stays() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = folder(temporary.path());
+        let old = SystemTime::now() - AGE_MAX - Duration::from_secs(60);
+        let aged = |name: &str| {
+            folder.keep(name, b"content").unwrap();
+            fs::File::options().write(true).open(folder.file(name)).unwrap().set_modified(old).unwrap();
+        };
+        aged("used");
+        folder.read("used", 9).unwrap();
+        aged("unused");
+        folder.keep("new", b"").unwrap();
+        let names: Vec<Option<String>> = folder.files().unwrap().into_iter().map(|file| file.name).collect();
+        assert_eq!(names, [Some("new".to_owned()), Some("used".to_owned())]);
     }
 
     #[test]

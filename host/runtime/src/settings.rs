@@ -242,7 +242,11 @@ pub(crate) fn resolve(
 }
 
 /// The first value there is, checked.
-fn find(setting: &Setting, settings: &BTreeMap<String, Value>, environment: Environment<'_>) -> Result<Option<Value>, SettingProblem> {
+pub(crate) fn find(
+    setting: &Setting,
+    settings: &BTreeMap<String, Value>,
+    environment: Environment<'_>,
+) -> Result<Option<Value>, SettingProblem> {
     let invalid = |reason: String, variable: Option<&String>| {
         // What is secret is not repeated in a message.
         let reason = if setting.secret { "does not have the right type".to_owned() } else { reason };

@@ -4,18 +4,22 @@
 //! <store>/<sha256 of wasm>-<engine>.cwasm        the compiled component, as a private file
 //! ```
 //!
-//! `engine` is a digest of wasmtime's compatibility hash, so another version or configuration never sees the file. Loading machine code
-//! is as good as running it: [`private`](crate::private) says which files count. Whatever is wrong with the store, the adapter is
-//! compiled in memory and the run goes on.
+//! `engine` is a digest of wasmtime's compatibility hash (its version, its configuration, the processor's abilities) and of this program's
+//! version, so another one never sees the file. Loading machine code is as good as running it: [`private`](crate::private) says which files
+//! count. Whatever is wrong with the store, the adapter is compiled in memory and the run goes on. Several processes may use it at once: a
+//! file appears whole, and two that compile the same write the same.
 
 use std::hash::{Hash, Hasher};
+use std::io;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use crate::private::{PrivateFolder, hex};
+use crate::private::{KeptFile, PrivateFolder, hex};
+use crate::runtime::Runtime;
 
 const MAGIC: &[u8; 8] = b"ISCWASM\x01";
 
@@ -41,6 +45,7 @@ impl ComponentStore {
         }
         let mut sha = Sha(Sha256::new());
         engine.precompile_compatibility_hash().hash(&mut sha);
+        env!("CARGO_PKG_VERSION").hash(&mut sha);
         let digest = hex(&sha.0.finalize());
         let folder = PrivateFolder::new(folder, MAGIC, "cwasm");
         Self { folder, engine_key: digest.get(..16).unwrap_or_default().to_owned() }
@@ -70,6 +75,39 @@ impl ComponentStore {
     fn load(&self, engine: &Engine, name: &str) -> Result<Option<Component>, String> {
         let Some(compiled) = self.folder.read(name, usize::MAX)? else { return Ok(None) };
         deserialize(engine, &compiled).map(Some).map_err(|error| error.to_string())
+    }
+}
+
+/// A compiled adapter that is kept for later runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptComponent {
+    /// Its file.
+    pub path: PathBuf,
+    /// `sha256:…` of the adapter's component; none of a leftover of an interrupted run.
+    pub digest: Option<String>,
+    /// Its size.
+    pub bytes: u64,
+    /// The last day on which it was used.
+    pub used: SystemTime,
+    /// This program can use it; else it belongs to another version, or to another machine that shares the folder.
+    pub usable: bool,
+}
+
+impl Runtime {
+    /// The compiled adapters that are kept, whoever made them; none without a store.
+    pub fn kept_components(&self) -> io::Result<Vec<KeptComponent>> {
+        let Some(store) = &self.0.store else { return Ok(Vec::new()) };
+        let kept = |file: KeptFile| {
+            let name = file.name.as_deref().and_then(|name| name.split_once('-'));
+            KeptComponent {
+                digest: name.map(|(digest, _)| format!("sha256:{digest}")),
+                usable: name.is_some_and(|(_, engine)| engine == store.engine_key),
+                path: file.path,
+                bytes: file.bytes,
+                used: file.used,
+            }
+        };
+        Ok(store.folder.files()?.into_iter().map(kept).collect())
     }
 }
 
@@ -135,6 +173,32 @@ mod tests {
         // Whole and ours, and yet no compiled component.
         store.folder.keep(name, b"none").unwrap();
         assert!(store.load(&engine, name).is_err());
+    }
+
+    #[test]
+    fn many_may_use_it_at_once() {
+        let temporary = tempfile::tempdir().unwrap();
+        let engine = engine();
+        let name = format!("{}-{}", hex(&Sha256::digest(EMPTY)), ComponentStore::new(temporary.path().to_owned(), &engine).engine_key);
+        let barrier = std::sync::Barrier::new(8);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let store = ComponentStore::new(temporary.path().to_owned(), &engine);
+                    barrier.wait();
+                    for round in 0..20 {
+                        compile(&store, &engine);
+                        // Whatever the others do: what is there is whole.
+                        store.load(&engine, &name).unwrap();
+                        if round % 5 == 4 {
+                            let _ = store.folder.remove(&name);
+                        }
+                    }
+                    compile(&store, &engine);
+                });
+            }
+        });
+        only_file(temporary.path());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use super::plural;
+use super::{plural, table};
 use crate::escape::Escaped;
 
 /// The runs of a sync.
@@ -122,21 +122,8 @@ pub(crate) fn list_text(out: &mut impl Write, surveys: &[SurveyOf<'_>]) -> io::R
                 next(run),
             ]
         });
-        let rows: Vec<[String; 7]> = std::iter::once(header).chain(rows).collect();
-        let mut widths = [0; 7];
-        for row in &rows {
-            for (width, cell) in widths.iter_mut().zip(row) {
-                *width = cell.chars().count().max(*width);
-            }
-        }
-        for row in &rows {
-            let mut line = String::from(" ");
-            for (column, (cell, width)) in row.iter().zip(widths).enumerate() {
-                // Sizes to the right.
-                line.push_str(&if column == 5 { format!(" {cell:>width$} ") } else { format!(" {cell:width$} ") });
-            }
-            writeln!(out, "{}", line.trim_end())?;
-        }
+        // Sizes to the right.
+        table(out, &std::iter::once(header).chain(rows).collect::<Vec<_>>(), &[5])?;
     }
     if surveys.len() > 1 {
         writeln!(out, "\nAll: {}", size(surveys.iter().map(|survey| survey.survey.bytes).sum()))?;

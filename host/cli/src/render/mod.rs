@@ -5,6 +5,7 @@
 //! Invariants: rows are streamed and never held, so that a plan of any size prints in constant memory; nothing here knows
 //! where stdout is; data of other systems is escaped ([`crate::escape`]).
 
+pub(crate) mod adapter;
 pub(crate) mod cache;
 pub(crate) mod json;
 pub(crate) mod list;
@@ -132,6 +133,25 @@ const PARTIAL: &str = "is partial: objects that cannot be identified are left ou
 /// The word for one or for several.
 pub(crate) fn plural(count: u64, one: &'static str, several: &'static str) -> &'static str {
     if count == 1 { one } else { several }
+}
+
+/// Writes rows of which each column is as wide as its widest cell; those named in `right` are set to the right. An empty column at the end
+/// leaves nothing behind.
+pub(crate) fn table<const N: usize>(out: &mut impl io::Write, rows: &[[String; N]], right: &[usize]) -> io::Result<()> {
+    let mut widths = [0; N];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    for row in rows {
+        let mut line = String::from(" ");
+        for (column, (cell, width)) in row.iter().zip(widths).enumerate() {
+            line.push_str(&if right.contains(&column) { format!(" {cell:>width$} ") } else { format!(" {cell:width$} ") });
+        }
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    Ok(())
 }
 
 /// Colours and folding.

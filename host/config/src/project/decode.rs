@@ -10,7 +10,7 @@ use infrahub_sync_core::mapping::transform::Transforms;
 
 use super::{
     AdapterLocation, ApplyRules, Endpoint, Environment, FILTER_OPERATIONS, Field, FieldSource, FilterConfig, Flags, Incremental, Mapping,
-    Project, TransformConfig, check, variables,
+    Pin, Project, TransformConfig, check, variables,
 };
 use crate::decode::{Decoder, Record, suggest};
 use crate::load::{Data, Entry, Node};
@@ -112,16 +112,34 @@ fn sync_name(decoder: &mut Decoder<'_>, record: &Record<'_>) -> Option<String> {
 
 fn endpoint(decoder: &mut Decoder<'_>, project: &Record<'_>, key: &str, environment: Option<&Environment<'_>>) -> Option<Endpoint> {
     let node = decoder.required(project, key)?;
-    let record = decoder.record(node, key, &["name", "adapter", "settings"])?;
+    let record = decoder.record(node, key, &["name", "adapter", "digest", "settings"])?;
     let name = decoder.required_text(&record, "name");
     let adapter = decoder.optional_text(&record, "adapter");
     let adapter = adapter.and_then(|(text, span)| adapter_location(decoder, text, span, &record));
+    let digest = decoder.optional_text(&record, "digest");
+    let digest = digest.and_then(|(text, span)| pin(decoder, text, span, record.at("digest")));
     let path = record.at("settings");
     let settings = match record.get("settings") {
         Some(node) => decoder.map(node, &path).map(|entries| variables::settings(decoder, entries, &path, environment)),
         None => None,
     };
-    Some(Endpoint { name: name?.0.to_owned(), adapter, settings: settings.unwrap_or_default(), span: node.span })
+    Some(Endpoint { name: name?.0.to_owned(), adapter, digest, settings: settings.unwrap_or_default(), span: node.span })
+}
+
+/// Reads `digest:`.
+fn pin(decoder: &mut Decoder<'_>, text: &str, span: Span, path: String) -> Option<Pin> {
+    let digest = sha256(text);
+    if digest.is_none() {
+        let hint = "`infrahub-sync adapter inspect` shows the digest of a component";
+        decoder.error_hint(span, path, "a digest is `sha256:` and 64 hexadecimal digits", hint);
+    }
+    Some(Pin { digest: digest?, span })
+}
+
+/// A digest as it is written down, in lower case; none where the text is no digest.
+pub(crate) fn sha256(text: &str) -> Option<String> {
+    let digits = text.strip_prefix("sha256:")?;
+    (digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| text.to_ascii_lowercase())
 }
 
 /// Reads `adapter:`; Python's forms are explained, because projects that exist use them.

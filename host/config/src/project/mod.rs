@@ -58,6 +58,8 @@ pub struct Endpoint {
     pub name: String,
     /// Where a custom adapter is.
     pub adapter: Option<AdapterLocation>,
+    /// The component that it must be.
+    pub digest: Option<Pin>,
     /// The adapter's settings, `${VAR}` replaced. They hold credentials: no message, log or debug print shows a value.
     pub settings: BTreeMap<String, Value>,
     /// Where it stands.
@@ -70,10 +72,20 @@ impl fmt::Debug for Endpoint {
         f.debug_struct("Endpoint")
             .field("name", &self.name)
             .field("adapter", &self.adapter)
+            .field("digest", &self.digest)
             .field("settings", &self.settings.keys().collect::<Vec<_>>())
             .field("span", &self.span)
             .finish()
     }
+}
+
+/// What `digest:` says: a run with any other component stops.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pin {
+    /// `sha256:` and 64 hexadecimal digits.
+    pub digest: String,
+    /// Where it stands.
+    pub span: Span,
 }
 
 /// What `adapter:` says. Paths are as written; relative ones are the caller's to anchor.

@@ -568,7 +568,7 @@ fn is_plain(origin: &Origin) -> bool {
 }
 
 /// An address as configured; the error follows the setting's name.
-fn parse_address(address: &str) -> Result<Url, String> {
+pub(crate) fn parse_address(address: &str) -> Result<Url, String> {
     let address = address.trim();
     let url = Url::parse(address).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     // The text is shown as it is only if it cannot hold a password.

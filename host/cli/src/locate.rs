@@ -1,19 +1,114 @@
 //! Where an adapter is: in a file that the project names, in one of the adapter folders, or in this program.
 //!
-//! Key types: [`Folders`] (where custom adapters are searched), [`Located`], [`AdapterError`].
+//! Key types: [`Folders`] (where custom adapters are searched), [`Place`], [`Located`], [`AdapterError`].
 //!
 //! As in the original, a component in an adapter folder wins over a built-in adapter of that name.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::ffi::OsStr;
+use std::fmt;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use infrahub_sync_config::AdapterLocation;
 use infrahub_sync_config::problem::nearest;
 
 use crate::builtin::Builtin;
+
+/// Where an adapter's component is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In this program, by that name.
+    BuiltIn(&'static str),
+    /// In a file.
+    File(PathBuf),
+}
+
+impl Place {
+    /// The file, if it is one.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match self {
+            Place::BuiltIn(_) => None,
+            Place::File(file) => Some(file),
+        }
+    }
+
+    /// Whether it is the same one, however it is named.
+    pub(crate) fn is(&self, other: &Place) -> bool {
+        match (self, other) {
+            (Place::File(one), Place::File(other)) => {
+                one == other || fs::canonicalize(one).is_ok_and(|one| fs::canonicalize(other).is_ok_and(|other| one == other))
+            }
+            (one, other) => one == other,
+        }
+    }
+
+    /// The component.
+    pub(crate) fn read(&self, builtins: &[Builtin]) -> Result<Cow<'static, [u8]>, AdapterError> {
+        match self {
+            Place::BuiltIn(name) => {
+                let bytes = builtins.iter().find(|builtin| builtin.name == *name).map_or(&[][..], |builtin| builtin.bytes);
+                Ok(Cow::Borrowed(bytes))
+            }
+            Place::File(file) => match fs::read(file) {
+                Ok(bytes) => Ok(Cow::Owned(bytes)),
+                Err(source) => Err(AdapterError::Unreadable { file: file.clone(), source }),
+            },
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    /// `built in`, or the file.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::BuiltIn(_) => f.write_str("built in"),
+            Place::File(file) => file.display().fmt(f),
+        }
+    }
+}
+
+/// A path without the dots that one in a file may have: `./p` and `p` are one folder, and messages are shorter.
+fn plain(path: &Path) -> PathBuf {
+    let plain: PathBuf = path.components().filter(|part| *part != Component::CurDir).collect();
+    if plain.as_os_str().is_empty() { PathBuf::from(".") } else { plain }
+}
+
+/// An adapter that a project could name.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Listed {
+    /// The name by which a project picks it.
+    pub(crate) name: String,
+    /// Where it is.
+    pub(crate) place: Place,
+    /// The file that is found before it under that name.
+    pub(crate) hidden_by: Option<PathBuf>,
+    /// The sides of the project that use it.
+    pub(crate) used_as: Vec<&'static str>,
+}
+
+/// All adapters in the folders, in the order in which they are searched, and those that are built in.
+pub(crate) fn listed(folders: &Folders, builtins: &[Builtin]) -> Vec<Listed> {
+    let first = |name: &str| folders.0.iter().find_map(|folder| in_folder(folder, name));
+    // However it is reached: a project in the working directory has its folders twice.
+    let mut seen = HashSet::new();
+    let files = folders.0.iter().flat_map(|folder| components(folder));
+    let files = files.filter(|file| fs::canonicalize(file).map_or(true, |real| seen.insert(real)));
+    let files = files.filter_map(|file| {
+        let name = file.file_stem()?.to_str()?.to_owned();
+        let hidden_by = first(&name).filter(|first| *first != file);
+        Some(Listed { name, place: Place::File(file), hidden_by, used_as: Vec::new() })
+    });
+    let built_in = builtins.iter().map(|builtin| Listed {
+        name: builtin.name.to_owned(),
+        place: Place::BuiltIn(builtin.name),
+        hidden_by: first(builtin.name),
+        used_as: Vec::new(),
+    });
+    files.chain(built_in).collect()
+}
 
 /// An adapter's component and where it is from.
 #[derive(Debug)]
@@ -22,8 +117,8 @@ pub(crate) struct Located {
     pub(crate) name: String,
     /// The component.
     pub(crate) bytes: Cow<'static, [u8]>,
-    /// A file, or `built in`.
-    pub(crate) origin: String,
+    /// Where it is.
+    pub(crate) place: Place,
 }
 
 /// Why there is no adapter.
@@ -129,7 +224,7 @@ impl Folders {
         folders.extend(value.split(separator).map(str::trim).filter(|folder| !folder.is_empty()).map(PathBuf::from));
         let mut unique: Vec<PathBuf> = Vec::new();
         for folder in folders {
-            let folder: PathBuf = folder.components().collect();
+            let folder = plain(&folder);
             if !unique.contains(&folder) {
                 unique.push(folder);
             }
@@ -154,12 +249,11 @@ pub(crate) fn locate(
 ) -> Result<Located, AdapterError> {
     match location {
         Some(AdapterLocation::Component(file)) => {
-            let file: PathBuf = project_directory.join(file).components().collect();
+            let file = plain(&project_directory.join(file));
             if file.is_file() { read(name, file) } else { Err(AdapterError::Missing { name: name.to_owned(), file }) }
         }
         Some(AdapterLocation::Folder(folder)) => {
-            // Without the dots that a path in a file may have: the message is shorter.
-            let folder: PathBuf = project_directory.join(folder).components().collect();
+            let folder = plain(&project_directory.join(folder));
             if !folder.is_dir() {
                 return Err(AdapterError::Missing { name: name.to_owned(), file: folder });
             }
@@ -181,7 +275,7 @@ fn by_name(name: &str, word: &str, folders: &Folders, builtins: &[Builtin]) -> R
         return read(name, file);
     }
     if let Some(builtin) = builtins.iter().find(|builtin| builtin.name == word) {
-        return Ok(Located { name: name.to_owned(), bytes: Cow::Borrowed(builtin.bytes), origin: "built in".to_owned() });
+        return Ok(Located { name: name.to_owned(), bytes: Cow::Borrowed(builtin.bytes), place: Place::BuiltIn(builtin.name) });
     }
     let mut known: Vec<String> = builtins.iter().map(|builtin| builtin.name.to_owned()).chain(folders.names()).collect();
     known.sort();
@@ -218,10 +312,8 @@ fn components(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn read(name: &str, file: PathBuf) -> Result<Located, AdapterError> {
-    match fs::read(&file) {
-        Ok(bytes) => Ok(Located { name: name.to_owned(), bytes: Cow::Owned(bytes), origin: file.display().to_string() }),
-        Err(source) => Err(AdapterError::Unreadable { file, source }),
-    }
+    let place = Place::File(file);
+    Ok(Located { name: name.to_owned(), bytes: place.read(&[])?, place })
 }
 
 #[cfg(test)]
@@ -249,7 +341,7 @@ mod tests {
                 "{} = {} from {}",
                 located.name,
                 String::from_utf8_lossy(&located.bytes),
-                located.origin.replace(&root, "PROJECT")
+                located.place.to_string().replace(&root, "PROJECT")
             )),
             Err(error) => {
                 Err(std::iter::once(error.to_string()).chain(error.hints()).collect::<Vec<_>>().join("\n").replace(&root, "PROJECT"))
@@ -323,6 +415,31 @@ mod tests {
     fn a_name_does_not_lead_out_of_a_folder() {
         let project = project();
         assert!(find(project.path(), "../plugins/mine", None, &["plugins"]).is_err());
+    }
+
+    #[test]
+    fn what_can_be_named_is_listed_with_what_hides_it() {
+        let project = project();
+        let root = project.path().display().to_string();
+        fs::create_dir(project.path().join("more")).unwrap();
+        for name in ["more/files.wasm", "more/mine.wasm", "more/other-one.wasm"] {
+            fs::write(project.path().join(name), "").unwrap();
+        }
+        let folders = Folders::new(&[], &["plugins".into(), "more".into(), project.path().join("plugins")], project.path(), None);
+        let shown = |path: &Path| path.display().to_string().replace(&root, "PROJECT");
+        let lines = listed(&folders, &BUILTINS).into_iter().map(|listed| {
+            let place = listed.place.file().map_or_else(|| listed.place.to_string(), shown);
+            format!("{} {place} {}", listed.name, listed.hidden_by.as_deref().map(shown).unwrap_or_default()).trim_end().to_owned()
+        });
+        insta::assert_snapshot!(lines.collect::<Vec<_>>().join("\n"), @r"
+        mine PROJECT/plugins/mine.wasm
+        other_one PROJECT/plugins/other_one.wasm
+        files PROJECT/more/files.wasm
+        mine PROJECT/more/mine.wasm PROJECT/plugins/mine.wasm
+        other-one PROJECT/more/other-one.wasm PROJECT/plugins/other_one.wasm
+        files built in PROJECT/more/files.wasm
+        netbox built in
+        ");
     }
 
     #[test]

@@ -1,0 +1,91 @@
+//! `adapter inspect`: what one adapter is, and what it would be granted.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueHint};
+use infrahub_sync_config::Project;
+use infrahub_sync_engine::{Side, session_config};
+use infrahub_sync_runtime::Exchanges;
+
+use super::{Examiner, MaybeProject, folders};
+use crate::args::{AdapterArgs, Output};
+use crate::builtin;
+use crate::commands::{environment, to_stdout};
+use crate::exit::Exit;
+use crate::locate::{Folders, Located, Place, locate};
+use crate::render::adapter::{self as render, Granted, Inspected};
+use crate::report::Report;
+use crate::screen::Screen;
+
+/// `adapter inspect`
+#[derive(Debug, Args)]
+pub(crate) struct AdapterInspect {
+    /// A component (x.wasm), or the name of an adapter: one of this program, of the adapter folders or of the project
+    #[arg(value_name = "FILE|NAME", value_hint = ValueHint::FilePath)]
+    adapter: PathBuf,
+
+    #[command(flatten)]
+    adapters: AdapterArgs,
+
+    #[command(flatten)]
+    project: MaybeProject,
+
+    /// How it is written to stdout
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    output: Output,
+}
+
+pub(super) fn run(args: &AdapterInspect, screen: &Screen) -> Result<Exit, Report> {
+    let project = args.project.open(screen)?;
+    let folders = folders(project.as_ref(), &args.adapters);
+    let Located { name, bytes, place } = located(&args.adapter, project.as_ref(), &folders)?;
+    let examiner = Examiner::new()?;
+    let in_file = |report: Report| match place.file() {
+        Some(file) => report.hint(format!("`{name}` is the adapter in {}", file.display())),
+        None => report,
+    };
+    let (adapter, manifest) = examiner.examine(&bytes, &name).map_err(in_file)?;
+    let mut granted = Vec::new();
+    if let Some(project) = &project {
+        for side in [Side::Source, Side::Destination] {
+            let endpoint = side.endpoint(project);
+            let own = locate(&endpoint.name, endpoint.adapter.as_ref(), &project.directory, &folders, builtin::ALL);
+            if own.is_ok_and(|own| own.place.is(&place)) {
+                let config = session_config(project, side, &environment, Exchanges::Live);
+                granted.push(Granted { side: side.as_str(), abilities: examiner.abilities(&adapter, &config)? });
+            }
+        }
+    }
+    let inspected = Inspected {
+        name: &name,
+        place: &place,
+        bytes: bytes.len() as u64,
+        digest: adapter.digest(),
+        contract: adapter.contract(),
+        imports: adapter.imports(),
+        manifest: &manifest,
+        granted: &granted,
+    };
+    to_stdout(|mut out| match args.output {
+        Output::Text => render::inspect_text(&mut out, &inspected),
+        Output::Json => render::inspect_json(&mut out, &inspected),
+    })?;
+    Ok(Exit::Done)
+}
+
+/// The component that is meant. What looks like a file is one; a name is that of a side of the project, or else one that a project could
+/// use.
+fn located(named: &Path, project: Option<&Project>, folders: &Folders) -> Result<Located, Report> {
+    let is_file = named.extension().is_some_and(|extension| extension == "wasm") || named.components().count() > 1;
+    if is_file {
+        let place = Place::File(named.to_owned());
+        let name = named.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        return Ok(Located { name, bytes: place.read(builtin::ALL)?, place });
+    }
+    let name = named.to_string_lossy();
+    let endpoints = project.into_iter().flat_map(|project| [(&project.source, project), (&project.destination, project)]);
+    if let Some((endpoint, project)) = endpoints.into_iter().find(|(endpoint, _)| endpoint.name == name) {
+        return Ok(locate(&endpoint.name, endpoint.adapter.as_ref(), &project.directory, folders, builtin::ALL)?);
+    }
+    Ok(locate(&name, None, Path::new("."), folders, builtin::ALL)?)
+}

@@ -1,0 +1,490 @@
+//! The lock file: which adapters a project accepts, and what they may reach.
+//!
+//! ```yaml
+//! format: 1
+//! source:
+//!   adapter: acme
+//!   version: 1.2.0
+//!   contract: 0.1.0
+//!   digest: sha256:5b1f…             # of the component; `built-in` for an adapter of the program itself
+//!   origins: ["https://acme.example.org"]
+//!   networks: ["10.0.0.0/8"]          # private ranges that names may resolve to
+//!   folder: {path: data, access: read}
+//!   environment: [ACME_TOKEN, ACME_URL]
+//!   secrets: {token: environment}
+//! destination: …
+//! ```
+//!
+//! Key types: [`AdapterLock`], [`LockedAdapter`], [`Abilities`]. Absent keys: nothing of that kind. A newer format is refused.
+//!
+//! An adapter that can do *less* than is written down is accepted: the file is an upper bound. That is also how one lock serves two
+//! environments: name both origins.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::Path;
+
+use crate::decode::{Decoder, Record};
+use crate::generated::{flow_list, scalar};
+use crate::load::{self, Data, Node};
+use crate::problem::{Document, Problem};
+use crate::project::decode::sha256;
+use crate::project::in_file_order;
+
+/// The file's name, beside `config.yml`.
+pub const LOCK_FILE: &str = "infrahub-sync.lock.yml";
+
+/// The newest format this program reads, and the one it writes.
+const FORMAT: u32 = 1;
+
+/// The word for a component that is a part of the program.
+const BUILT_IN: &str = "built-in";
+
+/// What helps against every problem of a lock file.
+const AGAIN: &str = "look what changed, then write it anew with `infrahub-sync adapter lock`";
+
+/// The adapters that a project accepts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdapterLock {
+    /// The adapter of the source.
+    pub source: LockedAdapter,
+    /// The adapter of the destination.
+    pub destination: LockedAdapter,
+}
+
+/// An adapter, and what it may reach.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LockedAdapter {
+    /// What it calls itself.
+    pub adapter: String,
+    /// Its version.
+    pub version: String,
+    /// The version of the contract that it was built for.
+    pub contract: String,
+    /// Which component it is.
+    pub component: LockedComponent,
+    /// What it may reach.
+    pub abilities: Abilities,
+}
+
+/// Which component an adapter is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LockedComponent {
+    /// A part of the program, and as trusted as that: it changes with it.
+    BuiltIn,
+    /// A file: `sha256:` and 64 hexadecimal digits.
+    Digest(String),
+}
+
+impl fmt::Display for LockedComponent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LockedComponent::BuiltIn => f.write_str(BUILT_IN),
+            LockedComponent::Digest(digest) => f.write_str(digest),
+        }
+    }
+}
+
+/// What an adapter may reach.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Abilities {
+    /// The origins of HTTP requests, as `https://host:port`, the port where it is not the usual one.
+    pub origins: BTreeSet<String>,
+    /// The ranges of private addresses that names may resolve to.
+    pub networks: BTreeSet<String>,
+    /// The folder, if it has one.
+    pub folder: Option<FolderAbility>,
+    /// The environment variables from which its settings are read.
+    pub environment: BTreeSet<String>,
+    /// The credentials that the host uses for it, and where their values come from. The latter is for the reader and not compared.
+    pub secrets: BTreeMap<String, SecretSource>,
+}
+
+/// What may be done in which folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FolderAbility {
+    /// The folder as the settings name it, without detours.
+    pub path: String,
+    /// Files are written and removed, too.
+    pub write: bool,
+}
+
+/// Where the value of a secret comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecretSource {
+    /// `settings` in config.yml.
+    Settings,
+    /// The environment.
+    Environment,
+}
+
+impl SecretSource {
+    /// The word in the file.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            SecretSource::Settings => "settings",
+            SecretSource::Environment => "environment",
+        }
+    }
+}
+
+impl AdapterLock {
+    /// Reads a lock file; none when there is none.
+    ///
+    /// # Errors
+    ///
+    /// As [`AdapterLock::parse`], and when the file cannot be read.
+    pub fn load(file: &Path) -> Result<Option<AdapterLock>, Vec<Problem>> {
+        match file.try_exists() {
+            Ok(false) => Ok(None),
+            _ => AdapterLock::parse(&load::read(file)?, file).map(Some),
+        }
+    }
+
+    /// The file's text.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let mut lines = vec![
+            "# The adapters that this project accepts, and what they may reach. Made by `infrahub-sync adapter lock`; keep it with config.yml."
+                .to_owned(),
+            "# A run stops before anything is sent when an adapter is another one, or could reach more than is written here.".to_owned(),
+            format!("format: {FORMAT}"),
+        ];
+        for (side, adapter) in [("source", &self.source), ("destination", &self.destination)] {
+            lines.push(format!("{side}:"));
+            lines.extend(adapter.entries().into_iter().map(|(key, value)| format!("  {key}: {value}")));
+        }
+        lines.join("\n") + "\n"
+    }
+
+    /// Reads the text back.
+    ///
+    /// # Errors
+    ///
+    /// Every problem, with lines: a newer format, or a damage or an edit that makes no sense.
+    pub fn parse(text: &str, file: &Path) -> Result<AdapterLock, Vec<Problem>> {
+        let document = Document::new(file, text);
+        let (tree, mut problems) = load::parse(&document);
+        let Some(tree) = tree else {
+            if problems.is_empty() {
+                problems.push(Problem::of_file(file, "the file is empty").with_hint(AGAIN));
+            }
+            return Err(problems);
+        };
+        let mut decoder = Decoder::new(&document);
+        let lock = decode(&mut decoder, &tree);
+        problems.extend(decoder.problems);
+        match lock {
+            Some(lock) if problems.is_empty() => Ok(lock),
+            _ => Err(in_file_order(problems)),
+        }
+    }
+}
+
+impl LockedAdapter {
+    /// Keys and values of the file, those that say something.
+    fn entries(&self) -> Vec<(&'static str, String)> {
+        let list = |items: &BTreeSet<String>| flow_list(&items.iter().cloned().collect::<Vec<_>>());
+        let Abilities { origins, networks, folder, environment, secrets } = &self.abilities;
+        let mut entries = vec![
+            ("adapter", scalar(&self.adapter)),
+            ("version", scalar(&self.version)),
+            ("contract", scalar(&self.contract)),
+            // A plain scalar: its colon has no space behind it.
+            ("digest", self.component.to_string()),
+        ];
+        if !origins.is_empty() {
+            entries.push(("origins", list(origins)));
+        }
+        if !networks.is_empty() {
+            entries.push(("networks", list(networks)));
+        }
+        if let Some(folder) = folder {
+            entries.push(("folder", format!("{{path: {}, access: {}}}", scalar(&folder.path), access(folder.write))));
+        }
+        if !environment.is_empty() {
+            entries.push(("environment", list(environment)));
+        }
+        if !secrets.is_empty() {
+            let secrets: Vec<String> = secrets.iter().map(|(name, source)| format!("{}: {}", scalar(name), source.as_str())).collect();
+            entries.push(("secrets", format!("{{{}}}", secrets.join(", "))));
+        }
+        entries
+    }
+
+    /// What keeps an adapter from being accepted in place of this one, a line each; empty when it is accepted.
+    ///
+    /// Another component is not, unless both are built in: those change with the program. More abilities are not, less are.
+    #[must_use]
+    pub fn objections(&self, now: &LockedAdapter) -> Vec<String> {
+        let mut lines = Vec::new();
+        if self.component != now.component || self.adapter != now.adapter {
+            if self.adapter != now.adapter {
+                lines.push(format!("adapter: {} → {}", self.adapter, now.adapter));
+            }
+            if self.component != now.component {
+                lines.push(format!("digest: {} → {}", self.component, now.component));
+            }
+            for (what, before, after) in [("version", &self.version, &now.version), ("contract", &self.contract, &now.contract)] {
+                if before != after {
+                    lines.push(format!("{what}: {before} → {after}"));
+                }
+            }
+        }
+        lines.extend(now.abilities.beyond(&self.abilities));
+        lines
+    }
+}
+
+impl Abilities {
+    /// What these allow and the others do not, a line each.
+    #[must_use]
+    pub fn beyond(&self, others: &Abilities) -> Vec<String> {
+        let mut lines = Vec::new();
+        lines.extend(self.origins.difference(&others.origins).map(|origin| format!("may send HTTP requests to {origin}")));
+        lines.extend(self.networks.difference(&others.networks).map(|network| format!("may connect to addresses of {network}")));
+        match (&self.folder, &others.folder) {
+            (Some(folder), Some(other)) if folder.path == other.path && (other.write || !folder.write) => {}
+            (Some(folder), _) => lines.push(format!("may {} the files of the folder {}", access_words(folder.write), folder.path)),
+            (None, _) => {}
+        }
+        let variables = self.environment.difference(&others.environment);
+        lines.extend(variables.map(|variable| format!("is set by the environment variable {variable}")));
+        let secrets = self.secrets.iter().filter(|(name, _)| !others.secrets.contains_key(*name));
+        lines.extend(secrets.map(|(name, source)| {
+            let source = match source {
+                SecretSource::Settings => "config.yml",
+                SecretSource::Environment => "the environment",
+            };
+            format!("has the secret `{name}`, from {source}, used for it")
+        }));
+        lines
+    }
+}
+
+fn access(write: bool) -> &'static str {
+    if write { "read-write" } else { "read" }
+}
+
+fn access_words(write: bool) -> &'static str {
+    if write { "read and write" } else { "read" }
+}
+
+fn decode(decoder: &mut Decoder<'_>, tree: &Node) -> Option<AdapterLock> {
+    // The format first: a newer one has keys that would be reported as unknown.
+    if let Some(format) = decoder.map(tree, "")?.iter().find(|entry| entry.key == "format") {
+        let version = decoder.count(&format.value, "format")?;
+        if version > FORMAT {
+            let message = format!("this lock file has format {version}, and this program reads formats up to {FORMAT}");
+            decoder.error_hint(format.value.span, "format", message, format!("update infrahub-sync, or {AGAIN}"));
+            return None;
+        }
+    }
+    let record = decoder.record(tree, "", &["format", "source", "destination"])?;
+    decoder.required(&record, "format");
+    let (source, destination) = (locked(decoder, &record, "source"), locked(decoder, &record, "destination"));
+    Some(AdapterLock { source: source?, destination: destination? })
+}
+
+fn locked(decoder: &mut Decoder<'_>, lock: &Record<'_>, side: &str) -> Option<LockedAdapter> {
+    const KEYS: [&str; 9] = ["adapter", "version", "contract", "digest", "origins", "networks", "folder", "environment", "secrets"];
+    let node = decoder.required(lock, side)?;
+    let record = decoder.record(node, side, &KEYS)?;
+    let mut text = |key: &str| decoder.required_text(&record, key).map(|(text, _)| text.to_owned());
+    let (adapter, version, contract) = (text("adapter"), text("version"), text("contract"));
+    let component = decoder.required_text(&record, "digest").and_then(|(text, span)| {
+        if text == BUILT_IN {
+            return Some(LockedComponent::BuiltIn);
+        }
+        let digest = sha256(text);
+        if digest.is_none() {
+            let message = format!("this is neither `{BUILT_IN}` nor `sha256:` with 64 hexadecimal digits");
+            decoder.error_hint(span, record.at("digest"), message, AGAIN);
+        }
+        digest.map(LockedComponent::Digest)
+    });
+    let mut set = |key: &str| decoder.texts(&record, key).into_iter().map(|(text, _)| text).collect();
+    let (origins, networks, environment) = (set("origins"), set("networks"), set("environment"));
+    let folder = record.get("folder").and_then(|node| folder(decoder, node, &record.at("folder")));
+    let secrets = record.get("secrets").map(|node| secrets(decoder, node, &record.at("secrets"))).unwrap_or_default();
+    let abilities = Abilities { origins, networks, folder, environment, secrets };
+    Some(LockedAdapter { adapter: adapter?, version: version?, contract: contract?, component: component?, abilities })
+}
+
+fn folder(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> Option<FolderAbility> {
+    let record = decoder.record(node, path, &["path", "access"])?;
+    let folder = decoder.required_text(&record, "path");
+    let write = match decoder.required_text(&record, "access")? {
+        ("read", _) => false,
+        ("read-write", _) => true,
+        (_, span) => {
+            decoder.error_hint(span, record.at("access"), "this is neither `read` nor `read-write`", AGAIN);
+            return None;
+        }
+    };
+    Some(FolderAbility { path: folder?.0.to_owned(), write })
+}
+
+fn secrets(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> BTreeMap<String, SecretSource> {
+    let mut secrets = BTreeMap::new();
+    for entry in decoder.map(node, path).unwrap_or_default() {
+        let source = match &entry.value.data {
+            Data::Text(word) if word == SecretSource::Settings.as_str() => SecretSource::Settings,
+            Data::Text(word) if word == SecretSource::Environment.as_str() => SecretSource::Environment,
+            _ => {
+                let place = crate::decode::join(path, &entry.key);
+                decoder.error_hint(entry.value.span, place, "this is neither `settings` nor `environment`", AGAIN);
+                continue;
+            }
+        };
+        secrets.insert(entry.key.clone(), source);
+    }
+    secrets
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+
+    use super::*;
+
+    fn sample() -> AdapterLock {
+        let set = |items: &[&str]| items.iter().map(|item| (*item).to_owned()).collect();
+        let source = LockedAdapter {
+            adapter: "acme".to_owned(),
+            version: "1.2.0".to_owned(),
+            contract: "0.1.0".to_owned(),
+            component: LockedComponent::Digest(format!("sha256:{}", "5b1f".repeat(16))),
+            abilities: Abilities {
+                origins: set(&["https://acme.example.org", "http://10.0.0.1:8080"]),
+                networks: set(&["10.0.0.0/8"]),
+                folder: None,
+                environment: set(&["ACME_URL", "ACME_TOKEN"]),
+                secrets: [("token".to_owned(), SecretSource::Environment), ("on".to_owned(), SecretSource::Settings)].into(),
+            },
+        };
+        let destination = LockedAdapter {
+            adapter: "files".to_owned(),
+            version: "0.1.0".to_owned(),
+            contract: "0.1.0".to_owned(),
+            component: LockedComponent::BuiltIn,
+            abilities: Abilities { folder: Some(FolderAbility { path: "out: 1".to_owned(), write: true }), ..Abilities::default() },
+        };
+        AdapterLock { source, destination }
+    }
+
+    fn file() -> &'static Path {
+        Path::new("p/infrahub-sync.lock.yml")
+    }
+
+    #[test]
+    fn a_lock_reads_back_as_it_was_written() {
+        assert_snapshot!(sample().to_text(), @r##"
+        # The adapters that this project accepts, and what they may reach. Made by `infrahub-sync adapter lock`; keep it with config.yml.
+        # A run stops before anything is sent when an adapter is another one, or could reach more than is written here.
+        format: 1
+        source:
+          adapter: acme
+          version: "1.2.0"
+          contract: "0.1.0"
+          digest: sha256:5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f
+          origins: ["http://10.0.0.1:8080", "https://acme.example.org"]
+          networks: ["10.0.0.0/8"]
+          environment: [ACME_TOKEN, ACME_URL]
+          secrets: {"on": settings, token: environment}
+        destination:
+          adapter: files
+          version: "0.1.0"
+          contract: "0.1.0"
+          digest: built-in
+          folder: {path: "out: 1", access: read-write}
+        "##);
+        assert_eq!(AdapterLock::parse(&sample().to_text(), file()), Ok(sample()));
+    }
+
+    #[test]
+    fn damage_is_told_with_its_line() {
+        let told = |from: &str, to: &str| {
+            let problems = AdapterLock::parse(&sample().to_text().replacen(from, to, 1), file()).unwrap_err();
+            problems
+                .iter()
+                .map(|problem| format!("{}:{} {} {}", problem.line, problem.column, problem.path, problem.message))
+                .collect::<Vec<_>>()
+                .join("\n")
+        };
+        assert_snapshot!(told("format: 1", "format: 2"), @"3:9 format this lock file has format 2, and this program reads formats up to 1");
+        assert_snapshot!(told("origins", "origin"), @"9:3 source.origin unknown key `origin`");
+        assert_snapshot!(told("sha256:5b", "sha256:5"), @"8:11 source.digest this is neither `built-in` nor `sha256:` with 64 hexadecimal digits");
+        assert_snapshot!(told("read-write", "all"), @"18:35 destination.folder.access this is neither `read` nor `read-write`");
+        assert_snapshot!(told("token: environment", "token: 1"), @"12:37 source.secrets.token this is neither `settings` nor `environment`");
+        assert_snapshot!(told("destination:", "other:"), @"
+        3:1 destination the key `destination` is missing
+        13:1 other unknown key `other`
+        ");
+        assert!(!told("[ACME_TOKEN", "[ACME_TOKEN, [").is_empty());
+    }
+
+    #[test]
+    fn what_is_cut_off_never_accepts_more() {
+        let whole = sample().to_text();
+        let mut accepted = 0;
+        for at in (0..whole.len()).filter(|at| whole.is_char_boundary(*at)) {
+            let Ok(cut) = AdapterLock::parse(&whole[..at], file()) else { continue };
+            accepted += 1;
+            for (cut, whole) in [(cut.source, sample().source), (cut.destination, sample().destination)] {
+                assert_eq!(cut.component, whole.component, "{at}");
+                assert!(cut.abilities.beyond(&whole.abilities).is_empty(), "{at}");
+            }
+        }
+        // Those that end at the end of the last lines.
+        assert!(accepted <= 4, "{accepted}");
+    }
+
+    #[test]
+    fn less_is_accepted_and_more_is_not() {
+        let locked = sample();
+        let objections = |change: &dyn Fn(&mut AdapterLock)| {
+            let mut now = sample();
+            change(&mut now);
+            let mut lines = locked.source.objections(&now.source);
+            lines.extend(locked.destination.objections(&now.destination));
+            lines.join("\n")
+        };
+        assert_eq!(objections(&|_| {}), "");
+        assert_eq!(
+            objections(&|now| {
+                now.source.abilities = Abilities::default();
+                now.destination.abilities.folder = None;
+                // A part of the program changes with it.
+                now.destination.version = "9.0.0".to_owned();
+            }),
+            ""
+        );
+        assert_eq!(objections(&|now| now.destination.abilities.folder.as_mut().unwrap().write = false), "");
+        assert_snapshot!(objections(&|now| {
+            now.source.component = LockedComponent::Digest("sha256:00".to_owned());
+            now.source.version = "1.3.0".to_owned();
+            now.source.abilities.origins.insert("https://evil.example".to_owned());
+            now.source.abilities.networks.insert("127.0.0.0/8".to_owned());
+            now.source.abilities.folder = Some(FolderAbility { path: "/etc".to_owned(), write: false });
+            now.source.abilities.environment.insert("AWS_SECRET_ACCESS_KEY".to_owned());
+            now.source.abilities.secrets.insert("key".to_owned(), SecretSource::Environment);
+        }), @r"
+        digest: sha256:5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f → sha256:00
+        version: 1.2.0 → 1.3.0
+        may send HTTP requests to https://evil.example
+        may connect to addresses of 127.0.0.0/8
+        may read the files of the folder /etc
+        is set by the environment variable AWS_SECRET_ACCESS_KEY
+        has the secret `key`, from the environment, used for it
+        ");
+        assert_snapshot!(objections(&|now| {
+            now.destination.component = LockedComponent::Digest("sha256:00".to_owned());
+            now.destination.abilities.folder = Some(FolderAbility { path: "other".to_owned(), write: true });
+        }), @r"
+        digest: built-in → sha256:00
+        may read and write the files of the folder other
+        ");
+    }
+}

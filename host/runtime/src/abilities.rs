@@ -1,0 +1,150 @@
+//! What an adapter could reach, told without opening it: by its manifest, the settings and what the project grants.
+//!
+//! It is told from the same [`SessionConfig`] from which a session is opened, so that nothing is granted that was not told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Component, Path};
+
+use crate::capability::http::parse_address;
+use crate::error::Role;
+use crate::exchange::Exchanges;
+use crate::manifest::Manifest;
+use crate::session::SessionConfig;
+use crate::settings::{SettingProblem, SettingProblemKind, find};
+
+/// What an adapter could reach.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Abilities {
+    /// The origins of HTTP requests. None where there is no address, and in a replay, which asks nobody.
+    pub origins: BTreeSet<String>,
+    /// The folder as the settings name it, without detours, and whether it may be written to.
+    pub folder: Option<(String, bool)>,
+    /// The environment variables that its settings may come from.
+    pub environment: BTreeSet<String>,
+    /// The secrets that may have a value, and whether that can be in `settings`; else it can only be in the environment.
+    pub secrets: BTreeMap<String, bool>,
+    /// What keeps address or folder from being known.
+    pub problems: Vec<SettingProblem>,
+}
+
+impl Abilities {
+    /// What a session of this configuration could reach.
+    pub(crate) fn new(manifest: &Manifest, config: &SessionConfig<'_>) -> Self {
+        let mut abilities = Self::default();
+        for setting in &manifest.settings {
+            abilities.environment.extend(setting.environment.iter().cloned());
+            let in_settings = config.settings.get(&setting.name).is_some_and(|value| !value.is_null());
+            if setting.secret && (in_settings || !setting.environment.is_empty()) {
+                abilities.secrets.insert(setting.name.clone(), in_settings);
+            }
+        }
+        let is_replay = matches!(config.exchanges, Exchanges::Replay(_));
+        if let Some(address) = abilities.text(manifest, &manifest.address_setting, config).filter(|_| !is_replay) {
+            for text in std::iter::once(&address).chain(&config.extra_origins) {
+                match parse_address(text) {
+                    Ok(url) => drop(abilities.origins.insert(url.origin().ascii_serialization())),
+                    Err(reason) => abilities.problem(&manifest.address_setting, SettingProblemKind::Invalid { reason, variable: None }),
+                }
+            }
+        }
+        let folder = abilities.text(manifest, &manifest.folder_setting, config);
+        abilities.folder = folder.map(|folder| (plain(&folder), config.role == Role::Destination));
+        if is_replay {
+            // The address of a replay is invented.
+            abilities.problems.retain(|problem| Some(&problem.setting) != manifest.address_setting.as_ref());
+        }
+        abilities
+    }
+
+    fn problem(&mut self, setting: &Option<String>, kind: SettingProblemKind) {
+        self.problems.push(SettingProblem { setting: setting.clone().unwrap_or_default(), kind });
+    }
+
+    /// The text of the address or folder setting.
+    fn text(&mut self, manifest: &Manifest, name: &Option<String>, config: &SessionConfig<'_>) -> Option<String> {
+        let setting = manifest.setting(name.as_ref()?)?;
+        match find(setting, &config.settings, config.environment) {
+            Ok(Some(value)) => value.as_str().map(str::to_owned),
+            Ok(None) => {
+                if setting.required {
+                    self.problem(name, SettingProblemKind::Missing { environment: setting.environment.clone() });
+                }
+                None
+            }
+            Err(problem) => {
+                self.problems.push(problem);
+                None
+            }
+        }
+    }
+}
+
+/// A path without `.` and doubled or trailing separators: one folder has one spelling.
+fn plain(path: &str) -> String {
+    let parts: std::path::PathBuf = Path::new(path).components().filter(|part| *part != Component::CurDir).collect();
+    let text = parts.display().to_string();
+    if text.is_empty() { ".".to_owned() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::Limits;
+    use serde_json::json;
+
+    fn abilities(settings: serde_json::Value, environment: &[(&str, &str)], role: Role, exchanges: Exchanges) -> Abilities {
+        let manifest = crate::settings::tests::manifest();
+        let variables: BTreeMap<String, String> = environment.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        let environment = move |name: &str| variables.get(name).cloned();
+        let config = SessionConfig {
+            role,
+            settings: serde_json::from_value(settings).unwrap(),
+            environment: &environment,
+            project_dir: "/nowhere".into(),
+            exchanges,
+            limits: Limits::default(),
+            extra_origins: vec!["https://cdn.example:443/x".into()],
+        };
+        Abilities::new(&manifest, &config)
+    }
+
+    fn set(items: &[&str]) -> BTreeSet<String> {
+        items.iter().map(|item| (*item).to_owned()).collect()
+    }
+
+    #[test]
+    fn what_the_manifest_and_the_settings_allow_is_told() {
+        let told = abilities(json!({"url": "http://netbox.example:8080/api", "token": "x"}), &[], Role::Source, Exchanges::Live);
+        let environment = set(&["NETBOX_ADDRESS", "NETBOX_TOKEN", "NETBOX_URL"]);
+        let expected = Abilities {
+            origins: set(&["http://netbox.example:8080", "https://cdn.example"]),
+            folder: None,
+            environment: environment.clone(),
+            secrets: [("token".to_owned(), true)].into(),
+            problems: Vec::new(),
+        };
+        assert_eq!(told, expected);
+        // The environment wins, also over an address that is none; a secret without a value now may have one on the next machine.
+        let variables = [("NETBOX_URL", "https://netbox.example")];
+        let told = abilities(json!({"url": "x"}), &variables, Role::Source, Exchanges::Live);
+        assert_eq!(told.origins, set(&["https://netbox.example", "https://cdn.example"]));
+        assert_eq!(told.secrets, [("token".to_owned(), false)].into());
+    }
+
+    #[test]
+    fn what_cannot_be_known_is_told_as_well() {
+        let told = abilities(json!({}), &[], Role::Source, Exchanges::Live);
+        assert_eq!(told.origins, set(&[]));
+        assert_eq!(told.problems[0].to_string(), "`url` is required (or set NETBOX_ADDRESS or NETBOX_URL)");
+        let told = abilities(json!({"url": "netbox"}), &[], Role::Source, Exchanges::Live);
+        assert_eq!(told.problems[0].to_string(), "`url` must be an address that begins with `https://` or `http://`, not netbox");
+        let replay = abilities(json!({}), &[], Role::Source, Exchanges::Replay("x".into()));
+        assert_eq!((replay.origins.len(), replay.problems), (0, Vec::new()));
+    }
+
+    #[test]
+    fn detours_of_a_path_do_not_count() {
+        let plain = ["data", "./data/", "data//.", ".", "", "/x/../y", "../a"].map(plain);
+        assert_eq!(plain, ["data", "data", "data", ".", ".", "/x/../y", "../a"]);
+    }
+}
