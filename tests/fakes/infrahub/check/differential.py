@@ -91,7 +91,7 @@ class Side:
 
 
 def steps():
-    """Yields (name, document, variables, options). Options: save {name: alias}, moved, branch, at, wait, headers, raw, unordered."""
+    """Yields (name, document, variables, options). Options: save {name: alias}, moved, branch, at, wait, headers, raw, unordered, any_id."""
     def create(kind, name, data, **options):
         return (f"create {name}", f"mutation($d:{kind}CreateInput!){{m:{kind}Create(data:$d){{ok object{{id hfid __typename}}}}}}", {"d": data}, {"save": {name: "m"}, **options})
     def update(what, kind, data, fields="id", **options):
@@ -369,8 +369,8 @@ def steps():
     yield read("default order", "{FakeDevice{edges{node{name{value}}}} FakeSite{edges{node{name{value}}}}}")
     yield rel("tags for reading", "RelationshipAdd", {"id": "@d1", "name": "tags", "nodes": [{"id": "@t1"}]})
     yield read("hfid beside properties", "{FakeDevice(ids:[\"@d1\"]){edges{node{tags{edges{node{id hfid} properties{is_protected}}} interfaces{edges{node{hfid display_label} properties{updated_at}}} b:tags{edges{node{hfid name{value}} properties{is_protected}}} c:tags{edges{node{hfid} relationship_metadata{updated_at}}} d:tags{edges{node{hfid} node_metadata{updated_at}}} site{node{display_label hfid} properties{is_protected}} e:site{node{hfid} node_metadata{updated_at}} f:site{node{hfid name{value}} properties{is_protected}}}}} FakeInterface(ids:[\"@i1\"]){edges{node{device{node{hfid} properties{is_protected}}}}} FakeTwin{edges{node{device{node{hfid} relationship_metadata{created_at}}}}}}", unordered=True)
-    yield read("limit 1 has no order", "{a:FakeDevice(limit:1){edges{node{id name{value}}}} b:FakeDevice(limit:1,offset:1){edges{node{id}}} c:FakeDevice(limit:1,order:{by:[{field:\"name__value\",direction:ASC}]}){edges{node{id}}}}")
-    yield read("variables in filters", "query($n:[String],$i:[ID],$t:DateTime,$l:Int=1,$p:Boolean){a:FakeDevice(name__values:$n){count} b:FakeDevice(ids:$i){count} c:FakeDevice(node_metadata__updated_at__after:$t){count} d:FakeDevice(limit:$l){edges{node{id}}} e:FakeDevice(name__value:\"d1\",partial_match:$p){count}}", {"n": ["d1", "d2"], "i": ["@d1"], "t": "2020-01-01T00:00:00Z"})
+    yield read("limit 1 has no order", "{a:FakeDevice(limit:1){edges{node{id}}} b:FakeDevice(limit:1,offset:1){edges{node{id}}} c:FakeDevice(limit:1,order:{by:[{field:\"name__value\",direction:ASC}]}){edges{node{id}}}}", any_id=True)
+    yield read("variables in filters", "query($n:[String],$i:[ID],$t:DateTime,$l:Int=1,$p:Boolean){a:FakeDevice(name__values:$n){count} b:FakeDevice(ids:$i){count} c:FakeDevice(node_metadata__updated_at__after:$t){count} d:FakeDevice(limit:$l){edges{node{id}}} e:FakeDevice(name__value:\"d1\",partial_match:$p){count}}", {"n": ["d1", "d2"], "i": ["@d1"], "t": "2020-01-01T00:00:00Z"}, any_id=True)
     yield read("bad time", "query($t:DateTime){FakeDevice(node_metadata__updated_at__after:$t){count}}", {"t": "nonsense"})
     yield read("single value for a list", "query($n:[String]){FakeDevice(name__values:$n){count}}", {"n": "d1"})
     yield read("bad enum value", "query($o:OrderInput){FakeDevice(order:$o){count}}", {"o": {"by": [{"field": "name__value", "direction": "UP"}]}})
@@ -475,8 +475,8 @@ def run(side, step):
     if before is not None:
         after = side.moments()
         out["moved"] = sorted(n for n in after if before.get(n) != after[n])
-    if options.get("any_id"):  # the server names any one of several
-        out = json.loads(re.sub(r"'<\w+>'", "'<id>'", json.dumps(out)))
+    if options.get("any_id"):  # the server takes any one of several
+        out = json.loads(re.sub(r"""(['"])<\w+>\1""", r"\1<id>\1", json.dumps(out)))
     if options.get("unordered"):
         out = unordered(out)
     return without(out, options.get("ignore", []))
