@@ -10,6 +10,7 @@
 //! `{"base64": "…"}`. The address itself is written as [`REPLAY_ADDRESS`] wherever a server repeats it (NetBox's `next`), so that links in
 //! recorded answers work in a replay, whatever address its configuration has. Known secrets are masked.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -119,10 +120,10 @@ impl Default for BodyLine {
 }
 
 impl BodyLine {
-    pub(crate) fn new(bytes: &[u8], text: impl FnOnce(&str) -> String) -> Self {
+    pub(crate) fn new(bytes: &[u8], mask: &impl Mask) -> Self {
         match std::str::from_utf8(bytes) {
-            Ok(body) => BodyLine::Text(text(body)),
-            Err(_) => BodyLine::Binary { base64: BASE64.encode(bytes) },
+            Ok(body) => BodyLine::Text(mask.text(body)),
+            Err(_) => BodyLine::Binary { base64: BASE64.encode(mask.bytes(bytes)) },
         }
     }
 
@@ -132,6 +133,14 @@ impl BodyLine {
             BodyLine::Binary { base64 } => BASE64.decode(base64).map(Body::new).map_err(|error| format!("has a bad base64 body: {error}")),
         }
     }
+}
+
+/// Masks what must not be in a file.
+pub(crate) trait Mask {
+    /// A text without it.
+    fn text(&self, text: &str) -> String;
+    /// What is no text, without it.
+    fn bytes<'b>(&self, bytes: &'b [u8]) -> Cow<'b, [u8]>;
 }
 
 /// Writes exchanges as they happen to a file beside the final one, which it replaces in the end.
@@ -158,10 +167,10 @@ impl Recorder {
         Ok(Self { path, state: Mutex::new(Recording { file, temporary: Some(temporary), failed: None }) })
     }
 
-    /// Adds an exchange. `text` masks what must not be in the file.
-    pub(crate) fn record(&self, request: RequestLine, response: &HostResponse, text: impl Fn(&str) -> String) {
-        let headers = HEADERS.iter().filter_map(|name| response.header(name).map(|value| ((*name).to_owned(), text(value)))).collect();
-        let body = BodyLine::new(response.body.as_bytes(), &text);
+    /// Adds an exchange.
+    pub(crate) fn record(&self, request: RequestLine, response: &HostResponse, mask: &impl Mask) {
+        let headers = HEADERS.iter().filter_map(|name| response.header(name).map(|value| ((*name).to_owned(), mask.text(value)))).collect();
+        let body = BodyLine::new(response.body.as_bytes(), mask);
         let line = Line { request, response: ResponseLine { status: response.status, headers, body } };
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let written = serde_json::to_string(&line).map_err(std::io::Error::from).and_then(|mut line| {
@@ -254,6 +263,19 @@ impl Replay {
 mod tests {
     use super::*;
 
+    /// Masks nothing.
+    struct Plain;
+
+    impl Mask for Plain {
+        fn text(&self, text: &str) -> String {
+            text.to_owned()
+        }
+
+        fn bytes<'b>(&self, bytes: &'b [u8]) -> Cow<'b, [u8]> {
+            bytes.into()
+        }
+    }
+
     fn request(path: &str, body: Option<&str>) -> RequestLine {
         RequestLine { method: "GET".into(), path: path.into(), body: body.map(|body| BodyLine::Text(body.into())) }
     }
@@ -275,10 +297,9 @@ mod tests {
         let temporary = tempfile::tempdir().unwrap();
         let path = temporary.path().join("deep/x.jsonl");
         let recorder = Recorder::create(path.clone()).unwrap();
-        let plain = |text: &str| text.to_owned();
-        recorder.record(request("/a", None), &response(b"one"), plain);
-        recorder.record(request("/a", None), &response(b"two"), plain);
-        recorder.record(request("/a", Some("{}")), &response(b"\xff\x00"), plain);
+        recorder.record(request("/a", None), &response(b"one"), &Plain);
+        recorder.record(request("/a", None), &response(b"two"), &Plain);
+        recorder.record(request("/a", Some("{}")), &response(b"\xff\x00"), &Plain);
         assert!(!path.exists());
         recorder.finish().unwrap();
         let text = fs::read_to_string(&path).unwrap();

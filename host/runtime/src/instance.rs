@@ -46,6 +46,8 @@ pub(crate) struct HostState {
     requests_max: u32,
     /// The last denial of this call.
     pub(crate) denied: Option<String>,
+    /// A login that failed in this call, with the server's words, which are not the guest's to read.
+    pub(crate) login_failed: Option<Failure>,
     pub(crate) clock: CallClock,
 }
 
@@ -149,6 +151,7 @@ impl Instance {
             requests_left: limits.requests_max,
             requests_max: limits.requests_max,
             denied: None,
+            login_failed: None,
             clock: CallClock::new(),
         };
         let mut store = Store::new(&loaded.shared.engine, state);
@@ -197,9 +200,11 @@ impl Instance {
             Some(Ok(Err(error))) => {
                 let failure = failure(error, &state.grants.scrubber);
                 let adapter = state.adapter.clone();
-                Err(match state.denied.take() {
-                    Some(reason) => Error::Denied { adapter, reason, failure },
-                    None => Error::Adapter { adapter, failure },
+                // The host knows better than the guest why it could not go on.
+                Err(match (state.denied.take(), state.login_failed.take()) {
+                    (Some(reason), _) => Error::Denied { adapter, reason, failure },
+                    (None, Some(failure)) => Error::Adapter { adapter, failure },
+                    (None, None) => Error::Adapter { adapter, failure },
                 })
             }
             Some(Err(error)) => Err(trapped(state, call, &limits, &error)),
@@ -218,12 +223,15 @@ impl HostState {
         self.responses.end_call();
         self.requests_left = self.requests_max;
         self.denied = None;
+        self.login_failed = None;
         self.output.clear();
         self.clock.restart();
     }
 
     /// Remembers a denial, so that the user is told what would allow it whatever the adapter makes of it.
     pub(crate) fn deny(&mut self, reason: String) -> String {
+        // The reason repeats what the guest or a server wrote.
+        let reason = self.grants.scrubber.scrub(reason);
         tracing::debug!(adapter = %self.adapter, "denied: {reason}");
         self.denied = Some(reason.clone());
         reason

@@ -30,6 +30,7 @@ mod secret;
 mod session;
 mod settings;
 mod store;
+mod template;
 mod types;
 
 pub use abilities::Abilities;
@@ -38,7 +39,7 @@ pub use capability::http::Traffic;
 pub use error::{AdapterName, Error, Failure, FailureKind, FaultKind, Result, Role};
 pub use exchange::{Exchanges, REPLAY_ADDRESS};
 pub use limits::Limits;
-pub use manifest::{Addressing, Credential, HeaderTemplate, Manifest, Setting, SettingType};
+pub use manifest::{Addressing, Credential, HeaderTemplate, Login, LoginBody, LoginPlace, LoginStep, Manifest, Setting, SettingType};
 pub use runtime::{CONTRACT_VERSION, Runtime, RuntimeOptions};
 pub use secret::Secret;
 pub use session::{Session, SessionConfig};

@@ -1,8 +1,12 @@
 //! An adapter's description of itself, checked.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
+
+use reqwest::header::{self, HeaderName};
 
 use crate::bindings::exports::infrahub_sync::adapter::meta as wit;
+use crate::template;
 
 /// How a setting's value is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +61,183 @@ pub enum Credential {
         /// The setting with its value.
         setting: String,
     },
+    /// A login.
+    Login(Login),
+}
+
+impl Credential {
+    /// The settings that it is made of, each once.
+    pub fn settings(&self) -> BTreeSet<&str> {
+        match self {
+            Credential::Header(templates) => templates.iter().flat_map(|template| template::names(&template.template)).collect(),
+            Credential::Basic { username, password } => BTreeSet::from([username.as_str(), password.as_str()]),
+            Credential::Query { parameter: _, setting } => BTreeSet::from([setting.as_str()]),
+            Credential::Login(login) => login.settings(),
+        }
+    }
+}
+
+/// A login: requests whose answers hold what the other requests are sent with.
+///
+/// In its templates `{name}` stands for a setting or for a value that an earlier answer gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Login {
+    /// The requests, in their order.
+    pub steps: Vec<LoginStep>,
+    /// The headers that each request gets afterwards: name, template.
+    pub headers: Vec<(String, String)>,
+    /// After this time it is renewed before the next request. None: when it is refused.
+    pub renew_after: Option<Duration>,
+    /// The statuses which say that it has expired.
+    pub expired: Vec<u16>,
+    /// How it is renewed when the time is up. Empty: by the steps.
+    pub refresh: Vec<LoginStep>,
+}
+
+/// A request of a login.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoginStep {
+    /// Its method.
+    pub method: String,
+    /// A path below the configured address.
+    pub path: String,
+    /// Its headers: name, template.
+    pub headers: Vec<(String, String)>,
+    /// Its body.
+    pub body: Option<LoginBody>,
+    /// What its answer gives, by name.
+    pub values: Vec<(String, LoginPlace)>,
+}
+
+/// The body of a request of a login.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LoginBody {
+    /// JSON text, a template.
+    Json(String),
+    /// The fields of a form, names and templates.
+    Form(Vec<(String, String)>),
+}
+
+/// Where a value is in the answer to a request of a login.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LoginPlace {
+    /// The text or number at an RFC 6901 pointer.
+    Json(String),
+    /// A header.
+    Header(String),
+    /// A cookie that is set.
+    Cookie(String),
+}
+
+impl Login {
+    /// The settings that it mentions.
+    fn settings(&self) -> BTreeSet<&str> {
+        let steps = || self.steps.iter().chain(&self.refresh);
+        let values: BTreeSet<&str> = steps().flat_map(|step| &step.values).map(|(name, _)| name.as_str()).collect();
+        let headers = self.headers.iter().map(|(_, template)| template.as_str());
+        let templates = steps().flat_map(LoginStep::templates).chain(headers);
+        templates.flat_map(template::names).filter(|name| !values.contains(name)).collect()
+    }
+
+    /// Checks it. `declared` knows the settings.
+    fn check(&self, declared: &BTreeSet<&str>) -> Result<(), String> {
+        let mut known = declared.clone();
+        if self.steps.is_empty() {
+            return Err("a login has no step".into());
+        }
+        for step in self.steps.iter().chain(&self.refresh) {
+            step.check(declared, &mut known)?;
+        }
+        if self.headers.is_empty() {
+            return Err("a login sets no header, so nothing would come of it".into());
+        }
+        for (name, template) in &self.headers {
+            check_login_header(name)?;
+            check_names(template, &known)?;
+        }
+        if let Some(status) = self.expired.iter().find(|status| !(400..500).contains(*status)) {
+            return Err(format!("a login cannot expire by the status {status}: those from 400 to 499 say so"));
+        }
+        if self.renew_after.is_some_and(|time| time.is_zero()) {
+            return Err("a login is renewed after 0 seconds, that is all the time".into());
+        }
+        Ok(())
+    }
+}
+
+impl LoginStep {
+    fn templates(&self) -> impl Iterator<Item = &str> {
+        let body: Vec<&str> = match &self.body {
+            Some(LoginBody::Json(template)) => vec![template],
+            Some(LoginBody::Form(fields)) => fields.iter().map(|(_, template)| template.as_str()).collect(),
+            None => Vec::new(),
+        };
+        self.headers.iter().map(|(_, template)| template.as_str()).chain(body)
+    }
+
+    /// Checks it and adds what it takes to what is known.
+    fn check<'s>(&'s self, declared: &BTreeSet<&str>, known: &mut BTreeSet<&'s str>) -> Result<(), String> {
+        let what = format!("{} {}", self.method, self.path);
+        if !["GET", "POST", "PUT"].contains(&self.method.as_str()) {
+            return Err(format!("the login's `{what}` is neither a GET nor a POST nor a PUT"));
+        }
+        // Two slashes begin another host's name, to some servers at least.
+        if !self.path.starts_with('/') || self.path.starts_with("//") || !template::names(&self.path).is_empty() {
+            return Err(format!("the login's `{what}` is no path that begins with `/` and has no places for values"));
+        }
+        for (name, _) in &self.headers {
+            check_login_header(name)?;
+        }
+        for template in self.templates() {
+            check_names(template, known)?;
+        }
+        if let Some(LoginBody::Json(template)) = &self.body {
+            let filled = template::fill(template, |_| Some("x".to_owned())).unwrap_or_default();
+            serde_json::from_str::<serde::de::IgnoredAny>(&filled)
+                .map_err(|error| format!("the body of the login's `{what}` is no JSON: {error}"))?;
+        }
+        for (name, place) in &self.values {
+            if template::names(&format!("{{{name}}}")) != [name.as_str()] || declared.contains(name.as_str()) {
+                return Err(format!("the login takes a value `{name}`, which is no name, or a setting's"));
+            }
+            match place {
+                LoginPlace::Json(pointer) if pointer.is_empty() || pointer.starts_with('/') => {}
+                LoginPlace::Json(pointer) => return Err(format!("`{pointer}` is no JSON pointer: it does not begin with `/`")),
+                LoginPlace::Header(name) => drop(header_name(name)?),
+                LoginPlace::Cookie(name) if !name.is_empty() => {}
+                LoginPlace::Cookie(_) => return Err(format!("the login's `{what}` takes a cookie without a name")),
+            }
+            known.insert(name);
+        }
+        Ok(())
+    }
+}
+
+fn header_name(name: &str) -> Result<HeaderName, String> {
+    HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`{name}` is no header name"))
+}
+
+/// The headers by which a login could bend the connection are the host's.
+fn check_login_header(name: &str) -> Result<(), String> {
+    let name = header_name(name)?;
+    let connection = [
+        header::HOST,
+        header::CONTENT_LENGTH,
+        header::TRANSFER_ENCODING,
+        header::CONNECTION,
+        header::UPGRADE,
+        header::TE,
+        header::ACCEPT_ENCODING,
+        header::PROXY_AUTHORIZATION,
+    ];
+    if connection.contains(&name) { Err(format!("a login sets the header `{name}`, which is the connection's")) } else { Ok(()) }
+}
+
+fn check_names(template: &str, known: &BTreeSet<&str>) -> Result<(), String> {
+    match template::names(template).into_iter().find(|name| !known.contains(name)) {
+        Some(name) => Err(format!("a login names `{name}`, which is neither a declared setting nor a value taken before")),
+        None => Ok(()),
+    }
 }
 
 /// A header with places for settings.
@@ -68,20 +249,6 @@ pub struct HeaderTemplate {
     pub template: String,
     /// Used when the first setting of the template begins with this text.
     pub prefix: String,
-}
-
-impl HeaderTemplate {
-    /// The settings that the template mentions, in their order.
-    pub(crate) fn settings(&self) -> Vec<&str> {
-        let mut names = Vec::new();
-        let mut rest = self.template.as_str();
-        while let Some((_, after)) = rest.split_once('{') {
-            let Some((name, after)) = after.split_once('}') else { break };
-            names.push(name);
-            rest = after;
-        }
-        names
-    }
 }
 
 /// What a resource is named after in the project.
@@ -165,6 +332,13 @@ impl Manifest {
                 ),
                 wit::Credential::Basic((username, password)) => Credential::Basic { username, password },
                 wit::Credential::Query((parameter, setting)) => Credential::Query { parameter, setting },
+                wit::Credential::Login(login) => Credential::Login(Login {
+                    steps: login.steps.into_iter().map(login_step).collect(),
+                    headers: login.headers,
+                    renew_after: login.renew_after_s.map(|seconds| Duration::from_secs(seconds.into())),
+                    expired: login.expired,
+                    refresh: login.refresh.into_iter().map(login_step).collect(),
+                }),
             })
             .collect();
         let manifest = Manifest {
@@ -222,15 +396,14 @@ impl Manifest {
             match credential {
                 Credential::Header(templates) => {
                     for template in templates {
-                        let settings = template.settings();
+                        let settings = template::names(&template.template);
                         if settings.is_empty() {
                             return Err(format!("the template `{}` mentions no setting", template.template));
                         }
                         for name in settings {
                             declared(name, "a credential")?;
                         }
-                        reqwest::header::HeaderName::from_bytes(template.name.as_bytes())
-                            .map_err(|_| format!("`{}` is no header name", template.name))?;
+                        header_name(&template.name)?;
                     }
                 }
                 Credential::Basic { username, password } => {
@@ -238,6 +411,7 @@ impl Manifest {
                     declared(password, "a credential")?;
                 }
                 Credential::Query { parameter: _, setting } => declared(setting, "a credential")?,
+                Credential::Login(login) => login.check(&names)?,
             }
         }
         if !self.credentials.is_empty() && self.address_setting.is_none() {
@@ -250,9 +424,86 @@ impl Manifest {
     }
 }
 
+fn login_step(step: wit::LoginStep) -> LoginStep {
+    let place = |place| match place {
+        wit::LoginPlace::Json(pointer) => LoginPlace::Json(pointer),
+        wit::LoginPlace::Header(name) => LoginPlace::Header(name),
+        wit::LoginPlace::Cookie(name) => LoginPlace::Cookie(name),
+    };
+    LoginStep {
+        method: step.method.to_ascii_uppercase(),
+        path: step.path,
+        headers: step.headers,
+        body: step.body.map(|body| match body {
+            wit::LoginBody::Json(template) => LoginBody::Json(template),
+            wit::LoginBody::Form(fields) => LoginBody::Form(fields),
+        }),
+        values: step.values.into_iter().map(|(name, from)| (name, place(from))).collect(),
+    }
+}
+
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// A name and a password in a body, a token in the answer: Cisco APIC.
+    pub(crate) fn apic() -> Login {
+        let token = |pointer: &str| vec![("session".to_owned(), LoginPlace::Json(pointer.to_owned()))];
+        Login {
+            steps: vec![LoginStep {
+                method: "POST".into(),
+                path: "/api/aaaLogin.json".into(),
+                headers: Vec::new(),
+                body: Some(LoginBody::Json(r#"{"aaaUser": {"attributes": {"name": "{username}", "pwd": "{password}"}}}"#.into())),
+                values: token("/imdata/0/aaaLogin/attributes/token"),
+            }],
+            headers: vec![("Cookie".into(), "APIC-cookie={session}".into())],
+            renew_after: Some(Duration::from_secs(540)),
+            expired: vec![401, 403],
+            refresh: vec![LoginStep {
+                method: "GET".into(),
+                path: "/api/aaaRefresh.json".into(),
+                headers: vec![("Cookie".into(), "APIC-cookie={session}".into())],
+                body: None,
+                values: token("/imdata/0/aaaLogin/attributes/token"),
+            }],
+        }
+    }
+
+    #[test]
+    fn a_login_that_cannot_work_is_refused() {
+        let declared = BTreeSet::from(["username", "password", "url"]);
+        let good = apic();
+        assert_eq!(good.check(&declared), Ok(()));
+        assert_eq!(good.settings(), BTreeSet::from(["username", "password"]));
+        let told = |change: &dyn Fn(&mut Login)| {
+            let mut bad = good.clone();
+            change(&mut bad);
+            bad.check(&declared).unwrap_err()
+        };
+        let cases: [(&dyn Fn(&mut Login), &str); 16] = [
+            (&|it| it.steps.clear(), "has no step"),
+            (&|it| it.headers.clear(), "sets no header"),
+            (&|it| it.expired = vec![500], "cannot expire by the status 500"),
+            (&|it| it.renew_after = Some(Duration::ZERO), "after 0 seconds"),
+            (&|it| it.headers[0].0 = "a b".into(), "`a b` is no header name"),
+            (&|it| it.headers[0].0 = "Host".into(), "sets the header `host`"),
+            (&|it| it.headers[0].1 = "{tokn}".into(), "names `tokn`"),
+            (&|it| it.steps[0].method = "DELETE".into(), "neither a GET"),
+            (&|it| it.steps[0].path = "https://evil.example/".into(), "is no path"),
+            (&|it| it.steps[0].path = "//evil.example/".into(), "is no path"),
+            (&|it| it.steps[0].path = "/{password}".into(), "is no path"),
+            (&|it| it.steps[0].body = Some(LoginBody::Json(r#"{"a": {password"#.into())), "is no JSON"),
+            (&|it| it.steps[0].body = Some(LoginBody::Form(vec![("a".into(), "{session}".into())])), "names `session`"),
+            (&|it| it.steps[0].values[0].0 = "password".into(), "or a setting's"),
+            (&|it| it.steps[0].values[0].1 = LoginPlace::Json("imdata".into()), "is no JSON pointer"),
+            (&|it| it.refresh[0].values[0].1 = LoginPlace::Cookie(String::new()), "a cookie without a name"),
+        ];
+        for (change, reason) in cases {
+            let told = told(change);
+            assert!(told.contains(reason), "{told}, not {reason}");
+        }
+    }
 
     #[test]
     fn sizes_are_at_least_one() {

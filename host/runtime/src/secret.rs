@@ -1,7 +1,12 @@
 //! Credentials, and the guard that keeps them out of every text.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use memchr::memmem;
 
 /// A credential.
 ///
@@ -20,42 +25,231 @@ impl Secret {
     pub fn expose(&self) -> &str {
         &self.0
     }
+
+    /// It is long and mixed enough that a server's answer which has it does not have it by accident. Passwords like `infrahub` are the
+    /// names of things, too.
+    fn is_unlikely(&self) -> bool {
+        let count = self.0.chars().count();
+        let has = |kind: fn(&char) -> bool| self.0.chars().any(|c| kind(&c));
+        count >= UNLIKELY_ALWAYS || (count >= UNLIKELY_MIXED && has(|c| c.is_alphabetic()) && has(|c| c.is_numeric()))
+    }
 }
 
 impl fmt::Debug for Secret {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("***")
+        out.write_str(MASK)
     }
 }
 
-/// Shorter secrets are left alone by [`Scrubber`]: they occur by accident in ordinary text, and masking `a` would ruin every message.
-const SCRUBBED_LEN_MIN: usize = 6;
+/// What stands in a secret's place.
+const MASK: &str = "***";
+/// Characters of a secret that occurs nowhere by accident.
+const UNLIKELY_ALWAYS: usize = 16;
+/// The same, of one with letters and digits.
+const UNLIKELY_MIXED: usize = 8;
+/// Shorter forms are masked as whole words only: `x` occurs in every sentence.
+const WORD_BYTES: usize = 6;
+/// Tokens of logins that are remembered. Older ones have expired long ago.
+const TOKENS_MAX: usize = 64;
 
-/// Masks known secrets in text that somebody else wrote: an adapter's message, a server's answer that is recorded.
-#[derive(Clone, Default, Debug)]
-pub(crate) struct Scrubber {
-    secrets: Arc<[Secret]>,
+/// Masks known secrets, in every form in which they are sent or repeated, in what somebody else wrote. Clones know the same secrets.
+///
+/// There are two degrees. Words for people and recordings lose every secret. An answer, which becomes data, loses those that cannot be
+/// there by accident: a password `infrahub` must not turn each `infrahub` of a schema into `***`.
+#[derive(Clone, Default)]
+pub(crate) struct Scrubber(Arc<RwLock<Known>>);
+
+#[derive(Default)]
+struct Known {
+    settings: Vec<Secret>,
+    tokens: VecDeque<Secret>,
+    masks: Arc<Masks>,
+}
+
+impl Known {
+    fn make_masks(&mut self) {
+        self.masks = Arc::new(Masks::new(self.settings.iter().chain(&self.tokens)));
+    }
+}
+
+/// What is looked for.
+#[derive(Default)]
+struct Masks {
+    words: Vec<Mask>,
+    answers: Vec<Mask>,
+}
+
+/// Forms that are looked for only where what they have in common is found: answers have megabytes, and hardly ever a secret.
+struct Mask {
+    common: memmem::Finder<'static>,
+    forms: Vec<memmem::Finder<'static>>,
+}
+
+impl fmt::Debug for Scrubber {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Scrubber")
+    }
 }
 
 impl Scrubber {
+    /// Knows these secrets.
     pub(crate) fn new(secrets: impl IntoIterator<Item = Secret>) -> Self {
-        let mut secrets: Vec<Secret> = secrets.into_iter().filter(|secret| secret.expose().len() >= SCRUBBED_LEN_MIN).collect();
-        // The longest first, or a secret that contains another would be left half visible.
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
-        Self { secrets: secrets.into() }
+        let scrubber = Self::default();
+        scrubber.know(secrets);
+        scrubber
     }
 
-    /// The text with each secret replaced by `***`.
-    pub(crate) fn scrub(&self, text: String) -> String {
-        self.secrets
-            .iter()
-            .fold(text, |text, secret| if text.contains(secret.expose()) { text.replace(secret.expose(), "***") } else { text })
+    /// Knows these, too.
+    pub(crate) fn know(&self, secrets: impl IntoIterator<Item = Secret>) {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        known.settings.extend(secrets);
+        known.make_masks();
     }
+
+    /// Learns what a login gave.
+    pub(crate) fn learn(&self, token: Secret) {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        known.tokens.push_back(token);
+        if known.tokens.len() > TOKENS_MAX {
+            known.tokens.pop_front();
+        }
+        known.make_masks();
+    }
+
+    fn masks(&self) -> Arc<Masks> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).masks.clone()
+    }
+
+    /// Words without secrets.
+    pub(crate) fn scrub(&self, text: String) -> String {
+        match masked(&self.masks().words, text.as_bytes()) {
+            // What is masked is whole characters, so the rest is, too.
+            Some(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            None => text,
+        }
+    }
+
+    /// Bytes of a recording without secrets; none when they have none.
+    pub(crate) fn scrub_bytes(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        masked(&self.masks().words, bytes)
+    }
+
+    /// An answer without secrets; none when it has none, which is nearly always, and is found out at some gigabytes a second.
+    pub(crate) fn scrub_answer(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        masked(&self.masks().answers, bytes)
+    }
+}
+
+impl Masks {
+    fn new<'s>(secrets: impl IntoIterator<Item = &'s Secret> + Clone) -> Self {
+        let words = secrets.clone().into_iter().flat_map(Mask::all).collect();
+        let answers = secrets.into_iter().filter(|secret| secret.is_unlikely()).flat_map(Mask::all).collect();
+        Self { words, answers }
+    }
+}
+
+impl Mask {
+    /// The masks of a secret: no way of escaping changes its longest run of letters and digits, and base64 has nothing in common with it.
+    fn all(secret: &Secret) -> Vec<Mask> {
+        let runs = secret.expose().split(|c: char| !c.is_ascii_alphanumeric());
+        let common = runs.max_by_key(|run| run.len()).unwrap_or_default();
+        let (escaped, others): (Vec<String>, Vec<String>) = forms(secret).into_iter().partition(|form| form.contains(common));
+        let mask = |common: &str, forms: &[String]| Mask {
+            common: memmem::Finder::new(common).into_owned(),
+            forms: forms.iter().map(|form| memmem::Finder::new(form).into_owned()).collect(),
+        };
+        let escaped = Some(mask(common, &escaped)).filter(|mask| !mask.forms.is_empty());
+        escaped.into_iter().chain(others.iter().map(|form| mask(form, std::slice::from_ref(form)))).collect()
+    }
+}
+
+/// The bytes with each match masked; none when there is no match.
+fn masked(masks: &[Mask], bytes: &[u8]) -> Option<Vec<u8>> {
+    let here = masks.iter().filter(|mask| mask.common.find(bytes).is_some());
+    let mut found: Vec<(usize, usize)> = here
+        .flat_map(|mask| &mask.forms)
+        .flat_map(|form| form.find_iter(bytes).map(|start| (start, start + form.needle().len())))
+        .filter(|&(start, end)| {
+            let in_word = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_' || !byte.is_ascii());
+            let before = start.checked_sub(1).and_then(|at| bytes.get(at));
+            end - start >= WORD_BYTES || !(in_word(before) || in_word(bytes.get(end)))
+        })
+        .collect();
+    if found.is_empty() {
+        return None;
+    }
+    found.sort_unstable();
+    // What overlaps becomes one mask: of two secrets that share some characters, nothing of either is left.
+    let (mut masked, mut end) = (Vec::with_capacity(bytes.len()), 0);
+    for (start, its_end) in found {
+        if start >= end {
+            masked.extend_from_slice(&bytes[end..start]);
+            masked.extend_from_slice(MASK.as_bytes());
+        }
+        end = end.max(its_end);
+    }
+    masked.extend_from_slice(&bytes[end..]);
+    Some(masked)
+}
+
+/// The forms in which a secret is sent, or repeated by a server: as it is, and escaped for JSON, URLs, forms and HTML, and as base64.
+fn forms(secret: &Secret) -> BTreeSet<String> {
+    // A server may have cut spaces and a line's end off.
+    [secret.expose(), secret.expose().trim()].into_iter().flat_map(forms_of).collect()
+}
+
+fn forms_of(text: &str) -> BTreeSet<String> {
+    let mut forms = BTreeSet::from([text.to_owned()]);
+    let json = serde_json::to_string(text).unwrap_or_default();
+    let quoted = json.strip_prefix('"').and_then(|json| json.strip_suffix('"')).unwrap_or_default();
+    forms.insert(quoted.replace('/', "\\/"));
+    for digits in [false, true] {
+        let ascii = quoted.chars().map(|c| if c.is_ascii() { c.to_string() } else { utf16(c, digits) });
+        forms.insert(ascii.collect());
+    }
+    forms.insert(quoted.to_owned());
+    // What is left as it is differs: RFC 3986, forms, paths, JavaScript's encodeURIComponent.
+    for kept in ["-._~", "-._*", "-._~/", "-._~!*'()"] {
+        for space in ["%20", "+"] {
+            for upper in [true, false] {
+                let encoded = text.bytes().map(|byte| match byte {
+                    b' ' => space.to_owned(),
+                    byte if byte.is_ascii_alphanumeric() || kept.as_bytes().contains(&byte) => char::from(byte).to_string(),
+                    byte if upper => format!("%{byte:02X}"),
+                    byte => format!("%{byte:02x}"),
+                });
+                forms.insert(encoded.collect());
+            }
+        }
+    }
+    for (double, single) in [("&quot;", "&#x27;"), ("&#34;", "&#39;"), ("&quot;", "&#039;"), ("&quot;", "'")] {
+        let html = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', double).replace('\'', single);
+        forms.insert(html);
+    }
+    // Without its padding, which some leave out.
+    forms.insert(BASE64.encode(text).trim_end_matches('=').to_owned());
+    forms.remove("");
+    forms
+}
+
+/// A character as JSON that is plain ASCII has it.
+fn utf16(c: char, upper: bool) -> String {
+    let mut units = [0; 2];
+    let unit = |unit: &u16| if upper { format!("\\u{unit:04X}") } else { format!("\\u{unit:04x}") };
+    c.encode_utf16(&mut units).iter().map(unit).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn scrubber(secrets: &[&str]) -> Scrubber {
+        Scrubber::new(secrets.iter().map(|secret| Secret::new(*secret)))
+    }
+
+    fn answer(scrubber: &Scrubber, text: &str) -> Option<String> {
+        scrubber.scrub_answer(text.as_bytes()).map(|bytes| String::from_utf8(bytes).unwrap())
+    }
 
     #[test]
     fn debug_shows_nothing() {
@@ -63,9 +257,64 @@ mod tests {
     }
 
     #[test]
-    fn scrubber_masks_the_longest_first_and_leaves_short_ones() {
-        let scrubber = Scrubber::new([Secret::new("abcdef"), Secret::new("abcdef-123"), Secret::new("x")]);
-        assert_eq!(scrubber.scrub("token abcdef-123, abcdef x".into()), "token ***, *** x");
+    fn the_longest_is_masked_and_short_ones_as_words() {
+        let scrubber = scrubber(&["abcdef", "abcdef-123", "x", "ab"]);
+        assert_eq!(scrubber.scrub("token abcdef-123, xabcdefx x, ab-ab xx _x éx".into()), "token ***, x***x ***, ***-*** xx _x éx");
+        assert_eq!(scrubber.scrub("nothing".into()), "nothing");
         assert!(!format!("{scrubber:?}").contains("abc"));
+        assert_eq!(Scrubber::default().scrub("abcdef".into()), "abcdef");
+        assert_eq!(self::scrubber(&[""]).scrub("abcdef".into()), "abcdef");
+    }
+
+    #[test]
+    fn every_form_that_is_sent_or_repeated_is_masked() {
+        let secret = "pä s\"w/o&r'd<1>+\n";
+        let scrubber = scrubber(&[secret]);
+        let forms = [
+            secret.to_owned(),
+            serde_json::to_string(secret).unwrap(),
+            r#"p\u00e4 s\"w/o&r'd<1>+\n"#.to_owned(),
+            r#"p\u00E4 s\"w/o&r'd<1>+\n"#.to_owned(),
+            r#"pä s\"w\/o&r'd<1>+\n"#.to_owned(),
+            url::form_urlencoded::byte_serialize(secret.as_bytes()).collect::<String>(),
+            "p%C3%A4%20s%22w%2Fo%26r%27d%3C1%3E%2B%0A".to_owned(),
+            "p%c3%a4%20s%22w/o%26r%27d%3c1%3e%2b%0a".to_owned(),
+            "p%C3%A4%20s%22w%2Fo%26r'd%3C1%3E%2B%0A".to_owned(),
+            "pä s&quot;w/o&amp;r&#x27;d&lt;1&gt;+\n".to_owned(),
+            "pä s&#34;w/o&amp;r&#39;d&lt;1&gt;+".to_owned(),
+            BASE64.encode(secret),
+        ];
+        for form in forms {
+            for text in [scrubber.scrub(form.clone()), answer(&scrubber, &form).unwrap_or_default()] {
+                assert!(text.contains("***") && !text.contains("d<1") && !text.contains("1>") && text.len() < 9, "{form} → {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_answer_keeps_what_may_be_there_by_accident() {
+        let scrubber = scrubber(&["infrahub", "rack1", "0123456789abcdef", "hunter22", "correct horse battery"]);
+        assert_eq!(answer(&scrubber, "infrahub rack1"), None);
+        assert_eq!(answer(&scrubber, "0123456789abcdef, hunter22."), Some("***, ***.".into()));
+        assert_eq!(answer(&scrubber, "correct+horse%20battery correct%20horse%20battery"), Some("correct+horse%20battery ***".into()));
+        assert_eq!(scrubber.scrub("infrahub rack1".into()), "*** ***");
+    }
+
+    #[test]
+    fn what_a_login_gave_is_known_until_it_is_old() {
+        let scrubber = scrubber(&["abcdef"]);
+        let clone = scrubber.clone();
+        scrubber.learn(Secret::new("token-of-a-login"));
+        assert_eq!(clone.scrub("abcdef token-of-a-login".into()), "*** ***");
+        for number in 0..TOKENS_MAX {
+            scrubber.learn(Secret::new(format!("token-number-{number}")));
+        }
+        assert_eq!(clone.scrub("abcdef token-of-a-login token-number-0 token-number-63".into()), "*** token-of-a-login *** ***");
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_masked_too() {
+        let masked = scrubber(&["0123456789abcdef"]).scrub_answer(b"\xff\x000123456789abcdef\xfe");
+        assert_eq!(masked.as_deref(), Some(&b"\xff\x00***\xfe"[..]));
     }
 }

@@ -355,6 +355,53 @@ async fn a_denial_is_told_whatever_the_adapter_makes_of_it() {
     assert!(offline.load(order("get /")).await.unwrap_err().to_string().contains("no address was granted"));
 }
 
+/// A server with a login, that repeats to everybody how he was let in.
+fn server_with_login() -> String {
+    let server = tiny_http::Server::http("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", server.server_addr());
+    std::thread::spawn(move || {
+        for mut request in server.incoming_requests() {
+            let mut body = String::new();
+            request.as_reader().read_to_string(&mut body).unwrap();
+            let header = |name: &'static str| {
+                request.headers().iter().find(|header| header.field.equiv(name)).map(|header| header.value.to_string()).unwrap_or_default()
+            };
+            let echo = format!("{} {}", header("Authorization"), header("Cookie"));
+            let set = |name: &str, value: &str| tiny_http::Header::from_bytes(name, value).unwrap();
+            let response = match (request.url(), body.as_str()) {
+                ("/login", r#"{"name": "joe", "password": "hunter2-hunter2"}"#) => {
+                    tiny_http::Response::from_string(r#"{"tokens": [{"access": "access-token-0001"}]}"#)
+                        .with_header(set("X-Session", "session-0002"))
+                        .with_header(set("Set-Cookie", "sid=cookie-of-0003; Path=/"))
+                }
+                ("/login", _) => tiny_http::Response::from_string(format!("wrong: {body}")).with_status_code(401),
+                ("/login/confirm", "id=session-0002") => tiny_http::Response::from_string("welcome"),
+                (_, body) => {
+                    let known = echo == "Bearer access-token-0001 sid=cookie-of-0003; a=b";
+                    tiny_http::Response::from_string(format!("{known} {echo} {body}")).with_header(set("X-Echo", &echo))
+                }
+            };
+            let _ = request.respond(response);
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_login_is_the_hosts_and_the_guest_sees_nothing_of_it() {
+    let told = |password: &str| config(json!({"url": server_with_login(), "user": "joe", "password": password}));
+    let session = adapter().open(told("hunter2-hunter2")).await.unwrap();
+    let seen = lines(session.load(order("show /api")).await);
+    assert_eq!(seen, r#"200 [Some("Bearer *** sid=***; a=b"), None] true Bearer *** sid=***; a=b "#);
+    let session = adapter().open(told("wrong-password")).await.unwrap();
+    let error = session.load(order("show /api")).await.unwrap_err();
+    assert_eq!(error.fault_kind(), FaultKind::Auth);
+    let text = error.to_string();
+    assert!(text.starts_with("destination `puppet` 1.2.3: the login at POST http://127.0.0.1:"), "{text}");
+    let end = r#"/login was refused: HTTP status 401: wrong: {"name": "joe", "password": "***"}; check `password` and `user`"#;
+    assert!(text.ends_with(end), "{text}");
+}
+
 #[tokio::test]
 async fn files_lie_in_the_folder_that_the_project_names() {
     let project = tempfile::tempdir().unwrap();

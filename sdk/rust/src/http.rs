@@ -73,7 +73,7 @@ impl Request {
     /// Sends it and waits. A response of any status is a success here: see [`Response::success`].
     ///
     /// # Errors
-    /// `config` when the host denies it, `transport` without an answer, `remote` when the answer is too large, `internal` for
+    /// `config` when the host denies it, `auth` when its login is refused, `transport` without an answer, `remote` when the answer is too large, `internal` for
     /// what the adapter did wrong.
     pub fn send(&self) -> Result<Response> {
         transmit(self).map_err(|error| error.into_error(&self.method, &self.url))
@@ -87,6 +87,7 @@ impl HttpError {
             HttpError::Denied(reason) => Error::config(reason),
             HttpError::InvalidRequest(reason) => Error::internal(format!("{method} {url} is no request: {reason}")),
             HttpError::Transport(reason) | HttpError::Timeout(reason) => Error::transport(reason),
+            HttpError::LoginFailed(reason) => Error::auth(reason),
             HttpError::TooLarge(bytes) => Error::remote(format!("the answer to {method} {url} is larger than the limit of {bytes} bytes")),
             HttpError::TooManyResponses(count) => {
                 Error::internal(format!("the adapter holds {count} responses already, which is the limit"))

@@ -36,7 +36,9 @@ pub mod testing;
 
 pub use adapter::Adapter;
 pub use bindings::exports::infrahub_sync::adapter::destination::{KindChanges, Operation, Outcome, Run, RunResult, WriteRequest};
-pub use bindings::exports::infrahub_sync::adapter::meta::{Addressing, Credential, HeaderTemplate, Manifest, Setting, SettingType};
+pub use bindings::exports::infrahub_sync::adapter::meta::{
+    Addressing, Credential, HeaderTemplate, Login, LoginBody, LoginPlace, LoginStep, Manifest, Setting, SettingType,
+};
 pub use bindings::exports::infrahub_sync::adapter::source::{Column, ColumnData, Columns, Layout, LoadRequest, TextData};
 pub use bindings::infrahub_sync::adapter::types::{Error, ErrorKind, Field, FieldType, Kind};
 pub use page::{Document, Page, Payload};

@@ -1,6 +1,6 @@
 //! Builders for the manifest.
 
-use crate::{Addressing, Credential, HeaderTemplate, Manifest, Setting, SettingType};
+use crate::{Addressing, Credential, HeaderTemplate, Login, LoginBody, LoginPlace, LoginStep, Manifest, Setting, SettingType};
 
 /// Records a page when the adapter does not say: what most REST APIs allow at most.
 const PAGE_SIZE: u32 = 1000;
@@ -164,6 +164,123 @@ impl HeaderTemplate {
     #[must_use]
     pub fn for_prefix(mut self, prefix: &str) -> HeaderTemplate {
         self.prefix = prefix.into();
+        self
+    }
+}
+
+impl Login {
+    /// A login by one request. A 401 says that it has expired.
+    ///
+    /// ```
+    /// use infrahub_sync_adapter::{Login, LoginStep};
+    /// // Cisco APIC: a name and a password in a body, a token in the answer, sent back as a cookie.
+    /// let login = Login::new(
+    ///     LoginStep::post("/api/aaaLogin.json")
+    ///         .with_json(r#"{"aaaUser": {"attributes": {"name": "{username}", "pwd": "{password}"}}}"#)
+    ///         .taking_json("token", "/imdata/0/aaaLogin/attributes/token"),
+    /// )
+    /// .with_header("Cookie", "APIC-cookie={token}")
+    /// .expired_by(&[401, 403])
+    /// .renewed_after(540);
+    /// # assert_eq!(login.headers.len(), 1);
+    /// ```
+    pub fn new(step: LoginStep) -> Login {
+        Login { steps: vec![step], headers: Vec::new(), renew_after_s: None, expired: vec![401], refresh: Vec::new() }
+    }
+
+    /// Adds a request, which may use what the answers before it gave: a CSRF cookie, for example.
+    #[must_use]
+    pub fn then(mut self, step: LoginStep) -> Login {
+        self.steps.push(step);
+        self
+    }
+
+    /// Adds a header that each request gets afterwards; `{token}` stands for the value that was taken under that name.
+    #[must_use]
+    pub fn with_header(mut self, name: &str, template: &str) -> Login {
+        self.headers.push((name.into(), template.into()));
+        self
+    }
+
+    /// Renews it before the next request when so many seconds have passed.
+    #[must_use]
+    pub fn renewed_after(mut self, seconds: u32) -> Login {
+        self.renew_after_s = Some(seconds);
+        self
+    }
+
+    /// The statuses which say that it has expired and that nothing was done with the request; 401 if not said.
+    #[must_use]
+    pub fn expired_by(mut self, statuses: &[u16]) -> Login {
+        self.expired = statuses.to_vec();
+        self
+    }
+
+    /// Adds a request by which it is renewed when the time is up, in the place of another login.
+    #[must_use]
+    pub fn with_refresh(mut self, step: LoginStep) -> Login {
+        self.refresh.push(step);
+        self
+    }
+}
+
+impl LoginStep {
+    /// A request of a login, to a path below the configured address.
+    pub fn new(method: &str, path: &str) -> LoginStep {
+        LoginStep { method: method.into(), path: path.into(), headers: Vec::new(), body: None, values: Vec::new() }
+    }
+
+    /// A GET.
+    pub fn get(path: &str) -> LoginStep {
+        LoginStep::new("GET", path)
+    }
+
+    /// A POST.
+    pub fn post(path: &str) -> LoginStep {
+        LoginStep::new("POST", path)
+    }
+
+    /// Adds a header, a template.
+    #[must_use]
+    pub fn with_header(mut self, name: &str, template: &str) -> LoginStep {
+        self.headers.push((name.into(), template.into()));
+        self
+    }
+
+    /// Sets a JSON body, a template: `{password}` stands for the setting of that name, within quotation marks.
+    #[must_use]
+    pub fn with_json(mut self, template: &str) -> LoginStep {
+        self.body = Some(LoginBody::Json(template.into()));
+        self
+    }
+
+    /// Sets a form as its body: names and templates.
+    #[must_use]
+    pub fn with_form(mut self, fields: &[(&str, &str)]) -> LoginStep {
+        self.body = Some(LoginBody::Form(fields.iter().map(|(name, template)| ((*name).into(), (*template).into())).collect()));
+        self
+    }
+
+    /// Takes a value from the answer's JSON, by an RFC 6901 pointer.
+    #[must_use]
+    pub fn taking_json(self, name: &str, pointer: &str) -> LoginStep {
+        self.taking(name, LoginPlace::Json(pointer.into()))
+    }
+
+    /// Takes a value from a header of the answer.
+    #[must_use]
+    pub fn taking_header(self, name: &str, header: &str) -> LoginStep {
+        self.taking(name, LoginPlace::Header(header.into()))
+    }
+
+    /// Takes a value from a cookie that the answer sets.
+    #[must_use]
+    pub fn taking_cookie(self, name: &str, cookie: &str) -> LoginStep {
+        self.taking(name, LoginPlace::Cookie(cookie.into()))
+    }
+
+    fn taking(mut self, name: &str, place: LoginPlace) -> LoginStep {
+        self.values.push((name.into(), place));
         self
     }
 }

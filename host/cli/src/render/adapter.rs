@@ -168,6 +168,13 @@ fn credential_words(credential: &Credential) -> String {
         }
         Credential::Basic { username, password } => format!("as basic authentication of `{username}` and `{password}`"),
         Credential::Query { parameter, setting } => format!("as the query parameter `{parameter}`, from `{setting}`"),
+        Credential::Login(login) => {
+            let settings: Vec<String> = credential.settings().into_iter().map(|name| format!("`{name}`")).collect();
+            let steps: Vec<String> = login.steps.iter().map(|step| format!("`{} {}`", step.method, step.path)).collect();
+            let headers: Vec<String> = login.headers.iter().map(|(name, _)| format!("`{name}`")).collect();
+            let (settings, steps, headers) = (settings.join(" and "), steps.join(" and "), headers.join(" and "));
+            format!("to a login ({steps}) with {settings}; what it gives goes into the header {headers}")
+        }
     }
 }
 

@@ -1,12 +1,15 @@
 //! `http`: requests to the configured address.
 //!
 //! Invariants: a request, and each redirect of it, goes to an allowed origin or nowhere; credentials go to the configured address alone;
-//! no URL is written anywhere with them; a guest sees the last answer only, after redirects and repetitions.
+//! no URL is written anywhere with them; a guest sees the last answer only, after redirects and repetitions, without cookies and without
+//! the secrets that a server repeated.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use base64::Engine as _;
@@ -17,14 +20,16 @@ use url::{Origin, Url};
 use wasmtime::component::Resource;
 
 use crate::bindings::infrahub_sync::adapter::http as wit;
-use crate::error::AdapterName;
-use crate::exchange::{BodyLine, Exchange, REPLAY_ADDRESS, RequestLine};
+use crate::capability::login::{Login, Pass};
+use crate::error::{AdapterName, Failure};
+use crate::exchange::{BodyLine, Exchange, Mask, REPLAY_ADDRESS, RequestLine};
 use crate::instance::HostState;
 use crate::limits::Limits;
 use crate::manifest::{Credential, Manifest};
 use crate::response::{Body, Full, HostResponse};
 use crate::secret::{Scrubber, Secret};
 use crate::settings::{Environment, HostSettings, Resolved};
+use crate::template;
 
 /// Redirects of one request. Real ones are one or two hops; a circle has no end.
 const REDIRECTS_MAX: usize = 10;
@@ -70,6 +75,7 @@ pub(crate) struct Http {
     origins: Vec<Allowed>,
     headers: HeaderMap,
     query: Vec<(String, Secret)>,
+    login: Option<Login>,
     settings: HostSettings,
     limits: Limits,
     trust: Trust,
@@ -82,6 +88,8 @@ pub(crate) struct Http {
     requests: AtomicU64,
     repeated: AtomicU64,
     bytes: AtomicU64,
+    /// The user has been told that answers hold a secret.
+    masked: AtomicBool,
 }
 
 /// What went over the network so far.
@@ -111,9 +119,11 @@ enum Trust {
 type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Time and chance, which tests replace.
-struct Pace {
+pub(super) struct Pace {
     sleep: Box<dyn Fn(Duration) -> Sleep + Send + Sync>,
     now: Box<dyn Fn() -> SystemTime + Send + Sync>,
+    /// The time that never jumps.
+    pub(super) instant: Box<dyn Fn() -> Instant + Send + Sync>,
     /// Draws a number from 0 to 1.
     draw: Box<dyn Fn() -> f64 + Send + Sync>,
 }
@@ -121,20 +131,27 @@ struct Pace {
 impl Pace {
     fn real() -> Self {
         let draw = || getrandom::u32().map_or(1.0, |number| f64::from(number) / f64::from(u32::MAX));
-        Self { sleep: Box::new(|time| Box::pin(tokio::time::sleep(time))), now: Box::new(SystemTime::now), draw: Box::new(draw) }
+        Self {
+            sleep: Box::new(|time| Box::pin(tokio::time::sleep(time))),
+            now: Box::new(SystemTime::now),
+            instant: Box::new(Instant::now),
+            draw: Box::new(draw),
+        }
     }
 }
 
 /// A request that has been checked.
-struct Request {
-    method: Method,
-    url: Url,
-    headers: HeaderMap,
-    body: Option<Vec<u8>>,
-    timeout: Duration,
-    idempotent: bool,
+pub(super) struct Request {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Option<Vec<u8>>,
+    pub(super) timeout: Duration,
+    pub(super) idempotent: bool,
     /// The header of an answer that proves that nothing was done with the request.
-    unprocessed: Option<(HeaderName, String)>,
+    pub(super) unprocessed: Option<(HeaderName, String)>,
+    /// It is a part of the login: it needs none, and a redirect that is meant for a browser is its answer.
+    pub(super) logs_in: bool,
 }
 
 /// Why there is no response. The texts have no credentials.
@@ -145,6 +162,11 @@ pub(crate) enum HttpError {
     Transport(String),
     Timeout(String),
     TooLarge(u64),
+    /// The login failed: what the user is told, and what the guest is.
+    Login {
+        failure: Failure,
+        told: String,
+    },
 }
 
 /// How one attempt failed.
@@ -179,7 +201,8 @@ impl Http {
                 origins.push(Allowed { origin, permits: Semaphore::new(permits) });
             }
         }
-        let (headers, query) = credentials(config.manifest, config.resolved)?;
+        let Credentials { headers, query, login, derived } = credentials(config.manifest, config.resolved)?;
+        config.scrubber.know(derived);
         let live = !matches!(config.exchange, Exchange::Replay(_));
         Ok(Self {
             adapter: config.adapter,
@@ -191,6 +214,8 @@ impl Http {
             origins,
             headers,
             query,
+            // A replay answers without being asked who asks.
+            login: login.filter(|_| live),
             settings: config.resolved.host.clone(),
             limits: config.limits.clone(),
             client: OnceCell::new(),
@@ -200,7 +225,23 @@ impl Http {
             requests: AtomicU64::new(0),
             repeated: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
+            masked: AtomicBool::new(false),
         })
+    }
+
+    /// Time and chance.
+    pub(super) fn pace(&self) -> &Pace {
+        &self.pace
+    }
+
+    /// What keeps secrets out of texts.
+    pub(super) fn scrubber(&self) -> &Scrubber {
+        &self.scrubber
+    }
+
+    /// The longest that one answer may take.
+    pub(super) fn timeout(&self) -> Duration {
+        self.settings.timeout.saturating_mul(ANSWER_TIMEOUTS)
     }
 
     /// Sends a request, follows redirects, repeats what may be repeated, records or replays.
@@ -208,13 +249,33 @@ impl Http {
         let request = self.check(request)?;
         match &self.exchange {
             Exchange::Replay(replay) => replay.answer(&self.line(&request)).map_err(HttpError::Transport),
-            Exchange::Live => self.repeat(&request).await,
+            Exchange::Live => Ok(self.for_guest(self.repeat(&request).await?)),
             Exchange::Record(recorder) => {
-                let response = self.repeat(&request).await?;
-                recorder.record(self.line(&request), &response, |text| self.neutral(text));
+                let response = self.for_guest(self.repeat(&request).await?);
+                recorder.record(self.line(&request), &response, self);
                 Ok(response)
             }
         }
+    }
+
+    /// The answer as a guest may see it: without cookies, and without the secrets that the server repeated.
+    fn for_guest(&self, mut response: HostResponse) -> HostResponse {
+        response.headers.retain(|(name, _)| !name.eq_ignore_ascii_case(header::SET_COOKIE.as_str()));
+        let mut masked = false;
+        for (_, value) in &mut response.headers {
+            if let Some(bytes) = self.scrubber.scrub_answer(value.as_bytes()) {
+                *value = String::from_utf8_lossy(&bytes).into_owned();
+                masked = true;
+            }
+        }
+        if let Some(bytes) = self.scrubber.scrub_answer(response.body.as_bytes()) {
+            response.body = Body::new(bytes);
+            masked = true;
+        }
+        if masked && !self.masked.swap(true, Ordering::Relaxed) {
+            tracing::warn!(adapter = %self.adapter, "the server repeats a credential in its answers; the adapter gets `***` in its place");
+        }
+        response
     }
 
     /// Checks everything about a request that can be checked without sending it.
@@ -229,7 +290,8 @@ impl Http {
         for header in &request.headers {
             let name = HeaderName::from_bytes(header.name.as_bytes())
                 .map_err(|_| HttpError::InvalidRequest(format!("`{}` is no header name", header.name)))?;
-            if HOST_HEADERS.contains(&name) || self.headers.contains_key(&name) {
+            let of_login = || self.login.as_ref().is_some_and(|login| login.sets(&name));
+            if HOST_HEADERS.contains(&name) || self.headers.contains_key(&name) || of_login() {
                 return Err(HttpError::Denied(format!(
                     "the header `{name}` is set by infrahub-sync; an adapter declares its credentials in its manifest"
                 )));
@@ -238,7 +300,7 @@ impl Http {
                 .map_err(|_| HttpError::InvalidRequest(format!("the value of the header `{name}` is none")))?;
             headers.append(name, value);
         }
-        let host_timeout = self.settings.timeout.saturating_mul(ANSWER_TIMEOUTS);
+        let host_timeout = self.timeout();
         let timeout = request.timeout_ms.map_or(host_timeout, |timeout| Duration::from_millis(timeout.into()).min(host_timeout));
         let idempotent = request.idempotent || [Method::GET, Method::HEAD, Method::PUT, Method::DELETE, Method::OPTIONS].contains(&method);
         let unprocessed = match request.unprocessed {
@@ -249,11 +311,11 @@ impl Http {
             }
             None => None,
         };
-        Ok(Request { method, url, headers, body: request.body, timeout, idempotent, unprocessed })
+        Ok(Request { method, url, headers, body: request.body, timeout, idempotent, unprocessed, logs_in: false })
     }
 
     /// The absolute URL of a request, of an allowed origin.
-    fn join(&self, url: &str) -> Result<Url, HttpError> {
+    pub(super) fn join(&self, url: &str) -> Result<Url, HttpError> {
         let invalid = |reason: &str| HttpError::InvalidRequest(format!("`{url}` {reason}"));
         let mut joined = if url.starts_with('/') {
             // By text, not by `Url::join`: `//host/path` would name another host, and an address with a path would lose it.
@@ -293,15 +355,8 @@ impl Http {
             Some(query) => format!("{below}?{query}"),
             None => below.to_owned(),
         };
-        let body = request.body.as_deref().map(|body| BodyLine::new(body, |text| self.neutral(text)));
-        RequestLine { method: request.method.to_string(), path: self.neutral(&path), body }
-    }
-
-    /// Text without secrets, and with the replay's address instead of the real one.
-    fn neutral(&self, text: &str) -> String {
-        let origin = self.base.origin().ascii_serialization();
-        let text = replace_address(text, &format!("{origin}{}", self.base_path));
-        self.scrubber.scrub(replace_address(&text, &origin))
+        let body = request.body.as_deref().map(|body| BodyLine::new(body, self));
+        RequestLine { method: request.method.to_string(), path: self.text(&path), body }
     }
 
     /// The URL without the query parameters that carry credentials.
@@ -321,7 +376,7 @@ impl Http {
     }
 
     /// A URL for messages and traces.
-    fn shown(&self, url: &Url) -> String {
+    pub(super) fn shown(&self, url: &Url) -> String {
         self.scrubber.scrub(self.without_secrets(url.clone()).to_string())
     }
 
@@ -335,11 +390,17 @@ impl Http {
     }
 
     /// Attempts the request until there is an answer that is final.
-    async fn repeat(&self, request: &Request) -> Result<HostResponse, HttpError> {
+    pub(super) async fn repeat(&self, request: &Request) -> Result<HostResponse, HttpError> {
+        let login = self.login.as_ref().filter(|_| !request.logs_in && request.url.origin() == self.base.origin());
+        let mut pass = match login {
+            Some(login) => Some(Box::pin(login.pass(self, None)).await?),
+            None => None,
+        };
+        let mut passes = 1;
         let mut attempt = 1;
         loop {
             let started = Instant::now();
-            let ended = match tokio::time::timeout(request.timeout, self.attempt(request)).await {
+            let ended = match tokio::time::timeout(request.timeout, self.attempt(request, pass.as_deref())).await {
                 Ok(ended) => ended,
                 Err(_) => {
                     let reason = format!(
@@ -366,6 +427,18 @@ impl Http {
                 error,
                 "http"
             );
+            if let (Some(login), Some(refused), Ok(response)) = (login, &pass, &ended)
+                && login.has_expired(response.status)
+                && passes == 1
+            {
+                passes += 1;
+                let next = Box::pin(login.pass(self, Some(refused))).await?;
+                // The same one again: it is so young that there must be another reason.
+                if !Arc::ptr_eq(&next, refused) {
+                    pass = Some(next);
+                    continue;
+                }
+            }
             let wait = match &ended {
                 Ok(response) => self.wait_after(request, response, attempt),
                 Err(failed) => (failed.transient && (failed.unsent || request.idempotent)).then(|| self.backoff(attempt)),
@@ -419,7 +492,7 @@ impl Http {
     }
 
     /// Sends a request once, follows its redirects, and reads the answer whole.
-    async fn attempt(&self, request: &Request) -> Result<HostResponse, Failed> {
+    async fn attempt(&self, request: &Request, pass: Option<&Pass>) -> Result<HostResponse, Failed> {
         let client = self.client.get_or_try_init(|| async { self.make_client() }).await?;
         let (mut method, mut url, mut body) = (request.method.clone(), request.url.clone(), request.body.clone());
         for _ in 0..=REDIRECTS_MAX {
@@ -429,12 +502,15 @@ impl Http {
             let mut sending = client.request(method.clone(), self.with_credentials(&url)).headers(request.headers.clone());
             if url.origin() == self.base.origin() {
                 sending = sending.headers(self.headers.clone());
+                if let Some(pass) = pass {
+                    sending = sending.headers(pass.headers().clone());
+                }
             }
             if let Some(body) = &body {
                 sending = sending.body(body.clone());
             }
             let response = sending.send().await.map_err(failed)?;
-            match self.redirect(&method, &url, &response)? {
+            match self.redirect(request, &method, &url, &response)? {
                 Some((next_method, next)) => {
                     if next_method != method {
                         body = None;
@@ -448,13 +524,21 @@ impl Http {
     }
 
     /// Where an answer redirects to; none when it is to be taken as it is.
-    fn redirect(&self, method: &Method, url: &Url, response: &reqwest::Response) -> Result<Option<(Method, Url)>, HttpError> {
+    fn redirect(
+        &self,
+        request: &Request,
+        method: &Method,
+        url: &Url,
+        response: &reqwest::Response,
+    ) -> Result<Option<(Method, Url)>, HttpError> {
         let reads = *method == Method::GET || *method == Method::HEAD;
         let next_method = match response.status() {
-            StatusCode::SEE_OTHER if !reads => Method::GET,
-            StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT => method.clone(),
+            StatusCode::SEE_OTHER if !reads && !request.logs_in => Some(Method::GET),
+            StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT => Some(method.clone()),
             // A POST that turns into a GET would look like a success and have written nothing: the adapter sees the 301.
-            StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND | StatusCode::SEE_OTHER if reads => method.clone(),
+            StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND | StatusCode::SEE_OTHER if reads => Some(method.clone()),
+            // A form that was filled in well redirects a browser to the first page, and badly to where else one may log in.
+            status if request.logs_in && status.is_redirection() => None,
             _ => return Ok(None),
         };
         let Some(location) = response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok()) else { return Ok(None) };
@@ -469,13 +553,13 @@ impl Http {
                 self.base_path
             )));
         }
-        Ok(Some((next_method, next)))
+        Ok(next_method.map(|method| (method, next)))
     }
 
     /// Reads the body, not more than allowed.
     async fn read(&self, mut response: reqwest::Response, failed: impl Fn(reqwest::Error) -> Failed) -> Result<HostResponse, Failed> {
         let status = response.status().as_u16();
-        let headers = response.headers().iter().filter(|(name, _)| **name != header::SET_COOKIE);
+        let headers = response.headers().iter();
         let headers =
             headers.map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())).collect();
         let limit = self.limits.response_bytes_max;
@@ -563,6 +647,19 @@ impl Http {
     }
 }
 
+/// Recordings have no secrets, and the replay's address in the place of the real one.
+impl Mask for Http {
+    fn text(&self, text: &str) -> String {
+        let origin = self.base.origin().ascii_serialization();
+        let text = replace_address(text, &format!("{origin}{}", self.base_path));
+        self.scrubber.scrub(replace_address(&text, &origin))
+    }
+
+    fn bytes<'b>(&self, bytes: &'b [u8]) -> Cow<'b, [u8]> {
+        self.scrubber.scrub_bytes(bytes).map_or(Cow::Borrowed(bytes), Cow::Owned)
+    }
+}
+
 fn is_plain(origin: &Origin) -> bool {
     matches!(origin, Origin::Tuple(scheme, ..) if scheme == "http")
 }
@@ -580,11 +677,22 @@ pub(crate) fn parse_address(address: &str) -> Result<Url, String> {
     Ok(url)
 }
 
-/// The headers and query parameters that go with each request. A credential counts when all its settings have a value; of several for
-/// one header the first counts.
-fn credentials(manifest: &Manifest, resolved: &Resolved) -> Result<(HeaderMap, Vec<(String, Secret)>), String> {
-    let (mut headers, mut query) = (HeaderMap::new(), Vec::new());
-    let mut add = |name: HeaderName, value: String, setting: &str| -> Result<(), String> {
+/// What goes with each request.
+#[derive(Default)]
+struct Credentials {
+    headers: HeaderMap,
+    query: Vec<(String, Secret)>,
+    login: Option<Login>,
+    /// What they are made to, and is as secret as they are.
+    derived: Vec<Secret>,
+}
+
+/// A credential counts when all its settings have a value; of several for one header the first counts, and a login when nothing before
+/// it does.
+fn credentials(manifest: &Manifest, resolved: &Resolved) -> Result<Credentials, String> {
+    let mut all = Credentials::default();
+    let text = |name: &str| resolved.text(name).filter(|value| !value.is_empty());
+    let add = |headers: &mut HeaderMap, name: HeaderName, value: String, setting: &str| -> Result<(), String> {
         let mut value = HeaderValue::from_str(&value)
             .map_err(|_| format!("cannot be asked with `{setting}`: it has characters that no header may have, a line break perhaps"))?;
         value.set_sensitive(true);
@@ -595,49 +703,40 @@ fn credentials(manifest: &Manifest, resolved: &Resolved) -> Result<(HeaderMap, V
         match credential {
             Credential::Header(templates) => {
                 for template in templates {
-                    let names = template.settings();
-                    let Some(values) =
-                        names.iter().map(|name| resolved.text(name).filter(|value| !value.is_empty())).collect::<Option<Vec<_>>>()
-                    else {
-                        continue;
-                    };
-                    if !values.first().is_some_and(|value| value.starts_with(&template.prefix)) {
+                    let first = template::names(&template.template).first().copied().unwrap_or_default();
+                    let Some(filled) = template::fill(&template.template, text) else { continue };
+                    if !text(first).is_some_and(|value| value.starts_with(&template.prefix)) {
                         continue;
                     }
-                    let filled = fill(&template.template, names.iter().copied().zip(values.iter().map(String::as_str)));
                     let name = HeaderName::from_bytes(template.name.as_bytes())
                         .map_err(|_| format!("cannot be asked: `{}` is no header name", template.name))?;
-                    add(name, filled, names.first().copied().unwrap_or_default())?;
+                    add(&mut all.headers, name, filled, first)?;
                     break;
                 }
             }
             Credential::Basic { username, password } => {
                 if let (Some(user), Some(secret)) = (resolved.text(username), resolved.text(password)) {
                     let pair = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{secret}"));
-                    add(header::AUTHORIZATION, format!("Basic {pair}"), password)?;
+                    // With and without its padding.
+                    all.derived.extend([pair.as_str(), pair.trim_end_matches('=')].map(Secret::new));
+                    add(&mut all.headers, header::AUTHORIZATION, format!("Basic {pair}"), password)?;
                 }
             }
             Credential::Query { parameter, setting } => {
                 if let Some(value) = resolved.text(setting) {
-                    query.push((parameter.clone(), Secret::new(value)));
+                    all.query.push((parameter.clone(), Secret::new(value)));
+                }
+            }
+            Credential::Login(login) => {
+                let values: Option<BTreeMap<String, Secret>> =
+                    credential.settings().into_iter().map(|name| Some((name.to_owned(), Secret::new(text(name)?)))).collect();
+                if let Some(values) = values.filter(|_| all.headers.is_empty() && all.query.is_empty() && all.login.is_none()) {
+                    all.login = Some(Login::new(login.clone(), values));
                 }
             }
         }
     }
-    Ok((headers, query))
-}
-
-/// Puts values into a template, in one go: what a value contains is not looked at.
-fn fill<'a>(template: &str, values: impl Iterator<Item = (&'a str, &'a str)>) -> String {
-    let (mut filled, mut rest) = (String::new(), template);
-    for (name, value) in values {
-        if let Some((before, after)) = rest.split_once(&format!("{{{name}}}")) {
-            filled.push_str(before);
-            filled.push_str(value);
-            rest = after;
-        }
-    }
-    filled + rest
+    Ok(all)
 }
 
 /// The proxy for this address, from the variables that `curl` and Python's `requests` read.
@@ -713,6 +812,11 @@ impl wit::Host for HostState {
             Err(HttpError::Transport(reason)) => Err(wit::HttpError::Transport(reason)),
             Err(HttpError::Timeout(reason)) => Err(wit::HttpError::Timeout(reason)),
             Err(HttpError::TooLarge(bytes)) => Err(wit::HttpError::TooLarge(bytes)),
+            Err(HttpError::Login { failure, told }) => {
+                tracing::debug!(adapter = %self.adapter, "{failure}");
+                self.login_failed = Some(failure);
+                Err(wit::HttpError::LoginFailed(told))
+            }
         })
     }
 }

@@ -106,6 +106,17 @@ struct Setup {
     extra_origins: Vec<String>,
     limits: Limits,
     exchange: Exchange,
+    clock: Clock,
+}
+
+/// The time that has passed, as the test says.
+#[derive(Clone, Default)]
+struct Clock(Arc<Mutex<Duration>>);
+
+impl Clock {
+    fn forward(&self, seconds: u64) {
+        *self.0.lock().unwrap() += Duration::from_secs(seconds);
+    }
 }
 
 const TOKEN: &str = "0123456789abcdef";
@@ -119,6 +130,7 @@ impl Setup {
             extra_origins: Vec::new(),
             limits: Limits::default(),
             exchange: Exchange::Live,
+            clock: Clock::default(),
         }
     }
 
@@ -144,12 +156,14 @@ impl Setup {
         })?;
         let waits = Waits::default();
         let written = waits.clone();
+        let (started, passed) = (Instant::now(), self.clock);
         http.pace = Pace {
             sleep: Box::new(move |wait| {
                 written.0.lock().unwrap_or_else(PoisonError::into_inner).push(wait.as_millis());
                 Box::pin(std::future::ready(()))
             }),
             now: Box::new(|| SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000)),
+            instant: Box::new(move || started + *passed.0.lock().unwrap_or_else(PoisonError::into_inner)),
             draw: Box::new(|| 1.0),
         };
         Ok((http, waits))
@@ -519,6 +533,297 @@ fn the_template_follows_the_secret() {
     assert_eq!(header(Some("{username}"), vec![Credential::Header(vec![two])]).unwrap(), "x-auth: joe/{username}");
     let error = header(Some("secret\nline"), netbox).unwrap_err();
     assert!(error.contains("`token`") && !error.contains("secret"), "{error}");
+}
+
+#[tokio::test]
+async fn what_a_server_repeats_is_masked_before_anybody_sees_it() {
+    let server = Server::start(|_, text| {
+        let sent = text.lines().find_map(|line| line.strip_prefix("authorization: ")).unwrap().to_owned();
+        let pair = sent.trim_start_matches("Basic ").trim_end_matches('=').to_owned();
+        Reply::Answer(
+            String::leak(format!("200 OK\r\nX-Echo: {sent}\r\nX-Plain: plain\r\nSet-Cookie: sid=0123")),
+            format!("{{\"header\": \"{sent}\", \"pair\": \"{pair}\", \"login\": \"pass \\\"word\\\" 1\", \"url\": \"pass+%22word%22+1\", \"é\": 1}}").into_bytes(),
+        )
+    })
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    let recorder = Arc::new(Recorder::create(folder.path().join("netbox.jsonl")).unwrap());
+    for exchange in [Exchange::Live, Exchange::Record(recorder.clone())] {
+        let mut setup = Setup::new(&server.address).set("token", json!("pass \"word\" 1"));
+        setup.manifest.credentials = vec![Credential::Basic { username: "url".into(), password: "token".into() }];
+        setup.exchange = exchange;
+        let response = setup.build().unwrap().0.send(get("/")).await.unwrap();
+        assert_eq!((response.header("x-echo"), response.header("x-plain")), (Some("Basic ***"), Some("plain")));
+        assert_eq!(response.header("set-cookie"), None);
+        assert_eq!(text(&response), r#"{"header": "Basic ***", "pair": "***", "login": "***", "url": "***", "é": 1}"#);
+    }
+    recorder.finish().unwrap();
+    let recorded = std::fs::read_to_string(folder.path().join("netbox.jsonl")).unwrap();
+    assert!(!recorded.contains("word") && recorded.contains("***"), "{recorded}");
+}
+
+/// A manifest with a name, a password and that login, for a server of the test's.
+fn with_login(address: &str, login: crate::manifest::Login) -> Setup {
+    let mut setup = Setup::new(address).set("username", json!("jöe")).set("password", json!("pass \"word\" & 1"));
+    let mut password = setting("password", SettingType::Text);
+    password.secret = true;
+    setup.manifest.settings.extend([setting("username", SettingType::Text), password]);
+    setup.manifest.settings[1].required = false;
+    setup.manifest.credentials.push(Credential::Login(login));
+    setup.settings.remove("token");
+    setup
+}
+
+fn login_token(number: usize) -> String {
+    format!("token/{number:04}-of-the-server")
+}
+
+/// A controller that knows only the last token that it gave, and refuses others with a 403.
+async fn apic() -> Server {
+    let given = Arc::new(Mutex::new(0));
+    Server::start(move |_, request| {
+        let mut given = given.lock().unwrap();
+        let cookie = request.lines().find_map(|line| line.strip_prefix("cookie: APIC-cookie=")).unwrap_or_default();
+        let known = cookie == login_token(*given) && *given > 0;
+        let path = request.split(' ').nth(1).unwrap();
+        let token = |number| ok(&json!({"imdata": [{"aaaLogin": {"attributes": {"token": login_token(number)}}}]}).to_string());
+        match path {
+            "/api/aaaLogin.json" => {
+                *given += 1;
+                token(*given)
+            }
+            "/api/aaaRefresh.json" if known => {
+                *given += 1;
+                token(*given)
+            }
+            "/forget" => {
+                *given += 1;
+                ok("forgotten")
+            }
+            "/forbidden" => answer("403 Forbidden", "not for you"),
+            _ if known => Reply::Answer(String::leak(format!("200 OK\r\nX-Cookie: {cookie}")), format!("hello {cookie}").into_bytes()),
+            _ => answer("403 Forbidden", &format!("token {cookie} was invalid")),
+        }
+    })
+    .await
+}
+
+/// The paths that a server was asked, in their order.
+fn paths(server: &Server) -> Vec<String> {
+    server.seen().iter().map(|request| request.split(' ').take(2).collect::<Vec<_>>().join(" ")).collect()
+}
+
+#[tokio::test]
+async fn a_login_is_done_once_for_all_requests_and_its_token_stays_here() {
+    let server = apic().await;
+    let (http, _) = with_login(&server.address, crate::manifest::tests::apic()).build().unwrap();
+    assert_eq!(server.count(), 0);
+    let http = Arc::new(http);
+    let tasks: Vec<_> = (0..6)
+        .map(|_| {
+            let http = http.clone();
+            tokio::spawn(async move { http.send(get("/x")).await.unwrap() })
+        })
+        .collect();
+    for task in tasks {
+        let response = task.await.unwrap();
+        assert_eq!((response.status, response.header("x-cookie"), text(&response)), (200, Some("***"), "hello ***"));
+    }
+    assert_eq!(server.count(), 7);
+    let login = server.seen().remove(0);
+    assert!(login.starts_with("POST /api/aaaLogin.json HTTP/1.1\r\n") && login.contains("content-type: application/json\r\n"), "{login}");
+    assert!(login.ends_with(r#"{"aaaUser": {"attributes": {"name": "jöe", "pwd": "pass \"word\" & 1"}}}"#), "{login}");
+    // The cookie is the host's.
+    assert!(matches!(http.send(with_header("Cookie", "x")).await, Err(HttpError::Denied(_))));
+    assert_eq!(http.traffic().requests, 7);
+}
+
+#[tokio::test]
+async fn a_login_that_expired_is_done_again_and_the_request_repeated_whatever_it_is() {
+    let server = apic().await;
+    let setup = with_login(&server.address, crate::manifest::tests::apic());
+    let clock = setup.clock.clone();
+    let (http, waits) = setup.build().unwrap();
+    assert_eq!(text(&http.send(get("/a")).await.unwrap()), "hello ***");
+    assert_eq!(text(&http.send(get("/forget")).await.unwrap()), "forgotten");
+    clock.forward(60);
+    let response = http.send(post("/b", "payload")).await.unwrap();
+    assert_eq!((response.status, text(&response)), (200, "hello ***"));
+    let login = "POST /api/aaaLogin.json";
+    assert_eq!(paths(&server), [login, "GET /a", "GET /forget", "POST /b", login, "POST /b"]);
+    assert!(server.seen()[5].ends_with("payload"));
+    // What is forbidden is so with a fresh login, too: no further one is made for it.
+    for _ in 0..3 {
+        let response = http.send(get("/forbidden")).await.unwrap();
+        assert_eq!((response.status, text(&response)), (403, "not for you"));
+    }
+    assert_eq!(paths(&server)[6..], ["GET /forbidden"; 3]);
+    clock.forward(60);
+    assert_eq!(http.send(get("/forbidden")).await.unwrap().status, 403);
+    assert_eq!(paths(&server)[9..], ["GET /forbidden", login, "GET /forbidden"]);
+    assert!(waits.told().is_empty());
+}
+
+#[tokio::test]
+async fn a_login_is_renewed_in_time_by_a_refresh_or_else_anew() {
+    let server = apic().await;
+    let setup = with_login(&server.address, crate::manifest::tests::apic());
+    let clock = setup.clock.clone();
+    let (http, _) = setup.build().unwrap();
+    http.send(get("/a")).await.unwrap();
+    clock.forward(539);
+    http.send(get("/b")).await.unwrap();
+    clock.forward(1);
+    http.send(get("/c")).await.unwrap();
+    // The server forgets, so the refresh is refused.
+    http.send(get("/forget")).await.unwrap();
+    clock.forward(540);
+    assert_eq!(text(&http.send(get("/d")).await.unwrap()), "hello ***");
+    let (login, refresh) = ("POST /api/aaaLogin.json", "GET /api/aaaRefresh.json");
+    assert_eq!(paths(&server), [login, "GET /a", "GET /b", refresh, "GET /c", "GET /forget", refresh, login, "GET /d"]);
+    let cookie = |number: usize| format!("cookie: APIC-cookie={}\r\n", login_token(number));
+    assert!(server.seen()[3].contains(&cookie(1)) && server.seen()[4].contains(&cookie(2)));
+}
+
+#[tokio::test]
+async fn a_form_with_a_session_cookie_is_a_login_too() {
+    use crate::manifest::{Login, LoginBody, LoginPlace, LoginStep};
+    let server = Server::start(|_, request| {
+        let session = request.contains("cookie: sessionid=s/1; csrftoken=c2\r\n") && request.contains("x-csrftoken: c2\r\n");
+        match request.split(' ').nth(1).unwrap() {
+            "/login/" if request.starts_with("GET") => answer("200 OK\r\nSet-Cookie: csrftoken=c1; Path=/", "<html>"),
+            "/login/" => {
+                answer("302 Found\r\nLocation: /\r\nSet-Cookie: csrftoken=c2; Path=/\r\nSet-Cookie: sessionid = s/1 ;HttpOnly", "")
+            }
+            "/stray" => answer("200 OK\r\nSet-Cookie: sessionid=other", ""),
+            _ if session => ok("in"),
+            _ => answer("401 Unauthorized", ""),
+        }
+    })
+    .await;
+    let cookie = |name: &str, cookie: &str| (name.to_owned(), LoginPlace::Cookie(cookie.to_owned()));
+    let pairs = |pairs: &[(&str, &str)]| pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect::<Vec<_>>();
+    let login = Login {
+        steps: vec![
+            LoginStep {
+                method: "GET".into(),
+                path: "/login/".into(),
+                headers: Vec::new(),
+                body: None,
+                values: vec![cookie("form", "csrftoken")],
+            },
+            LoginStep {
+                method: "POST".into(),
+                path: "/login/".into(),
+                headers: pairs(&[("Cookie", "csrftoken={form}")]),
+                body: Some(LoginBody::Form(pairs(&[("user", "{username}"), ("pass", "{password}"), ("csrf", "{form}")]))),
+                values: vec![cookie("session", "sessionid"), cookie("csrf", "csrftoken")],
+            },
+        ],
+        headers: pairs(&[("Cookie", "sessionid={session}; csrftoken={csrf}"), ("X-CSRFToken", "{csrf}")]),
+        renew_after: None,
+        expired: vec![401],
+        refresh: Vec::new(),
+    };
+    let (http, _) = with_login(&server.address, login).build().unwrap();
+    assert_eq!(text(&http.send(get("/x")).await.unwrap()), "in");
+    let seen = server.seen();
+    assert!(seen[1].contains("cookie: csrftoken=c1\r\n") && seen[1].contains("content-type: application/x-www-form-urlencoded\r\n"));
+    assert!(seen[1].ends_with("user=j%C3%B6e&pass=pass+%22word%22+%26+1&csrf=c1"), "{}", seen[1]);
+    // Cookies of other answers change nothing.
+    http.send(get("/stray")).await.unwrap();
+    assert_eq!(text(&http.send(get("/x")).await.unwrap()), "in");
+}
+
+#[tokio::test]
+async fn a_refused_login_is_told_with_the_servers_words_and_not_tried_again() {
+    let server = Server::start(|_, request| {
+        let body = request.rsplit("\r\n").next().unwrap();
+        answer("401 Unauthorized", &json!({"message": format!("wrong:\n{body} {}", "x".repeat(400))}).to_string())
+    })
+    .await;
+    let (http, _) = with_login(&server.address, crate::manifest::tests::apic()).build().unwrap();
+    for _ in 0..3 {
+        let Err(HttpError::Login { failure, told }) = http.send(get("/x")).await else { panic!("not refused") };
+        let at = format!("the login at POST {}/api/aaaLogin.json was refused: HTTP status 401", server.address);
+        assert_eq!(told, at);
+        assert_eq!((failure.kind, failure.http_status), (crate::error::FailureKind::Auth, Some(401)));
+        assert!(failure.message.starts_with(&format!("{at}: wrong: {{\"aaaUser\"")), "{}", failure.message);
+        assert!(failure.message.ends_with("…; check `password` and `username`"), "{}", failure.message);
+        assert!(!failure.message.contains("& 1"), "{}", failure.message);
+    }
+    assert_eq!(server.count(), 1);
+}
+
+#[tokio::test]
+async fn a_login_without_a_token_shows_nothing_of_its_answer() {
+    let server = Server::start(|_, _| ok(r#"{"token": "in-another-place-1234"}"#)).await;
+    let (http, _) = with_login(&server.address, crate::manifest::tests::apic()).build().unwrap();
+    let Err(HttpError::Login { failure, .. }) = http.send(get("/x")).await else { panic!("not refused") };
+    assert_eq!(
+        failure.message,
+        format!(
+            "the login at POST {}/api/aaaLogin.json gave no JSON at `/imdata/0/aaaLogin/attributes/token`: HTTP status 200; check `password` and `username`",
+            server.address
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_login_that_redirects_elsewhere_is_denied_and_one_that_meets_a_busy_server_waits() {
+    let other = Server::start(|_, _| ok("")).await;
+    let target = other.address.clone();
+    let server = Server::start(move |_, _| Reply::Answer(String::leak(format!("302 Found\r\nLocation: {target}/sso")), Vec::new())).await;
+    let (http, _) = with_login(&server.address, crate::manifest::tests::apic()).build().unwrap();
+    for _ in 0..2 {
+        let Err(HttpError::Denied(reason)) = http.send(get("/x")).await else { panic!("not denied") };
+        assert!(reason.contains(&format!("/api/aaaLogin.json redirects to {}", other.address)), "{reason}");
+    }
+    assert_eq!((server.count(), other.count()), (1, 0));
+
+    let server = Server::start(|number, _| match number {
+        0 => answer("503 Busy\r\nRetry-After: 3", ""),
+        1 => Reply::Reset,
+        _ => answer("502 Bad Gateway", "sorry"),
+    })
+    .await;
+    let (http, waits) = with_login(&server.address, crate::manifest::tests::apic()).set("retries", json!(2)).build().unwrap();
+    let Err(HttpError::Login { failure, .. }) = http.send(get("/x")).await else { panic!("no failure") };
+    assert_eq!((failure.kind, failure.http_status), (crate::error::FailureKind::Remote, Some(502)));
+    assert!(failure.message.ends_with("was refused: HTTP status 502: sorry"), "{}", failure.message);
+    assert_eq!((server.count(), waits.told()), (3, vec![3000, 1000]));
+    // That may be over in a moment, so the next request tries again.
+    assert!(http.send(get("/x")).await.is_err());
+    assert_eq!(server.count(), 6);
+}
+
+#[tokio::test]
+async fn a_login_is_left_out_where_a_token_is_given_and_in_a_replay_and_goes_nowhere_else() {
+    let server = apic().await;
+    let other = Server::start(|_, _| ok("")).await;
+    let (http, _) = with_login(&server.address, crate::manifest::tests::apic()).set("token", json!(TOKEN)).build().unwrap();
+    assert_eq!(http.send(get("/x")).await.unwrap().status, 403);
+    assert_eq!(paths(&server), ["GET /x"]);
+    let mut setup = with_login(&server.address, crate::manifest::tests::apic());
+    setup.extra_origins = vec![other.address.clone()];
+    let (http, _) = setup.build().unwrap();
+    http.send(get(&format!("{}/x", other.address))).await.unwrap();
+    assert_eq!((server.count(), other.count()), (1, 1));
+
+    let folder = tempfile::tempdir().unwrap();
+    let mut setup = with_login(&server.address, crate::manifest::tests::apic());
+    let recorder = Arc::new(Recorder::create(folder.path().join("netbox.jsonl")).unwrap());
+    setup.exchange = Exchange::Record(recorder.clone());
+    let (http, _) = setup.build().unwrap();
+    assert_eq!(text(&http.send(get("/x")).await.unwrap()), "hello ***");
+    recorder.finish().unwrap();
+    let recorded = std::fs::read_to_string(folder.path().join("netbox.jsonl")).unwrap();
+    assert_eq!(recorded.lines().count(), 1, "{recorded}");
+    assert!(!recorded.contains("of-the-server") && !recorded.contains("aaaLogin"), "{recorded}");
+    let mut setup = with_login("http://elsewhere.example", crate::manifest::tests::apic());
+    setup.settings.clear();
+    setup.exchange = Exchange::open(&Exchanges::Replay(folder.path().into()), "netbox", |_| unreachable!()).unwrap();
+    assert_eq!(text(&setup.build().unwrap().0.send(get("/x")).await.unwrap()), "hello ***");
 }
 
 #[test]

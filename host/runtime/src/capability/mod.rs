@@ -5,6 +5,7 @@
 pub(crate) mod files;
 pub(crate) mod http;
 mod log;
+mod login;
 pub(crate) mod memo;
 
 use crate::bindings::infrahub_sync::adapter::types;

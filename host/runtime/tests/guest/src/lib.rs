@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use infrahub_sync_adapter::{
     Adapter, Addressing, Column, ColumnData, Columns, Credential, Document, Error, Field, FieldType, HeaderTemplate, Kind, Layout,
-    LoadRequest, Manifest, Outcome, Page, Payload, Response, Result, Run, RunResult, Setting, TextData, WriteRequest, files, http, log,
+    LoadRequest, Login, LoginStep, Manifest, Outcome, Page, Payload, Response, Result, Run, RunResult, Setting, TextData, WriteRequest, files, http, log,
     memo,
 };
 
@@ -35,10 +35,28 @@ impl Adapter for Puppet {
             .with_setting(Setting::text("url", "the address"))
             .with_setting(Setting::text("path", "the folder"))
             .with_setting(Setting::secret("token", "a token"))
+            .with_setting(Setting::text("user", "a name"))
+            .with_setting(Setting::secret("password", "a password"))
             .with_setting(Setting::text("wish", "what configure does"))
             .with_address("url")
             .with_folder("path")
             .with_credential(Credential::Header(vec![HeaderTemplate::new("Authorization", "Token {token}")]))
+            .with_credential(Credential::Login(
+                Login::new(
+                    LoginStep::post("/login")
+                        .with_json(r#"{"name": "{user}", "password": "{password}"}"#)
+                        .with_header("X-Client", "puppet")
+                        .taking_json("access", "/tokens/0/access")
+                        .taking_header("id", "X-Session")
+                        .taking_cookie("cookie", "sid"),
+                )
+                .then(LoginStep::new("PUT", "/login/confirm").with_form(&[("id", "{id}")]))
+                .with_header("Authorization", "Bearer {access}")
+                .with_header("Cookie", "sid={cookie}; a=b")
+                .expired_by(&[401, 403])
+                .renewed_after(600)
+                .with_refresh(LoginStep::get("/refresh").taking_json("access", "/access")),
+            ))
             .with_source(Addressing::Mapping)
             .with_destination()
             .with_schema()
@@ -87,6 +105,12 @@ impl Adapter for Puppet {
                 Ok(text(calls.to_string().as_bytes()))
             }
             "trap" => panic!("puppet broke"),
+            "confess" => {
+                let response = http::get(argument).send()?;
+                let seen = format!("{} {:?} {}", self.settings, response.header("x-echo"), String::from_utf8_lossy(&response.body()));
+                log::error(&seen);
+                panic!("{seen}")
+            }
             "loop" => loop {
                 std::hint::black_box(());
             },
@@ -113,6 +137,11 @@ impl Adapter for Puppet {
                 let told = format!("{parts:?} {:?} {} {}", response.count("/results"), response.status(), response.body().len());
                 response.release();
                 Ok(text(told.as_bytes()))
+            }
+            "show" => {
+                let response = http::get(argument).send()?;
+                let headers = ["x-echo", "set-cookie"].map(|name| response.header(name));
+                Ok(text(format!("{} {headers:?} {}", response.status(), String::from_utf8_lossy(&response.body())).as_bytes()))
             }
             "keep" => {
                 let response = http::get(argument).send()?;

@@ -1,0 +1,275 @@
+//! Logins: what a manifest declares is done before the first request that needs it, and kept in memory.
+//!
+//! Invariants: requests of a login go to the configured address alone; one is under way at a time, and who waited for it shares what
+//! came of it; what was refused is not tried again, because systems lock accounts; neither password nor token nor answer reaches a guest.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
+use tokio::sync::Mutex;
+
+use super::http::{Http, HttpError, Request};
+use crate::error::{Failure, FailureKind};
+use crate::manifest::{self, LoginBody, LoginPlace, LoginStep};
+use crate::response::{HostResponse, json_at};
+use crate::secret::{Scrubber, Secret};
+use crate::template;
+
+/// A token that is younger has not expired: who refuses a request with it has another reason, and one login more would not help.
+/// Systems that say 403 both for an old token and for a missing permission would be asked for a login at each such request.
+const EXPIRES_AFTER: Duration = Duration::from_secs(5);
+/// Most of a server's words in a message.
+const WORDS_CHARS_MAX: usize = 300;
+
+/// A session's login.
+pub(super) struct Login {
+    plan: manifest::Login,
+    /// The values of the settings that the plan mentions.
+    settings: BTreeMap<String, Secret>,
+    state: Mutex<State>,
+    /// Logins that came to an end, good or bad.
+    ended: AtomicU64,
+}
+
+#[derive(Default)]
+struct State {
+    pass: Option<Arc<Pass>>,
+    /// How the last login failed; none after one that did not.
+    failed: Option<HttpError>,
+    /// It would fail again.
+    hopeless: bool,
+}
+
+/// What a login gave.
+pub(super) struct Pass {
+    headers: HeaderMap,
+    values: BTreeMap<String, Secret>,
+    since: Instant,
+}
+
+impl Pass {
+    /// What a request is sent with.
+    pub(super) fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+}
+
+impl Login {
+    pub(super) fn new(plan: manifest::Login, settings: BTreeMap<String, Secret>) -> Self {
+        Self { plan, settings, state: Mutex::default(), ended: AtomicU64::new(0) }
+    }
+
+    /// Whether it sets that header.
+    pub(super) fn sets(&self, name: &HeaderName) -> bool {
+        self.plan.headers.iter().any(|(header, _)| header.eq_ignore_ascii_case(name.as_str()))
+    }
+
+    /// Whether that status says that a pass has expired.
+    pub(super) fn has_expired(&self, status: u16) -> bool {
+        self.plan.expired.contains(&status)
+    }
+
+    /// The pass that is good now, and another one than `refused`, unless that is too young to have expired.
+    pub(super) async fn pass(&self, http: &Http, refused: Option<&Arc<Pass>>) -> Result<Arc<Pass>, HttpError> {
+        let ended = self.ended.load(Ordering::Acquire);
+        let mut state = self.state.lock().await;
+        if let Some(error) = &state.failed
+            // Somebody else tried while we waited, or nobody need try again.
+            && (state.hopeless || ended != self.ended.load(Ordering::Acquire))
+        {
+            return Err(error.clone());
+        }
+        let mut known = None;
+        if let Some(pass) = state.pass.clone() {
+            let age = (http.pace().instant)().saturating_duration_since(pass.since);
+            let is_refused = refused.is_some_and(|refused| Arc::ptr_eq(refused, &pass));
+            let is_old = self.plan.renew_after.is_some_and(|limit| age >= limit);
+            if is_refused && age < EXPIRES_AFTER || !is_refused && !is_old {
+                return Ok(pass);
+            }
+            // A pass that was refused is not refreshed: whoever forgot the one has forgotten the other.
+            known = Some(pass).filter(|_| !is_refused);
+        }
+        let taken = self.log_in(http, known).await;
+        self.ended.fetch_add(1, Ordering::Release);
+        match taken {
+            Ok(pass) => {
+                *state = State { pass: Some(pass.clone()), ..State::default() };
+                Ok(pass)
+            }
+            Err(error) => {
+                // What the server may say otherwise in a moment is tried again by the next who comes.
+                let hopeless = match &error {
+                    HttpError::Login { failure, .. } => !failure.kind.is_transient(),
+                    HttpError::Denied(_) | HttpError::InvalidRequest(_) | HttpError::TooLarge(_) => true,
+                    HttpError::Transport(_) | HttpError::Timeout(_) => false,
+                };
+                *state = State { pass: None, failed: Some(error.clone()), hopeless };
+                Err(error)
+            }
+        }
+    }
+
+    /// Refreshes what is known, or logs in.
+    async fn log_in(&self, http: &Http, known: Option<Arc<Pass>>) -> Result<Arc<Pass>, HttpError> {
+        if let Some(known) = known.filter(|_| !self.plan.refresh.is_empty()) {
+            match self.follow(http, &self.plan.refresh, known.values.clone()).await {
+                Ok(pass) => return Ok(pass),
+                Err(error) => tracing::debug!("a login is not refreshed but done again: {error:?}"),
+            }
+        }
+        self.follow(http, &self.plan.steps, BTreeMap::new()).await
+    }
+
+    /// Makes the requests and takes from their answers. Boxed, because a request waits for a login, which is made of requests.
+    fn follow<'a>(
+        &'a self,
+        http: &'a Http,
+        steps: &'a [LoginStep],
+        values: BTreeMap<String, Secret>,
+    ) -> Pin<Box<dyn Future<Output = Result<Arc<Pass>, HttpError>> + Send + 'a>> {
+        Box::pin(self.follow_now(http, steps, values))
+    }
+
+    async fn follow_now(&self, http: &Http, steps: &[LoginStep], mut values: BTreeMap<String, Secret>) -> Result<Arc<Pass>, HttpError> {
+        let since = (http.pace().instant)();
+        for step in steps {
+            let request = self.request(http, step, &values)?;
+            let response = http.repeat(&request).await?;
+            let at = format!("the login at {} {}", request.method, http.shown(&request.url));
+            if response.status >= 400 {
+                return Err(self.failed(http, &at, "was refused", &response));
+            }
+            for (name, place) in &step.values {
+                let Some(value) = found(&response, place).filter(|value| !value.is_empty()) else {
+                    let place = match place {
+                        LoginPlace::Json(pointer) => format!("JSON at `{pointer}`"),
+                        LoginPlace::Header(name) => format!("header `{name}`"),
+                        LoginPlace::Cookie(name) => format!("cookie `{name}`"),
+                    };
+                    return Err(self.failed(http, &at, &format!("gave no {place}"), &response));
+                };
+                let value = Secret::new(value);
+                http.scrubber().learn(value.clone());
+                values.insert(name.clone(), value);
+            }
+        }
+        let headers = self.headers(&self.plan.headers, &values)?;
+        Ok(Arc::new(Pass { headers, values, since }))
+    }
+
+    /// The value of a place in a template.
+    fn value(&self, name: &str, values: &BTreeMap<String, Secret>) -> Option<String> {
+        values.get(name).or_else(|| self.settings.get(name)).map(|secret| secret.expose().to_owned())
+    }
+
+    fn headers(&self, templates: &[(String, String)], values: &BTreeMap<String, Secret>) -> Result<HeaderMap, HttpError> {
+        let mut headers = HeaderMap::new();
+        for (name, template) in templates {
+            let invalid = || HttpError::InvalidRequest(format!("the login's header `{name}` has a value that no header may have"));
+            let filled = template::fill(template, |name| self.value(name, values)).ok_or_else(invalid)?;
+            let mut value = HeaderValue::from_str(&filled).map_err(|_| invalid())?;
+            value.set_sensitive(true);
+            headers.insert(HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid())?, value);
+        }
+        Ok(headers)
+    }
+
+    fn request(&self, http: &Http, step: &LoginStep, values: &BTreeMap<String, Secret>) -> Result<Request, HttpError> {
+        let invalid = || HttpError::InvalidRequest(format!("the login's {} {} is no request", step.method, step.path));
+        let mut headers = self.headers(&step.headers, values)?;
+        headers.entry(header::ACCEPT).or_insert(HeaderValue::from_static("application/json, */*;q=0.5"));
+        let body = match &step.body {
+            None => None,
+            Some(LoginBody::Json(template)) => {
+                headers.entry(header::CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
+                // The place stands within quotation marks, which are the template's.
+                let escaped = |name: &str| {
+                    let json = serde_json::to_string(&self.value(name, values)?).ok()?;
+                    Some(json.get(1..json.len() - 1)?.to_owned())
+                };
+                Some(template::fill(template, escaped).ok_or_else(invalid)?)
+            }
+            Some(LoginBody::Form(fields)) => {
+                headers.entry(header::CONTENT_TYPE).or_insert(HeaderValue::from_static("application/x-www-form-urlencoded"));
+                let mut form = url::form_urlencoded::Serializer::new(String::new());
+                for (name, template) in fields {
+                    form.append_pair(name, &template::fill(template, |name| self.value(name, values)).ok_or_else(invalid)?);
+                }
+                Some(form.finish())
+            }
+        };
+        Ok(Request {
+            method: Method::from_bytes(step.method.as_bytes()).map_err(|_| invalid())?,
+            url: http.join(&step.path)?,
+            headers,
+            body: body.map(String::into_bytes),
+            timeout: http.timeout(),
+            // Two logins are no more than one.
+            idempotent: true,
+            unprocessed: None,
+            logs_in: true,
+        })
+    }
+
+    /// A login that came to nothing.
+    fn failed(&self, http: &Http, at: &str, what: &str, response: &HostResponse) -> HttpError {
+        let status = response.status;
+        let told = format!("{at} {what}: HTTP status {status}");
+        let words = words(response, http.scrubber()).map(|words| format!(": {words}")).unwrap_or_default();
+        let names: Vec<String> = self.settings.keys().map(|name| format!("`{name}`")).collect();
+        let check = if names.is_empty() { String::new() } else { format!("; check {}", names.join(" and ")) };
+        let kind = match status {
+            429 => FailureKind::RateLimited,
+            500.. => FailureKind::Remote,
+            _ => FailureKind::Auth,
+        };
+        let check = if kind == FailureKind::Auth { check } else { String::new() };
+        HttpError::Login {
+            failure: Failure { kind, message: format!("{told}{words}{check}"), http_status: Some(status), retry_after: None },
+            told,
+        }
+    }
+}
+
+/// What an answer has at a place.
+fn found(response: &HostResponse, place: &LoginPlace) -> Option<String> {
+    match place {
+        LoginPlace::Json(pointer) => {
+            let json = json_at(response.body.as_text()?, std::slice::from_ref(pointer)).pop()??;
+            match serde_json::from_str(&json).ok()? {
+                serde_json::Value::String(text) => Some(text),
+                serde_json::Value::Number(number) => Some(number.to_string()),
+                _ => None,
+            }
+        }
+        LoginPlace::Header(name) => response.header(name).map(|value| value.trim().to_owned()),
+        LoginPlace::Cookie(name) => {
+            let set = response.headers.iter().filter(|(header, _)| header.eq_ignore_ascii_case(header::SET_COOKIE.as_str()));
+            let pairs = set.filter_map(|(_, cookie)| cookie.split(';').next()?.split_once('='));
+            // Of a cookie that is set twice the last one counts, as in a browser.
+            pairs.filter(|(key, _)| key.trim() == name).last().map(|(_, value)| value.trim().to_owned())
+        }
+    }
+}
+
+/// The server's words in a person's size; never HTML.
+fn words(response: &HostResponse, scrubber: &Scrubber) -> Option<String> {
+    let body = response.body.as_text()?.trim();
+    let pointers = ["/detail", "/error", "/message", "/errors/0/message"].map(str::to_owned);
+    let said = json_at(body, &pointers).into_iter().flatten().find_map(|json| serde_json::from_str::<String>(&json).ok());
+    // A login that did not fail in the server's eyes may have given a token in another place than was said.
+    let all = || Some(body.to_owned()).filter(|body| response.status >= 400 && !body.is_empty() && !body.starts_with('<'));
+    let text = scrubber.scrub(said.or_else(all)?);
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match text.char_indices().nth(WORDS_CHARS_MAX) {
+        Some((end, _)) => Some(format!("{}…", &text[..end])),
+        None => Some(text),
+    }
+}
