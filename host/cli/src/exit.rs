@@ -17,7 +17,7 @@ pub(crate) enum Exit {
     Differences,
     /// The project cannot be used: `config.yml`, the mapping, a transform, no such project.
     Config,
-    /// An adapter was not found, does not fit this program, or broke: a trap, a limit, a page that makes no sense.
+    /// An adapter was not found, does not fit this program, is not the accepted one, or broke: a trap, a limit, a page that makes no sense.
     Adapter,
     /// The other system did not answer, refused the credentials or refused the request.
     Remote,
@@ -65,7 +65,7 @@ Exit codes:
     1  unexpected: a defect, or this machine (disk full, no permission)
     2  differences found (diff --detailed-exitcode only)
     3  the project cannot be used: config.yml, the mapping, no such project
-    4  an adapter is missing, does not fit or broke
+    4  an adapter is missing, does not fit, is not the accepted one or broke
     5  a system did not answer or refused the request
     6  refused, nothing written: guardrail, unclear identities, schema drift
     7  partly done: the destination refused some changes, or data was left out
