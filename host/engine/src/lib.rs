@@ -13,6 +13,7 @@ mod error;
 mod generate;
 mod load;
 mod pipeline;
+mod readings;
 mod schema;
 mod touched;
 
@@ -26,6 +27,7 @@ pub use error::{EngineError, Fault};
 pub use generate::{Generated, generate};
 pub use load::session_config;
 pub use pipeline::{apply, diff, show, sync};
+pub use readings::{destination_readings, source_readings};
 
 use infrahub_sync_cache::CacheError;
 use infrahub_sync_config::{OnConflict, Project};

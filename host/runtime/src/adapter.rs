@@ -74,6 +74,11 @@ impl Adapter {
         Ok(Self(Arc::new(Loaded { shared, pre, digest, name, contract, imports, manifest: OnceCell::new() })))
     }
 
+    /// What it is called as long as it has not described itself.
+    pub fn name(&self) -> String {
+        self.0.name.name.clone()
+    }
+
     /// The adapter's description of itself; it is asked once.
     pub async fn describe(&self) -> Result<Manifest> {
         self.0.manifest.get_or_try_init(|| self.ask()).await.cloned()
@@ -103,6 +108,16 @@ impl Adapter {
     /// What a session of this configuration could reach. Nothing is opened.
     pub async fn abilities(&self, config: &SessionConfig<'_>) -> Result<Abilities> {
         Ok(Abilities::new(&self.describe().await?, config))
+    }
+
+    /// Asks a new instance for its description, and holds it to its promise to reach for nothing meanwhile.
+    pub async fn describe_anew(&self) -> Result<Manifest> {
+        let mut instance = Instance::new(&self.0, self.0.name.clone(), Grants::default(), &Limits::default()).await?;
+        let manifest = instance.describe().await?;
+        match instance.store.data_mut().denied.take() {
+            Some(reason) => Err(Error::Contract { adapter: self.0.name.clone(), call: "describe", reason }),
+            None => Ok(manifest),
+        }
     }
 
     /// Opens the adapter for one side of a sync: resolves its settings, grants what they name, and hands them to a first instance.

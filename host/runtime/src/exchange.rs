@@ -12,6 +12,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -38,6 +39,87 @@ pub enum Exchanges {
     Record(PathBuf),
     /// It is not: `<adapter>.jsonl` in this folder answers.
     Replay(PathBuf),
+    /// It is not: a function answers. Nothing is repeated, so the adapter sees each answer as it is given.
+    StandIn(StandIn),
+}
+
+/// Answers requests in the place of a system.
+#[derive(Clone)]
+pub struct StandIn(Arc<dyn Fn(&Asked) -> std::result::Result<Answer, String> + Send + Sync>);
+
+impl StandIn {
+    /// A system made of a function. Its error is what a broken connection would be: the reason, in words.
+    pub fn new(answer: impl Fn(&Asked) -> std::result::Result<Answer, String> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(answer))
+    }
+
+    /// Asks it.
+    ///
+    /// # Errors
+    /// Where there is no answer, the reason.
+    pub fn ask(&self, request: &Asked) -> std::result::Result<Answer, String> {
+        (self.0)(request)
+    }
+
+    pub(crate) fn answer(&self, request: RequestLine) -> std::result::Result<HostResponse, String> {
+        let answer = self.ask(&request.into_asked()?)?;
+        Ok(HostResponse { status: answer.status, headers: answer.headers, body: Body::new(answer.body) })
+    }
+}
+
+impl fmt::Debug for StandIn {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("StandIn")
+    }
+}
+
+impl PartialEq for StandIn {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for StandIn {}
+
+/// A request as recordings know it: without credentials, its path below the configured address, query included.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Asked {
+    /// `GET`, `POST`, …
+    pub method: String,
+    /// Path and query.
+    pub path: String,
+    /// The body, if there is one.
+    pub body: Option<Vec<u8>>,
+}
+
+/// What a request is answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// Headers.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// An answer of JSON.
+    pub fn json(status: u16, body: impl Into<Vec<u8>>) -> Self {
+        Self { status, headers: vec![("content-type".into(), "application/json".into())], body: body.into() }
+    }
+}
+
+/// The exchanges that an adapter of that name has in a folder, in the order in which they were recorded.
+pub fn read_recording(folder: &Path, adapter: &str) -> Result<Vec<(Asked, Answer)>> {
+    let path = folder.join(format!("{adapter}.jsonl"));
+    let damaged = |reason: String| Error::Exchanges { path: path.clone(), reason: format!("are damaged: {reason}") };
+    let mut exchanges = Vec::new();
+    for (request, response) in read_lines(&path)? {
+        let asked = request.into_asked().map_err(damaged)?;
+        exchanges.push((asked, Answer { status: response.status, headers: response.headers, body: response.body.as_bytes().to_vec() }));
+    }
+    Ok(exchanges)
 }
 
 /// The response headers that are worth recording: those that adapters read. None of them carries a credential or a host.
@@ -60,6 +142,7 @@ pub(crate) enum Exchange {
     Live,
     Record(Arc<Recorder>),
     Replay(Arc<Replay>),
+    StandIn(StandIn),
 }
 
 impl Exchange {
@@ -69,13 +152,14 @@ impl Exchange {
             Exchanges::Live => Exchange::Live,
             Exchanges::Record(folder) => Exchange::Record(recorder(file(folder))?),
             Exchanges::Replay(folder) => Exchange::Replay(Arc::new(Replay::read(&file(folder))?)),
+            Exchanges::StandIn(stand_in) => Exchange::StandIn(stand_in.clone()),
         })
     }
 
     pub(crate) fn finish(&self) -> Result<()> {
         match self {
             Exchange::Record(recorder) => recorder.finish(),
-            Exchange::Live | Exchange::Replay(_) => Ok(()),
+            Exchange::Live | Exchange::Replay(_) | Exchange::StandIn(_) => Ok(()),
         }
     }
 }
@@ -127,10 +211,10 @@ impl BodyLine {
         }
     }
 
-    fn into_body(self) -> std::result::Result<Body, String> {
+    fn into_bytes(self) -> std::result::Result<Vec<u8>, String> {
         match self {
-            BodyLine::Text(text) => Ok(Body::new(text.into_bytes())),
-            BodyLine::Binary { base64 } => BASE64.decode(base64).map(Body::new).map_err(|error| format!("has a bad base64 body: {error}")),
+            BodyLine::Text(text) => Ok(text.into_bytes()),
+            BodyLine::Binary { base64 } => BASE64.decode(base64).map_err(|error| format!("has a bad base64 body: {error}")),
         }
     }
 }
@@ -141,6 +225,13 @@ pub(crate) trait Mask {
     fn text(&self, text: &str) -> String;
     /// What is no text, without it.
     fn bytes<'b>(&self, bytes: &'b [u8]) -> Cow<'b, [u8]>;
+}
+
+impl RequestLine {
+    fn into_asked(self) -> std::result::Result<Asked, String> {
+        let body = self.body.map(BodyLine::into_bytes).transpose()?;
+        Ok(Asked { method: self.method, path: self.path, body })
+    }
 }
 
 /// Writes exchanges as they happen to a file beside the final one, which it replaces in the end.
@@ -210,6 +301,24 @@ impl Drop for Recorder {
     }
 }
 
+/// Reads a file of exchanges.
+fn read_lines(path: &Path) -> Result<Vec<(RequestLine, HostResponse)>> {
+    let fail = |reason: String| Error::Exchanges { path: path.to_owned(), reason };
+    let file = fs::File::open(path).map_err(|error| fail(format!("cannot be read: {error}")))?;
+    let mut exchanges = Vec::new();
+    for (number, line) in (1..).zip(BufReader::new(file).lines()) {
+        let line = line.map_err(|error| fail(format!("cannot be read: {error}")))?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let line: Line = serde_json::from_str(&line).map_err(|error| fail(format!("are damaged in line {number}: {error}")))?;
+        let body = line.response.body.into_bytes().map_err(|reason| fail(format!("are damaged: line {number} {reason}")))?;
+        let headers = line.response.headers.into_iter().collect();
+        exchanges.push((line.request, HostResponse { status: line.response.status, headers, body: Body::new(body) }));
+    }
+    Ok(exchanges)
+}
+
 /// Answers from a file.
 pub(crate) struct Replay {
     path: PathBuf,
@@ -225,21 +334,9 @@ struct Answers {
 
 impl Replay {
     fn read(path: &Path) -> Result<Self> {
-        let fail = |reason: String| Error::Exchanges { path: path.to_owned(), reason };
-        let file = fs::File::open(path).map_err(|error| fail(format!("cannot be read: {error}")))?;
         let mut answers: HashMap<RequestLine, Answers> = HashMap::new();
-        for (number, line) in (1..).zip(BufReader::new(file).lines()) {
-            let line = line.map_err(|error| fail(format!("cannot be read: {error}")))?;
-            if line.trim().is_empty() {
-                continue;
-            }
-            let line: Line = serde_json::from_str(&line).map_err(|error| fail(format!("are damaged in line {number}: {error}")))?;
-            let response = HostResponse {
-                status: line.response.status,
-                headers: line.response.headers.into_iter().collect(),
-                body: line.response.body.into_body().map_err(|reason| fail(format!("are damaged: line {number} {reason}")))?,
-            };
-            answers.entry(line.request).or_default().answers.push(response);
+        for (request, response) in read_lines(path)? {
+            answers.entry(request).or_default().answers.push(response);
         }
         Ok(Self { path: path.to_owned(), answers: Mutex::new(answers) })
     }
@@ -313,6 +410,26 @@ mod tests {
         assert_eq!(body(&request("/a", None)), b"two");
         assert_eq!(body(&request("/a", None)), b"two");
         assert!(replay.answer(&request("/b", None)).unwrap_err().starts_with("GET /b is not among the recorded exchanges of "));
+    }
+
+    #[test]
+    fn a_recording_is_read_in_order_and_a_stand_in_may_answer_from_it() {
+        let temporary = tempfile::tempdir().unwrap();
+        let recorder = Recorder::create(temporary.path().join("x.jsonl")).unwrap();
+        recorder.record(request("/a", Some("{}")), &response(b"\xff\x00"), &Plain);
+        recorder.record(request("/b", None), &response(b"two"), &Plain);
+        recorder.finish().unwrap();
+        let exchanges = read_recording(temporary.path(), "x").unwrap();
+        let asked: Vec<_> = exchanges.iter().map(|(asked, _)| (asked.path.as_str(), asked.body.as_deref())).collect();
+        assert_eq!(asked, [("/a", Some(&b"{}"[..])), ("/b", None)]);
+        assert_eq!(exchanges[0].1.body, b"\xff\x00");
+        let stand_in = StandIn::new(move |asked| {
+            let found = exchanges.iter().find(|(known, _)| known == asked).map(|(_, answer)| answer.clone());
+            found.ok_or_else(|| format!("{} is not there", asked.path))
+        });
+        assert_eq!(stand_in.answer(request("/b", None)).unwrap().body.as_bytes(), b"two");
+        assert_eq!(stand_in.answer(request("/c", None)).unwrap_err(), "/c is not there");
+        assert!(read_recording(temporary.path(), "y").unwrap_err().to_string().contains("cannot be read"));
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub use abilities::Abilities;
 pub use adapter::{Adapter, digest};
 pub use capability::http::Traffic;
 pub use error::{AdapterName, Error, Failure, FailureKind, FaultKind, Result, Role};
-pub use exchange::{Exchanges, REPLAY_ADDRESS};
+pub use exchange::{Answer, Asked, Exchanges, REPLAY_ADDRESS, StandIn, read_recording};
 pub use limits::Limits;
 pub use manifest::{Addressing, Credential, HeaderTemplate, Login, LoginBody, LoginPlace, LoginStep, Manifest, Setting, SettingType};
 pub use runtime::{CONTRACT_VERSION, Runtime, RuntimeOptions};

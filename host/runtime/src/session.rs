@@ -274,6 +274,11 @@ impl Session {
         Ok(text.map(|text| self.0.grants.scrubber.scrub(text)))
     }
 
+    /// Lets go of the instances that wait for a call: the next call has a new one. Every adapter must bear that at any time.
+    pub fn renew_instances(&self) {
+        self.0.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Ends a recording: its file is complete and in its place afterwards. Does nothing otherwise.
     ///
     /// A session that is dropped without it puts the file in its place too, but cannot tell whether that worked.

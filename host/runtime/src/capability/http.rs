@@ -203,7 +203,7 @@ impl Http {
         }
         let Credentials { headers, query, login, derived } = credentials(config.manifest, config.resolved)?;
         config.scrubber.know(derived);
-        let live = !matches!(config.exchange, Exchange::Replay(_));
+        let live = !matches!(config.exchange, Exchange::Replay(_) | Exchange::StandIn(_));
         Ok(Self {
             adapter: config.adapter,
             proxy: if live { proxy(&base, config.environment)? } else { None },
@@ -249,6 +249,8 @@ impl Http {
         let request = self.check(request)?;
         match &self.exchange {
             Exchange::Replay(replay) => replay.answer(&self.line(&request)).map_err(HttpError::Transport),
+            // As it is given: what an adapter makes of a credential that a server repeats has to show.
+            Exchange::StandIn(stand_in) => stand_in.answer(self.line(&request)).map_err(HttpError::Transport),
             Exchange::Live => Ok(self.for_guest(self.repeat(&request).await?)),
             Exchange::Record(recorder) => {
                 let response = self.for_guest(self.repeat(&request).await?);
