@@ -45,6 +45,23 @@ pub enum System {
     StandIn(StandIn),
 }
 
+/// A list that a project reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    /// The request for its first page.
+    pub request: LoadRequest,
+    /// Fields among those that are asked for that the project makes itself (by transforms): the system need not have them.
+    pub computed: Vec<String>,
+}
+
+impl Reading {
+    /// A list of which every field that is asked for is the system's.
+    #[must_use]
+    pub fn new(request: LoadRequest) -> Reading {
+        Reading { request, computed: Vec::new() }
+    }
+}
+
 /// What the suite works on.
 pub struct Options<'a> {
     /// The adapter's settings as a project has them; secrets are replaced by canaries, the address by one that cannot exist.
@@ -55,8 +72,8 @@ pub struct Options<'a> {
     pub project_dir: PathBuf,
     /// The side on which the readings are made.
     pub role: Role,
-    /// What the project reads: the request for the first page of each resource. Empty: the suite has to do with what it makes itself.
-    pub readings: Vec<LoadRequest>,
+    /// What the project reads. Empty: the suite has to do with what it makes itself.
+    pub readings: Vec<Reading>,
     /// What answers the adapter's requests.
     pub system: System,
     /// The id of the runs that write: part of what is written, so that it is known again.
@@ -94,7 +111,7 @@ pub async fn record(adapter: &Adapter, options: &Options<'_>, folder: &Path) -> 
         session.kinds(&[]).await?;
         session.kinds(&[checks::UNKNOWN_KIND.to_owned()]).await?;
     }
-    for request in &options.readings {
+    for Reading { request, .. } in &options.readings {
         let first = session.load(request.clone()).await?;
         let mut since: Vec<String> = first.watermark.clone().into_iter().collect();
         since.push(checks::FOREIGN_WATERMARK.to_owned());

@@ -80,7 +80,7 @@ pub(crate) struct Shape {
     pub(crate) kind: String,
     pub(crate) identifiers: Vec<String>,
     /// The fields of a row: name and type.
-    fields: Vec<(String, FieldType, Vec<String>)>,
+    pub(crate) fields: Vec<(String, FieldType, Vec<String>)>,
     /// A field of text that is no identifier, to be changed.
     pub(crate) text: Option<String>,
     pub(crate) can_update: bool,

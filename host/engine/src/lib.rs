@@ -27,7 +27,7 @@ pub use error::{EngineError, Fault};
 pub use generate::{Generated, generate};
 pub use load::session_config;
 pub use pipeline::{apply, diff, show, sync};
-pub use readings::{destination_readings, source_readings};
+pub use readings::{Reading, destination_readings, source_readings};
 
 use infrahub_sync_cache::CacheError;
 use infrahub_sync_config::{OnConflict, Project};

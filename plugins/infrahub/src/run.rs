@@ -60,7 +60,13 @@ pub(crate) fn begin(adapter: &Infrahub, run: &Run) -> Result<Option<String>> {
         )));
     }
     let to_default = on_default && !adapter.settings.proposed_change;
-    permitted(&client, run, base, to_default)?;
+    if let Err(refusal) = permitted(&client, run, base, to_default) {
+        // About a kind that the schema does not have, permissions cannot be asked either: that is said then, instead of a field that the
+        // server does not know.
+        let schema = adapter.schema()?;
+        run.changes.iter().try_for_each(|kind| schema.known(&kind.kind).map(drop))?;
+        return Err(refusal);
+    }
     let (source, owner) = attribution(adapter, &client, &run.source)?;
     let (branch, words) = if adapter.settings.proposed_change {
         let branch = review_branch(run);

@@ -1,6 +1,7 @@
 //! Reading the settings.
 
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::{Error, Result};
 
@@ -10,5 +11,39 @@ use crate::{Error, Result};
 /// # Errors
 /// `config`, with the name of what is missing or wrong.
 pub fn parse<T: DeserializeOwned>(settings: &str) -> Result<T> {
-    serde_json::from_str(settings).map_err(|error| Error::config(format!("the settings cannot be read: {error}")))
+    // Through a value: the place in a text that the user never wrote would only confuse.
+    let unreadable = |error: &dyn std::fmt::Display| Error::config(format!("the settings cannot be read: {error}"));
+    let value: Value = serde_json::from_str(settings).map_err(|error| unreadable(&error))?;
+    serde_path_to_error::deserialize(value).map_err(|error| match error.path().to_string().as_str() {
+        "." => unreadable(error.inner()),
+        setting => Error::config(format!("`{setting}` does not suit: {}", error.inner())),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::parse;
+    use crate::ErrorKind;
+
+    #[derive(Debug, Deserialize)]
+    #[allow(dead_code, reason = "only read into")]
+    struct Settings {
+        url: String,
+        #[serde(default)]
+        size: u32,
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (settings, message) in [
+            (r#"{"url": "x", "size": -1}"#, "`size` does not suit: invalid value: integer `-1`, expected u32"),
+            (r#"{"url": 7}"#, "`url` does not suit: invalid type: integer `7`, expected a string"),
+            (r#"{"size": 1}"#, "the settings cannot be read: missing field `url`"),
+        ] {
+            let error = parse::<Settings>(settings).expect_err("nothing of it suits");
+            assert_eq!((error.kind, error.message.as_str()), (ErrorKind::Config, message));
+        }
+    }
 }

@@ -1,18 +1,17 @@
 //! `adapter inspect`: what one adapter is, and what it would be granted.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
-use infrahub_sync_config::Project;
 use infrahub_sync_engine::{Side, session_config};
 use infrahub_sync_runtime::Exchanges;
 
-use super::{Examiner, MaybeProject, folders};
+use super::{Examiner, MaybeProject, folders, located};
 use crate::args::{AdapterArgs, Output};
 use crate::builtin;
 use crate::commands::{environment, to_stdout};
 use crate::exit::Exit;
-use crate::locate::{Folders, Located, Place, locate};
+use crate::locate::{Located, locate};
 use crate::render::adapter::{self as render, Granted, Inspected};
 use crate::report::Report;
 use crate::screen::Screen;
@@ -71,21 +70,4 @@ pub(super) fn run(args: &AdapterInspect, screen: &Screen) -> Result<Exit, Report
         Output::Json => render::inspect_json(&mut out, &inspected),
     })?;
     Ok(Exit::Done)
-}
-
-/// The component that is meant. What looks like a file is one; a name is that of a side of the project, or else one that a project could
-/// use.
-fn located(named: &Path, project: Option<&Project>, folders: &Folders) -> Result<Located, Report> {
-    let is_file = named.extension().is_some_and(|extension| extension == "wasm") || named.components().count() > 1;
-    if is_file {
-        let place = Place::File(named.to_owned());
-        let name = named.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        return Ok(Located { name, bytes: place.read(builtin::ALL)?, place });
-    }
-    let name = named.to_string_lossy();
-    let endpoints = project.into_iter().flat_map(|project| [(&project.source, project), (&project.destination, project)]);
-    if let Some((endpoint, project)) = endpoints.into_iter().find(|(endpoint, _)| endpoint.name == name) {
-        return Ok(locate(&endpoint.name, endpoint.adapter.as_ref(), &project.directory, folders, builtin::ALL)?);
-    }
-    Ok(locate(&name, None, Path::new("."), folders, builtin::ALL)?)
 }

@@ -18,9 +18,10 @@ use infrahub_sync_engine::EngineError;
 use infrahub_sync_runtime::{Abilities, Adapter as Loaded, Manifest, Runtime, RuntimeOptions, SessionConfig};
 
 use crate::args::{AdapterArgs, ProjectArgs};
+use crate::builtin;
 use crate::commands::{ADAPTERS_VARIABLE, environment, open, user_cache};
 use crate::exit::Exit;
-use crate::locate::Folders;
+use crate::locate::{Folders, Located, Place, locate};
 use crate::report::Report;
 use crate::screen::Screen;
 
@@ -43,8 +44,7 @@ pub(crate) enum AdapterCommand {
     Lock(lock::AdapterLock),
     /// Remove compiled adapters that were not used for long; they are compiled again when they are needed
     Prune(prune::AdapterPrune),
-    /// Check that an adapter keeps the contract
-    #[command(hide = true)]
+    /// Check that an adapter keeps the contract: offline, without credentials, and with recorded exchanges as far as it asks a system
     Check(check::AdapterCheck),
     /// Make the beginnings of an adapter
     #[command(hide = true)]
@@ -97,6 +97,23 @@ fn folders(project: Option<&Project>, args: &AdapterArgs) -> Folders {
         None => (&[][..], Path::new(".")),
     };
     Folders::new(&args.paths, paths, directory, environment(ADAPTERS_VARIABLE).as_deref())
+}
+
+/// The component that is meant. What looks like a file is one; a name is that of a side of the project, or else one that a project could
+/// use.
+fn located(named: &Path, project: Option<&Project>, folders: &Folders) -> Result<Located, Report> {
+    let is_file = named.extension().is_some_and(|extension| extension == "wasm") || named.components().count() > 1;
+    if is_file {
+        let place = Place::File(named.to_owned());
+        let name = named.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        return Ok(Located { name, bytes: place.read(builtin::ALL)?, place });
+    }
+    let name = named.to_string_lossy();
+    let endpoints = project.into_iter().flat_map(|project| [(&project.source, project), (&project.destination, project)]);
+    if let Some((endpoint, project)) = endpoints.into_iter().find(|(endpoint, _)| endpoint.name == name) {
+        return Ok(locate(&endpoint.name, endpoint.adapter.as_ref(), &project.directory, folders, builtin::ALL)?);
+    }
+    Ok(locate(&name, None, Path::new("."), folders, builtin::ALL)?)
 }
 
 /// Asks adapters for their self-descriptions.

@@ -7,6 +7,7 @@
 
 pub(crate) mod adapter;
 pub(crate) mod cache;
+pub(crate) mod conformance;
 pub(crate) mod json;
 pub(crate) mod list;
 pub(crate) mod markdown;

@@ -22,6 +22,8 @@ const PROJECT: &str = "nothing says what to read: name a project that uses the a
 pub(super) struct Reading {
     pub(super) role: Role,
     pub(super) request: LoadRequest,
+    /// Fields that the system need not have.
+    computed: Vec<String>,
     /// The sample folder that it is in; none: the project's, or none at all.
     pub(super) folder: Option<TempDir>,
     pub(super) list: List,
@@ -74,12 +76,12 @@ impl Lists {
 /// Reads each list once, as a run does.
 pub(super) async fn read(subject: &Subject<'_>) -> Lists {
     let manifest = &subject.manifest;
-    let mut candidates: Vec<(Role, LoadRequest, Option<TempDir>)> = Vec::new();
+    let mut candidates: Vec<(Role, crate::Reading, Option<TempDir>)> = Vec::new();
     if !subject.options.readings.is_empty() {
         if manifest.address_setting.is_some() && subject.stage.is_empty() {
             return Lists::without(Verdict::not_checked(RECORD));
         }
-        candidates.extend(subject.options.readings.iter().map(|request| (subject.options.role, request.clone(), None)));
+        candidates.extend(subject.options.readings.iter().map(|reading| (subject.options.role, reading.clone(), None)));
     } else if manifest.source.is_none() {
         return Lists::without(Verdict::not_applicable("it is no source; what it has written is read back by `writes`"));
     } else if manifest.folder_setting.is_none() {
@@ -87,15 +89,15 @@ pub(super) async fn read(subject: &Subject<'_>) -> Lists {
     } else {
         for format in sample::FORMATS {
             match sample::folder(format) {
-                Ok(folder) => candidates.push((Role::Source, sample::request(manifest.page_size), Some(folder))),
+                Ok(folder) => candidates.push((Role::Source, crate::Reading::new(sample::request(manifest.page_size)), Some(folder))),
                 Err(error) => return Lists::without(Verdict::not_checked(format!("a temporary folder cannot be made: {error}"))),
             }
         }
     }
     let (mut findings, mut read, mut endless, mut missing) = (Vec::new(), Vec::new(), Vec::new(), None);
     let samples = candidates.iter().all(|(_, _, folder)| folder.is_some());
-    for (role, request, folder) in candidates {
-        let mut reading = Reading { role, request, folder, list: List::default(), asked: 0 };
+    for (role, crate::Reading { request, computed }, folder) in candidates {
+        let mut reading = Reading { role, request, computed, folder, list: List::default(), asked: 0 };
         let attempt = match reading.open(subject).await {
             Ok(opened) => opened.list(&reading.request, None, false).await.map(|list| (list, opened.asked())),
             Err(trouble) => Err(trouble),
@@ -305,7 +307,7 @@ pub(super) fn fields(subject: &Subject<'_>, lists: &Lists) -> Verdict {
         if records.is_empty() {
             continue;
         }
-        for field in &reading.request.fields {
+        for field in reading.request.fields.iter().filter(|field| !reading.computed.contains(field)) {
             names += 1;
             // Whatever is below a name may be missing in any record, and is in many.
             let top = field.split('.').next().unwrap_or(field);
@@ -337,7 +339,7 @@ pub(super) async fn cursors(subject: &Subject<'_>, lists: &Lists) -> Verdict {
                 // It went to the system with it, which would refuse it.
                 Err(Trouble::Failure(_) | Trouble::Missing(_) | Trouble::Refused(_)) => continue,
                 Err(Trouble::Limit(_)) => return Verdict::not_checked("a call ended at a limit: see `limits`"),
-                Err(Trouble::Broke(reason)) => reason,
+                Err(Trouble::Broke(reason) | Trouble::Endless(reason)) => reason,
                 // Nothing, and its end: some systems answer so where nothing follows.
                 Ok((list, None)) if list.records().is_empty() && bytes.is_empty() => continue,
                 Ok((list, _)) => format!("it answers with {} records", list.records().len()),

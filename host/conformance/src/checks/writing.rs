@@ -58,7 +58,7 @@ impl Written {
             }
         }
         written.has_schema = !kinds.is_empty();
-        let preferred: Vec<String> = subject.options.readings.iter().map(|request| request.resource.clone()).collect();
+        let preferred: Vec<String> = subject.options.readings.iter().map(|reading| reading.request.resource.clone()).collect();
         written.shape = if written.has_schema { Shape::of(&kinds, &preferred) } else { Some(Shape::own()) };
         written
     }
@@ -455,7 +455,11 @@ pub(super) async fn deletes(subject: &Subject<'_>, stage: &Written) -> Verdict {
 async fn refuses(subject: &Subject<'_>, opening: &Opening<'_>, request: WriteRequest, remedy: &str) -> Verdict {
     let tried = async {
         let opened = subject.open(opening).await?;
-        opened.begin(&run(subject, changes(&request))).await?;
+        match opened.begin(&run(subject, changes(&request))).await {
+            // It knows what is to come, and may refuse it before anything is written.
+            Err(Trouble::Failure(failure)) if matches!(failure.kind, FailureKind::Config | FailureKind::NotFound) => return Ok(Vec::new()),
+            begun => begun?,
+        }
         let outcomes = match opened.write(request).await {
             Ok(outcomes) => outcomes,
             Err(Trouble::Failure(failure)) if failure.kind != FailureKind::Internal => return Ok(Vec::new()),
