@@ -15,7 +15,7 @@ type Recorded = HashMap<Asked, Vec<Answer>>;
 enum Source {
     None,
     Recorded(Arc<Recorded>),
-    Function(Arc<dyn Fn(&Asked) -> Result<Answer, String> + Send + Sync>),
+    Function(StandIn),
 }
 
 /// The system as the suite was given it; [`play`](Stage::play) begins anew for each session.
@@ -58,10 +58,7 @@ impl Stage {
                 }
                 Source::Recorded(Arc::new(answers))
             }
-            System::StandIn(stand_in) => {
-                let stand_in = stand_in.clone();
-                Source::Function(Arc::new(move |asked| stand_in.ask(asked)))
-            }
+            System::StandIn(stand_in) => Source::Function(stand_in.clone()),
         })
     }
 
@@ -116,7 +113,7 @@ impl Play {
     fn true_answer(&self, asked: &Asked) -> Result<Answer, String> {
         let found = match &self.source {
             Source::None => None,
-            Source::Function(function) => return function(asked),
+            Source::Function(function) => return function.ask(asked),
             Source::Recorded(recorded) => recorded.get(asked).and_then(|answers| {
                 let mut state = self.state();
                 let given = state.given.entry(asked.clone()).or_default();

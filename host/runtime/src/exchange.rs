@@ -45,7 +45,9 @@ pub enum Exchanges {
 
 /// Answers requests in the place of a system.
 #[derive(Clone)]
-pub struct StandIn(Arc<dyn Fn(&Asked) -> std::result::Result<Answer, String> + Send + Sync>);
+pub struct StandIn(Arc<Answering>);
+
+type Answering = dyn Fn(&Asked) -> std::result::Result<Answer, String> + Send + Sync;
 
 impl StandIn {
     /// A system made of a function. Its error is what a broken connection would be: the reason, in words.

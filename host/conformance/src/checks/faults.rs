@@ -19,7 +19,7 @@ const REQUESTS_MAX: usize = 5;
 /// A call that is made with a fault on the way.
 enum Call<'r> {
     List(&'r Reading),
-    Kinds { expected: Vec<Kind>, asked: usize },
+    Kinds { role: Role, expected: Vec<Kind>, asked: usize },
 }
 
 /// What came of it: the records, or that the kinds are (or are not) what they were.
@@ -46,7 +46,7 @@ impl Call<'_> {
     fn opening(&self) -> Opening<'_> {
         match self {
             Call::List(reading) => Opening { folder: reading.folder.as_ref().map(TempDir::path), ..Opening::new(reading.role) },
-            Call::Kinds { .. } => Opening::new(Role::Destination),
+            Call::Kinds { role, .. } => Opening::new(*role),
         }
     }
 
@@ -96,11 +96,10 @@ async fn spoil(subject: &Subject<'_>, lists: &Lists, faults: &[Fault], remedy: &
     readings.sort_by_key(|reading| std::cmp::Reverse(reading.list.pages.len()));
     let mut calls: Vec<Call<'_>> = readings.into_iter().take(LISTS_MAX).map(Call::List).collect();
     if subject.manifest.schema
-        && let Ok(opened) = subject.open(&Opening::new(Role::Destination)).await
+        && let Ok(opened) = subject.open(&Opening::new(super::settings::role(subject))).await
+        && let Ok(expected) = opened.kinds(&[]).await
     {
-        if let Ok(expected) = opened.kinds(&[]).await {
-            calls.push(Call::Kinds { expected, asked: opened.asked() });
-        }
+        calls.push(Call::Kinds { role: super::settings::role(subject), expected, asked: opened.asked() });
     }
     let (mut findings, mut tried) = (Vec::new(), 0);
     for call in &calls {
