@@ -1,7 +1,7 @@
 //! How long it takes until an adapter can be called: the first time, and every later time.
 //!
 //! ```console
-//! $ cargo run --release -p infrahub-sync-runtime --example adapter_start -- target/adapters/*.wasm
+//! $ cargo build --release --workspace --example adapter_start && target/release/examples/adapter_start target/adapters/*.wasm
 //! ```
 //!
 //! Each figure is the median of 21 rounds, by the clock. A round is a process's own work, done anew: another engine, another store for the
