@@ -798,6 +798,7 @@ mod tests {
           apply        Apply the plan of a cached run, without reading the source again
           sync         Compare source and destination and bring the destination in line
           cache        Show, prune or check the cached runs
+          adapter      List adapters, and say what they are and would be granted
           completions  Print shell completions
 
         Options:
@@ -831,7 +832,7 @@ mod tests {
             1  unexpected: a defect, or this machine (disk full, no permission)
             2  differences found (diff --detailed-exitcode only)
             3  the project cannot be used: config.yml, the mapping, no such project
-            4  an adapter is missing, does not fit or broke
+            4  an adapter is missing, does not fit, is not the accepted one or broke
             5  a system did not answer or refused the request
             6  refused, nothing written: guardrail, unclear identities, schema drift
             7  partly done: the destination refused some changes, or data was left out
