@@ -157,6 +157,71 @@ fn objects_that_somebody_made_or_took_away_meanwhile_are_told() {
 }
 
 #[test]
+fn what_something_refers_to_that_was_not_deleted_is_not_deleted_either() {
+    let world = World::new();
+    world.source(4, 1);
+    world.project.ok(&["sync", "--no-diff"]);
+    world.project.write("data/sites.json", &json!([{"name": "a", "description": "one"}]).to_string());
+    let devices = json!([{"name": "d000", "height": 1, "site": "a"}, {"name": "d002", "height": 1, "site": "a"}]);
+    world.project.write("data/devices.json", &devices.to_string());
+    world.project.ok(&["diff", "--run-id", "plan"]);
+    world.execute(&world.set_height("d001", 77));
+    let partial = world.project.run(&["apply", "--run-id", "plan"]);
+    assert_eq!(partial.code, 7, "{}", partial.stderr);
+    assert!(partial.stderr.contains("could not delete InfraDevice `d001`: somebody has changed it"), "{}", partial.stderr);
+    let skipped = "could not delete LocationSite `b`: skipped: InfraDevice `d001`, which refers to it, was not deleted";
+    assert!(partial.stderr.contains(skipped), "{}", partial.stderr);
+    assert_eq!((world.fake.store().count("InfraDevice", "main"), world.fake.store().count("LocationSite", "main")), (3, 2));
+    let kinds = &world.run_file("plan")["summary"]["applied"];
+    assert_eq!((&kinds["InfraDevice"]["deleted"], &kinds["InfraDevice"]["failed"]), (&json!(1), &json!(1)), "{kinds}");
+    assert_eq!((&kinds["LocationSite"]["deleted"], &kinds["LocationSite"]["skipped"]), (&json!(0), &json!(1)), "{kinds}");
+
+    // Each delete has its evidence, and what stood in its way.
+    let shown = world.project.ok(&["show", "--run-id", "plan", "--output", "json"]).stdout;
+    let changes = serde_json::from_str::<Value>(&shown).unwrap()["changes"].clone();
+    let of = |id: &str| changes.as_array().unwrap().iter().find(|change| change["source_id"] == id).unwrap().clone();
+    assert!(of("d001")["evidence"].as_str().unwrap().starts_with("full read of 2 objects at 20"), "{changes}");
+    assert!(of("b")["evidence"].as_str().unwrap().starts_with("full read of 1 object at 20"), "{changes}");
+    assert_eq!((&of("d001")["conflict_class"], &of("d003")["conflict_class"]), (&json!("changed_before_delete"), &Value::Null));
+    for format in ["text", "markdown"] {
+        let shown = world.project.ok(&["show", "--run-id", "plan", "--output", format]).stdout;
+        assert!(shown.contains("- d003 (gone from the source: full read of 2 objects at 20"), "{shown}");
+    }
+    world.project.ok(&["apply", "--run-id", "plan", "--on-conflict", "overwrite"]);
+    assert_eq!((world.fake.store().count("InfraDevice", "main"), world.fake.store().count("LocationSite", "main")), (2, 1));
+}
+
+#[test]
+fn a_row_that_waits_for_another_says_for_which() {
+    let world = World::new();
+    world.source(4, 1);
+    world.fake.faults().add(
+        Fault::new(Action::Alias { name: "m1".into(), message: "no".into(), code: "X".into(), http_status: 422 })
+            .on_document("LocationSiteCreate")
+            .times(1),
+    );
+    let partial = world.project.run(&["sync", "--no-diff"]);
+    assert_eq!(partial.code, 7, "{}", partial.stderr);
+    let waits = "could not create InfraDevice `d001`, `d003`: skipped: `site` waits for LocationSite `b`, which could not be created";
+    assert!(partial.stderr.contains(waits), "{}", partial.stderr);
+    assert_eq!(world.fake.store().count("InfraDevice", "main"), 2);
+}
+
+#[test]
+fn a_kind_that_no_mapping_reads_is_never_deleted() {
+    let world = World::new();
+    world.source(4, 1);
+    world.project.ok(&["sync", "--no-diff"]);
+    let config = world.project.read("config.yml");
+    let unread = config.replace("name: InfraDevice, mapping: devices,", "name: InfraDevice,");
+    assert_ne!(config, unread);
+    world.project.write("config.yml", &unread);
+    let (code, plan) = world.project.plan(&[]);
+    assert_eq!((code, &plan["changes"]), (0, &json!([])), "the flags allow deletes, and there is no evidence");
+    assert_eq!(plan["summary"]["skipped"], 4);
+}
+
+#[test]
 fn a_kind_may_lose_a_fifth_of_its_objects_or_what_the_user_allows() {
     let world = World::new();
     world.source(100, 1);

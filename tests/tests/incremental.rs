@@ -58,9 +58,14 @@ fn edit(fake: &Fake, dice: &mut Dice, number: usize) -> String {
     mutation
 }
 
-/// The changes that a diff plans.
+/// The changes that a diff plans. How a deleted object is known to be gone depends on how it was read; that it is said does not.
 fn planned(project: &Project, arguments: &[&str]) -> Value {
-    project.plan(arguments).1["changes"].clone()
+    let mut changes = project.plan(arguments).1["changes"].take();
+    for change in changes.as_array_mut().unwrap() {
+        let evidence = change.as_object_mut().unwrap().remove("evidence");
+        assert_eq!(evidence.is_some(), change["action"] == "delete", "{change}");
+    }
+    changes
 }
 
 /// How many kinds the latest run of a project has read incrementally, on both sides.

@@ -222,6 +222,19 @@ fn a_second_run_waits_for_the_first() {
     let pid = first.id().to_string();
     let waits = said.by_ref().find(|line| line.contains(&pid));
     assert!(waits.is_some(), "the second run says for whom it waits");
+    // Who does not want to wait is told who is at work, whatever the command.
+    let (runs, sent) = (network.project.runs("network"), network.fake.requests().len());
+    for command in [
+        &["sync", "--no-diff", "--lock-wait", "0"][..],
+        &["diff", "--lock-wait", "0"],
+        &["apply", "--run-id", &runs[0], "--lock-wait", "0"],
+    ] {
+        let refused = network.project.run(command);
+        assert_eq!(refused.code, 8, "{command:?}: {}", refused.stderr);
+        assert!(refused.stderr.contains("error: ") && refused.stderr.contains(&pid), "{command:?}: {}", refused.stderr);
+        assert_eq!(refused.stdout, "", "{command:?}");
+    }
+    assert_eq!((network.project.runs("network"), network.fake.requests().len()), (runs, sent), "nothing was done");
     state.lock().unwrap().1 = true;
     changed.notify_all();
     assert_eq!(first.wait_with_output().unwrap().status.code(), Some(0));

@@ -3,6 +3,7 @@
 //! A run goes only while its sync's lock is held, and as a whole: its folder is renamed to a name that no run has, and removed after
 //! that. Whoever is killed in between leaves a folder that nobody takes for a run; the next pruning removes it.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -76,6 +77,9 @@ pub struct RunInfo {
     pub rows: Option<RowCounts>,
     /// The bytes of its files.
     pub bytes: u64,
+    /// Those of them that are there under a second name too, as snapshots of which nothing has changed are in the next run: they are not
+    /// freed when this run alone goes.
+    pub shared: Vec<Shared>,
     /// When it began, as far as can be told.
     pub started: Option<Timestamp>,
     /// When something was last heard of it, as far as can be told.
@@ -101,6 +105,45 @@ impl RunInfo {
     }
 }
 
+/// A file that has several names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shared {
+    /// Its bytes.
+    pub bytes: u64,
+    /// Which file of this machine it is.
+    identity: (u64, u64),
+    /// How many names it has.
+    names: u64,
+}
+
+/// The bytes that are freed when these runs go: of a file with several names only when all of them go.
+#[must_use]
+pub fn freed<'r>(runs: impl Iterator<Item = &'r RunInfo>) -> u64 {
+    let mut bytes = 0;
+    let mut names: HashMap<(u64, u64), (u64, Shared)> = HashMap::new();
+    for run in runs {
+        bytes += run.own_bytes();
+        for shared in &run.shared {
+            names.entry(shared.identity).or_insert((0, *shared)).0 += 1;
+        }
+    }
+    bytes + names.values().filter(|(found, shared)| *found >= shared.names).map(|(_, shared)| shared.bytes).sum::<u64>()
+}
+
+impl RunInfo {
+    /// The bytes of its files that no other run has.
+    #[must_use]
+    pub fn own_bytes(&self) -> u64 {
+        self.bytes - self.shared_bytes().min(self.bytes)
+    }
+
+    /// The bytes of its files that are there under a second name.
+    #[must_use]
+    pub fn shared_bytes(&self) -> u64 {
+        self.shared.iter().map(|shared| shared.bytes).sum()
+    }
+}
+
 /// The totals are written when a run ends; before that, from its plan on, there are those of each kind.
 fn planned(file: &RunFile) -> Option<[u64; 3]> {
     let names = ["create", "update", "delete"];
@@ -117,7 +160,7 @@ fn planned(file: &RunFile) -> Option<[u64; 3]> {
 pub struct Survey {
     /// The runs, the latest first.
     pub runs: Vec<RunInfo>,
-    /// The bytes of all files, also of those that belong to no run.
+    /// The bytes of all files, also of those that belong to no run; what several runs have is counted once.
     pub bytes: u64,
 }
 
@@ -219,7 +262,12 @@ impl Cache {
     ///
     /// When the folder cannot be read.
     pub fn survey(&self) -> Result<Survey, CacheError> {
-        Ok(Survey { runs: self.survey_runs(self.holder().as_ref())?, bytes: bytes_below(self.dir())? })
+        let mut all = Usage::default();
+        all.add(self.dir())?;
+        let names: HashMap<(u64, u64), Shared> = all.shared.iter().map(|shared| (shared.identity, *shared)).collect();
+        let once = names.values().map(|shared| shared.bytes).sum::<u64>();
+        let several = all.shared.iter().map(|shared| shared.bytes).sum::<u64>();
+        Ok(Survey { runs: self.survey_runs(self.holder().as_ref())?, bytes: all.bytes - several + once })
     }
 
     fn survey_runs(&self, holder: Option<&Holder>) -> Result<Vec<RunInfo>, CacheError> {
@@ -238,7 +286,10 @@ impl Cache {
         let is_running = holder.is_some_and(|holder| holder.run_id.as_ref() == Some(&id));
         // An apply that ends later is heard of by `finished_at`; one that does not end is never pruned.
         let last = started.max(ended).or_else(|| modified(run.dir()));
-        Ok(RunInfo { bytes: bytes_below(run.dir())?, id, state, standing, rows, started, last, is_running })
+        let mut usage = Usage::default();
+        usage.add(run.dir())?;
+        let Usage { bytes, shared } = usage;
+        Ok(RunInfo { bytes, shared, id, state, standing, rows, started, last, is_running })
     }
 
     /// What would become of each run if the cache was pruned now, the latest first. Nothing is touched.
@@ -349,26 +400,55 @@ fn modified(path: &Path) -> Option<Timestamp> {
     Timestamp::try_from(fs::metadata(path).ok()?.modified().ok()?).ok()
 }
 
-/// The bytes of all files in a folder. What goes meanwhile counts as nothing.
-fn bytes_below(folder: &Path) -> Result<u64, CacheError> {
-    let is_gone = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if is_gone(&error) => return Ok(0),
-        Err(error) => return Err(error).at("read", folder),
-    };
-    let mut bytes = 0;
-    for entry in entries {
-        let entry = entry.at("read", folder)?;
-        // Not through links: what they lead to is not in the cache.
-        let metadata = match entry.metadata() {
-            Ok(metadata) => metadata,
-            Err(error) if is_gone(&error) => continue,
-            Err(error) => return Err(error).at("read", &entry.path()),
+/// What files take.
+#[derive(Debug, Default)]
+struct Usage {
+    /// The bytes of all names.
+    bytes: u64,
+    /// Of those, the files with several names; each as often as a name of it was found.
+    shared: Vec<Shared>,
+}
+
+impl Usage {
+    /// Adds all files in a folder. What goes meanwhile counts as nothing.
+    fn add(&mut self, folder: &Path) -> Result<(), CacheError> {
+        let is_gone = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
+        let entries = match fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) if is_gone(&error) => return Ok(()),
+            Err(error) => return Err(error).at("read", folder),
         };
-        bytes += if metadata.is_dir() { bytes_below(&entry.path())? } else { metadata.len() };
+        for entry in entries {
+            let entry = entry.at("read", folder)?;
+            // Not through links: what they lead to is not in the cache.
+            let metadata = match entry.metadata() {
+                Ok(metadata) => metadata,
+                Err(error) if is_gone(&error) => continue,
+                Err(error) => return Err(error).at("read", &entry.path()),
+            };
+            if metadata.is_dir() {
+                self.add(&entry.path())?;
+                continue;
+            }
+            self.bytes += metadata.len();
+            if let Some((identity, names)) = identity(&metadata).filter(|(_, names)| *names > 1) {
+                self.shared.push(Shared { bytes: metadata.len(), identity, names });
+            }
+        }
+        Ok(())
     }
-    Ok(bytes)
+}
+
+/// Which file it is on this machine, whatever its name, and how many names it has; none where the system does not tell.
+#[cfg(unix)]
+fn identity(metadata: &fs::Metadata) -> Option<((u64, u64), u64)> {
+    use std::os::unix::fs::MetadataExt as _;
+    Some(((metadata.dev(), metadata.ino()), metadata.nlink()))
+}
+
+#[cfg(not(unix))]
+fn identity(_: &fs::Metadata) -> Option<((u64, u64), u64)> {
+    None
 }
 
 #[cfg(test)]
@@ -396,6 +476,7 @@ mod tests {
             pass: 0,
             key: String::new(),
             peers: None,
+            evidence: None,
         }
     }
 

@@ -699,6 +699,7 @@ mod tests {
             pass: 0,
             key: String::new(),
             peers: None,
+            evidence: None,
         }
     }
 

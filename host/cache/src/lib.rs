@@ -59,7 +59,7 @@ mod verify;
 
 pub use error::CacheError;
 pub use errors_file::ErrorRow;
-pub use housekeeping::{Kept, Pruned, Retention, RunInfo, Standing, Survey, Verdict};
+pub use housekeeping::{Kept, Pruned, Retention, RunInfo, Shared, Standing, Survey, Verdict, freed};
 pub use journal::{Journal, JournalWriter, RowCounts, RowState};
 pub use layout::{Cache, RunEntry, RunReader, RunState, RunWriter};
 pub use lock::{CacheLock, Holder};

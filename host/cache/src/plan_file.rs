@@ -27,7 +27,10 @@ const BATCH_BYTES: usize = 4 * 1024 * 1024;
 const ROW_BYTES_MAX: usize = 1024 * 1024 * 1024;
 
 /// The columns with few different values, which a dictionary makes small and fast to filter by.
-const REPEATED: [&str; 8] = ["action", "resource", "attribute", "owner", "skip_reason", "conflict_class", "tier", "pass"];
+const REPEATED: [&str; 9] = ["action", "resource", "attribute", "owner", "skip_reason", "conflict_class", "tier", "pass", "evidence"];
+
+/// The columns that plans of earlier versions do not have.
+const LATER: [&str; 1] = ["evidence"];
 
 static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     let text = |name: &str| Field::new(name, DataType::Utf8, false);
@@ -48,6 +51,7 @@ static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
         number("pass"),
         text("key"),
         text_or_null("peers"),
+        text_or_null("evidence"),
     ]))
 });
 
@@ -75,6 +79,7 @@ struct Batch {
     pass: Int32Builder,
     key: StringBuilder,
     peers: StringBuilder,
+    evidence: StringBuilder,
     rows: usize,
     bytes: usize,
 }
@@ -115,6 +120,7 @@ impl PlanWriter {
         batch.pass.append_value(pass);
         batch.key.append_value(&row.key);
         batch.peers.append_option(row.peers.as_deref());
+        batch.evidence.append_option(row.evidence.as_deref());
         batch.rows += 1;
         batch.bytes += bytes;
         if batch.rows >= BATCH_ROWS || batch.bytes >= BATCH_BYTES {
@@ -155,6 +161,7 @@ impl PlanWriter {
             Arc::new(batch.pass.finish()),
             Arc::new(batch.key.finish()),
             Arc::new(batch.peers.finish()),
+            Arc::new(batch.evidence.finish()),
         ];
         batch.rows = 0;
         batch.bytes = 0;
@@ -165,8 +172,17 @@ impl PlanWriter {
 }
 
 fn text_bytes(row: &PlanRow) -> usize {
-    let optional =
-        [&row.dest_id, &row.attribute, &row.old_value, &row.new_value, &row.owner, &row.skip_reason, &row.conflict_class, &row.peers];
+    let optional = [
+        &row.dest_id,
+        &row.attribute,
+        &row.old_value,
+        &row.new_value,
+        &row.owner,
+        &row.skip_reason,
+        &row.conflict_class,
+        &row.peers,
+        &row.evidence,
+    ];
     let optional: usize = optional.iter().map(|text| text.as_ref().map_or(0, String::len)).sum();
     optional + row.resource.len() + row.source_id.len() + row.key.len()
 }
@@ -184,7 +200,7 @@ impl PlanReader {
         let Some(batches) = ParquetBatches::open(file, BATCH_ROWS)? else {
             return Ok(None);
         };
-        for field in SCHEMA.fields() {
+        for field in SCHEMA.fields().iter().filter(|field| !LATER.contains(&field.name().as_str())) {
             if batches.schema().column_with_name(field.name()).is_none() {
                 let path = batches.file().path.clone();
                 return Err(CacheError::ForeignPlan { path, column: column_name(field.name()) });
@@ -247,6 +263,7 @@ fn rows_of(batch: &RecordBatch) -> Result<VecDeque<PlanRow>, String> {
     let pass = number("pass")?;
     let key = text("key")?;
     let peers = text("peers")?;
+    let evidence = if batch.column_by_name("evidence").is_some() { Some(text("evidence")?) } else { None };
 
     (0..batch.num_rows())
         .map(|row| {
@@ -266,6 +283,7 @@ fn rows_of(batch: &RecordBatch) -> Result<VecDeque<PlanRow>, String> {
                 pass: count(&pass, row, "pass")?,
                 key: required(&key, row, "key")?.to_owned(),
                 peers: optional(&peers, row),
+                evidence: evidence.as_ref().and_then(|evidence| optional(evidence, row)),
             })
         })
         .collect()

@@ -42,7 +42,7 @@ check(
             "conflict_class",
         )
     ]
-    + [("tier", "INTEGER"), ("pass", "INTEGER"), ("key", "VARCHAR"), ("peers", "VARCHAR")],
+    + [("tier", "INTEGER"), ("pass", "INTEGER"), ("key", "VARCHAR"), ("peers", "VARCHAR"), ("evidence", "VARCHAR")],
 )
 check(
     rows("select action, resource, count(*), max(tier) from 'RUN/plan.parquet' group by all order by all"),

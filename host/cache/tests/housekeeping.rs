@@ -50,6 +50,47 @@ fn write_run(lock: &CacheLock, name: &str, began: i64, status: RunStatus) {
     run.write_run_file(&file).expect("written");
 }
 
+#[cfg(unix)]
+#[test]
+fn what_runs_share_is_counted_once_and_freed_with_the_last_of_them() {
+    let root = tempfile::tempdir().expect("a folder");
+    let cache = cache(root.path());
+    let lock = lock(&cache);
+    write_run(&lock, "first", 1, RunStatus::Applied);
+    let whole = cache.survey().expect("readable");
+    let [first] = whole.runs.as_slice() else { panic!("{whole:?}") };
+    assert!(first.shared.is_empty());
+    for (name, began) in [("second", 2), ("third", 3)] {
+        write_run(&lock, name, began, RunStatus::Applied);
+        let run = lock.continue_run(&id(name)).expect("there");
+        // As an incremental run does of which nothing has changed.
+        fs::remove_file(run.dir().join("A/K.parquet")).expect("there");
+        let before = cache.open_run(&id("first")).expect("there");
+        assert!(run.adopt_snapshot(Side::Source, "K", &before).expect("linked"));
+    }
+    let survey = cache.survey().expect("readable");
+    let [third, second, first] = survey.runs.as_slice() else { panic!("{survey:?}") };
+    let snapshot = fs::metadata(cache.run_dir(&id("first")).join("A/K.parquet")).expect("there").len();
+    let all = first.bytes + second.bytes + third.bytes;
+    let held = fs::metadata(cache.dir().join(".lock")).expect("there").len();
+    assert_eq!(survey.bytes, all - 2 * snapshot + 2 + held, "and .format and .lock");
+    for run in [first, second, third] {
+        assert_eq!((run.shared_bytes(), run.own_bytes()), (snapshot, run.bytes - snapshot));
+        assert_eq!(infrahub_sync_cache::freed([run].into_iter()), run.bytes - snapshot);
+    }
+    assert_eq!(infrahub_sync_cache::freed([first, second].into_iter()), first.bytes + second.bytes - 2 * snapshot);
+    assert_eq!(infrahub_sync_cache::freed(survey.runs.iter()), all - 2 * snapshot);
+
+    // What is said of a removal is what it frees.
+    let retention = Retention::new(Some(1), None);
+    let verdicts = cache.judge(retention, day(400)).expect("readable");
+    let gone: Vec<&Verdict> = verdicts.iter().filter(|verdict| verdict.kept.is_none()).collect();
+    assert_eq!(gone.len(), 2, "{verdicts:?}");
+    let promised = infrahub_sync_cache::freed(gone.iter().map(|verdict| &verdict.run));
+    lock.prune(retention, day(400)).expect("removed");
+    assert_eq!(cache.survey().expect("readable").bytes, survey.bytes - promised);
+}
+
 fn interrupt(lock: &CacheLock, name: &str) {
     let run = lock.continue_run(&id(name)).expect("there");
     let mut journal = run.open_journal().expect("created");

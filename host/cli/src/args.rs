@@ -203,6 +203,9 @@ pub(crate) struct Diff {
     pub(crate) detailed_exitcode: bool,
 
     #[command(flatten)]
+    pub(crate) wait: WaitArgs,
+
+    #[command(flatten)]
     pub(crate) exchanges: ExchangeArgs,
 }
 
@@ -248,6 +251,9 @@ pub(crate) struct Apply {
     pub(crate) progress: ProgressArgs,
 
     #[command(flatten)]
+    pub(crate) wait: WaitArgs,
+
+    #[command(flatten)]
     pub(crate) exchanges: ExchangeArgs,
 }
 
@@ -291,6 +297,9 @@ pub(crate) struct Sync {
 
     #[command(flatten)]
     pub(crate) progress: ProgressArgs,
+
+    #[command(flatten)]
+    pub(crate) wait: WaitArgs,
 
     #[command(flatten)]
     pub(crate) exchanges: ExchangeArgs,
@@ -596,6 +605,21 @@ impl ProgressArgs {
             (_, true) => Some(false),
             (false, false) => None,
         }
+    }
+}
+
+/// What to do while another run of the same sync is at work.
+#[derive(Debug, Args)]
+pub(crate) struct WaitArgs {
+    /// Seconds to wait for another run of the same sync
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, help_heading = "Cache")]
+    lock_wait: u64,
+}
+
+impl WaitArgs {
+    /// How long to wait.
+    pub(crate) fn time(&self) -> Duration {
+        Duration::from_secs(self.lock_wait)
     }
 }
 
@@ -963,6 +987,9 @@ mod tests {
               --detailed-exitcode  Exit with 2 where there are differences, and with 0 only where there are
                                    none
 
+        Cache:
+              --lock-wait <SECONDS>  Seconds to wait for another run of the same sync [default: 60]
+
         HTTP:
               --record <DIR>  Keep each HTTP request and response in this folder, without credentials
               --replay <DIR>  Answer each HTTP request from this folder; no system is asked
@@ -1050,6 +1077,9 @@ mod tests {
               --show-progress     Show a progress bar for each kind [default: if stderr is a terminal]
               --no-show-progress  Show no progress bars
 
+        Cache:
+              --lock-wait <SECONDS>  Seconds to wait for another run of the same sync [default: 60]
+
         HTTP:
               --record <DIR>  Keep each HTTP request and response in this folder, without credentials
               --replay <DIR>  Answer each HTTP request from this folder; no system is asked
@@ -1117,6 +1147,9 @@ mod tests {
               --no-diff           Do not print the differences
               --show-progress     Show a progress bar for each kind [default: if stderr is a terminal]
               --no-show-progress  Show no progress bars
+
+        Cache:
+              --lock-wait <SECONDS>  Seconds to wait for another run of the same sync [default: 60]
 
         HTTP:
               --record <DIR>  Keep each HTTP request and response in this folder, without credentials

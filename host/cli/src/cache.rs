@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use infrahub_sync_cache::{Cache, CacheError, Holder, Retention, RunId, SyncName};
+use infrahub_sync_cache::{Cache, CacheError, Holder, Retention, RunId, SyncName, freed};
 use infrahub_sync_config::{Project, discover};
 use infrahub_sync_engine::EngineError;
 use jiff::Timestamp;
@@ -121,7 +121,7 @@ fn prune(args: &CachePrune, screen: &Screen) -> Result<Exit, Report> {
     let verdicts = || pruned.iter().flat_map(|pruned| pruned.runs);
     let gone = || verdicts().filter(|verdict| verdict.kept.is_none());
     let (count, stay) = (gone().count() as u64, verdicts().filter(|verdict| verdict.kept.is_some()).count() as u64);
-    let bytes = size(gone().map(|verdict| verdict.run.bytes).sum());
+    let bytes = size(freed(gone().map(|verdict| &verdict.run)));
     let runs = plural(count, "run", "runs");
     let stay = format!("{stay} {}", plural(stay, "stays", "stay"));
     match (count, args.dry_run) {

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use infrahub_sync_cache::{CacheError, RunId, SyncName};
 use infrahub_sync_config::{Endpoint, Problem, Project, discover, find};
+use infrahub_sync_core::plan_row::PlanRow;
 use infrahub_sync_engine as engine;
 use infrahub_sync_engine::{AdapterSource, Applied, EngineError, Options, Run, RunContext, Side};
 use infrahub_sync_runtime::Exchanges;
@@ -459,6 +460,7 @@ fn diff(args: &Diff, screen: Screen) -> Result<Exit, Report> {
         options: Options {
             concurrent_load: args.loading.is_concurrent(),
             full_extract: args.loading.is_full_extract(),
+            lock_wait: args.wait.time(),
             ..with_data(OPTIONS, &args.data)
         },
         run_id: args.run_id.as_deref(),
@@ -517,7 +519,7 @@ fn apply(args: &Apply, screen: Screen) -> Result<Exit, Report> {
         branch: args.branch.as_ref(),
         adapters: &args.adapters,
         exchanges: &args.exchanges,
-        options: with_rules(with_data(OPTIONS, &args.data), &args.guardrail),
+        options: Options { lock_wait: args.wait.time(), ..with_rules(with_data(OPTIONS, &args.data), &args.guardrail) },
         run_id: Some(&args.run_id),
         reads_source: false,
     };
@@ -536,6 +538,7 @@ fn sync(args: &Sync, screen: Screen) -> Result<Exit, Report> {
             concurrent_load: args.loading.is_concurrent(),
             full_extract: args.loading.is_full_extract(),
             parallel: args.is_parallel(),
+            lock_wait: args.wait.time(),
             ..with_rules(with_data(OPTIONS, &args.data), &args.guardrail)
         },
         run_id: None,
@@ -560,7 +563,13 @@ fn sync(args: &Sync, screen: Screen) -> Result<Exit, Report> {
 fn print_plan(run: &Run, format: ShowOutput, screen: &Screen) -> Result<(), Report> {
     let fates = run.fates()?;
     let overview = Overview { fates: fates.as_ref(), ..overview(run) };
-    let rows = run.rows()?;
+    let rows = (0..).zip(run.rows()?).map(|(at, row)| {
+        row.map(|row| match fates.as_ref().and_then(|fates| fates.conflict(at, &row)) {
+            // The plan is as it was made; what stood in its way was found when it was applied.
+            Some(class) => PlanRow { conflict_class: Some(class.to_owned()), ..row },
+            None => row,
+        })
+    });
     screen.around(|| {
         let mut out = data();
         let look = Look::new(data_has_colour(), screen.verbosity() == Verbosity::Verbose);

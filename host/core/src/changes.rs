@@ -27,6 +27,17 @@ pub enum Gone {
     AllBut(HashSet<String>),
 }
 
+/// Why a row of an earlier run is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// Its object was read anew.
+    Read,
+    /// The system says that its object was deleted.
+    Told,
+    /// Its object is not among so many that the system has.
+    NotAmong(usize),
+}
+
 impl Gone {
     /// What the answer to "what changed" says about deleted objects. None: the ids of all objects have to be asked for.
     ///
@@ -49,14 +60,22 @@ impl Gone {
 }
 
 impl Changes {
-    /// Whether the row of that id is to be left out: it is read anew, or gone.
+    /// Why the row of that id is to be left out: it is read anew, or gone. None: it stays.
+    #[must_use]
+    pub fn left(&self, id: &str) -> Option<Left> {
+        if self.changed.contains(id) {
+            return Some(Left::Read);
+        }
+        match &self.gone {
+            Gone::These(ids) => ids.contains(id).then_some(Left::Told),
+            Gone::AllBut(ids) => (!ids.contains(id)).then_some(Left::NotAmong(ids.len())),
+        }
+    }
+
+    /// Whether the row of that id is to be left out.
     #[must_use]
     pub fn leaves(&self, id: &str) -> bool {
-        self.changed.contains(id)
-            || match &self.gone {
-                Gone::These(ids) => ids.contains(id),
-                Gone::AllBut(ids) => !ids.contains(id),
-            }
+        self.left(id).is_some()
     }
 
     /// Whether every row is as it was.

@@ -9,6 +9,10 @@
 //! peer's key. So a key is as long as what it names, however deep keys nest. Null and the text `None` differ, and `a__b` + `c` is
 //! not `a` + `b__c`. Whole numbers carry their length in front and so sort as numbers; 1.0 is the number 1, as in [`ValueColumn::same`].
 
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
 use crate::value::{Tag, ValueColumn, json_string, write_value_json};
@@ -260,6 +264,117 @@ pub fn key_json(key: &str) -> String {
     out
 }
 
+/// Adds a key, given as the text of its JSON array. None, and something may have been added, where it is none.
+#[must_use]
+pub fn write_key_from_json(text: &str, key: &mut String) -> Option<()> {
+    let mut reader = serde_json::Deserializer::from_str(text);
+    Parts { key }.deserialize(&mut reader).ok()?;
+    reader.end().ok()
+}
+
+/// Reads the parts of a key straight from JSON: a snapshot has as many keys as rows.
+struct Parts<'k> {
+    key: &'k mut String,
+}
+
+impl<'de> DeserializeSeed<'de> for Parts<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Parts<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the list of a key's parts")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<(), A::Error> {
+        while parts.next_element_seed(OnePart { key: self.key })?.is_some() {}
+        Ok(())
+    }
+}
+
+struct OnePart<'k> {
+    key: &'k mut String,
+}
+
+impl OnePart<'_> {
+    fn number(self, number: &serde_json::Number) {
+        let mut column = ValueColumn::default();
+        column.push_json(&Value::Number(number.clone()));
+        push_part(column.tag(0), column.text(0), self.key);
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for OnePart<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for OnePart<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a part of a key")
+    }
+
+    fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
+        push_part(Tag::Null, "", self.key);
+        Ok(())
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<(), E> {
+        push_part(if value { Tag::True } else { Tag::False }, "", self.key);
+        Ok(())
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<(), E> {
+        self.number(&value.into());
+        Ok(())
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<(), E> {
+        self.number(&value.into());
+        Ok(())
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<(), E> {
+        let number = serde_json::Number::from_f64(value).ok_or_else(|| E::custom("no number"))?;
+        self.number(&number);
+        Ok(())
+    }
+
+    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<(), E> {
+        push_part(Tag::Text, value, self.key);
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<(), A::Error> {
+        self.key.push('7');
+        while parts.next_element_seed(OnePart { key: self.key })?.is_some() {}
+        self.key.push('\u{2}');
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
+        let mut found = false;
+        while let Some((name, text)) = object.next_entry::<Cow<'de, str>, Cow<'de, str>>()? {
+            if name == "json" && !found {
+                push_part(Tag::Json, &text, self.key);
+                found = true;
+            }
+        }
+        if found { Ok(()) } else { Err(serde::de::Error::custom("an object that is no JSON of a part")) }
+    }
+}
+
 /// Reads a key back from its JSON array.
 #[must_use]
 pub fn key_from_json(value: &Value) -> Option<String> {
@@ -328,6 +443,33 @@ mod tests {
         assert_eq!(depth(&nested), 100);
         assert!(nested.len() < 2000, "{}", nested.len());
         assert_eq!(key_from_json(&serde_json::from_str(&key_json(&nested)).unwrap()).unwrap(), nested);
+        let mut read = String::new();
+        assert!(write_key_from_json(&key_json(&nested), &mut read).is_some());
+        assert_eq!(read, nested);
+    }
+
+    #[test]
+    fn key_is_read_from_its_text_as_from_its_value() {
+        let all = [
+            json!(null),
+            json!(true),
+            json!(false),
+            json!(-7),
+            json!(u64::MAX),
+            json!(1.5),
+            json!(2.0),
+            json!("t\n\u{0}"),
+            json!([1, "a"]),
+            json!({"a": 1}),
+        ];
+        let mut inner = key(&all);
+        push_peer_part(&key(&all), &mut inner);
+        let mut read = String::new();
+        assert!(write_key_from_json(&key_json(&inner), &mut read).is_some());
+        assert_eq!(read, inner);
+        for wrong in ["", "{}", "[", "[1] 2", "\"a\"", "[{\"x\":\"1\"}]", "[{\"json\":1}]"] {
+            assert!(write_key_from_json(wrong, &mut String::new()).is_none(), "{wrong}");
+        }
     }
 
     #[test]
@@ -346,7 +488,11 @@ mod tests {
             let mut values: Vec<Value> = texts.into_iter().map(|text| text.map_or(Value::Null, Value::String)).collect();
             values.push(json!(number));
             let key = key(&values);
-            prop_assert_eq!(key_from_json(&serde_json::from_str(&key_json(&key)).unwrap()).unwrap(), key);
+            let json = key_json(&key);
+            prop_assert_eq!(&key_from_json(&serde_json::from_str(&json).unwrap()).unwrap(), &key);
+            let mut read = String::new();
+            prop_assert!(write_key_from_json(&json, &mut read).is_some());
+            prop_assert_eq!(read, key);
         }
     }
 }

@@ -4,7 +4,7 @@
 //! a kind, objects that refer to new objects of the same kind follow them. Fields that close a cycle are written in a second
 //! pass. A partial source kind never deletes. Where nothing is created, references to what is missing are left alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +69,16 @@ pub struct Plan<'s> {
     /// The counts, in write order.
     pub summary: Vec<KindSummary>,
     partner: Vec<Vec<u32>>,
+    proofs: &'s [Proof],
+}
+
+/// How it is known of the objects of a kind that the source does not have them, in words.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Proof {
+    /// Of each that is not among the source's rows.
+    pub all: String,
+    /// Of those, by natural key, of which more is known.
+    pub by_key: HashMap<String, String>,
 }
 
 /// Puts the differences in order.
@@ -145,10 +155,9 @@ pub fn plan<'s>(model: &'s Model, source: &'s Snapshot, destination: &'s Snapsho
         } else {
             counts.skipped += found.updates.len() as u64;
         }
-        if policy.delete && !partial {
+        if policy.delete && a.completeness == Completeness::Complete {
             counts.delete = found.only_destination.len() as u64;
-            let (mut rows, _) = peers_first(model, kind, b, &found.only_destination);
-            rows.reverse();
+            let rows = peers_last(model, kind, b, &found.only_destination);
             let all: Vec<u16> = (0..spec.fields.len() as u16).collect();
             downward.push(
                 rows.into_iter()
@@ -163,7 +172,7 @@ pub fn plan<'s>(model: &'s Model, source: &'s Snapshot, destination: &'s Snapsho
     let mut entries = upward;
     entries.append(&mut second);
     entries.extend(downward.into_iter().rev().flatten());
-    Plan { model, source, destination, entries, summary, partner }
+    Plan { model, source, destination, entries, summary, partner, proofs: &[] }
 }
 
 fn positions(flags: impl Iterator<Item = bool>) -> Vec<u16> {
@@ -258,7 +267,33 @@ fn peers_first(model: &Model, kind: usize, snapshot: &KindSnapshot, rows: &[u32]
     (ordered, loops)
 }
 
-impl Plan<'_> {
+/// Orders rows such that those that refer to others of the kind come before them: level by level, so that what waits for others waits once a
+/// level and not once a row.
+fn peers_last(model: &Model, kind: usize, snapshot: &KindSnapshot, rows: &[u32]) -> Vec<u32> {
+    let (mut ordered, _) = peers_first(model, kind, snapshot, rows);
+    let own = |peer: &Peer| peer.kind == kind;
+    let mut level: HashMap<u32, u32> = HashMap::new();
+    for row in &ordered {
+        let peers = snapshot.fields.iter().filter_map(|field| match field {
+            FieldColumn::Peers(peers) => Some(peers.peers(*row as usize).1),
+            FieldColumn::Values(_) => None,
+        });
+        // What has no level yet stays, or closes a loop.
+        let below = peers.flatten().filter(own).filter_map(|peer| level.get(&peer.row)).max();
+        let own = below.map_or(0, |below| below + 1);
+        level.insert(*row, own);
+    }
+    ordered.sort_by_key(|row| std::cmp::Reverse(level.get(row).copied().unwrap_or(0)));
+    ordered
+}
+
+impl<'s> Plan<'s> {
+    /// The same with the evidence of its deletes; one [`Proof`] a kind, in the model's order.
+    #[must_use]
+    pub fn with_proofs(self, proofs: &'s [Proof]) -> Plan<'s> {
+        Plan { proofs, ..self }
+    }
+
     /// The number of rows, second passes included.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -313,6 +348,10 @@ impl Plan<'_> {
             pass: entry.pass,
             key: key::key_json(key),
             peers: (entry.action != Action::Delete).then(|| self.peers(entry)).flatten(),
+            evidence: self.proofs.get(entry.kind).filter(|_| entry.action == Action::Delete).map(|proof| {
+                let of_key = proof.by_key.get(key);
+                of_key.unwrap_or(&proof.all).clone()
+            }),
         }
     }
 

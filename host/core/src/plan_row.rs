@@ -66,4 +66,6 @@ pub struct PlanRow {
     pub key: String,
     /// The references of `new_value` without loss: JSON object of field name to `{"kind", "key", "id"}`, or a list of those.
     pub peers: Option<String>,
+    /// Of a delete: how it is known that the source does not have the object any more, in words.
+    pub evidence: Option<String>,
 }

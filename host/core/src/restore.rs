@@ -5,16 +5,19 @@
 //! kind and becomes the peer's own id (its natural key, where the system has no ids). Where a unique id could be two objects, nothing is
 //! guessed: the kind is not restored, and read in full.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use arrow::array::{Array, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use serde_json::{Value, json};
 
 use crate::batches::WITHOUT_IDS;
-use crate::key::{self, Part};
+use crate::key::{self, Keys, Part};
 use crate::mapping::RawKind;
-use crate::model::{FieldModel, Model};
+use crate::model::{FieldModel, KindModel, Model};
+use crate::snapshot::hash;
 use crate::value::{Tag, ValueColumn, value_json};
 
 /// A key as an object: identifier to value, a peer as the object of its own identifiers.
@@ -36,36 +39,82 @@ pub fn key_object(model: &Model, kind: usize, key: &str) -> Value {
     Value::Object(out)
 }
 
-/// The rows of one kind that others refer to.
+/// A kind of an earlier run.
+#[derive(Debug, Clone)]
+pub struct Restored {
+    /// Its rows.
+    pub rows: RawKind,
+    /// Their natural keys, row by row.
+    pub keys: Keys,
+}
+
+/// The rows of one kind, as others may refer to them.
 struct Names {
-    /// By unique id: the row, or none where two rows have it.
-    rows: HashMap<String, Option<usize>>,
-    keys: Vec<String>,
+    keys: Keys,
     /// Null where the system has none.
     ids: ValueColumn,
+    /// The unique ids, and their rows; empty of a kind that none refers to.
+    names: Keys,
+    rows: HashTable<u32>,
+    /// The first rows of the unique ids that several rows have.
+    ambiguous: HashSet<u32>,
+}
+
+/// What a unique id may be.
+enum Named {
+    Row(usize),
+    Several,
+    Nothing,
 }
 
 impl Names {
-    fn new(batches: &[RecordBatch]) -> Result<Names, String> {
-        let mut names = Names { rows: HashMap::new(), keys: Vec::new(), ids: ValueColumn::default() };
+    fn new(batches: &[RecordBatch], is_peer: bool) -> Result<Names, String> {
+        let count = batches.iter().map(RecordBatch::num_rows).sum();
+        let rows = HashTable::with_capacity(if is_peer { count } else { 0 });
+        let ids = ValueColumn::with_capacity(count);
+        let mut names = Names { keys: Keys::default(), ids, names: Keys::default(), rows, ambiguous: HashSet::new() };
+        let (mut key, mut name) = (String::new(), String::new());
         for batch in batches {
             let (ids, keys) = (texts(batch, "_source_id")?, texts(batch, "_key")?);
             let schema = batch.schema_ref();
             let without = schema.field_with_name("_source_id").is_ok_and(|field| field.metadata().contains_key(WITHOUT_IDS));
             for row in 0..batch.num_rows() {
-                let key: Value = serde_json::from_str(keys.value(row)).map_err(|error| format!("a key is no JSON: {error}"))?;
-                let key = key::key_from_json(&key).ok_or("a key is no list")?;
-                let name = key::unique_id(&key);
+                key.clear();
+                key::write_key_from_json(keys.value(row), &mut key).ok_or("a key is no list")?;
+                if without || is_peer {
+                    name.clear();
+                    key::write_unique_id(&key, &mut name);
+                }
                 if without && ids.value(row) == name {
                     names.ids.push_null()
                 } else {
                     names.ids.push_text(ids.value(row))
                 }
-                names.rows.entry(name).and_modify(|row| *row = None).or_insert(Some(names.keys.len()));
-                names.keys.push(key);
+                names.keys.push(&key);
+                if is_peer {
+                    names.index(&name);
+                }
             }
         }
         Ok(names)
+    }
+
+    fn index(&mut self, name: &str) {
+        let row = self.names.len();
+        self.names.push(name);
+        let names = &self.names;
+        match self.rows.entry(hash(name), |at| names.get(*at as usize) == name, |at| hash(names.get(*at as usize))) {
+            Entry::Vacant(entry) => drop(entry.insert(u32::try_from(row).unwrap_or(u32::MAX))),
+            Entry::Occupied(entry) => drop(self.ambiguous.insert(*entry.get())),
+        }
+    }
+
+    fn find(&self, name: &str) -> Named {
+        match self.rows.find(hash(name), |at| self.names.get(*at as usize) == name) {
+            Some(row) if self.ambiguous.contains(row) => Named::Several,
+            Some(row) => Named::Row(*row as usize),
+            None => Named::Nothing,
+        }
     }
 }
 
@@ -81,47 +130,61 @@ fn texts<'b>(batch: &'b RecordBatch, name: &str) -> Result<&'b StringArray, Stri
 ///
 /// The caller knows that the snapshots are of this model, complete, and without references that led nowhere.
 #[must_use]
-pub fn restore(model: &Model, stored: &[Option<Vec<RecordBatch>>]) -> Vec<Result<RawKind, String>> {
-    let names: Vec<Option<Result<Names, String>>> =
-        stored.iter().map(|batches| batches.as_ref().map(|batches| Names::new(batches))).collect();
-    let kinds = model.kinds.iter().enumerate().zip(stored);
-    kinds
-        .map(|((at, spec), batches)| {
-            let batches = batches.as_ref().ok_or("it has no snapshot")?;
-            let own = names.get(at).and_then(Option::as_ref).ok_or("it has no snapshot")?.as_ref().map_err(Clone::clone)?;
-            let mut raw = RawKind::new(spec.fields.len());
-            raw.rows = own.keys.len();
-            raw.ids = own.ids.clone();
-            // Which of several kinds each reference of a row means, by field.
-            let mut meant: Vec<(usize, Vec<Option<usize>>)> = Vec::new();
-            for (position, (field, out)) in spec.fields.iter().zip(&mut raw.columns).enumerate() {
-                let mut kinds = Vec::new();
-                for batch in batches {
-                    let values = column(batch, &field.name)?;
-                    if field.reference.is_some() {
-                        references(model, &names, field, values, out, &mut kinds)?;
-                    } else {
-                        let is_json = batch
-                            .schema_ref()
-                            .field_with_name(&field.name)
-                            .is_ok_and(|field| field.metadata().contains_key("infrahub-sync:encoding"));
-                        plain(values, is_json, out).map_err(|reason| format!("the column `{}` {reason}", field.name))?;
-                    }
-                }
-                if field.peers().nth(1).is_some() {
-                    meant.push((position, kinds));
-                }
+pub fn restore(model: &Model, stored: &[Option<Vec<RecordBatch>>]) -> Vec<Result<Restored, String>> {
+    let is_peer = |name: &str| model.kinds.iter().flat_map(|kind| &kind.fields).any(|field| field.peers().any(|peer| peer == name));
+    let names: Vec<Option<Result<Names, String>>> = model
+        .kinds
+        .iter()
+        .zip(stored)
+        .map(|(kind, batches)| batches.as_ref().map(|batches| Names::new(batches, is_peer(&kind.name))))
+        .collect();
+    let rows = model.kinds.iter().enumerate().zip(stored).map(|((at, spec), batches)| rows(model, &names, (at, spec), batches.as_deref()));
+    // All rows first: they are found through the names of all kinds.
+    let rows: Vec<Result<RawKind, String>> = rows.collect();
+    let keys = names.into_iter().map(|names| names.and_then(Result::ok).map(|names| names.keys));
+    rows.into_iter().zip(keys).map(|(rows, keys)| Ok(Restored { rows: rows?, keys: keys.unwrap_or_default() })).collect()
+}
+
+fn rows(
+    model: &Model,
+    names: &[Option<Result<Names, String>>],
+    (at, spec): (usize, &KindModel),
+    batches: Option<&[RecordBatch]>,
+) -> Result<RawKind, String> {
+    let batches = batches.ok_or("it has no snapshot")?;
+    let own = names.get(at).and_then(Option::as_ref).ok_or("it has no snapshot")?.as_ref().map_err(Clone::clone)?;
+    let mut raw = RawKind::new(spec.fields.len());
+    raw.rows = own.keys.len();
+    raw.ids = own.ids.clone();
+    // Which of several kinds each reference of a row means, by field.
+    let mut meant: Vec<(usize, Vec<Option<usize>>)> = Vec::new();
+    for (position, (field, out)) in spec.fields.iter().zip(&mut raw.columns).enumerate() {
+        let mut kinds = Vec::new();
+        *out = ValueColumn::with_capacity(raw.rows);
+        for batch in batches {
+            let values = column(batch, &field.name)?;
+            if field.reference.is_some() {
+                references(model, names, field, values, out, &mut kinds)?;
+            } else {
+                let is_json = batch
+                    .schema_ref()
+                    .field_with_name(&field.name)
+                    .is_ok_and(|field| field.metadata().contains_key("infrahub-sync:encoding"));
+                plain(values, is_json, out).map_err(|reason| format!("the column `{}` {reason}", field.name))?;
             }
-            if !meant.is_empty() {
-                for row in 0..raw.rows {
-                    let peers: Vec<(usize, usize)> =
-                        meant.iter().filter_map(|(position, kinds)| Some((*position, kinds.get(row).copied().flatten()?))).collect();
-                    raw.mean_until(row + 1, &peers);
-                }
-            }
-            Ok(raw)
-        })
-        .collect()
+        }
+        if field.peers().nth(1).is_some() {
+            meant.push((position, kinds));
+        }
+    }
+    if !meant.is_empty() {
+        for row in 0..raw.rows {
+            let peers: Vec<(usize, usize)> =
+                meant.iter().filter_map(|(position, kinds)| Some((*position, kinds.get(row).copied().flatten()?))).collect();
+            raw.mean_until(row + 1, &peers);
+        }
+    }
+    Ok(raw)
 }
 
 fn plain(values: &dyn Array, is_json: bool, out: &mut ValueColumn) -> Result<(), String> {
@@ -141,7 +204,7 @@ fn plain(values: &dyn Array, is_json: bool, out: &mut ValueColumn) -> Result<(),
         }
         DataType::Int64 => {
             let numbers: &Int64Array = values.as_primitive::<Int64Type>();
-            rows.for_each(|row| if numbers.is_null(row) { out.push_null() } else { out.push(Tag::Int, &numbers.value(row).to_string()) });
+            rows.for_each(|row| if numbers.is_null(row) { out.push_null() } else { out.push_int(numbers.value(row).into()) });
         }
         DataType::Float64 => {
             let numbers: &Float64Array = values.as_primitive::<Float64Type>();
@@ -160,55 +223,123 @@ fn plain(values: &dyn Array, is_json: bool, out: &mut ValueColumn) -> Result<(),
     Ok(())
 }
 
-fn references(
+/// What a stored reference leads to.
+struct Target<'n> {
+    kind: usize,
+    names: &'n Names,
+    row: usize,
+}
+
+impl Target<'_> {
+    /// The peer's id in its system, where it has one.
+    fn id(&self) -> Option<&str> {
+        (self.names.ids.tag(self.row) != Tag::Null).then(|| self.names.ids.text(self.row))
+    }
+
+    /// As a system would send it.
+    fn value(&self, model: &Model) -> Value {
+        match self.id() {
+            Some(id) => json!({ "id": id }),
+            None => key_object(model, self.kind, self.names.keys.get(self.row)),
+        }
+    }
+}
+
+fn references<'n>(
     model: &Model,
-    names: &[Option<Result<Names, String>>],
+    names: &'n [Option<Result<Names, String>>],
     field: &FieldModel,
     values: &dyn Array,
     out: &mut ValueColumn,
     kinds: &mut Vec<Option<usize>>,
 ) -> Result<(), String> {
     let several = field.peers().nth(1).is_some();
-    let peer = |text: &str| -> Result<(Value, usize), String> {
-        let (kind, name) = match text.split_once(':').filter(|_| several) {
-            Some((kind, name)) => (kind, name),
-            None => (field.reference.as_deref().unwrap_or_default(), text),
+    let only = field.reference.as_deref().and_then(|kind| model.kind(kind)).map(|(at, _)| at);
+    let target = |text: &str| -> Result<Target<'n>, String> {
+        let (kind, at, name) = match text.split_once(':').filter(|_| several) {
+            Some((kind, name)) => (kind, model.kind(kind).map(|(at, _)| at), name),
+            None => (field.reference.as_deref().unwrap_or_default(), only, text),
         };
-        let Some((at, _)) = model.kind(kind) else { return Err(format!("`{}` refers to the unknown kind `{kind}`", field.name)) };
+        let Some(at) = at else { return Err(format!("`{}` refers to the unknown kind `{kind}`", field.name)) };
         let Some(Some(Ok(peers))) = names.get(at) else { return Err(format!("`{}` refers to `{kind}`, which is not stored", field.name)) };
-        match peers.rows.get(name) {
-            Some(Some(row)) if peers.ids.tag(*row) != Tag::Null => Ok((json!({ "id": peers.ids.text(*row) }), at)),
-            Some(Some(row)) => Ok((key_object(model, at, peers.keys.get(*row).map(String::as_str).unwrap_or_default()), at)),
-            Some(None) => Err(format!("`{}` refers to `{name}`, which may be two objects", field.name)),
-            None => Err(format!("`{}` refers to `{name}`, which is not stored", field.name)),
+        match peers.find(name) {
+            Named::Row(row) => Ok(Target { kind: at, names: peers, row }),
+            Named::Several => Err(format!("`{}` refers to `{name}`, which may be two objects", field.name)),
+            Named::Nothing => Err(format!("`{}` refers to `{name}`, which is not stored", field.name)),
         }
     };
-    for row in 0..values.len() {
-        let mut kind = None;
-        match values.data_type() {
-            _ if values.is_null(row) => out.push_null(),
-            DataType::Utf8 => {
-                let (value, at) = peer(values.as_string::<i32>().value(row))?;
-                kind = Some(at);
-                out.push_peer(&value);
+    match values.data_type() {
+        DataType::Utf8 => {
+            let texts = values.as_string::<i32>();
+            // Neighbours often refer to one peer.
+            let mut last: Option<(&str, Target<'n>)> = None;
+            for row in 0..values.len() {
+                if texts.is_null(row) {
+                    out.push_null();
+                    kinds.push(None);
+                    continue;
+                }
+                let text = texts.value(row);
+                let peer = match last.take() {
+                    Some((name, target)) if name == text => target,
+                    _ => target(text)?,
+                };
+                match peer.id() {
+                    Some(id) => out.push(Tag::Id, id),
+                    None => out.push_peer(&peer.value(model)),
+                }
+                kinds.push(Some(peer.kind));
+                last = Some((text, peer));
             }
-            DataType::List(_) => {
-                let items = values.as_list::<i32>().value(row);
-                let items = items.as_string_opt::<i32>().ok_or("a list of peers has no text")?;
-                let mut peers = Vec::with_capacity(items.len());
-                for item in items {
-                    let (value, at) = peer(item.ok_or("a peer has no name")?)?;
+        }
+        DataType::List(_) => {
+            let lists = values.as_list::<i32>();
+            let items = lists.values().as_string_opt::<i32>().ok_or("a list of peers has no text")?;
+            let mut ids = String::new();
+            for row in 0..values.len() {
+                let mut kind = None;
+                if lists.is_null(row) {
+                    out.push_null();
+                    kinds.push(kind);
+                    continue;
+                }
+                let ends = lists.value_offsets();
+                let of_row = ends.get(row).copied().unwrap_or(0) as usize..ends.get(row + 1).copied().unwrap_or(0) as usize;
+                let mut peers = Vec::with_capacity(of_row.len());
+                for item in of_row {
+                    if items.is_null(item) {
+                        return Err("a peer has no name".to_owned());
+                    }
+                    let peer = target(items.value(item))?;
                     // One mapping made the row, and it means one kind.
-                    if kind.replace(at).is_some_and(|other| other != at) {
+                    if kind.replace(peer.kind).is_some_and(|other| other != peer.kind) {
                         return Err(format!("`{}` refers to two kinds at once", field.name));
                     }
-                    peers.push(value);
+                    peers.push(peer);
                 }
-                out.push_peer(&Value::Array(peers));
+                ids.clear();
+                let all_have_ids = peers.iter().all(|peer| {
+                    let id = peer.id().filter(|id| !id.contains('\n'));
+                    id.is_some_and(|id| {
+                        ids.push_str(id);
+                        ids.push('\n');
+                        true
+                    })
+                });
+                if all_have_ids {
+                    out.push(Tag::Ids, &ids);
+                } else {
+                    out.push_peer(&peers.iter().map(|peer| peer.value(model)).collect());
+                }
+                kinds.push(kind);
             }
-            other => return Err(format!("the column `{}` has the type {other}", field.name)),
         }
-        kinds.push(kind);
+        // All null: no row refers to anything.
+        other if values.null_count() < values.len() => return Err(format!("the column `{}` has the type {other}", field.name)),
+        _ => (0..values.len()).for_each(|_| {
+            out.push_null();
+            kinds.push(None);
+        }),
     }
     Ok(())
 }

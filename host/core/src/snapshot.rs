@@ -27,6 +27,8 @@ pub enum Completeness {
     Complete,
     /// Some were left out: what is missing here may exist, so it is never deleted elsewhere.
     Partial,
+    /// Nobody has asked for any: nothing is known of them, so nothing is deleted elsewhere.
+    Unread,
 }
 
 /// What a reference field holds in one row.
@@ -285,7 +287,7 @@ pub enum Role {
 
 type Table = HashTable<u32>;
 
-fn hash(text: &str) -> u64 {
+pub(crate) fn hash(text: &str) -> u64 {
     use std::hash::BuildHasher;
     // A fixed seed: ids come from systems that the user configured, and the same inputs shall cost the same.
     foldhash::fast::FixedState::with_seed(0x5eed).hash_one(text)

@@ -476,7 +476,7 @@ impl Lab {
     /// Reads one side, going on from `base` where it allows that.
     fn read(&self, server: &mut Server, base: Option<&Stored>, busy: bool) -> Ran {
         let mut restored: Vec<Option<RawKind>> = match base {
-            Some(base) => restore(&self.model, &base.batches).into_iter().map(Result::ok).collect(),
+            Some(base) => restore(&self.model, &base.batches).into_iter().map(|kind| Some(kind.ok()?.rows)).collect(),
             None => (0..KINDS).map(|_| None).collect(),
         };
         let (mut raw, mut watermarks, mut kept) = (Vec::new(), Vec::new(), Vec::new());

@@ -961,7 +961,7 @@ fn object_may_be_identified_through_its_parent() {
     );
     assert_eq!(
         order(plan_rows(&model, &nothing, &read[0], EVERYTHING)),
-        ["room__house__None", "room__floor__house__None", "floor__house__None", "house__None"]
+        ["room__floor__house__None", "floor__house__None", "room__house__None", "house__None"]
     );
 }
 

@@ -10,8 +10,9 @@
 //! later than it was made: an object that somebody changed meanwhile is a conflict, and left alone unless the project says otherwise.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::time::{Duration, Instant};
 
-use infrahub_sync_cache::{ErrorRow, JournalWriter, RowState, RunReader};
+use infrahub_sync_cache::{ErrorRow, Journal, JournalWriter, RowState, RunReader};
 use infrahub_sync_config::OnConflict;
 use infrahub_sync_core::diff::default_column;
 use infrahub_sync_core::guardrail::ApprovedPlan;
@@ -20,13 +21,15 @@ use infrahub_sync_core::model::{FieldModel, Model};
 use infrahub_sync_core::plan::values_json;
 use infrahub_sync_core::plan_row::{Action, PlanRow};
 use infrahub_sync_core::restore::key_object;
-use infrahub_sync_core::snapshot::{FieldColumn, Held, Peer, Snapshot};
+use infrahub_sync_core::snapshot::{FieldColumn, Held, NOWHERE, Peer, Snapshot};
 use infrahub_sync_core::value::ValueColumn;
 use infrahub_sync_runtime::{KindChanges, Operation, Outcome, Run, RunResult, WriteRequest};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tokio::task::JoinHandle;
 
 use crate::load::Opened;
+use crate::pace::Pace;
 use crate::touched::Touched;
 use crate::{EngineError, Failure, RunContext, Stopped};
 
@@ -43,9 +46,23 @@ pub(crate) struct Current<'s> {
     pub(crate) as_of: &'s BTreeMap<String, String>,
 }
 
+/// What became of the rows of a kind; the names are those in `run.json`.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub(crate) struct KindReport {
+    created: u64,
+    updated: u64,
+    deleted: u64,
+    unchanged: u64,
+    failed: u64,
+    skipped: u64,
+    done_before: u64,
+}
+
 /// What became of the rows.
 #[derive(Default)]
 pub(crate) struct Report {
+    /// The counts by kind.
+    pub(crate) kinds: BTreeMap<String, KindReport>,
     pub(crate) created: u64,
     pub(crate) updated: u64,
     pub(crate) deleted: u64,
@@ -62,11 +79,11 @@ pub(crate) struct Report {
     pub(crate) left: u64,
 }
 
+/// What is said of an object that is to be updated and that somebody has deleted.
+const GONE: &str = "the object is not in the destination any more";
+
 /// Answers that are told to the journal together, where no row's sending waits for it.
 const SETTLED_TOGETHER: usize = 1000;
-
-/// Batches without a repeated request after which one more is sent at a time.
-const CALM_BATCHES: u32 = 4;
 
 /// A row on its way.
 struct Ready {
@@ -75,6 +92,8 @@ struct Ready {
     row: PlanRow,
     key: String,
     line: String,
+    /// Of a delete: what the object refers to, by kind and key.
+    peers: Vec<String>,
 }
 
 /// Applies. `errors` are rows for errors.parquet that were found before.
@@ -102,18 +121,17 @@ pub(crate) async fn apply_plan(
         done: HashMap::new(),
         staged: Vec::new(),
         under_way: VecDeque::new(),
-        width: if serial { 1 } else { destination.manifest.write_concurrency.max(1) as usize },
+        pace: Pace::new(if serial { 1 } else { destination.manifest.write_concurrency as usize }, destination.session.traffic().repeated),
         unanswered: HashSet::new(),
+        needed: HashMap::new(),
+        deleting: HashMap::new(),
         touched: HashMap::new(),
-        widest: 0,
-        calm: 0,
-        repeated: destination.session.traffic().repeated,
+        before: (journal.journal().attempts() > 0).then(|| journal.journal().clone()),
         on_conflict: cx.options.on_conflict.unwrap_or(cx.project.apply.on_conflict),
         journal,
         settled: Vec::new(),
         report: Report { errors, ..Report::default() },
     };
-    writer.widest = writer.width;
     let mut changes: Vec<KindChanges> = Vec::new();
     for row in plan.plan().read_plan()? {
         let row = row?;
@@ -162,7 +180,12 @@ pub(crate) async fn apply_plan(
         let cut = batch.first().is_some_and(|first| first.row.resource != row.resource || first.row.action != row.action)
             || batch.len() >= destination.manifest.write_batch_max.max(1) as usize
             || step.is_some_and(|before| before != now);
-        let waits = peers_of(&peers).any(|(_, peer)| writer.unanswered.contains(&peer));
+        let is_held = |count: &usize| *count > 0;
+        let waits = match row.action {
+            // What refers to it goes first.
+            Action::Delete => writer.deleting.get(&kind_and_key(&row.resource, &key)).is_some_and(is_held),
+            _ => peers_of(&peers).any(|(_, peer)| writer.unanswered.contains(&peer)),
+        };
         if cut || waits {
             writer.send(&mut batch).await?;
         }
@@ -174,8 +197,10 @@ pub(crate) async fn apply_plan(
         }
         step = Some(now);
         if let Some(ready) = writer.prepare(at, row, key, &peers)? {
-            if ready.row.action == Action::Create {
-                writer.unanswered.insert(kind_and_key(&ready.row.resource, &ready.key));
+            match ready.row.action {
+                Action::Create => drop(writer.unanswered.insert(kind_and_key(&ready.row.resource, &ready.key))),
+                Action::Delete => ready.peers.iter().for_each(|peer| *writer.deleting.entry(peer.clone()).or_default() += 1),
+                Action::Update => {}
             }
             batch.push(ready);
         }
@@ -207,6 +232,12 @@ fn kind_and_key(kind: &str, key: &str) -> String {
     format!("{kind}\u{2}{key}")
 }
 
+/// An object for a person, from its kind and key.
+fn named(object: &str) -> String {
+    let (kind, key) = object.split_once('\u{2}').unwrap_or((object, ""));
+    format!("{kind} `{}`", key::unique_id(key))
+}
+
 /// All peers of a row: (name of the field, kind and key).
 fn peers_of(peers: &Map<String, Value>) -> impl Iterator<Item = (&str, String)> {
     peers.iter().flat_map(|(field, value)| {
@@ -221,7 +252,8 @@ fn peers_of(peers: &Map<String, Value>) -> impl Iterator<Item = (&str, String)> 
 /// A batch that was sent.
 struct UnderWay {
     rows: Vec<Ready>,
-    answer: JoinHandle<infrahub_sync_runtime::Result<Vec<Outcome>>>,
+    /// With the time that it took.
+    answer: JoinHandle<(infrahub_sync_runtime::Result<Vec<Outcome>>, Duration)>,
 }
 
 struct Writer<'w> {
@@ -238,18 +270,17 @@ struct Writer<'w> {
     staged: Vec<(u64, PlanRow)>,
     /// Batches that were sent and not answered, the first sent first.
     under_way: VecDeque<UnderWay>,
-    /// Batches that may be under way at a time.
-    width: usize,
+    pace: Pace,
     /// Objects whose creation has not been answered.
     unanswered: HashSet<String>,
+    /// Objects that one refers to which was not deleted: they are needed. With that one, in words.
+    needed: HashMap<String, String>,
+    /// Objects that so many refer to whose deletion has not been answered.
+    deleting: HashMap<String, usize>,
     /// What somebody changed since the snapshot was read, by kind.
     touched: HashMap<usize, Touched>,
-    /// As many batches under way as the adapter allows.
-    widest: usize,
-    /// Batches since the server last asked for patience.
-    calm: u32,
-    /// Requests that had been repeated when it was last looked at.
-    repeated: u64,
+    /// The journal as earlier applies of this run have left it.
+    before: Option<Journal>,
     on_conflict: OnConflict,
     journal: JournalWriter,
     /// What the journal has not been told yet.
@@ -258,17 +289,17 @@ struct Writer<'w> {
 }
 
 impl Writer<'_> {
-    /// Asks what somebody has changed since the snapshot, of the kinds that are updated or deleted.
+    /// Asks what somebody has changed since the snapshot, of the kinds that are updated or deleted. Of a destination that does not tell they
+    /// are read once more.
     async fn look(&mut self, changes: &[KindChanges]) -> Result<(), EngineError> {
         if !self.current.fresh || self.on_conflict == OnConflict::Overwrite {
             return Ok(());
         }
         for change in changes.iter().filter(|change| change.updates + change.deletes > 0) {
             let Some((kind, _)) = self.current.model.kind(&change.kind) else { continue };
-            let Some(watermark) = self.current.as_of.get(&change.kind) else { continue };
-            if let Some(touched) = Touched::read(self.destination, self.current.model, kind, watermark).await? {
-                self.touched.insert(kind, touched);
-            }
+            let watermark = self.current.as_of.get(&change.kind).map(String::as_str);
+            let touched = Touched::read(self.destination, self.current.model, kind, watermark).await?;
+            self.touched.insert(kind, touched);
         }
         Ok(())
     }
@@ -282,22 +313,6 @@ impl Writer<'_> {
             self.report.stopped = Some(Stopped::Failures(self.report.failed));
         }
         self.report.stopped.is_some()
-    }
-
-    /// Fewer batches at a time when the server has asked for patience, one more when it has not for a while.
-    fn pace(&mut self) {
-        let repeated = self.destination.session.traffic().repeated;
-        if repeated > self.repeated {
-            self.width = (self.width / 2).max(1);
-            self.calm = 0;
-        } else {
-            self.calm += 1;
-            if self.calm >= CALM_BATCHES && self.width < self.widest {
-                self.width += 1;
-                self.calm = 0;
-            }
-        }
-        self.repeated = repeated;
     }
 
     fn row_of(&self, kind: usize, key: &str) -> Option<usize> {
@@ -332,6 +347,7 @@ impl Writer<'_> {
                 self.ids.insert(kind_and_key(&row.resource, &key), id);
             }
             self.report.done_before += 1;
+            self.of_kind(&row).done_before += 1;
             self.tell(&row);
             return Ok(None);
         }
@@ -345,8 +361,8 @@ impl Writer<'_> {
         if self.failed.contains(&own) {
             return self.skip(at, &row, "it could not be created".to_owned()).map(|()| None);
         }
-        if let Some((field, _)) = peers_of(peers).find(|(_, peer)| self.failed.contains(peer)) {
-            let waits = format!("`{field}` refers to an object that could not be created");
+        if let Some((field, peer)) = peers_of(peers).find(|(_, peer)| self.failed.contains(peer)) {
+            let waits = format!("`{field}` waits for {}, which could not be created", named(&peer));
             if row.action == Action::Create {
                 self.failed.insert(own);
             }
@@ -358,6 +374,12 @@ impl Writer<'_> {
             None => Map::new(),
         };
         let there = self.row_of(kind, &key);
+        let peers_there = there.filter(|_| row.action == Action::Delete).map(|there| self.held_by(kind, there)).unwrap_or_default();
+        if let Some(other) = self.needed.get(&own).filter(|_| row.action == Action::Delete && there.is_some()) {
+            let waits = format!("{other}, which refers to it, was not deleted");
+            self.need(&row, peers_there);
+            return self.skip(at, &row, waits).map(|()| None);
+        }
         if !self.current.fresh {
             match (row.action, there) {
                 (Action::Delete, None) => return self.there_already(at, &row).map(|()| None),
@@ -365,15 +387,16 @@ impl Writer<'_> {
                     return self.there_already(at, &row).map(|()| None);
                 }
                 (Action::Update, None) if row.pass == 0 => {
-                    let message = "the object is not in the destination any more".to_owned();
-                    return self.conflict(at, row, "gone", message).map(|()| None);
+                    return self.conflict(at, row, "gone", GONE.to_owned()).map(|()| None);
                 }
                 (_, Some(found)) => {
                     if let Some((class, message)) = self.changed(kind, found, &row)
                         && self.on_conflict == OnConflict::Refuse
                     {
-                        if row.action == Action::Create {
-                            self.failed.insert(own);
+                        match row.action {
+                            Action::Create => drop(self.failed.insert(own)),
+                            Action::Delete => self.need(&row, peers_there),
+                            Action::Update => {}
                         }
                         return self.conflict(at, row, class, message).map(|()| None);
                     }
@@ -391,9 +414,15 @@ impl Writer<'_> {
                 text.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
             };
             let (old, new) = (object(&row.old_value), object(&row.new_value));
+            if row.action == Action::Update && touched.is_gone(id) {
+                return self.conflict(at, row, "gone", GONE.to_owned()).map(|()| None);
+            }
             let differences = touched.differences(self.current.model, self.current.snapshot, (kind, found, id), &old, &new);
             if !differences.is_empty() {
                 let class = if row.action == Action::Delete { "changed_before_delete" } else { "changed" };
+                if row.action == Action::Delete {
+                    self.need(&row, peers_there);
+                }
                 let message = format!("somebody has changed it since the plan was made: {}", differences.join(", "));
                 return self.conflict(at, row, class, message).map(|()| None);
             }
@@ -418,7 +447,7 @@ impl Writer<'_> {
             out.insert(name, value);
         }
         line.insert("fields".to_owned(), Value::Object(out));
-        Ok(Some(Ready { at, row, key, line: Value::Object(line).to_string() }))
+        Ok(Some(Ready { at, row, key, line: Value::Object(line).to_string(), peers: peers_there }))
     }
 
     /// Whether the destination's row has these values.
@@ -512,13 +541,15 @@ impl Writer<'_> {
     fn conflict(&mut self, at: u64, mut row: PlanRow, class: &str, message: String) -> Result<(), EngineError> {
         row.conflict_class = Some(class.to_owned());
         self.report.failed += 1;
+        self.of_kind(&row).failed += 1;
         let hint = "make a new plan with `infrahub-sync diff`, or write over it with --on-conflict overwrite".to_owned();
-        self.note(&row, message, Some(hint), &format!("conflict_{class}"));
+        self.note(at, &row, message, Some(hint), &format!("conflict_{class}"));
         self.settle_row(at, RowState::Failed, None)
     }
 
     fn there_already(&mut self, at: u64, row: &PlanRow) -> Result<(), EngineError> {
         self.report.unchanged += 1;
+        self.of_kind(row).unchanged += 1;
         self.tell(row);
         self.settle_row(at, RowState::Unchanged, None)
     }
@@ -541,28 +572,60 @@ impl Writer<'_> {
     }
 
     fn count(&mut self, row: &PlanRow) {
-        match row.action {
-            // The second pass finishes an object that was counted before.
-            _ if row.pass > 0 => {}
-            Action::Create => self.report.created += 1,
-            Action::Update => self.report.updated += 1,
-            Action::Delete => self.report.deleted += 1,
+        let of_kind = self.report.kinds.entry(row.resource.clone()).or_default();
+        let (all, of_kind) = match row.action {
+            Action::Create => (&mut self.report.created, &mut of_kind.created),
+            Action::Update => (&mut self.report.updated, &mut of_kind.updated),
+            Action::Delete => (&mut self.report.deleted, &mut of_kind.deleted),
+        };
+        // The second pass finishes an object that was counted before.
+        if row.pass == 0 {
+            *all += 1;
+            *of_kind += 1;
         }
         self.tell(row);
     }
 
-    fn fail(&mut self, row: &PlanRow, message: String, hint: Option<String>, class: &str) {
+    fn fail(&mut self, at: u64, row: &PlanRow, message: String, hint: Option<String>, class: &str) {
         self.report.failed += 1;
-        self.note(row, message, hint, class);
+        self.of_kind(row).failed += 1;
+        self.note(at, row, message, hint, class);
+    }
+
+    fn of_kind(&mut self, row: &PlanRow) -> &mut KindReport {
+        self.report.kinds.entry(row.resource.clone()).or_default()
+    }
+
+    /// The object of a row was not deleted: those that it refers to are needed.
+    fn need(&mut self, row: &PlanRow, peers: Vec<String>) {
+        let words = format!("{} `{}`", row.resource, row.source_id);
+        for peer in peers {
+            self.needed.entry(peer).or_insert_with(|| words.clone());
+        }
+    }
+
+    /// The objects that one of the destination refers to, by kind and key.
+    fn held_by(&self, kind: usize, at: usize) -> Vec<String> {
+        let Some(rows) = self.current.snapshot.kinds.get(kind) else { return Vec::new() };
+        let mut out = Vec::new();
+        for field in &rows.fields {
+            let FieldColumn::Peers(peers) = field else { continue };
+            for peer in peers.peers(at).1.filter(|peer| peer.row != NOWHERE) {
+                let named = self.current.model.kinds.get(peer.kind).zip(self.current.snapshot.kinds.get(peer.kind));
+                out.extend(named.map(|(spec, rows)| kind_and_key(&spec.name, rows.keys.get(peer.row as usize))));
+            }
+        }
+        out
     }
 
     fn skip(&mut self, at: u64, row: &PlanRow, reason: String) -> Result<(), EngineError> {
         self.report.skipped += 1;
-        self.note(row, format!("skipped: {reason}"), None, "skipped");
+        self.of_kind(row).skipped += 1;
+        self.note(at, row, format!("skipped: {reason}"), None, "skipped");
         self.settle_row(at, RowState::Skipped, None)
     }
 
-    fn note(&mut self, row: &PlanRow, message: String, hint: Option<String>, class: &str) {
+    fn note(&mut self, at: u64, row: &PlanRow, message: String, hint: Option<String>, class: &str) {
         if self.report.failures.len() < FAILURES_SHOWN {
             self.report.failures.push(Failure {
                 kind: row.resource.clone(),
@@ -580,10 +643,16 @@ impl Writer<'_> {
             attribute: row.attribute.clone(),
             message,
             hint,
-            retry_count: 0,
+            retry_count: self.tried_before(at),
             terminal: true,
         });
         self.tell(row);
+    }
+
+    /// How many earlier applies of the plan have come to a row and not got it done.
+    fn tried_before(&self, at: u64) -> i64 {
+        let tried = self.before.as_ref().filter(|journal| journal.state(at) != RowState::Planned);
+        tried.map_or(0, |journal| journal.attempts().into())
     }
 
     /// The run was written but could not be brought to its end.
@@ -634,7 +703,7 @@ impl Writer<'_> {
             rows: lines,
             count: u32::try_from(rows.len()).unwrap_or(u32::MAX),
         };
-        while self.under_way.len() >= self.width {
+        while self.under_way.len() >= self.pace.width() {
             self.settle_first().await?;
         }
         if self.stops() {
@@ -644,7 +713,11 @@ impl Writer<'_> {
         self.note_settled()?;
         self.journal.sent(rows.iter().map(|ready| ready.at))?;
         let session = self.destination.session.clone();
-        let answer = tokio::spawn(async move { session.write(request).await });
+        let answer = tokio::spawn(async move {
+            let begun = Instant::now();
+            let answer = session.write(request).await;
+            (answer, begun.elapsed())
+        });
         self.under_way.push_back(UnderWay { rows, answer });
         Ok(())
     }
@@ -660,10 +733,23 @@ impl Writer<'_> {
     /// Waits for the batch that was sent first and takes its answers.
     async fn settle_first(&mut self) -> Result<(), EngineError> {
         let Some(UnderWay { rows, answer }) = self.under_way.pop_front() else { return Ok(()) };
-        let answer = answer.await.map_err(|panic| EngineError::Internal(format!("a writing task ended early: {panic}")))?;
-        self.pace();
-        for ready in rows.iter().filter(|ready| ready.row.action == Action::Create) {
-            self.unanswered.remove(&kind_and_key(&ready.row.resource, &ready.key));
+        let (answer, took) = answer.await.map_err(|panic| EngineError::Internal(format!("a writing task ended early: {panic}")))?;
+        if let Some(first) = rows.first() {
+            let what = format!("{} {}", first.row.action.as_str(), first.row.resource);
+            self.pace.answered(&what, rows.len(), took, self.destination.session.traffic().repeated);
+        }
+        for ready in &rows {
+            match ready.row.action {
+                Action::Create => drop(self.unanswered.remove(&kind_and_key(&ready.row.resource, &ready.key))),
+                Action::Delete => {
+                    for peer in &ready.peers {
+                        if let Some(count) = self.deleting.get_mut(peer) {
+                            *count = count.saturating_sub(1);
+                        }
+                    }
+                }
+                Action::Update => {}
+            }
         }
         match answer {
             Ok(outcomes) => {
@@ -676,17 +762,25 @@ impl Writer<'_> {
                 // Nothing is known about any row of it: each is told as failed, and what depends on it is skipped.
                 let message = format!("the batch failed as a whole, it is not known what was written: {error}");
                 for ready in rows {
-                    if ready.row.action == Action::Create {
-                        self.failed.insert(kind_and_key(&ready.row.resource, &ready.key));
+                    match ready.row.action {
+                        Action::Create => drop(self.failed.insert(kind_and_key(&ready.row.resource, &ready.key))),
+                        Action::Delete => self.need(&ready.row, ready.peers),
+                        Action::Update => {}
                     }
-                    self.fail(&ready.row, message.clone(), Some("run `infrahub-sync diff` to see what is left to do".to_owned()), "batch");
+                    self.fail(
+                        ready.at,
+                        &ready.row,
+                        message.clone(),
+                        Some("run `infrahub-sync diff` to see what is left to do".to_owned()),
+                        "batch",
+                    );
                 }
                 if error.fault_kind() == infrahub_sync_runtime::FaultKind::Remote {
                     return Ok(());
                 }
                 // The others were sent, and what became of them is known only when they are answered.
                 for other in std::mem::take(&mut self.under_way) {
-                    if let Ok(Ok(outcomes)) = other.answer.await {
+                    if let Ok((Ok(outcomes), _)) = other.answer.await {
                         for (ready, outcome) in other.rows.into_iter().zip(outcomes) {
                             self.take(ready, outcome);
                         }
@@ -699,7 +793,7 @@ impl Writer<'_> {
     }
 
     fn take(&mut self, ready: Ready, outcome: Outcome) {
-        let Ready { at, row, key, .. } = ready;
+        let Ready { at, row, key, peers, .. } = ready;
         let mut learn = |id: &Option<String>| {
             if let (Action::Create, Some(id)) = (row.action, id) {
                 self.ids.insert(kind_and_key(&row.resource, &key), id.clone());
@@ -716,14 +810,17 @@ impl Writer<'_> {
                 learn(&id);
                 self.settled.push((at, RowState::Unchanged, id.filter(|_| row.action == Action::Create)));
                 self.report.unchanged += 1;
+                self.of_kind(&row).unchanged += 1;
                 self.tell(&row);
             }
             Outcome::Failed(failure) => {
-                if row.action == Action::Create {
-                    self.failed.insert(kind_and_key(&row.resource, &key));
+                match row.action {
+                    Action::Create => drop(self.failed.insert(kind_and_key(&row.resource, &key))),
+                    Action::Delete => self.need(&row, peers),
+                    Action::Update => {}
                 }
                 self.settled.push((at, RowState::Failed, None));
-                self.fail(&row, failure.to_string(), None, failure.kind.as_str());
+                self.fail(at, &row, failure.to_string(), None, failure.kind.as_str());
             }
         }
     }
@@ -748,7 +845,7 @@ impl Writer<'_> {
                     }
                     Err(error) => {
                         self.settled.push((*at, RowState::Failed, None));
-                        self.fail(row, format!("could not be made durable: {error}"), None, "commit");
+                        self.fail(*at, row, format!("could not be made durable: {error}"), None, "commit");
                     }
                 }
             }

@@ -6,11 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use infrahub_sync_cache::RunReader;
-use infrahub_sync_core::mapping::RawKind;
 use infrahub_sync_core::model::Model;
-use infrahub_sync_core::restore::restore;
+use infrahub_sync_core::restore::{Restored, restore};
 use infrahub_sync_core::value::Tag;
 
+use crate::extract::{FullRead, READING, moment};
 use crate::load::Opened;
 use crate::schema::Resolved;
 use crate::{EngineError, RunContext, Side};
@@ -44,9 +44,13 @@ pub(crate) struct Since {
 #[derive(Default)]
 pub(crate) struct Base {
     /// By the kind's position; none of a kind that is to be read in full.
-    rows: HashMap<usize, RawKind>,
+    rows: HashMap<usize, Restored>,
     watermarks: HashMap<usize, String>,
     kinds: usize,
+    /// The run, in words.
+    pub(crate) since: String,
+    /// The last full read of each kind, by the kind's name.
+    pub(crate) full: BTreeMap<String, FullRead>,
     /// The kinds that cannot be gone on from, with the reason.
     pub(crate) in_full: BTreeMap<String, String>,
 }
@@ -57,34 +61,43 @@ pub(crate) fn latest(
     cache: &infrahub_sync_cache::Cache,
     resolved: &Resolved,
 ) -> Result<Result<RunReader, String>, EngineError> {
-    let Some(reader) = cache.latest_success()? else { return Ok(Err("there is no earlier run that came to its end".to_owned())) };
+    let Some(reader) = cache.latest_success()? else { return Ok(Err("no earlier run came to its end".to_owned())) };
     let every = u64::from(cx.project.incremental.full_resync_every);
     let runs = cache.run_counter()?.runs_since_full;
     if runs >= every {
-        return Ok(Err(format!("everything is read again after {every} incremental runs (`incremental.full_resync_every`)")));
+        return Ok(Err(format!("{runs} incremental runs since the last full one (`incremental.full_resync_every`)")));
     }
     if reader.read_schema_sub_hash()?.as_deref().map(str::trim) != Some(resolved.sub_hash().as_str()) {
-        return Ok(Err("the mapping or the destination's schema has changed".to_owned()));
+        let file = reader.run_file()?;
+        let mapping = file.other.get("mapping_hash").and_then(|hash| hash.as_str());
+        let is_mapping = mapping.is_none_or(|hash| hash != resolved.mapping_hash);
+        return Ok(Err(if is_mapping { "mapping changed" } else { "schema changed" }.to_owned()));
     }
     Ok(Ok(reader))
 }
 
 impl Base {
+    /// Nothing to go on from, for that reason.
+    pub(crate) fn none(model: &Model, reason: &str) -> Base {
+        let in_full = model.kinds.iter().map(|kind| (kind.name.clone(), reason.to_owned())).collect();
+        Base { kinds: model.kinds.len(), in_full, ..Base::default() }
+    }
+
     /// The rows of one side.
     pub(crate) fn open(reader: &RunReader, side: Side, opened: &Opened, model: &Model) -> Result<Base, EngineError> {
         let cache_side = side.in_cache();
         let file = reader.run_file()?;
-        let mut base = Base { kinds: model.kinds.len(), ..Base::default() };
+        let since = file.started_at.map_or_else(|| format!("run {}", reader.id()), |at| format!("the run of {}", moment(at)));
+        let mut base = Base { kinds: model.kinds.len(), since, ..Base::default() };
         let of_side = |name: &str| file.other.get(name).and_then(|sides| sides.get(side.letter()));
         let identity = of_side(SIDES).and_then(|identity| identity.as_str());
         let whole = match () {
-            () if file.adapters.get(cache_side).digest.as_deref() != Some(opened.digest.as_str()) => Err("the adapter is another one"),
-            () if identity != Some(opened.session.identity().as_str()) => Err("its settings have changed"),
+            () if file.adapters.get(cache_side).digest.as_deref() != Some(opened.digest.as_str()) => Err("adapter changed"),
+            () if identity != Some(opened.session.identity().as_str()) => Err("settings changed"),
             () => Ok(()),
         };
         if let Err(reason) = whole {
-            base.in_full = model.kinds.iter().map(|kind| (kind.name.clone(), reason.to_owned())).collect();
-            return Ok(base);
+            return Ok(Base::none(model, reason));
         }
         let unresolved: BTreeSet<String> =
             of_side(UNRESOLVED).and_then(|kinds| serde_json::from_value(kinds.clone()).ok()).unwrap_or_default();
@@ -98,14 +111,22 @@ impl Base {
         for (at, (kind, rows)) in model.kinds.iter().zip(restore(model, &stored)).enumerate() {
             let watermark = cursors.get(cache_side).get(&kind.name).and_then(|cursor| cursor.strip_prefix(SINCE));
             let usable = match (rows, watermark) {
-                _ if file.partial.get(cache_side).contains(&kind.name) => Err("objects of it were left out".to_owned()),
-                _ if unresolved.contains(&kind.name) => Err("some of its references led nowhere".to_owned()),
-                (_, None) => Err("there is no cursor".to_owned()),
+                _ if file.partial.get(cache_side).contains(&kind.name) => Err("objects of it were left out the last time".to_owned()),
+                _ if unresolved.contains(&kind.name) => Err("some of its references led nowhere the last time".to_owned()),
+                (_, None) => Err("no change filter".to_owned()),
                 (Err(reason), _) => Err(reason),
                 (Ok(rows), Some(watermark)) => Ok((rows, watermark)),
             };
             match usable {
                 Ok((rows, watermark)) => {
+                    let of_kind = of_side(READING).and_then(|kinds| kinds.get(&kind.name)?.get("full"));
+                    let objects = file.counts.get(cache_side).get(&kind.name).copied().unwrap_or_default();
+                    let full = of_kind.and_then(|full| serde_json::from_value(full.clone()).ok()).unwrap_or_else(|| FullRead {
+                        run: reader.id().to_string(),
+                        at: file.started_at.map(moment).unwrap_or_default(),
+                        objects,
+                    });
+                    base.full.insert(kind.name.clone(), full);
                     base.rows.insert(at, rows);
                     base.watermarks.insert(at, watermark.to_owned());
                 }
@@ -121,7 +142,8 @@ impl Base {
         if !kinds.iter().all(|kind| self.watermarks.get(kind) == Some(watermark)) {
             return None;
         }
-        let ids = kinds.iter().filter_map(|kind| self.rows.get(kind)).flat_map(|rows| {
+        let ids = kinds.iter().filter_map(|kind| self.rows.get(kind)).flat_map(|kind| {
+            let rows = &kind.rows;
             let known = (0..rows.rows).filter(|row| rows.ids.tag(*row) != Tag::Null);
             known.map(|row| rows.ids.text(row).to_owned())
         });
@@ -129,8 +151,13 @@ impl Base {
     }
 
     /// The rows of a kind, once.
-    pub(crate) fn take(&mut self, kind: usize) -> Option<RawKind> {
+    pub(crate) fn take(&mut self, kind: usize) -> Option<Restored> {
         self.rows.remove(&kind)
+    }
+
+    /// Whether there was anything to go on from.
+    pub(crate) fn is_usable(&self) -> bool {
+        !self.full.is_empty()
     }
 
     /// Whether each kind can be gone on from.

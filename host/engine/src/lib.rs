@@ -10,8 +10,10 @@ mod accepted;
 mod apply;
 mod base;
 mod error;
+mod extract;
 mod generate;
 mod load;
+mod pace;
 mod pipeline;
 mod readings;
 mod schema;
@@ -268,7 +270,7 @@ impl Run {
     pub fn fates(&self) -> Result<Option<Fates>, EngineError> {
         let Some(journal) = self.reader.read_journal()? else { return Ok(None) };
         let errors = self.reader.read_errors()?.into_iter();
-        let errors = errors.filter_map(|error| Some(((error.resource, error.source_id?), error.message))).collect();
+        let errors = errors.filter_map(|error| Some(((error.resource, error.source_id?), (error.error_class, error.message)))).collect();
         Ok(Some(Fates { journal, errors }))
     }
 }
@@ -277,7 +279,8 @@ impl Run {
 #[derive(Debug)]
 pub struct Fates {
     journal: infrahub_sync_cache::Journal,
-    errors: std::collections::HashMap<(String, String), String>,
+    /// Class and message, by kind and unique id.
+    errors: std::collections::HashMap<(String, String), (String, String)>,
 }
 
 impl Fates {
@@ -285,9 +288,18 @@ impl Fates {
     #[must_use]
     pub fn of(&self, at: u64, row: &PlanRow) -> (&'static str, Option<&str>) {
         let state = self.journal.state(at);
-        let told = matches!(state, infrahub_sync_cache::RowState::Failed | infrahub_sync_cache::RowState::Skipped);
-        let message = told.then(|| self.errors.get(&(row.resource.clone(), row.source_id.clone()))).flatten();
-        (state.as_str(), message.map(String::as_str))
+        (state.as_str(), self.error(at, row).map(|(_, message)| message.as_str()))
+    }
+
+    /// The class of the conflict for which a row was left alone, as in `errors.parquet` without `conflict_`.
+    #[must_use]
+    pub fn conflict(&self, at: u64, row: &PlanRow) -> Option<&str> {
+        self.error(at, row)?.0.strip_prefix("conflict_")
+    }
+
+    fn error(&self, at: u64, row: &PlanRow) -> Option<&(String, String)> {
+        let told = matches!(self.journal.state(at), infrahub_sync_cache::RowState::Failed | infrahub_sync_cache::RowState::Skipped);
+        told.then(|| self.errors.get(&(row.resource.clone(), row.source_id.clone()))).flatten()
     }
 
     /// How many rows are in which state, those that there are.

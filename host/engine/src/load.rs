@@ -3,26 +3,31 @@
 //! Each resource is fetched once, however many mappings use it. Resources load concurrently; of one resource the next page is fetched while the
 //! one before is parsed.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use infrahub_sync_config::{FieldSource as ConfigSource, Mapping, Problem, Project, Severity};
-use infrahub_sync_core::changes::{Changes, Gone};
+use infrahub_sync_core::changes::{Changes, Gone, Left};
+use infrahub_sync_core::key::Keys;
 use infrahub_sync_core::mapping::RawKind;
 use infrahub_sync_core::mapping::feed::{Feed, FieldSource};
 use infrahub_sync_core::mapping::filter::Filter;
 use infrahub_sync_core::mapping::transform::Transforms;
 use infrahub_sync_core::model::{FieldType, KindModel, Model};
 use infrahub_sync_core::records::{Projection, Records, RecordsError, Shape};
-use infrahub_sync_core::restore::without;
+use infrahub_sync_core::restore::{Restored, without};
 use infrahub_sync_core::value::{Tag, ValueColumn};
 use infrahub_sync_runtime::{
     Abilities, Adapter, Addressing, Column, ColumnData, Exchanges, FailureKind, Limits, LoadRequest, Manifest, Page, Payload, Runtime,
     Session, SessionConfig,
 };
+use jiff::Timestamp;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::base::{Base, Since, cursor_text};
+use crate::extract::{FullRead, Reading, Way};
 use crate::{EngineError, RunContext, Side, accepted};
 
 /// Resources that load at the same time on one side: the systems are the bottleneck, and more requests make a small server slower.
@@ -343,10 +348,8 @@ pub(crate) struct Loaded {
     pub(crate) raw: Vec<RawKind>,
     /// By kind where the next run goes on: for kinds that one resource feeds, if the adapter tells.
     pub(crate) cursors: BTreeMap<String, String>,
-    /// The kinds of which only what changed was read.
-    pub(crate) incremental: BTreeSet<String>,
-    /// Of the kinds that could have been read so, those that were read in full, with the reason.
-    pub(crate) in_full: BTreeMap<String, String>,
+    /// How the kinds were read that were.
+    pub(crate) readings: BTreeMap<String, Reading>,
     /// Nothing has changed in any kind since the run that this one goes on from.
     pub(crate) unchanged: bool,
 }
@@ -373,15 +376,10 @@ pub(crate) async fn load(
     let mut running: JoinSet<Result<Read, EngineError>> = JoinSet::new();
     let (progress, mut heard) = tokio::sync::mpsc::unbounded_channel::<(String, u64, bool)>();
     let mut parts: Vec<Part> = Vec::new();
-    let mut loaded = Loaded {
-        raw: Vec::new(),
-        cursors: BTreeMap::new(),
-        incremental: BTreeSet::new(),
-        in_full: std::mem::take(&mut base.in_full),
-        unchanged: base.is_whole(),
-    };
+    let mut loaded = Loaded { raw: Vec::new(), cursors: BTreeMap::new(), readings: BTreeMap::new(), unchanged: base.is_whole() };
     let mut kept: Vec<Option<RawKind>> = model.kinds.iter().map(|_| None).collect();
     let model_shared = Arc::new(model.clone());
+    let answered = Arc::new(Notify::new());
     let mut start = |running: &mut JoinSet<_>| {
         if let Some(plan) = waiting.next() {
             let one = Resource {
@@ -391,13 +389,22 @@ pub(crate) async fn load(
                 plan,
                 model: model_shared.clone(),
                 progress: progress.clone(),
+                now: cx.now,
+                answered: answered.clone(),
             };
             running.spawn(one.read());
         }
     };
-    (0..RESOURCES_AT_ONCE).for_each(|_| start(&mut running));
+    // Of a run that reads what changed, the first asks alone: what all of them need to know (NetBox's change log) is then asked for once, and
+    // the adapter has it for the others.
+    let mut alone = base.is_usable();
+    (0..if alone { 1 } else { RESOURCES_AT_ONCE }).for_each(|_| start(&mut running));
     loop {
         tokio::select! {
+            () = answered.notified(), if alone => {
+                alone = false;
+                (1..RESOURCES_AT_ONCE).for_each(|_| start(&mut running));
+            }
             Some((kind, rows, finished)) = heard.recv() => {
                 if finished { cx.events.loaded(side, &kind, rows) } else { cx.events.loading(side, &kind, rows) }
             }
@@ -410,22 +417,34 @@ pub(crate) async fn load(
                             loaded.cursors.insert(spec.name.clone(), cursor_text(watermark));
                         }
                         let part = read.changes.as_ref().and_then(|changes| Some((changes, base.take(*kind)?)));
-                        match (part, &read.reason) {
-                            (Some((changes, rows)), _) => {
+                        let way = match part {
+                            Some((changes, Restored { rows, keys })) => {
                                 loaded.unchanged &= changes.is_empty();
-                                loaded.incremental.insert(spec.name.clone());
-                                let rows = if changes.is_empty() { rows } else { without(&rows, |id| changes.leaves(id)) };
+                                let left = left(changes, &rows, &keys);
+                                let rows = if left.is_empty() { rows } else { without(&rows, |id| changes.leaves(id)) };
                                 if let Some(place) = kept.get_mut(*kind) {
                                     *place = Some(rows);
                                 }
+                                let full = base.full.get(&spec.name).cloned().unwrap_or_else(|| FullRead {
+                                    run: String::new(),
+                                    at: String::new(),
+                                    objects: 0,
+                                });
+                                Way::Changes { since: base.since.clone(), changed: changes.changed.len() as u64, left, full }
                             }
-                            (None, reason) => {
+                            None => {
                                 loaded.unchanged = false;
-                                if let Some(reason) = reason {
-                                    loaded.in_full.insert(spec.name.clone(), reason.clone());
-                                }
+                                let feeds_alone = feeding.get(*kind) == Some(&1);
+                                Way::Full(match (&read.reason, base.in_full.get(&spec.name)) {
+                                    (Some(reason), _) => reason.clone(),
+                                    (None, _) if base.is_usable() && !feeds_alone => "several resources feed it".to_owned(),
+                                    (None, Some(reason)) => reason.clone(),
+                                    (None, None) => "another kind is read from the same resource, and in full".to_owned(),
+                                })
                             }
-                        }
+                        };
+                        let at = loaded.readings.get(&spec.name).map_or(read.at, |known| known.at.min(read.at));
+                        loaded.readings.insert(spec.name.clone(), Reading { at, way });
                     }
                     parts.extend(read.parts);
                     start(&mut running);
@@ -451,6 +470,19 @@ pub(crate) async fn load(
     }
     loaded.raw = raw.into_iter().zip(&model.kinds).map(|(raw, kind)| raw.unwrap_or_else(|| RawKind::new(kind.fields.len()))).collect();
     Ok(loaded)
+}
+
+/// The rows of an earlier run that are not taken over: key, id and the reason.
+fn left(changes: &Changes, rows: &RawKind, keys: &Keys) -> Vec<(String, String, Left)> {
+    if changes.is_empty() {
+        return Vec::new();
+    }
+    let known = (0..rows.rows).filter(|row| rows.ids.tag(*row) != Tag::Null);
+    let left = known.filter_map(|row| {
+        let id = rows.ids.text(row);
+        Some((keys.get(row).to_owned(), id.to_owned(), changes.left(id)?))
+    });
+    left.collect()
 }
 
 /// How many resources feed each kind. Of a kind with several an id may mean several objects, and nobody can say which one changed.
@@ -479,6 +511,8 @@ struct Read {
     changes: Option<Changes>,
     /// Why it was read in full although a base was there.
     reason: Option<String>,
+    /// When the reading began.
+    at: Timestamp,
 }
 
 /// What one mapping made of its resource: the mapping's position, the kind's position, the rows.
@@ -492,6 +526,9 @@ struct Resource {
     plan: Arc<(ResourcePlan, Option<Since>)>,
     model: Arc<Model>,
     progress: tokio::sync::mpsc::UnboundedSender<(String, u64, bool)>,
+    now: fn() -> SystemTime,
+    /// Told when the first request is answered.
+    answered: Arc<Notify>,
 }
 
 impl Resource {
@@ -530,9 +567,13 @@ impl Resource {
         Ok(Read { reason, ..self.read_all().await? })
     }
 
+    fn moment(&self) -> Timestamp {
+        Timestamp::try_from((self.now)()).unwrap_or(Timestamp::UNIX_EPOCH)
+    }
+
     /// Reads what changed since. The inner error says why that is not known.
     async fn read_changes(&self, since: &Since) -> Result<Result<Read, String>, EngineError> {
-        let plan = &self.plan.0;
+        let (plan, at) = (&self.plan.0, self.moment());
         let mut request = LoadRequest { since: Some(since.watermark.clone()), ..self.request() };
         let mut changed: HashSet<String> = HashSet::new();
         let mut into = self.empty();
@@ -540,7 +581,9 @@ impl Resource {
         let mut number = 0;
         loop {
             number += 1;
-            let page = match self.session.load(request.clone()).await {
+            let answer = self.session.load(request.clone()).await;
+            self.answered.notify_one();
+            let page = match answer {
                 Ok(page) => page,
                 Err(infrahub_sync_runtime::Error::Adapter { failure, .. }) if failure.kind == FailureKind::Unsupported => {
                     return Ok(Err(failure.message));
@@ -583,7 +626,7 @@ impl Resource {
         };
         self.tell(&into, true);
         let changes = Some(Changes { changed, gone });
-        Ok(Ok(Read { kinds: self.kinds(), parts: self.parts(into), watermark: Some(watermark), changes, reason: None }))
+        Ok(Ok(Read { kinds: self.kinds(), parts: self.parts(into), watermark: Some(watermark), changes, reason: None, at }))
     }
 
     /// The ids of all objects; none where one has no id.
@@ -618,9 +661,10 @@ impl Resource {
 
     /// Reads all pages.
     async fn read_all(self) -> Result<Read, EngineError> {
-        let request = self.request();
+        let (request, at) = (self.request(), self.moment());
         let mut into = self.empty();
         let first = self.session.load(request.clone()).await?;
+        self.answered.notify_one();
         let watermark = first.watermark.clone();
         let mut page = Some(first);
         let mut number = 0u64;
@@ -664,7 +708,7 @@ impl Resource {
             }
             self.tell(&into, page.is_none());
         }
-        Ok(Read { kinds: self.kinds(), parts: self.parts(into), watermark, changes: None, reason: None })
+        Ok(Read { kinds: self.kinds(), parts: self.parts(into), watermark, changes: None, reason: None, at })
     }
 
     fn tell(&self, into: &[RawKind], finished: bool) {

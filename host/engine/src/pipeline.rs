@@ -1,6 +1,6 @@
 //! The commands, stage by stage: lock, load, compare, write the plan, guard, apply, tell.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use infrahub_sync_cache::{
     AdapterRecord, Cache, CacheLock, ErrorRow, Holder, Mode, RunCounter, RunFile, RunId, RunReader, RunStatus, RunWriter, SyncName,
@@ -9,7 +9,7 @@ use infrahub_sync_core::batches::batches;
 use infrahub_sync_core::changes::contradicts;
 use infrahub_sync_core::guardrail::{Counts, approve};
 use infrahub_sync_core::model::Model;
-use infrahub_sync_core::plan::{KindSummary, Plan, Policy, plan};
+use infrahub_sync_core::plan::{KindSummary, Plan, Policy, Proof, plan};
 use infrahub_sync_core::snapshot::{Completeness, DataProblem, Role, Snapshot, Trouble, build};
 use infrahub_sync_runtime::Addressing;
 use jiff::Timestamp;
@@ -17,9 +17,13 @@ use serde_json::json;
 
 use crate::apply::{Current, apply_plan};
 use crate::base::{self, Base, SIDES, UNRESOLVED};
+use crate::extract::{self, READING, Reading};
 use crate::load::{Loaded, Opened, Runtimes, destination_feeds, feeds, load};
 use crate::schema::{self, Resolved};
 use crate::{Applied, EngineError, Run, RunContext, Side, Summary};
+
+/// Why an apply reads the destination in full: it looks at what its plan was made for, later.
+const APPLY: &str = "apply";
 
 /// Loads both sides, compares them and writes the run to the cache. The destination is not written.
 ///
@@ -104,7 +108,14 @@ pub async fn apply(cx: &RunContext<'_>) -> Result<Applied, EngineError> {
     let writer = lock.continue_run(&id)?;
     let started = Started { writer, lock, file };
     let done = async {
-        let reading = load(cx, Side::Destination, &destination, &resolved.model, destination_feeds(&resolved.model), Base::default());
+        let reading = load(
+            cx,
+            Side::Destination,
+            &destination,
+            &resolved.model,
+            destination_feeds(&resolved.model),
+            Base::none(&resolved.model, APPLY),
+        );
         let rows = interruptible(cx, reading).await?.raw;
         let (snapshot, problems) = build(&resolved.model, rows, Role::Destination);
         stop_on(cx, &started, Side::Destination, &problems)?;
@@ -305,6 +316,12 @@ async fn compare(cx: &RunContext<'_>, started: &Started) -> Result<Compared, Eng
     let (source_read, source_rows, source_problems) = built(cx, Side::Source, &source, model, source_read).await?;
     let (destination_read, destination_rows, destination_problems) =
         built(cx, Side::Destination, &destination, model, destination_read).await?;
+    let mut source_rows = source_rows;
+    for (kind, rows) in model.kinds.iter().zip(&mut source_rows.kinds) {
+        if !source_read.readings.contains_key(&kind.name) {
+            rows.completeness = Completeness::Unread;
+        }
+    }
     source.session.finish()?;
     let extracts = Extracts::new(cx, model, &source_read, &destination_read);
     let [source_earlier, destination_earlier] = extracts.unchanged.map(|unchanged| earlier.as_ref().filter(|_| unchanged));
@@ -329,7 +346,8 @@ async fn compare(cx: &RunContext<'_>, started: &Started) -> Result<Compared, Eng
     let flags = cx.project.flags;
     let policy = Policy { create: flags.create, update: flags.update, delete: flags.delete };
     let difference = infrahub_sync_core::diff::diff(model, &source_rows, &destination_rows);
-    let plan = plan(model, &source_rows, &destination_rows, difference, policy);
+    let proofs = extracts.proofs(model, &source_rows);
+    let plan = plan(model, &source_rows, &destination_rows, difference, policy).with_proofs(&proofs);
     let summary = Summary { kinds: plan.summary.clone(), problems: told };
     write_plan(cx, started, &resolved, [(&source, &source_rows), (&destination, &destination_rows)], &extracts, &plan)?;
     let runs = started.lock.cache().run_counter()?.runs_since_full;
@@ -353,16 +371,16 @@ async fn built(
         Side::Destination => Role::Destination,
     };
     let (rows, problems) = build(model, std::mem::take(&mut read.raw), role);
-    let kept: Vec<bool> = model.kinds.iter().map(|kind| read.incremental.contains(&kind.name)).collect();
+    let kept: Vec<bool> = model.kinds.iter().map(|kind| read.readings.get(&kind.name).is_some_and(Reading::is_incremental)).collect();
     if !contradicts(model, &kept, &rows, &problems) {
         return Ok((read, rows, problems));
     }
-    cx.events.note(&format!("Everything is read of the {}: what is known of it does not fit what has changed", side.as_str()));
     let feeds = match side {
         Side::Source => feeds(cx.project, model, opened.manifest.source.unwrap_or(Addressing::Mapping))?,
         Side::Destination => destination_feeds(model),
     };
-    let mut read = load(cx, side, opened, model, feeds, Base::default()).await?;
+    let base = Base::none(model, "what is known of it does not fit what has changed");
+    let mut read = load(cx, side, opened, model, feeds, base).await?;
     let (rows, problems) = build(model, std::mem::take(&mut read.raw), role);
     Ok((read, rows, problems))
 }
@@ -375,17 +393,15 @@ fn bases(
     source: &Opened,
     destination: &Opened,
 ) -> Result<(Option<RunReader>, Base, Base), EngineError> {
+    let model = &resolved.model;
+    let none = |reason: &str| (None, Base::none(model, reason), Base::none(model, reason));
     if cx.options.full_extract {
-        return Ok((None, Base::default(), Base::default()));
+        return Ok(none("full extract"));
     }
     let reader = match base::latest(cx, started.lock.cache(), resolved)? {
         Ok(reader) => reader,
-        Err(reason) => {
-            cx.events.note(&format!("Everything is read: {reason}"));
-            return Ok((None, Base::default(), Base::default()));
-        }
+        Err(reason) => return Ok(none(&reason)),
     };
-    let model = &resolved.model;
     let (source, destination) =
         (Base::open(&reader, Side::Source, source, model)?, Base::open(&reader, Side::Destination, destination, model)?);
     Ok((Some(reader), source, destination))
@@ -394,33 +410,48 @@ fn bases(
 /// How the kinds were read, and where the next run goes on.
 struct Extracts {
     cursors: infrahub_sync_cache::Cursors,
-    /// The kinds of each side of which only changes were read.
-    incremental: [BTreeSet<String>; 2],
+    /// Of each side.
+    readings: [BTreeMap<String, Reading>; 2],
     /// Nothing has changed on a side since the run that this one goes on from.
     unchanged: [bool; 2],
 }
 
 impl Extracts {
     fn new(cx: &RunContext<'_>, model: &Model, source: &Loaded, destination: &Loaded) -> Extracts {
-        for (side, loaded) in [(Side::Source, source), (Side::Destination, destination)] {
-            for (kind, reason) in loaded.in_full.iter().filter(|_| !cx.options.full_extract) {
-                tracing::info!(side = side.as_str(), kind, reason, "read in full");
-            }
-            if !cx.options.full_extract {
-                let (some, all) = (loaded.incremental.len(), model.kinds.len());
-                cx.events.note(&format!("Of the {}, what changed was read of {some} of {all} kinds", side.as_str()));
+        if !cx.options.full_extract {
+            for (side, loaded) in [(Side::Source, source), (Side::Destination, destination)] {
+                extract::lines(side, model, &loaded.readings).iter().for_each(|line| cx.events.note(line));
             }
         }
         Extracts {
             cursors: infrahub_sync_cache::PerSide { source: source.cursors.clone(), destination: destination.cursors.clone() },
-            incremental: [source.incremental.clone(), destination.incremental.clone()],
+            readings: [source.readings.clone(), destination.readings.clone()],
             unchanged: [source.unchanged, destination.unchanged],
         }
     }
 
+    /// The kinds of each side of which only what changed was read.
+    fn incremental(&self) -> [Vec<&str>; 2] {
+        self.readings.each_ref().map(|side| {
+            let kinds = side.iter().filter(|(_, reading)| reading.is_incremental());
+            kinds.map(|(kind, _)| kind.as_str()).collect()
+        })
+    }
+
+    /// Why an object that the source does not have is known to be gone, by kind.
+    fn proofs(&self, model: &Model, source: &Snapshot) -> Vec<Proof> {
+        let kinds = model.kinds.iter().zip(&source.kinds);
+        kinds
+            .map(|(kind, rows)| {
+                let [readings, _] = &self.readings;
+                readings.get(&kind.name).map(|reading| reading.proof(rows.rows() as u64)).unwrap_or_default()
+            })
+            .collect()
+    }
+
     /// Whether everything was read.
     fn is_full(&self) -> bool {
-        self.incremental.iter().all(BTreeSet::is_empty)
+        self.incremental().iter().all(Vec::is_empty)
     }
 }
 
@@ -466,7 +497,16 @@ fn write_plan(
     }
     file.other.insert(SIDES.to_owned(), identities.into());
     file.other.insert(UNRESOLVED.to_owned(), unresolved.into());
-    file.other.insert("incremental".to_owned(), json!({ "A": extracts.incremental[0], "B": extracts.incremental[1] }));
+    let [source_incremental, destination_incremental] = extracts.incremental();
+    file.other.insert("incremental".to_owned(), json!({ "A": source_incremental, "B": destination_incremental }));
+    let run = started.writer.id().as_str();
+    let mut readings = serde_json::Map::new();
+    for ((name, (_, rows)), of_side) in ["A", "B"].into_iter().zip(sides).zip(&extracts.readings) {
+        let kinds = resolved.model.kinds.iter().zip(&rows.kinds);
+        let of_kind = kinds.filter_map(|(kind, rows)| Some((kind.name.clone(), of_side.get(&kind.name)?.json(run, rows.rows() as u64))));
+        readings.insert(name.to_owned(), serde_json::Value::Object(of_kind.collect()));
+    }
+    file.other.insert(READING.to_owned(), readings.into());
     for (side, (opened, rows)) in [infrahub_sync_cache::Side::Source, infrahub_sync_cache::Side::Destination].into_iter().zip(sides) {
         *file.adapters.get_mut(side) = AdapterRecord {
             name: opened.manifest.name.clone(),
@@ -574,6 +614,7 @@ fn conclude(
     ] {
         file.summary.insert(name.to_owned(), json!(count));
     }
+    file.summary.insert("applied".to_owned(), json!(report.kinds));
     started.writer.write_run_file(&file)?;
     if whole {
         // The baseline moves only on a success. A kind that is partial keeps the count of its last complete load.

@@ -1,8 +1,8 @@
 //! What somebody changed in the destination since it was read, asked for right before the first write.
 //!
 //! A plan that is applied at once was made minutes ago. Where the destination can list what changed since it was read, it is asked once for each
-//! kind that is updated or deleted, and only those rows are read. They are read before anything is written, so that what this run itself does is
-//! not among them.
+//! kind that is updated or deleted, and only those rows are read; where it cannot, those kinds are read once more. That is before anything is
+//! written, so that what this run itself does is not among it.
 
 use std::collections::HashMap;
 
@@ -20,14 +20,27 @@ use crate::{EngineError, Side};
 pub(crate) struct Touched {
     rows: HashMap<String, usize>,
     raw: RawKind,
+    /// These are all objects of the kind, not only those that changed.
+    is_all: bool,
 }
 
 impl Touched {
-    /// Asks for them; none where the destination does not tell.
-    pub(crate) async fn read(destination: &Opened, model: &Model, kind: usize, watermark: &str) -> Result<Option<Touched>, EngineError> {
+    /// Asks for them; for all objects, where the destination does not tell what changed since.
+    pub(crate) async fn read(destination: &Opened, model: &Model, kind: usize, since: Option<&str>) -> Result<Touched, EngineError> {
+        if let Some(since) = since
+            && let Some(touched) = Self::read_since(destination, model, kind, Some(since)).await?
+        {
+            return Ok(touched);
+        }
+        let all = Self::read_since(destination, model, kind, None).await?;
+        Ok(all.unwrap_or_else(|| Touched { rows: HashMap::new(), raw: RawKind::default(), is_all: false }))
+    }
+
+    /// None where the destination cannot tell what changed.
+    async fn read_since(destination: &Opened, model: &Model, kind: usize, since: Option<&str>) -> Result<Option<Touched>, EngineError> {
         let Some(plan) = destination_feeds(model).into_iter().nth(kind) else { return Ok(None) };
         let mut request = plan.request(Side::Destination, model, destination.manifest.page_size);
-        request.since = Some(watermark.to_owned());
+        request.since = since.map(str::to_owned);
         let fields = model.kinds.get(kind).map_or(0, |kind| kind.fields.len());
         let mut raw = RawKind::new(fields);
         let mut number = 0;
@@ -35,7 +48,11 @@ impl Touched {
             number += 1;
             let page = match destination.session.load(request.clone()).await {
                 Ok(page) => page,
-                Err(infrahub_sync_runtime::Error::Adapter { failure, .. }) if failure.kind == FailureKind::Unsupported => return Ok(None),
+                Err(infrahub_sync_runtime::Error::Adapter { failure, .. })
+                    if since.is_some() && failure.kind == FailureKind::Unsupported =>
+                {
+                    return Ok(None);
+                }
                 Err(error) => return Err(error.into()),
             };
             let resource = plan.resource.clone();
@@ -56,8 +73,15 @@ impl Touched {
             }
         }
         let known = (0..raw.rows).filter(|row| raw.ids.tag(*row) != Tag::Null);
-        let rows = known.map(|row| (raw.ids.text(row).to_owned(), row)).collect();
-        Ok(Some(Touched { rows, raw }))
+        let rows: HashMap<String, usize> = known.map(|row| (raw.ids.text(row).to_owned(), row)).collect();
+        // Without ids nothing can be missed among them.
+        let is_all = since.is_none() && rows.len() == raw.rows;
+        Ok(Some(Touched { rows, raw, is_all }))
+    }
+
+    /// Whether the object of an id is known to be gone.
+    pub(crate) fn is_gone(&self, id: &str) -> bool {
+        self.is_all && !id.is_empty() && !self.rows.contains_key(id)
     }
 
     /// The fields of an object (of those in `old`) that are not what the snapshot has, and not what is wanted either, in words.

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use infrahub_sync_cache::{Finding, Kept, RowCounts, RunInfo, RunState, RunStatus, Standing, Survey, Verdict, Verified};
+use infrahub_sync_cache::{Finding, Kept, RowCounts, RunInfo, RunState, RunStatus, Standing, Survey, Verdict, Verified, freed};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
@@ -85,6 +85,11 @@ fn plan(run: &RunInfo) -> String {
     }
 }
 
+/// What a run has in common with others, and what is not freed when it alone goes.
+fn shared(run: &RunInfo) -> String {
+    if run.shared.is_empty() { String::new() } else { size(run.shared_bytes()) }
+}
+
 /// What can be done with a run.
 fn next(run: &RunInfo) -> String {
     match (run.is_running, run.standing, &run.rows) {
@@ -110,7 +115,9 @@ pub(crate) fn list_text(out: &mut impl Write, surveys: &[SurveyOf<'_>]) -> io::R
         if survey.runs.is_empty() {
             continue;
         }
-        let header = ["Run", "Command", "Status", "Started (UTC)", "Plan", "Size", ""].map(str::to_owned);
+        let has_shared = survey.runs.iter().any(|run| !run.shared.is_empty());
+        let header = ["Run", "Command", "Status", "Started (UTC)", "Plan", "Size", if has_shared { "Shared" } else { "" }, ""];
+        let header = header.map(str::to_owned);
         let rows = survey.runs.iter().map(|run| {
             [
                 Escaped(run.id.as_str()).to_string(),
@@ -118,12 +125,13 @@ pub(crate) fn list_text(out: &mut impl Write, surveys: &[SurveyOf<'_>]) -> io::R
                 status(run).to_owned(),
                 minute(run.started),
                 plan(run),
-                size(run.bytes),
+                size(run.own_bytes()),
+                shared(run),
                 next(run),
             ]
         });
         // Sizes to the right.
-        table(out, &std::iter::once(header).chain(rows).collect::<Vec<_>>(), &[5])?;
+        table(out, &std::iter::once(header).chain(rows).collect::<Vec<_>>(), &[5, 6])?;
     }
     if surveys.len() > 1 {
         writeln!(out, "\nAll: {}", size(surveys.iter().map(|survey| survey.survey.bytes).sum()))?;
@@ -151,6 +159,8 @@ struct RunLine<'a> {
     plan: Option<Planned>,
     rows: Option<RowCounts>,
     bytes: u64,
+    /// Of those, what other runs have too.
+    shared_bytes: u64,
 }
 
 impl RunLine<'_> {
@@ -168,6 +178,7 @@ impl RunLine<'_> {
             plan: run.planned().map(|[create, update, delete]| Planned { create, update, delete }),
             rows: run.rows,
             bytes: run.bytes,
+            shared_bytes: run.shared_bytes(),
         }
     }
 }
@@ -211,7 +222,7 @@ pub(crate) fn prune_text(out: &mut impl Write, pruned: &[PrunedFrom<'_>], shows_
         let ids: Vec<String> = shown.iter().map(|verdict| Escaped(verdict.run.id.as_str()).to_string()).collect();
         let width = ids.iter().map(|id| id.chars().count()).max().unwrap_or(0);
         for (id, verdict) in ids.iter().zip(shown) {
-            let bytes = size(verdict.run.bytes);
+            let bytes = size(verdict.run.own_bytes());
             match verdict.kept {
                 None => writeln!(out, "  - {id:width$}  {bytes:>10}")?,
                 Some(kept) => writeln!(out, "    {id:width$}  {bytes:>10}  stays: {}", kept.as_str())?,
@@ -237,6 +248,8 @@ pub(crate) fn prune_json(out: &mut impl Write, pruned: &[PrunedFrom<'_>], dry_ru
     #[derive(Serialize)]
     struct Sync<'a> {
         sync: &'a str,
+        /// What its removal frees: not what runs that stay have too.
+        freed_bytes: u64,
         removed: Vec<Gone<'a>>,
         kept: Vec<Stays<'a>>,
     }
@@ -250,6 +263,7 @@ pub(crate) fn prune_json(out: &mut impl Write, pruned: &[PrunedFrom<'_>], dry_ru
         let stays = runs.iter().filter_map(|Verdict { run, kept }| kept.map(|reason| (run, reason)));
         Sync {
             sync,
+            freed_bytes: freed(gone.clone().map(|verdict| &verdict.run)),
             removed: gone.map(|Verdict { run, .. }| Gone { run_id: run.id.as_str(), bytes: run.bytes }).collect(),
             kept: stays.map(|(run, reason)| Stays { run_id: run.id.as_str(), bytes: run.bytes, reason }).collect(),
         }
@@ -356,7 +370,17 @@ mod tests {
             }
         }
         let id = RunId::parse(id).unwrap();
-        RunInfo { id, state: RunState::Known(Box::new(file)), standing, rows: None, bytes, started, last: started, is_running: false }
+        RunInfo {
+            id,
+            state: RunState::Known(Box::new(file)),
+            standing,
+            rows: None,
+            bytes,
+            shared: Vec::new(),
+            started,
+            last: started,
+            is_running: false,
+        }
     }
 
     fn survey() -> Survey {
@@ -440,7 +464,8 @@ mod tests {
                   "finished_at": null,
                   "plan": null,
                   "rows": null,
-                  "bytes": 17
+                  "bytes": 17,
+                  "shared_bytes": 0
                 },
                 {
                   "run_id": "20261123T1015-00000002",
@@ -464,7 +489,8 @@ mod tests {
                     "failed": 0,
                     "skipped": 0
                   },
-                  "bytes": 12000000
+                  "bytes": 12000000,
+                  "shared_bytes": 0
                 }
               ]
             }
@@ -499,6 +525,7 @@ mod tests {
           "syncs": [
             {
               "sync": "from-netbox",
+              "freed_bytes": 5001048570,
               "removed": [
                 {
                   "run_id": "20261123T1013-00000004",
@@ -534,6 +561,7 @@ mod tests {
             },
             {
               "sync": "other",
+              "freed_bytes": 0,
               "removed": [],
               "kept": []
             }

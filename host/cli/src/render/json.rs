@@ -64,6 +64,9 @@ struct ChangeJson<'a> {
     conflict_class: Option<&'a str>,
     tier: u32,
     pass: u32,
+    /// Of a delete: how it is known that the source does not have the object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    evidence: Option<&'a str>,
     /// What became of it, once somebody has begun to apply the plan.
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<&'static str>,
@@ -135,6 +138,7 @@ pub(crate) fn write<E>(
                 conflict_class: row.conflict_class.as_deref(),
                 tier: row.tier,
                 pass: row.pass,
+                evidence: row.evidence.as_deref(),
                 state,
                 message,
             },
@@ -199,7 +203,7 @@ mod tests {
         {"action":"create","resource":"DcimDevice","source_id":"atl01__edge1","dest_id":null,"attribute":null,"old_value":null,"new_value":{"name":"edge1","site":"atl01","tags":["blue","red"]},"owner":null,"skip_reason":null,"conflict_class":null,"tier":0,"pass":0},
         {"action":"update","resource":"DcimDevice","source_id":"atl01__edge2","dest_id":"17","attribute":null,"old_value":{"status":"active","comments":"Lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod tempor incididunt ut labore.","rack":"r1","tags":["blue","green","orange","purple","red","turquoise","white","yellow"]},"new_value":{"status":"planned","comments":"Lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod tempor incididunt ut LABORE.","tags":["blue","green","orange","purple","red","turquoise","white","violet"]},"owner":null,"skip_reason":null,"conflict_class":null,"tier":0,"pass":0},
         {"action":"update","resource":"DcimDevice","source_id":"atl01__edge1","dest_id":"17","attribute":null,"old_value":{"primary_address":null},"new_value":{"primary_address":"10.0.0.1/32"},"owner":null,"skip_reason":null,"conflict_class":null,"tier":0,"pass":1},
-        {"action":"delete","resource":"DcimDevice","source_id":"evil\u001b[2J\r\u202ename","dest_id":"17","attribute":null,"old_value":{"name":"evil\u001b[2J"},"new_value":null,"owner":null,"skip_reason":null,"conflict_class":null,"tier":0,"pass":0}
+        {"action":"delete","resource":"DcimDevice","source_id":"evil\u001b[2J\r\u202ename","dest_id":"17","attribute":null,"old_value":{"name":"evil\u001b[2J"},"new_value":null,"owner":null,"skip_reason":null,"conflict_class":null,"tier":0,"pass":0,"evidence":"full read of 120 objects at 2026-01-02T03:04:05Z"}
         ]
         }
         "#);

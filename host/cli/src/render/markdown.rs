@@ -138,6 +138,9 @@ fn write_row(out: &mut impl Write, row: &PlanRow, look: &Look) -> io::Result<()>
     if let Some(reason) = &row.skip_reason {
         return writeln!(out, " ({} left alone: {})", row.action.as_str(), Escaped(reason));
     }
+    if let Some(evidence) = &row.evidence {
+        write!(out, " (gone from the source: {})", Escaped(evidence))?;
+    }
     out.write_all(b"\n")?;
     match (Fields::parse(row.old_value.as_deref()), Fields::parse(row.new_value.as_deref())) {
         (Ok(old), Ok(new)) => match row.action {
@@ -232,7 +235,7 @@ mod tests {
             rack: "r1" → unset
         ! atl01__edge1
             primary_address: null → "10.0.0.1/32"
-        - evil\u{1b}[2J\r\u{202e}name
+        - evil\u{1b}[2J\r\u{202e}name (gone from the source: full read of 120 objects at 2026-01-02T03:04:05Z)
         ```
 
         </details>

@@ -136,7 +136,7 @@ pub(crate) fn plural(count: u64, one: &'static str, several: &'static str) -> &'
     if count == 1 { one } else { several }
 }
 
-/// Writes rows of which each column is as wide as its widest cell; those named in `right` are set to the right. An empty column at the end
+/// Writes rows of which each column is as wide as its widest cell; those named in `right` are set to the right. An empty column
 /// leaves nothing behind.
 pub(crate) fn table<const N: usize>(out: &mut impl io::Write, rows: &[[String; N]], right: &[usize]) -> io::Result<()> {
     let mut widths = [0; N];
@@ -147,7 +147,7 @@ pub(crate) fn table<const N: usize>(out: &mut impl io::Write, rows: &[[String; N
     }
     for row in rows {
         let mut line = String::from(" ");
-        for (column, (cell, width)) in row.iter().zip(widths).enumerate() {
+        for (column, (cell, width)) in row.iter().zip(widths).enumerate().filter(|(_, (_, width))| *width > 0) {
             line.push_str(&if right.contains(&column) { format!(" {cell:>width$} ") } else { format!(" {cell:width$} ") });
         }
         writeln!(out, "{}", line.trim_end())?;
@@ -232,6 +232,7 @@ mod fixture {
             pass: 0,
             key: "[]".to_owned(),
             peers: None,
+            evidence: None,
         }
     }
 
@@ -276,6 +277,8 @@ mod fixture {
             Some(r#"{"primary_address":"10.0.0.1/32"}"#),
         );
         deferred.pass = 1;
+        let mut deleted = row(Action::Delete, "DcimDevice", "evil\u{1b}[2J\r\u{202e}name", Some(r#"{"name":"evil\u001b[2J"}"#), None);
+        deleted.evidence = Some("full read of 120 objects at 2026-01-02T03:04:05Z".to_owned());
         let rows = vec![
             row(Action::Create, "BuiltinTag", "Grün & <b>", None, Some(r#"{"name":"Grün & <b>","description":null,"weight":3}"#)),
             row(
@@ -299,7 +302,7 @@ mod fixture {
                 ),
             ),
             deferred,
-            row(Action::Delete, "DcimDevice", "evil\u{1b}[2J\r\u{202e}name", Some(r#"{"name":"evil\u001b[2J"}"#), None),
+            deleted,
         ];
         (overview, rows)
     }

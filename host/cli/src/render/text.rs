@@ -138,6 +138,9 @@ fn write_row(out: &mut impl Write, row: &PlanRow, look: &Look) -> io::Result<()>
     if let Some(reason) = &row.skip_reason {
         write!(out, "{dim} (left alone: {}){dim:#}", Escaped(reason), dim = look.dim)?;
     }
+    if let Some(evidence) = &row.evidence {
+        write!(out, "{dim} (gone from the source: {}){dim:#}", Escaped(evidence), dim = look.dim)?;
+    }
     if let Some(conflict) = &row.conflict_class {
         write!(out, "{style} (conflict: {}){style:#}", Escaped(conflict), style = look.delete)?;
     }
@@ -242,7 +245,7 @@ mod tests {
               primary_address  null → "10.0.0.1/32"
 
         DcimDevice
-          - evil\u{1b}[2J\r\u{202e}name
+          - evil\u{1b}[2J\r\u{202e}name (gone from the source: full read of 120 objects at 2026-01-02T03:04:05Z)
 
         Plan: 2 to create, 3 to update, 1 to delete. 1 difference is left alone.
         "#);
@@ -284,7 +287,7 @@ mod tests {
               primary_address  null → "10.0.0.1/32"
 
         DcimDevice
-          - evil\u{1b}[2J\r\u{202e}name
+          - evil\u{1b}[2J\r\u{202e}name (gone from the source: full read of 120 objects at 2026-01-02T03:04:05Z)
               name  "evil\u{1b}[2J"
 
         Plan: 2 to create, 3 to update, 1 to delete. 1 difference is left alone.
@@ -327,7 +330,7 @@ mod tests {
               primary_address  null ␛[2m→␛[0m "10.0.0.1/32"
 
         ␛[1mDcimDevice␛[0m
-          ␛[31m- evil\u{1b}[2J\r\u{202e}name␛[0m
+          ␛[31m- evil\u{1b}[2J\r\u{202e}name␛[0m␛[2m (gone from the source: full read of 120 objects at 2026-01-02T03:04:05Z)␛[0m
 
         ␛[1mPlan: 2 to create, 3 to update, 1 to delete. 1 difference is left alone.␛[0m
         "#);

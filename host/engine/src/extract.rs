@@ -1,0 +1,223 @@
+//! How each kind of a side was read: what the screen and `run.json` say of it, and why an object is known to be gone.
+
+use std::collections::BTreeMap;
+
+use infrahub_sync_core::changes::Left;
+use infrahub_sync_core::model::Model;
+use infrahub_sync_core::plan::Proof;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::Side;
+
+/// Where `run.json` keeps how the kinds were read.
+pub(crate) const READING: &str = "reading";
+
+/// Kinds that are named in one line; more are counted.
+const KINDS_NAMED: usize = 8;
+
+/// The last time that a kind was read in full.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FullRead {
+    /// The run.
+    pub(crate) run: String,
+    /// When it began, by this machine's clock.
+    pub(crate) at: String,
+    /// The objects that it found, after filters.
+    pub(crate) objects: u64,
+}
+
+/// How a kind was read.
+#[derive(Debug, Clone)]
+pub(crate) struct Reading {
+    /// When it began, by this machine's clock.
+    pub(crate) at: Timestamp,
+    pub(crate) way: Way,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Way {
+    /// All of it, and why not less.
+    Full(String),
+    /// What changed since an earlier run.
+    Changes {
+        /// The run that it went on from, in words.
+        since: String,
+        /// The records that were read.
+        changed: u64,
+        /// Rows of the earlier run that are not taken over: key, id and the reason.
+        left: Vec<(String, String, Left)>,
+        /// The last full read.
+        full: FullRead,
+    },
+}
+
+/// A moment in words, to the second.
+pub(crate) fn moment(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// `1 object`, `2 objects`.
+fn objects_of(count: u64) -> String {
+    format!("{count} {}", if count == 1 { "object" } else { "objects" })
+}
+
+impl Reading {
+    pub(crate) fn is_incremental(&self) -> bool {
+        matches!(self.way, Way::Changes { .. })
+    }
+
+    /// Rows of the earlier run whose objects are gone.
+    fn deleted(left: &[(String, String, Left)]) -> usize {
+        left.iter().filter(|(_, _, why)| *why != Left::Read).count()
+    }
+
+    /// `full: the mapping has changed`, `12 changed, 1 deleted since the run of 2026-11-28T10:00:00Z`.
+    pub(crate) fn words(&self) -> String {
+        match &self.way {
+            Way::Full(reason) => format!("full: {reason}"),
+            Way::Changes { since, changed, left, .. } => format!("{changed} changed, {} deleted since {since}", Self::deleted(left)),
+        }
+    }
+
+    /// The last full read of the kind, this one if it is one: `objects` are those of this run.
+    fn full(&self, run: &str, objects: u64) -> FullRead {
+        match &self.way {
+            Way::Full(_) => FullRead { run: run.to_owned(), at: moment(self.at), objects },
+            Way::Changes { full, .. } => full.clone(),
+        }
+    }
+
+    /// As `run.json` has it.
+    pub(crate) fn json(&self, run: &str, objects: u64) -> Value {
+        let mut entry = json!({ "how": self.words(), "at": moment(self.at), "full": self.full(run, objects) });
+        if let (Way::Changes { changed, left, .. }, Some(entry)) = (&self.way, entry.as_object_mut()) {
+            entry.insert("changed".to_owned(), json!(changed));
+            entry.insert("deleted".to_owned(), json!(Self::deleted(left)));
+        }
+        entry
+    }
+
+    /// Why an object of the kind that is not among its `objects` rows is gone.
+    pub(crate) fn proof(&self, objects: u64) -> Proof {
+        let at = moment(self.at);
+        let Way::Changes { since, left, full, .. } = &self.way else {
+            return Proof { all: format!("full read of {} at {at}", objects_of(objects)), ..Proof::default() };
+        };
+        let FullRead { run, at: full_at, objects } = full;
+        let all =
+            format!("full read of {} at {full_at} (run {run}), and no change since that brought it, until {at}", objects_of(*objects));
+        let by_key = left.iter().map(|(key, id, why)| {
+            let words = match why {
+                Left::Read => format!("{id} was read at {at}: it has another name now, or does not pass the filters"),
+                Left::Told => format!("the source lists {id} as deleted since {since} (asked at {at})"),
+                Left::NotAmong(ids) => format!("{id} is not among the {ids} ids that the source had at {at}"),
+            };
+            (key.clone(), words)
+        });
+        Proof { all, by_key: by_key.collect() }
+    }
+}
+
+/// What is said on the screen of how the kinds of a side were read: a line for each that is another.
+pub(crate) fn lines(side: Side, model: &Model, readings: &BTreeMap<String, Reading>) -> Vec<String> {
+    let mut groups: Vec<(String, Vec<&str>)> = Vec::new();
+    for kind in &model.kinds {
+        let Some(reading) = readings.get(&kind.name) else { continue };
+        let words = reading.words();
+        match groups.iter_mut().find(|(known, _)| *known == words) {
+            Some((_, kinds)) => kinds.push(&kind.name),
+            None => groups.push((words, vec![&kind.name])),
+        }
+    }
+    let all = groups.len() == 1;
+    let line = |(words, kinds): (String, Vec<&str>)| {
+        let count = kinds.len();
+        let named = match () {
+            () if all && count > 1 => format!("all {count} kinds"),
+            () if count > KINDS_NAMED => {
+                let named = kinds.get(..KINDS_NAMED).unwrap_or(&kinds).join(", ");
+                format!("{named} and {} more", count - KINDS_NAMED)
+            }
+            () => kinds.join(", "),
+        };
+        format!("Read of the {}: {named}: {words}", side.as_str())
+    };
+    groups.into_iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use infrahub_sync_core::model::KindModel;
+
+    use super::*;
+
+    fn model(kinds: usize) -> Model {
+        let kind =
+            |at: usize| KindModel { name: format!("Kind{at}"), identifiers: Vec::new(), tier: 0, deferred: Vec::new(), fields: Vec::new() };
+        Model { kinds: (0..kinds).map(kind).collect() }
+    }
+
+    fn reading(way: Way) -> Reading {
+        Reading { at: Timestamp::UNIX_EPOCH, way }
+    }
+
+    fn changes() -> Reading {
+        let left = |key: &str, id: &str, why: Left| (key.to_owned(), id.to_owned(), why);
+        reading(Way::Changes {
+            since: "the run of 1969-12-31T23:00:00Z".to_owned(),
+            changed: 12,
+            left: vec![left("a", "1", Left::Read), left("b", "2", Left::Told), left("c", "3", Left::NotAmong(40))],
+            full: FullRead { run: "r1".to_owned(), at: "1969-12-31T22:00:00Z".to_owned(), objects: 50 },
+        })
+    }
+
+    #[test]
+    fn how_a_kind_was_read_is_told_in_a_few_words() {
+        assert_eq!(reading(Way::Full("schema changed".to_owned())).words(), "full: schema changed");
+        assert_eq!(changes().words(), "12 changed, 2 deleted since the run of 1969-12-31T23:00:00Z");
+        assert_eq!(
+            changes().json("r2", 48),
+            json!({"how": changes().words(), "at": "1970-01-01T00:00:00Z", "changed": 12, "deleted": 2,
+                "full": {"run": "r1", "at": "1969-12-31T22:00:00Z", "objects": 50}})
+        );
+        let full = reading(Way::Full("full extract".to_owned())).json("r2", 48);
+        assert_eq!(full["full"], json!({"run": "r2", "at": "1970-01-01T00:00:00Z", "objects": 48}));
+    }
+
+    #[test]
+    fn evidence_says_by_what_an_object_is_known_to_be_gone() {
+        assert_eq!(reading(Way::Full(String::new())).proof(48).all, "full read of 48 objects at 1970-01-01T00:00:00Z");
+        let proof = changes().proof(48);
+        assert_eq!(
+            proof.all,
+            "full read of 50 objects at 1969-12-31T22:00:00Z (run r1), and no change since that brought it, until 1970-01-01T00:00:00Z"
+        );
+        assert_eq!(proof.by_key["a"], "1 was read at 1970-01-01T00:00:00Z: it has another name now, or does not pass the filters");
+        assert_eq!(
+            proof.by_key["b"],
+            "the source lists 2 as deleted since the run of 1969-12-31T23:00:00Z (asked at 1970-01-01T00:00:00Z)"
+        );
+        assert_eq!(proof.by_key["c"], "3 is not among the 40 ids that the source had at 1970-01-01T00:00:00Z");
+    }
+
+    #[test]
+    fn kinds_that_were_read_alike_share_a_line() {
+        let full = || reading(Way::Full("no change filter".to_owned()));
+        let named = |kinds: &[(usize, Reading)]| -> BTreeMap<String, Reading> {
+            kinds.iter().map(|(at, reading)| (format!("Kind{at}"), reading.clone())).collect()
+        };
+        assert_eq!(
+            lines(Side::Source, &model(3), &named(&[(0, full()), (1, changes()), (2, full())])),
+            [
+                "Read of the source: Kind0, Kind2: full: no change filter",
+                "Read of the source: Kind1: 12 changed, 2 deleted since the run of 1969-12-31T23:00:00Z"
+            ]
+        );
+        let all: Vec<(usize, Reading)> = (0..12).map(|at| (at, full())).collect();
+        assert_eq!(lines(Side::Destination, &model(12), &named(&all)), ["Read of the destination: all 12 kinds: full: no change filter"]);
+        let line = lines(Side::Source, &model(13), &named(&[&all[..], &[(12, changes())]].concat())).remove(0);
+        assert!(line.ends_with("Kind6, Kind7 and 4 more: full: no change filter"), "{line}");
+    }
+}
