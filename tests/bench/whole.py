@@ -97,4 +97,5 @@ def main():
         show("diff, in sync", size, [binary, "diff", *config], folder)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,7 @@
 //! What whole-program tests share: a project in a folder of its own, and the real binary.
 
 pub mod live;
+pub mod netbox;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -75,6 +75,26 @@ fn address_and_token(report: &str) -> (String, String) {
     (url, token.to_owned())
 }
 
+/// A request to a server: status and body as JSON (null when it is none).
+fn request(url: &str, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> (u16, Value) {
+    let host = url.trim_start_matches("http://");
+    let body = body.map(Value::to_string).unwrap_or_default();
+    // HTTP/1.0: the answer ends where the connection does.
+    let mut request = format!("{method} {path} HTTP/1.0\r\nhost: {host}\r\ncontent-length: {}\r\n", body.len());
+    for (name, value) in headers.iter().chain(&[("content-type", "application/json")]) {
+        request.push_str(&format!("{name}: {value}\r\n"));
+    }
+    let mut stream = TcpStream::connect(host).expect("the server listens");
+    stream.set_read_timeout(Some(SILENCE)).expect("a time limit");
+    stream.write_all(format!("{request}\r\n{body}").as_bytes()).expect("the request is sent");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("an answer");
+    let answer = String::from_utf8_lossy(&answer);
+    let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP answer");
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    (status, serde_json::from_str(body).unwrap_or(Value::Null))
+}
+
 /// The NetBox.
 #[derive(Debug, Clone)]
 pub struct NetBox {
@@ -103,6 +123,14 @@ impl NetBox {
 
     fn script(&self, name: &str) -> [String; 3] {
         [format!("tests/live/{name}"), self.url.clone(), self.token.clone()]
+    }
+
+    /// A request to its API: status and body as JSON (null when it is none).
+    ///
+    /// # Panics
+    /// When the server does not answer.
+    pub fn request(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
+        request(&self.url, method, path, &[("authorization", &format!("Token {}", self.token))], body)
     }
 
     /// `edits`, `deletes` or `restore` of `change_netbox.py`.
@@ -147,22 +175,7 @@ impl Infrahub {
     /// # Panics
     /// When the server does not answer.
     pub fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> (u16, Value) {
-        let host = self.url.trim_start_matches("http://");
-        let body = body.map(Value::to_string).unwrap_or_default();
-        // HTTP/1.0: the answer ends where the connection does.
-        let mut request = format!("{method} {path} HTTP/1.0\r\nhost: {host}\r\ncontent-length: {}\r\n", body.len());
-        for (name, value) in headers.iter().chain(&[("content-type", "application/json")]) {
-            request.push_str(&format!("{name}: {value}\r\n"));
-        }
-        let mut stream = TcpStream::connect(host).expect("Infrahub listens");
-        stream.set_read_timeout(Some(SILENCE)).expect("a time limit");
-        stream.write_all(format!("{request}\r\n{body}").as_bytes()).expect("the request is sent");
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).expect("an answer");
-        let answer = String::from_utf8_lossy(&answer);
-        let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP answer");
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-        (status, serde_json::from_str(body).unwrap_or(Value::Null))
+        request(&self.url, method, path, headers, body)
     }
 
     /// GraphQL on a branch: its data, or the errors.

@@ -1,0 +1,199 @@
+//! A NetBox that is played: a network of any size which nobody edits, in as many lists as a few kinds need, answered as NetBox 4.7 answers.
+//!
+//! It is for what the size or the quiet of a network decides: how many requests a run makes, and what it costs on this side.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+
+use tiny_http::{Header, Response, Server};
+
+/// Threads that answer: as many as a run may ask at a time.
+const THREADS: usize = 4;
+/// The fields that all records have beside their own.
+const SAVED: &str = "2026-01-02T03:04:05.000000Z";
+
+/// The lists, with the share of all objects that each has; interfaces are the rest.
+const SITES: usize = 100;
+const DEVICES: usize = 5;
+const TAGS: usize = 20;
+
+/// A mapping of the lists to kinds of the schema that the fake Infrahub has.
+pub const MAPPING: &str = "
+schema_mapping:
+  - name: LocationSite
+    mapping: dcim.sites
+    identifiers: [name]
+    fields: [{name: name, mapping: name}, {name: description, mapping: description}]
+  - name: InfraTag
+    mapping: extras.tags
+    identifiers: [name]
+    fields: [{name: name, mapping: name}]
+  - name: InfraDevice
+    mapping: dcim.devices
+    identifiers: [name]
+    fields:
+      - {name: name, mapping: name}
+      - {name: status, mapping: status.value}
+      - {name: height, mapping: position}
+      - {name: comments, mapping: comments}
+      - {name: site, mapping: site, reference: LocationSite}
+      - {name: tags, mapping: tags, reference: InfraTag}
+  - name: InfraInterface
+    mapping: dcim.interfaces
+    identifiers: [device, name]
+    fields:
+      - {name: name, mapping: name}
+      - {name: enabled, mapping: enabled}
+      - {name: mtu, mapping: mtu}
+      - {name: device, mapping: device, reference: InfraDevice}
+";
+
+/// The server.
+pub struct PlayedNetBox {
+    url: String,
+    server: Arc<Server>,
+    asked: Arc<AtomicUsize>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// A list: its path, and its records in the order of their ids, which are 1, 2, 3 …
+struct List {
+    path: &'static str,
+    records: Vec<String>,
+}
+
+fn lists(objects: usize) -> Vec<List> {
+    let (sites, devices) = ((objects / SITES).max(1), (objects / DEVICES).max(1));
+    let interfaces = objects.saturating_sub(sites + devices + TAGS);
+    let list = |path: &'static str, count: usize, one: &dyn Fn(usize) -> String| List {
+        path,
+        records: (0..count).map(|at| format!("{{\"id\":{},{},\"last_updated\":\"{SAVED}\"}}", at + 1, one(at))).collect(),
+    };
+    vec![
+        list("/api/dcim/sites/", sites, &|at| format!("\"name\":\"site-{at:05}\",\"description\":\"site number {at}, made for timing\"")),
+        list("/api/extras/tags/", TAGS, &|at| format!("\"name\":\"tag-{at:02}\"")),
+        list("/api/dcim/devices/", devices, &|at| {
+            let status = if at % 7 == 0 { "planned" } else { "active" };
+            let (tag, other) = (at % TAGS + 1, (at + 1) % TAGS + 1);
+            format!(
+                "\"name\":\"device-{at:06}\",\"status\":{{\"value\":\"{status}\",\"label\":\"shown\"}},\"position\":{},\
+                 \"comments\":\"device number {at}, made for timing\",\"site\":{{\"id\":{},\"name\":\"shown\"}},\
+                 \"tags\":[{{\"id\":{tag},\"name\":\"shown\"}},{{\"id\":{other},\"name\":\"shown\"}}]",
+                at % 48,
+                at % sites + 1,
+            )
+        }),
+        list("/api/dcim/interfaces/", interfaces, &|at| {
+            format!(
+                "\"name\":\"Ethernet{}\",\"enabled\":{},\"mtu\":{},\"device\":{{\"id\":{},\"name\":\"shown\"}}",
+                at / devices,
+                at % 3 != 0,
+                1500 + at % 7,
+                at % devices + 1,
+            )
+        }),
+    ]
+}
+
+/// The value of a parameter.
+fn parameter<'q>(query: &'q str, name: &str) -> Option<&'q str> {
+    query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+}
+
+fn answer(lists: &[List], url_of: &str, url: &str) -> Option<String> {
+    let (path, query) = url.split_once('?').unwrap_or((url, ""));
+    if path == "/api/core/object-types/" {
+        let tags =
+            "{\"app_label\":\"extras\",\"model\":\"tag\",\"features\":[\"change_logging\"],\"rest_api_endpoint\":\"/api/extras/tags/\"}";
+        return Some(format!("{{\"count\":1,\"next\":null,\"previous\":null,\"results\":[{tags}]}}"));
+    }
+    let empty = List { path: "", records: Vec::new() };
+    let list = match path {
+        // Nobody edits.
+        "/api/core/object-changes/" => &empty,
+        _ => lists.iter().find(|list| list.path == path)?,
+    };
+    let limit = parameter(query, "limit").and_then(|limit| limit.parse().ok()).unwrap_or(50);
+    // pynetbox asks for all of it with 0; NetBox gives a thousand then.
+    let limit = if limit == 0 { 1000 } else { limit };
+    // All was saved long ago, so that who asks what was saved since gets nothing.
+    let filtered = parameter(query, "last_updated__gte").is_some();
+    let records: &[String] = if filtered { &[] } else { &list.records };
+    let number = |name: &str| parameter(query, name).and_then(|number| number.parse::<usize>().ok());
+    let Some(start) = number("start") else {
+        // By offset, as pynetbox asks.
+        let from = number("offset").unwrap_or(0).min(records.len());
+        let end = (from + limit).min(records.len());
+        let page = records.get(from..end).unwrap_or(&[]).join(",");
+        let next = if end < records.len() { format!("\"{url_of}{path}?limit={limit}&offset={end}\"") } else { "null".to_owned() };
+        return Some(format!("{{\"count\":{},\"next\":{next},\"previous\":null,\"results\":[{page}]}}", records.len()));
+    };
+    let from = start.saturating_sub(1).min(records.len());
+    let page = records.get(from..(from + limit).min(records.len())).unwrap_or(&[]);
+    let next = match from + page.len() {
+        end if end < records.len() => format!("\"{url_of}{path}?limit={limit}&start={}\"", end + 1),
+        _ => "null".to_owned(),
+    };
+    Some(format!("{{\"count\":null,\"next\":{next},\"previous\":null,\"results\":[{}]}}", page.join(",")))
+}
+
+impl PlayedNetBox {
+    /// Starts one with so many objects.
+    ///
+    /// # Panics
+    /// When no port can be had.
+    #[must_use]
+    pub fn start(objects: usize) -> PlayedNetBox {
+        let server = Arc::new(Server::http("127.0.0.1:0").expect("a port"));
+        let url = format!("http://{}", server.server_addr());
+        let (lists, asked) = (Arc::new(lists(objects)), Arc::new(AtomicUsize::new(0)));
+        let threads: Vec<JoinHandle<()>> = (0..THREADS)
+            .map(|_| {
+                let (server, lists, asked, url_of) = (server.clone(), lists.clone(), asked.clone(), url.clone());
+                std::thread::spawn(move || {
+                    while let Ok(request) = server.recv() {
+                        asked.fetch_add(1, Ordering::SeqCst);
+                        let json = Header::from_bytes("Content-Type", "application/json").expect("a header");
+                        // Who has gone does not wait for an answer.
+                        let _ = match answer(&lists, &url_of, request.url()) {
+                            Some(body) => request.respond(Response::from_string(body).with_header(json)),
+                            None => request
+                                .respond(Response::from_string("{\"detail\":\"Not found.\"}").with_status_code(404).with_header(json)),
+                        };
+                    }
+                })
+            })
+            .collect();
+        PlayedNetBox { url, server, asked, threads }
+    }
+
+    /// Its address.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// How many requests there were.
+    #[must_use]
+    pub fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+}
+
+impl std::fmt::Debug for PlayedNetBox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PlayedNetBox").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+impl Drop for PlayedNetBox {
+    fn drop(&mut self) {
+        for _ in &self.threads {
+            self.server.unblock();
+        }
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
