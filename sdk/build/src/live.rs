@@ -106,7 +106,18 @@ fn tests(root: &Path, end: Instant) -> Result<(), Fault> {
     let mut command = cargo();
     command.current_dir(root).env("INFRAHUB_SYNC_LIVE", "1");
     // Of the whole workspace, as everything else is built: one package alone has other features, and would be built anew.
-    command.args(["test", "--release", "--workspace", "--test", "live_infrahub", "--test", "live_netbox", "--no-fail-fast"]);
+    command.args([
+        "test",
+        "--release",
+        "--workspace",
+        "--test",
+        "live_histories",
+        "--test",
+        "live_infrahub",
+        "--test",
+        "live_netbox",
+        "--no-fail-fast",
+    ]);
     let words = words(&command, root);
     say(&format!("\n== INFRAHUB_SYNC_LIVE=1 {words}"));
     let start = Instant::now();
