@@ -6,6 +6,7 @@
 //! taken away again.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on has failed")]
+#![allow(clippy::print_stderr, reason = "what was played is worth a line")]
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -151,7 +152,7 @@ fn play(pairs: &mut [Pair], world: &mut dyn World, seen: &mut Seen) {
         pairs[at].history(world, seed, seen);
         seen.histories += 1;
     }
-    println!("{seen:?} in {:.0} s", begin.elapsed().as_secs_f32());
+    eprintln!("{seen:?} in {:.0} s", begin.elapsed().as_secs_f32());
     assert!(seen.edits > 10 && seen.incremental > 10, "{seen:?}");
 }
 
