@@ -3,11 +3,14 @@
 //! By default only warnings are shown, as a sentence each. `-v` and `INFRAHUB_SYNC_LOG` show spans, fields and time. The
 //! lines that everybody reads (where a run is kept) are not log lines: [`crate::screen::Screen::info`] says them. With `--log-format json`
 //! both are one JSON object a line.
+//!
+//! Other people's crates say nothing below `info`, whatever is asked for: HTTP/2 would write every header of requests and answers, and
+//! with them tokens and session cookies.
 
 use std::fmt;
 
-use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
+use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::filter::{LevelFilter, ParseError, Targets, filter_fn};
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::time::Uptime;
 use tracing_subscriber::fmt::{FmtContext, Layer};
@@ -30,15 +33,23 @@ fn targets(verbosity: Verbosity, wanted: Option<&str>) -> Result<Targets, ParseE
         Verbosity::Quiet => Targets::new().with_default(LevelFilter::ERROR),
         Verbosity::Default => Targets::new().with_default(LevelFilter::WARN),
         // A target is a prefix: this is all of our crates.
-        Verbosity::Verbose => Targets::new().with_default(LevelFilter::WARN).with_target("infrahub_sync", LevelFilter::DEBUG),
+        Verbosity::Verbose => Targets::new().with_default(LevelFilter::WARN).with_target(OURS, LevelFilter::DEBUG),
     })
+}
+
+/// The beginning of the targets of all of our crates.
+const OURS: &str = "infrahub_sync";
+
+/// What may be logged at all.
+fn may_be_told(event: &Metadata<'_>) -> bool {
+    event.target().starts_with(OURS) || *event.level() <= Level::INFO
 }
 
 /// Starts the log. Commands that do nothing that is logged do not call it.
 pub(crate) fn start(screen: &Screen, wanted: Option<&str>) -> Result<(), ParseError> {
     let targets = targets(screen.verbosity(), wanted)?;
     let layer = Layer::new().with_writer(screen.clone()).with_ansi(screen.has_colour());
-    let registry = tracing_subscriber::registry();
+    let registry = tracing_subscriber::registry().with(filter_fn(may_be_told));
     let is_detailed = wanted.is_some_and(|wanted| !wanted.is_empty()) || screen.verbosity() == Verbosity::Verbose;
     // The second call fails if there is a log already, which is as good.
     let _ = if screen.format() == LogFormat::Json {
@@ -110,6 +121,26 @@ mod tests {
         warning: two objects have one \x1b[31mname kind="DcimDevice"
         error: it broke
         "#);
+    }
+
+    #[test]
+    fn what_other_crates_trace_is_not_told_whatever_is_asked_for() {
+        let page = Page::default();
+        let writer = page.clone();
+        let layer = Layer::new().with_writer(move || writer.clone()).with_ansi(false).without_time();
+        let targets = targets(Verbosity::Default, Some("trace")).unwrap();
+        let subscriber = tracing_subscriber::registry().with(filter_fn(may_be_told)).with(targets).with(layer);
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::trace!(target: "h2::codec", "authorization: hunter2");
+            tracing::debug!(target: "hyper", "set-cookie: hunter2");
+            tracing::info!(target: "hyper", "a connection");
+            tracing::trace!(target: "infrahub_sync_runtime", "ours");
+        });
+        let text = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
+        insta::assert_snapshot!(text, @r"
+         INFO hyper: a connection
+        TRACE infrahub_sync_runtime: ours
+        ");
     }
 
     #[test]

@@ -166,7 +166,8 @@ impl fmt::Debug for Document {
 }
 
 /// Words in a key's name that make its value a credential.
-const SECRET_WORDS: [&str; 8] = ["token", "password", "passwd", "secret", "apikey", "api_key", "credential", "auth"];
+const SECRET_WORDS: [&str; 11] =
+    ["token", "password", "passwd", "passphrase", "pwd", "secret", "apikey", "api_key", "private_key", "credential", "auth"];
 
 /// Longest excerpt, in characters: a minified one-line file must not flood the screen.
 const EXCERPT_CHARS_MAX: usize = 160;
@@ -199,7 +200,7 @@ impl Document {
             file: self.file.to_path_buf(),
             line: span.line,
             column: span.column,
-            excerpt: self.excerpt(span, path.contains("settings.")),
+            excerpt: self.excerpt(span, path.contains("settings.") || self.may_be_a_secret(span.line)),
             path,
             message: message.into(),
             hint: None,
@@ -212,6 +213,33 @@ impl Document {
         let start = *self.line_starts.get(index)?;
         let end = self.line_starts.get(index + 1).map_or(self.text.len(), |next| next - 1);
         self.text.get(start..end.max(start)).map(|line| line.trim_end_matches('\r'))
+    }
+
+    /// Whether a line may be (a part of) a credential, told from the lines above it: what is no YAML has no paths to tell it from.
+    fn may_be_a_secret(&self, number: u32) -> bool {
+        let Some(line) = self.line(number) else { return false };
+        let indent = |line: &str| line.len() - line.trim_start().len();
+        let has_key = |line: &str| line.trim_end().ends_with(':') || line.contains(": ");
+        let above = || (1..number).rev().filter_map(|number| self.line(number)).filter(|line| !line.trim().is_empty());
+        // A text may go on on lines of its own, which have no key.
+        let owner = above().find(|line| has_key(line));
+        if !has_key(line) && owner.is_some_and(|owner| mask(&format!("{owner} x")) != format!("{owner} x")) {
+            return true;
+        }
+        // The nearest line to the left, the nearest to the left of that, and so on.
+        let mut left = indent(line);
+        for line in above() {
+            if left == 0 {
+                break;
+            }
+            if indent(line) < left {
+                left = indent(line);
+                if line.trim_start().trim_start_matches("- ").starts_with("settings:") {
+                    return true;
+                }
+            }
+        }
+        false
     }
 
     /// The line of a place. A line of settings shows its key and nothing else, unless the value is only a variable.

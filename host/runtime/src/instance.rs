@@ -138,7 +138,7 @@ impl Instance {
     /// Makes an instance. It has not been configured.
     pub(crate) async fn new(loaded: &Loaded, adapter: Arc<AdapterName>, grants: Grants, limits: &Limits) -> Result<Self> {
         loaded.shared.start_ticker()?;
-        let output = GuestOutput::new(adapter.clone());
+        let output = GuestOutput::new(adapter.clone(), grants.scrubber.clone());
         let wasi = WasiCtx::builder().stdout(output.clone()).stderr(output.clone()).build();
         let state = HostState {
             wasi,
@@ -266,14 +266,16 @@ fn trapped(state: &HostState, call: &'static str, limits: &Limits, error: &wasmt
     if state.fence.refused {
         return Error::Memory { adapter, call, limit_bytes: limits.memory_bytes };
     }
+    let scrubber = &state.grants.scrubber;
     if let Some(Breach(reason)) = error.downcast_ref::<Breach>() {
-        return Error::Contract { adapter, call, reason: reason.clone() };
+        // The reason repeats what the guest gave.
+        return Error::Contract { adapter, call, reason: scrubber.scrub(reason.clone()) };
     }
     if let Some(stale) = error.downcast_ref::<StaleHandle>() {
         return Error::Contract { adapter, call, reason: stale.to_string() };
     }
-    tracing::debug!(%adapter, call, "{error:?}");
-    let output = state.grants.scrubber.scrub(state.output.tail());
+    tracing::debug!(%adapter, call, "{}", scrubber.scrub(format!("{error:?}")));
+    let output = state.output.tail();
     // What the guest said last tells more than `unreachable`: a panic's message, the last line of a traceback.
     let message = match (output.lines().last(), error.downcast_ref::<wasmtime::Trap>()) {
         (Some(last), _) => last.trim().to_owned(),

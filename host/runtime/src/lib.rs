@@ -40,6 +40,8 @@ pub use error::{AdapterName, Error, Failure, FailureKind, FaultKind, Result, Rol
 pub use exchange::{Answer, Asked, Exchanges, REPLAY_ADDRESS, StandIn, read_recording};
 pub use limits::Limits;
 pub use manifest::{Addressing, Credential, HeaderTemplate, Login, LoginBody, LoginPlace, LoginStep, Manifest, Setting, SettingType};
+#[doc(hidden)]
+pub use response::{count_at, json_at};
 pub use runtime::{CONTRACT_VERSION, Runtime, RuntimeOptions};
 pub use secret::Secret;
 pub use session::{Session, SessionConfig};

@@ -476,12 +476,13 @@ pub(crate) mod tests {
         let good = apic();
         assert_eq!(good.check(&declared), Ok(()));
         assert_eq!(good.settings(), BTreeSet::from(["username", "password"]));
-        let told = |change: &dyn Fn(&mut Login)| {
+        type Change<'c> = &'c dyn Fn(&mut Login);
+        let told = |change: Change<'_>| {
             let mut bad = good.clone();
             change(&mut bad);
             bad.check(&declared).unwrap_err()
         };
-        let cases: [(&dyn Fn(&mut Login), &str); 16] = [
+        let cases: [(Change<'_>, &str); 16] = [
             (&|it| it.steps.clear(), "has no step"),
             (&|it| it.headers.clear(), "sets no header"),
             (&|it| it.expired = vec![500], "cannot expire by the status 500"),

@@ -8,6 +8,7 @@ use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 
 use crate::error::AdapterName;
+use crate::secret::Scrubber;
 
 /// A traceback of Python with a few frames.
 const TAIL_BYTES_MAX: usize = 8 << 10;
@@ -20,19 +21,20 @@ pub(crate) struct GuestOutput(Arc<Mutex<Buffer>>);
 
 struct Buffer {
     adapter: Arc<AdapterName>,
+    scrubber: Scrubber,
     line: Vec<u8>,
     tail: Vec<u8>,
 }
 
 impl GuestOutput {
-    pub(crate) fn new(adapter: Arc<AdapterName>) -> Self {
-        Self(Arc::new(Mutex::new(Buffer { adapter, line: Vec::new(), tail: Vec::new() })))
+    pub(crate) fn new(adapter: Arc<AdapterName>, scrubber: Scrubber) -> Self {
+        Self(Arc::new(Mutex::new(Buffer { adapter, scrubber, line: Vec::new(), tail: Vec::new() })))
     }
 
-    /// The end of what was written since the last call began.
+    /// The end of what was written since the last call began, without secrets.
     pub(crate) fn tail(&self) -> String {
         let buffer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        String::from_utf8_lossy(&buffer.tail).trim().to_owned()
+        buffer.scrubber.scrub(String::from_utf8_lossy(&buffer.tail).trim().to_owned())
     }
 
     /// Keeps a message for the case that the guest ends now, as a panic hook's does.
@@ -52,7 +54,8 @@ impl GuestOutput {
         for byte in bytes {
             if *byte == b'\n' || buffer.line.len() >= LINE_BYTES_MAX {
                 let line = std::mem::take(&mut buffer.line);
-                tracing::debug!(target: "infrahub_sync::adapter", adapter = %buffer.adapter, "{}", String::from_utf8_lossy(&line));
+                let line = buffer.scrubber.scrub(String::from_utf8_lossy(&line).into_owned());
+                tracing::debug!(target: "infrahub_sync::adapter", adapter = %buffer.adapter, "{line}");
             }
             if *byte != b'\n' {
                 buffer.line.push(*byte);
@@ -102,7 +105,7 @@ mod tests {
 
     #[test]
     fn only_the_end_is_kept() {
-        let output = GuestOutput::new(Arc::new(AdapterName { role: None, name: "x".into(), version: String::new() }));
+        let output = GuestOutput::new(Arc::new(AdapterName { role: None, name: "x".into(), version: String::new() }), Scrubber::default());
         output.take(&[b'a'; TAIL_BYTES_MAX]);
         output.take(b"Traceback\nValueError\n");
         assert!(output.tail().ends_with("aTraceback\nValueError"));

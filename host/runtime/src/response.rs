@@ -144,8 +144,8 @@ impl Responses {
     }
 }
 
-/// The JSON text at each pointer, in one pass over the body; all none when the body is no JSON.
-pub(crate) fn json_at(body: &str, pointers: &[String]) -> Vec<Option<String>> {
+/// The JSON text at each pointer, in one pass over the body; all none when the body is no JSON. Public for the fuzz targets.
+pub fn json_at(body: &str, pointers: &[String]) -> Vec<Option<String>> {
     let mut root = Node::default();
     for (slot, pointer) in pointers.iter().enumerate() {
         // A text that is no pointer points at nothing.
@@ -161,8 +161,8 @@ pub(crate) fn json_at(body: &str, pointers: &[String]) -> Vec<Option<String>> {
     }
 }
 
-/// The number of elements of the array at the pointer; none where there is no array.
-pub(crate) fn count_at(body: &str, pointer: &str) -> Option<u32> {
+/// The number of elements of the array at the pointer; none where there is no array. Public for the fuzz targets.
+pub fn count_at(body: &str, pointer: &str) -> Option<u32> {
     let tokens = tokens(pointer)?;
     let mut count = None;
     read(body, CountAt { tokens: &tokens, count: &mut count }).ok()?;

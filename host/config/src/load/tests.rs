@@ -295,4 +295,14 @@ fn credentials_are_not_shown() {
     assert!(!shown.contains("abcdef"), "{shown}");
     let shown = problems("my_password: 'hunter2\n");
     assert!(!shown.contains("hunter2"), "{shown}");
+    // Where the text is no YAML, and the secret has a line of its own.
+    for text in [
+        "a:\n  token: >-\nhunter2\n",
+        "a:\n  token: \"\n    hunter2\n",
+        "settings:\n  pin: [\n    hunter2\n",
+        "b:\n  - settings:\n      pin: 'hunter2\n",
+    ] {
+        let shown = problems(text);
+        assert!(shown.contains("error: ") && !shown.contains("hunter2"), "{text}\n{shown}");
+    }
 }

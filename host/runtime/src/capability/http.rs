@@ -204,9 +204,11 @@ impl Http {
         let Credentials { headers, query, login, derived } = credentials(config.manifest, config.resolved)?;
         config.scrubber.know(derived);
         let live = !matches!(config.exchange, Exchange::Replay(_) | Exchange::StandIn(_));
+        let proxy = if live { proxy(&base, config.environment)? } else { None };
+        config.scrubber.know(proxy.iter().flat_map(|(_, secrets)| secrets.clone()));
         Ok(Self {
             adapter: config.adapter,
-            proxy: if live { proxy(&base, config.environment)? } else { None },
+            proxy: proxy.map(|(proxy, _)| proxy),
             trust: if live { trust(&base, &config.resolved.host, config.environment)? } else { Trust::System },
             base,
             base_path,
@@ -741,8 +743,8 @@ fn credentials(manifest: &Manifest, resolved: &Resolved) -> Result<Credentials, 
     Ok(all)
 }
 
-/// The proxy for this address, from the variables that `curl` and Python's `requests` read.
-fn proxy(base: &Url, environment: Environment<'_>) -> Result<Option<reqwest::Proxy>, String> {
+/// The proxy for this address, from the variables that `curl` and Python's `requests` read, and its password, alone and with its user.
+fn proxy(base: &Url, environment: Environment<'_>) -> Result<Option<(reqwest::Proxy, Vec<Secret>)>, String> {
     let any = |names: &[&str]| {
         names.iter().find_map(|name| environment(name).filter(|value| !value.trim().is_empty()).map(|value| (name.to_string(), value)))
     };
@@ -752,7 +754,12 @@ fn proxy(base: &Url, environment: Environment<'_>) -> Result<Option<reqwest::Pro
     // The address may hold a password, so only the variable is named.
     let proxy = reqwest::Proxy::all(with_scheme.trim()).map_err(|_| format!("cannot be reached: {variable} is no proxy address"))?;
     let exceptions = any(&["no_proxy", "NO_PROXY"]).and_then(|(_, exceptions)| reqwest::NoProxy::from_string(&exceptions));
-    Ok(Some(proxy.no_proxy(exceptions)))
+    let url = Url::parse(with_scheme.trim()).ok();
+    let secrets = url.and_then(|url| {
+        let password = url.password()?;
+        Some(vec![Secret::new(password), Secret::new(format!("{}:{password}", url.username()))])
+    });
+    Ok(Some((proxy.no_proxy(exceptions), secrets.unwrap_or_default())))
 }
 
 /// Whom to believe: `verify_ssl`, then the bundle of `REQUESTS_CA_BUNDLE` or `SSL_CERT_FILE`, which replaces the system's as in Python.

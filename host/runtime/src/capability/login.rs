@@ -254,7 +254,7 @@ fn found(response: &HostResponse, place: &LoginPlace) -> Option<String> {
             let set = response.headers.iter().filter(|(header, _)| header.eq_ignore_ascii_case(header::SET_COOKIE.as_str()));
             let pairs = set.filter_map(|(_, cookie)| cookie.split(';').next()?.split_once('='));
             // Of a cookie that is set twice the last one counts, as in a browser.
-            pairs.filter(|(key, _)| key.trim() == name).last().map(|(_, value)| value.trim().to_owned())
+            pairs.rev().find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim().to_owned())
         }
     }
 }
