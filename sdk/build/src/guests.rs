@@ -63,6 +63,11 @@ fn guest(package: &Value) -> Option<Guest> {
     })
 }
 
+/// Cargo's target folder of the workspace.
+pub(crate) fn target_folder(root: &Path) -> Result<PathBuf, Fault> {
+    Metadata::read(&root.join("Cargo.toml"))?.target_folder()
+}
+
 /// What was built.
 pub(crate) struct Built {
     /// Cargo's target folder; the components are in `adapters` below it.

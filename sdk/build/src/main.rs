@@ -2,30 +2,35 @@
 //!
 //! ```text
 //! cargo adapters                     every adapter of plugins/ and every guest of tests/guests/ → target/adapters/<name>.wasm
-//! … component CRATE [-o FILE]        one crate of an author's own, outside of this workspace
+//! … component FOLDER [-o FILE]       one adapter of an author's own, in Rust, Python, JavaScript or Go
+//! … wit [-o FILE]                    the contract as a package for registries
 //! cargo demo                         adapters, the host, then the main job on recorded answers
 //! cargo verify                       format, adapters, lints, tests
 //! cargo verify-live                  the tests that need real servers, and the servers
 //! ```
 //!
-//! Nothing else is needed to build an adapter: the guest target is installed when it is missing, and the core module that rustc
-//! makes becomes a component in here.
+//! Nothing else is needed to build an adapter but its language: the guest target and the tools of other languages are installed when they
+//! are missing, and a core module becomes a component in here.
 
+mod component;
+mod contract;
 mod demo;
 mod guests;
 mod live;
 mod run;
 mod toolchain;
+mod tools;
 mod verify;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use run::{Fault, say};
+use tools::Trouble;
 
 /// The exit code for a command line that makes no sense.
 const USAGE: u8 = 2;
-/// The exit code when this machine lacks what the live tests need.
+/// The exit code when this machine lacks what the live tests need, or the language of an adapter.
 const SKIPPED: u8 = 77;
 
 const HELP: &str = "\
@@ -35,7 +40,10 @@ usage: infrahub-sync-build COMMAND
 
 commands:
   adapters                 build every adapter into target/adapters/<name>.wasm
-  component CRATE [-o OUT] build the adapter in the folder CRATE (default OUT: <name>.wasm beside its Cargo.toml)
+  component FOLDER [-o OUT]
+                           build the adapter in a folder, in Rust, Python, JavaScript or Go (default OUT: <folder>.wasm in there); exit code 77
+                           when this machine lacks the language
+  wit [-o OUT]             encode the contract as a package for registries (default OUT: target/wit/<name>-<version>.wasm)
   demo                     run the example netbox_to_files offline, from diff to nothing left to do
   verify                   format, adapters, lints, tests
   verify-live              brings up a real NetBox and a real Infrahub, runs the tests that need them, stops them; 40 minutes at most;
@@ -47,10 +55,12 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
         ["adapters"] => workspace().and_then(|root| guests::build_all(&root)).map(drop),
-        ["component", path] => guests::build_one(&PathBuf::from(path), None, None),
+        ["component", path] => return ended(one(Path::new(path), None)),
         ["component", path, "-o" | "--output", out] | ["component", "-o" | "--output", out, path] => {
-            guests::build_one(&PathBuf::from(path), Some(PathBuf::from(out)), None)
+            return ended(one(Path::new(path), Some(PathBuf::from(out))));
         }
+        ["wit"] => package(None),
+        ["wit", "-o" | "--output", out] => package(Some(PathBuf::from(out))),
         ["demo"] => workspace().and_then(|root| demo::run(&root)),
         ["verify-live"] => match workspace().and_then(|root| live::run(&root)) {
             Ok(live::Ended::Passed) => Ok(()),
@@ -70,13 +80,35 @@ fn main() -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
+    ended(done.map_err(Trouble::from))
+}
+
+/// Says how it ended.
+fn ended(done: Result<(), Trouble>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(fault) => {
+        Err(Trouble::Missing(reason)) => {
+            run::complain(&format!("error: {reason}"));
+            ExitCode::from(SKIPPED)
+        }
+        Err(Trouble::Fault(fault)) => {
             run::complain(&format!("error: {fault}"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Builds one adapter.
+fn one(path: &Path, out: Option<PathBuf>) -> Result<(), Trouble> {
+    let root = workspace()?;
+    let target = guests::target_folder(&root)?;
+    component::build(&component::Place { root: &root, target: &target }, path, out)
+}
+
+/// Writes the contract as a package.
+fn package(out: Option<PathBuf>) -> Result<(), Fault> {
+    let root = workspace()?;
+    contract::write_package(&root.join("wit"), &guests::target_folder(&root)?, out).map(drop)
 }
 
 /// The workspace that this tool was built in.

@@ -1,10 +1,12 @@
 //! The whole verification. Every step runs, whatever became of those before: one run shows everything that is wrong.
 
+use std::cell::RefCell;
 use std::path::Path;
 use std::time::Instant;
 
 use crate::guests;
 use crate::run::{Fault, cargo, complain, say, succeed, words};
+use crate::tools::{self, Trouble};
 
 /// The variable that lets the live tests run.
 const LIVE: &str = "INFRAHUB_SYNC_LIVE";
@@ -27,10 +29,24 @@ pub(crate) fn run(root: &Path) -> Result<(), Fault> {
         let target = guests::build_all(root)?.target.join("template");
         guests::build_one(&root.join("sdk/template"), Some(target.join("template.wasm")), Some(&target))
     };
-    let steps: [(&str, Step<'_>); 6] = [
+    // What this machine lacks: the tests leave it out, and it is said in the end.
+    let lacking = RefCell::new(Vec::new());
+    let languages = || {
+        let target = guests::target_folder(root)?;
+        for found in [tools::componentize_py(&target).map(drop), tools::javascript(&target).map(drop), tools::go().map(drop)] {
+            match found {
+                Ok(()) => {}
+                Err(Trouble::Missing(reason)) => lacking.borrow_mut().push(reason),
+                Err(Trouble::Fault(fault)) => return Err(fault),
+            }
+        }
+        Ok(())
+    };
+    let steps: [(&str, Step<'_>); 7] = [
         ("format", &cargo_step(&["fmt", "--all", "--check"])),
         ("adapters", &|| guests::build_all(root).map(drop)),
         ("template", &template),
+        ("languages", &languages),
         ("lints", &cargo_step(&["clippy", "--release", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])),
         // `cargo test` alone makes no binary of a package without integration tests, and the whole-program tests start the binary.
         ("build", &cargo_step(&["build", "--release", "--workspace", "--quiet"])),
@@ -49,6 +65,9 @@ pub(crate) fn run(root: &Path) -> Result<(), Fault> {
         }
     }
     say("");
+    for reason in lacking.borrow().iter() {
+        say(&format!("skipped: {reason}"));
+    }
     if std::env::var(LIVE).is_ok_and(|value| value == "1") {
         say("The live tests took part: they need the servers of tests/live.");
     } else {

@@ -42,7 +42,7 @@ pub use bindings::exports::infrahub_sync::adapter::meta::{
 pub use bindings::exports::infrahub_sync::adapter::source::{Column, ColumnData, Columns, Layout, LoadRequest, TextData};
 pub use bindings::infrahub_sync::adapter::types::{Error, ErrorKind, Field, FieldType, Kind};
 pub use page::{Document, Page, Payload};
-pub use query::Query;
+pub use query::{Query, path_segment};
 pub use response::Response;
 pub use rows::{Row, Rows};
 pub use serde_json;

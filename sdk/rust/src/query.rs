@@ -21,9 +21,9 @@ impl Query {
     pub fn with(mut self, name: &str, value: impl Display) -> Query {
         self.url.push(if self.has_pairs { '&' } else { '?' });
         self.has_pairs = true;
-        self.url.push_str(&encode(name));
+        self.url.push_str(&encode(name, b","));
         self.url.push('=');
-        self.url.push_str(&encode(&value.to_string()));
+        self.url.push_str(&encode(&value.to_string(), b","));
         self
     }
 }
@@ -34,12 +34,19 @@ impl Display for Query {
     }
 }
 
-/// Percent-encodes all but the unreserved characters of RFC 3986 and the comma, which lists are written with.
-fn encode(text: &str) -> String {
+/// A text as one segment of a path: `path_segment("a/b")` is `a%2Fb`.
+#[must_use]
+pub fn path_segment(text: &str) -> String {
+    encode(text, b"")
+}
+
+/// Percent-encodes all but the unreserved characters of RFC 3986 and those of `also`: in a query the comma, which lists are written with.
+fn encode(text: &str, also: &[u8]) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b',' => encoded.push(char::from(byte)),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(char::from(byte)),
+            _ if also.contains(&byte) => encoded.push(char::from(byte)),
             _ => {
                 // Writing to a String cannot fail.
                 let _ = write!(encoded, "%{byte:02X}");
@@ -51,7 +58,12 @@ fn encode(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::Query;
+    use super::{Query, path_segment};
+
+    #[test]
+    fn a_segment_has_no_separators() {
+        assert_eq!(path_segment("a/b?c,d é-._~"), "a%2Fb%3Fc%2Cd%20%C3%A9-._~");
+    }
 
     #[test]
     fn what_is_reserved_is_encoded() {

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::{Error, Result, WriteRequest};
+use crate::{Error, Outcome, Result, WriteRequest};
 
 /// A row of a write.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -47,5 +47,13 @@ impl WriteRequest {
     #[must_use]
     pub fn rows(&self) -> Rows<'_> {
         Rows { lines: self.rows.split(|byte| *byte == b'\n') }
+    }
+
+    /// Writes row by row: an error of `write` is that row's failure.
+    ///
+    /// # Errors
+    /// `internal` when a row cannot be read; the rows before it are written then.
+    pub fn outcomes(&self, mut write: impl FnMut(Row) -> Result<Outcome>) -> Result<Vec<Outcome>> {
+        self.rows().map(|row| Ok(write(row?).unwrap_or_else(Outcome::Failed))).collect()
     }
 }

@@ -1,0 +1,179 @@
+//! The tools of other languages, at versions that are written down here (`sdk/build/tools`), in the workspace's target folder: nothing is
+//! installed elsewhere, and nothing is fetched when they are there already.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::run::{Fault, cargo, say, succeed};
+
+/// Versions of the language's own program that work.
+const PYTHON_MIN: (u32, u32) = (3, 10);
+const NODE_MIN: (u32, u32) = (18, 0);
+const GO_MIN: (u32, u32) = (1, 24);
+
+const PYTHON_REQUIREMENTS: &str = include_str!("../tools/python/requirements.txt");
+const JAVASCRIPT_PACKAGE: &str = include_str!("../tools/javascript/package.json");
+const JAVASCRIPT_LOCK: &str = include_str!("../tools/javascript/package-lock.json");
+
+/// Why an adapter could not be built.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// This machine lacks the language: one sentence that says what is wanted.
+    Missing(String),
+    /// Everything else.
+    Fault(Fault),
+}
+
+impl From<Fault> for Trouble {
+    fn from(fault: Fault) -> Trouble {
+        Trouble::Fault(fault)
+    }
+}
+
+/// Holds a folder for this process alone, until it is dropped.
+pub(crate) struct Held(#[allow(dead_code, reason = "closing it lets go of the lock")] File);
+
+/// Waits until no other process works in the folder, which is made when it is not there.
+pub(crate) fn hold(folder: &Path) -> Result<Held, Fault> {
+    let path = folder.join(".lock");
+    let failed = |error: std::io::Error| Fault(format!("{}: {error}", path.display()));
+    fs::create_dir_all(folder).map_err(failed)?;
+    let file = File::create(&path).map_err(failed)?;
+    file.lock().map_err(failed)?;
+    Ok(Held(file))
+}
+
+/// componentize-py.
+pub(crate) fn componentize_py(target: &Path) -> Result<PathBuf, Trouble> {
+    let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
+    let wanted = format!("an adapter in Python is built with Python {}.{} or newer and its venv", PYTHON_MIN.0, PYTHON_MIN.1);
+    let probe = "import ensurepip, venv, sys; print('%d.%d' % sys.version_info[:2])";
+    match said(Command::new(&python).args(["-c", probe])) {
+        None => {
+            return Err(Trouble::Missing(format!(
+                "{wanted}: `{python}` does not start, or has no venv (Debian: apt install python3-venv)"
+            )));
+        }
+        Some(version) => require(&wanted, &python, &version, PYTHON_MIN)?,
+    }
+    let folder = target.join("tools/python");
+    install(&folder, PYTHON_REQUIREMENTS, || {
+        fs::write(folder.join("requirements.txt"), PYTHON_REQUIREMENTS).map_err(|error| Fault(format!("{}: {error}", folder.display())))?;
+        succeed(Command::new(&python).args(["-m", "venv"]).arg(folder.join("venv")), &folder)?;
+        let mut pip = Command::new(folder.join("venv/bin/python"));
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"]).arg(folder.join("requirements.txt"));
+        succeed(&mut pip, &folder)
+    })?;
+    Ok(folder.join("venv/bin/componentize-py"))
+}
+
+/// The folder of the programs esbuild and componentize-qjs.
+pub(crate) fn javascript(target: &Path) -> Result<PathBuf, Trouble> {
+    let wanted = format!("an adapter in JavaScript is built with Node {} or newer and npm", NODE_MIN.0);
+    match said(Command::new("node").arg("--version")) {
+        None => return Err(Trouble::Missing(format!("{wanted}: `node` does not start"))),
+        Some(version) => require(&wanted, "node", version.trim_start_matches('v'), NODE_MIN)?,
+    }
+    if said(Command::new("npm").arg("--version")).is_none() {
+        return Err(Trouble::Missing(format!("{wanted}: `npm` does not start")));
+    }
+    let folder = target.join("tools/javascript");
+    install(&folder, JAVASCRIPT_LOCK, || {
+        let failed = |error: std::io::Error| Fault(format!("{}: {error}", folder.display()));
+        fs::write(folder.join("package.json"), JAVASCRIPT_PACKAGE).map_err(failed)?;
+        fs::write(folder.join("package-lock.json"), JAVASCRIPT_LOCK).map_err(failed)?;
+        let mut npm = Command::new("npm");
+        npm.args(["ci", "--silent", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"]).current_dir(&folder);
+        succeed(&mut npm, &folder)
+    })?;
+    Ok(folder.join("node_modules/.bin"))
+}
+
+/// Go.
+pub(crate) fn go() -> Result<PathBuf, Trouble> {
+    let wanted = format!("an adapter in Go is built with Go {}.{} or newer", GO_MIN.0, GO_MIN.1);
+    match said(Command::new("go").args(["env", "GOVERSION"])) {
+        None => return Err(Trouble::Missing(format!("{wanted}: `go` does not start"))),
+        Some(version) => require(&wanted, "go", version.trim_start_matches("go"), GO_MIN)?,
+    }
+    Ok(PathBuf::from("go"))
+}
+
+/// The program that makes Go of the contract.
+pub(crate) fn go_bindings(root: &Path, target: &Path) -> Result<PathBuf, Fault> {
+    let folder = target.join("tools/go-bindings");
+    let mut command = cargo();
+    command.args(["build", "--quiet", "--locked", "--manifest-path"]).arg(root.join("sdk/build/go-bindings/Cargo.toml"));
+    succeed(command.arg("--target-dir").arg(&folder), root)?;
+    Ok(folder.join("debug/infrahub-sync-go-bindings"))
+}
+
+/// What a program says about itself; none when it does not start or fails.
+fn said(command: &mut Command) -> Option<String> {
+    let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+fn require(wanted: &str, program: &str, version: &str, min: (u32, u32)) -> Result<(), Trouble> {
+    let mut parts = version.split('.').map(|part| part.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok());
+    match (parts.next().flatten(), parts.next().flatten()) {
+        (Some(major), Some(minor)) if (major, minor) >= min => Ok(()),
+        _ => Err(Trouble::Missing(format!("{wanted}: `{program}` is {version}"))),
+    }
+}
+
+/// Installs something into a folder, unless that very thing (`pin`) is complete in there.
+fn install(folder: &Path, pin: &str, make: impl FnOnce() -> Result<(), Fault>) -> Result<(), Fault> {
+    let failed = |error: std::io::Error| Fault(format!("{}: {error}", folder.display()));
+    let holder = folder.with_extension("installing");
+    let _held = hold(&holder)?;
+    let mark = folder.join("complete");
+    if fs::read_to_string(&mark).is_ok_and(|made_of| made_of == pin) {
+        return Ok(());
+    }
+    if folder.exists() {
+        fs::remove_dir_all(folder).map_err(failed)?;
+    }
+    fs::create_dir_all(folder).map_err(failed)?;
+    say(&format!("installing the tools of {} (once)", folder.display()));
+    make().map_err(|Fault(reason)| Fault(format!("{reason}; the tools come from the language's registry: is it reachable?")))?;
+    fs::write(&mark, pin).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+    use super::*;
+
+    #[test]
+    fn an_old_version_is_named_and_a_new_one_is_good() {
+        for version in ["3.10", "3.12.1", "4.0", "3.14rc1"] {
+            require("x", "python3", version, PYTHON_MIN).unwrap();
+        }
+        for version in ["3.9.18", "2.7", "", "three"] {
+            let Err(Trouble::Missing(reason)) = require("Python 3.10 is wanted", "python3", version, PYTHON_MIN) else {
+                panic!("{version}")
+            };
+            assert_eq!(reason, format!("Python 3.10 is wanted: `python3` is {version}"));
+        }
+    }
+
+    #[test]
+    fn what_is_complete_is_not_installed_again_and_what_is_half_done_is() {
+        let target = tempfile::tempdir().unwrap();
+        let folder = target.path().join("tool");
+        let stop = || Err(Fault("no network".into()));
+        let put = |name: &'static str| {
+            let folder = folder.clone();
+            move || fs::write(folder.join(name), "").map_err(|error| Fault(error.to_string()))
+        };
+        let Err(Fault(reason)) = install(&folder, "tool 1", stop) else { panic!("it was installed") };
+        assert!(reason.starts_with("no network; "), "{reason}");
+        install(&folder, "tool 1", put("one")).unwrap();
+        install(&folder, "tool 1", stop).unwrap();
+        install(&folder, "tool 2", put("two")).unwrap();
+        assert!(folder.join("two").exists() && !folder.join("one").exists());
+    }
+}

@@ -1,0 +1,65 @@
+// Natively, on the mock host: npm install, then npm test.
+
+import assert from 'node:assert/strict';
+import { beforeEach, test } from 'node:test';
+
+import * as testing from 'infrahub-sync-adapter/testing';
+import Inventory from './adapter.js';
+
+const adapter = Inventory.configure({});
+
+beforeEach(() => testing.reset());
+
+const write = (operation, ...rows) =>
+  adapter.write(testing.writeOf({ kind: 'Rack', operation, resource: 'racks', references: ['site'], rows }));
+
+test('all pages of a list are read', () => {
+  testing.respond('GET', '/v1/racks?page=1&size=2', 200, { items: [{ id: '1' }, { id: '2' }], total: 3 });
+  testing.respond('GET', '/v1/racks?page=2&size=2', 200, { items: [{ id: '3', name: 'Zürich' }], total: 3 });
+  const records = testing.loadAll(adapter, testing.firstPage('racks', ['name'], 2));
+  assert.deepEqual(records.map(({ id }) => id), ['1', '2', '3']);
+  assert.equal(records[2].name, 'Zürich');
+});
+
+test('a list that moves is not believed', () => {
+  testing.respond('GET', '/v1/racks?page=1&size=1', 200, { items: [{ id: '1' }], total: 3 });
+  testing.respond('GET', '/v1/racks?page=2&size=1', 200, { items: [{ id: '3' }], total: 2 });
+  assert.throws(() => testing.loadAll(adapter, testing.firstPage('racks', [], 1)), { kind: 'conflict' });
+});
+
+test('refusals are cases', () => {
+  for (const [status, body, kind] of [
+    [401, { detail: 'no token' }, 'auth'],
+    [404, '', 'not-found'],
+    [500, '<html>', 'remote'],
+    [200, '<html>', 'remote'],
+    [200, { results: [] }, 'remote'],
+  ]) {
+    testing.reset();
+    testing.respond('GET', '/v1/racks?page=1&size=1000', status, body);
+    assert.throws(() => adapter.load(testing.firstPage('racks')), { kind });
+  }
+});
+
+test('each row gets its outcome', () => {
+  testing.respond('POST', '/v1/racks', 201, { id: '8' });
+  testing.respond('POST', '/v1/racks', 409, { detail: 'there is one' });
+  const [created, refused, unknown] = write(
+    'create',
+    { key: { name: 'r1' }, fields: { name: 'r1', site: { kind: 'Site', key: { name: 'a' }, id: '17' } } },
+    { key: { name: 'r2' }, fields: { name: 'r2' } },
+    { key: { name: 'r3' }, fields: { name: 'r3', site: { kind: 'Site', key: { name: 'b' } } } },
+  );
+  assert.deepEqual(created, { tag: 'written', id: '8' });
+  assert.deepEqual(testing.requests()[0].json(), { name: 'r1', site: '17' });
+  assert.deepEqual([refused.error.kind, refused.error.httpStatus], ['conflict', 409]);
+  assert.equal(unknown.error.kind, 'invalid');
+});
+
+test('what is gone needs no delete', () => {
+  testing.respond('DELETE', '/v1/racks/8', 204);
+  testing.respond('DELETE', '/v1/racks/9', 404);
+  const [gone, before, unknown] = write('delete', { key: {}, id: '8' }, { key: {}, id: '9' }, { key: {} });
+  assert.deepEqual([gone, before], [{ tag: 'written', id: '8' }, { tag: 'unchanged', id: '9' }]);
+  assert.equal(unknown.error.kind, 'invalid');
+});

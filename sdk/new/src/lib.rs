@@ -1,0 +1,319 @@
+//! The folder of a new adapter: the template of its language with the names replaced, the SDK that it is written with, and the contract.
+//!
+//! ```text
+//! write("racks", Language::Python, "racks") ─▶ racks/{adapter.py, test_adapter.py, …}      the template
+//!                                              racks/infrahub_sync_adapter/…               the SDK
+//!                                              racks/wit/adapter.wit                       the contract
+//! ```
+//!
+//! SDK and contract are copies, so that the folder is built by any later infrahub-sync, and nothing has to be fetched.
+
+use std::fmt::{self, Display};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+include!(concat!(env!("OUT_DIR"), "/files.rs"));
+
+/// The name in the templates.
+const TEMPLATE: &str = "inventory";
+
+/// A language that adapters are written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Language {
+    /// Rust.
+    Rust,
+    /// Python.
+    Python,
+    /// JavaScript.
+    JavaScript,
+    /// Go.
+    Go,
+}
+
+impl Language {
+    /// All of them.
+    pub const ALL: [Language; 4] = [Language::Rust, Language::Python, Language::JavaScript, Language::Go];
+
+    /// The name on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Language::Rust => "rust",
+            Language::Python => "python",
+            Language::JavaScript => "javascript",
+            Language::Go => "go",
+        }
+    }
+
+    /// The command that tests an adapter natively, in its folder.
+    #[must_use]
+    pub fn test_command(self) -> &'static str {
+        match self {
+            Language::Rust => "cargo test",
+            Language::Python => "python3 -m unittest",
+            Language::JavaScript => "npm install && npm test",
+            Language::Go => "go test",
+        }
+    }
+
+    fn files(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Language::Rust => RUST,
+            Language::Python => PYTHON,
+            Language::JavaScript => JAVASCRIPT,
+            Language::Go => GO,
+        }
+    }
+
+    /// Where the template says where the SDK is, and what is said there in a folder of its own.
+    fn places(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Language::Rust => &[
+                (
+                    "path = \"../rust\" } # in a project of yours: the path of your copy of infrahub-sync's sdk/rust",
+                    "path = \"sdk/rust\" }",
+                ),
+                ("(../rust/README.md)", "(sdk/rust/README.md)"),
+            ],
+            Language::Python => &[("(../README.md)", "(infrahub_sync_adapter/README.md)")],
+            Language::JavaScript => &[("file:..", "file:infrahub-sync-adapter"), ("(../README.md)", "(infrahub-sync-adapter/README.md)")],
+            Language::Go => &[("=> ../", "=> ./infrahub-sync-adapter"), ("(../README.md)", "(infrahub-sync-adapter/README.md)")],
+        }
+    }
+}
+
+impl Display for Language {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name())
+    }
+}
+
+/// There is no such language.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no template in `{0}`; the languages are rust, python, javascript and go")]
+pub struct UnknownLanguage(String);
+
+impl FromStr for Language {
+    type Err = UnknownLanguage;
+
+    fn from_str(text: &str) -> Result<Language, UnknownLanguage> {
+        Language::ALL.into_iter().find(|language| language.name() == text).ok_or_else(|| UnknownLanguage(text.to_owned()))
+    }
+}
+
+/// Why there is no new adapter.
+#[derive(Debug, thiserror::Error)]
+pub enum NewError {
+    /// The name cannot be one of a package in each language.
+    #[error("`{name}` is no name for an adapter: it has small letters, digits and `-`, and begins with a letter")]
+    Name {
+        /// What was asked for.
+        name: String,
+    },
+    /// Something is there already.
+    #[error("`{}` exists already and is not empty; nothing is overwritten", .folder.display())]
+    Exists {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The folder cannot be written.
+    #[error("cannot write `{}`", .file.display())]
+    Write {
+        /// The file or folder.
+        file: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl NewError {
+    /// What the user can do.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            NewError::Name { name } => {
+                let better: String = name.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+                let better = better.trim_start_matches(|c: char| !c.is_ascii_lowercase()).trim_end_matches('-');
+                (!better.is_empty()).then(|| format!("`{better}` would be one"))
+            }
+            NewError::Exists { .. } => Some("name another folder: --directory FOLDER".into()),
+            NewError::Write { .. } => None,
+        }
+    }
+}
+
+/// Writes the folder of a new adapter, and says which files it has: their paths within the folder, sorted.
+///
+/// # Errors
+/// When the name is none, when the folder is there and not empty, when it cannot be written. What was written by then stays.
+pub fn write(name: &str, language: Language, folder: &Path) -> Result<Vec<PathBuf>, NewError> {
+    let is_name = name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+        && !name.ends_with('-');
+    if !is_name {
+        return Err(NewError::Name { name: name.to_owned() });
+    }
+    let failed = |file: &Path| {
+        let file = file.to_owned();
+        |source| NewError::Write { file, source }
+    };
+    match fs::read_dir(folder) {
+        Ok(mut entries) => {
+            if entries.next().is_some() {
+                return Err(NewError::Exists { folder: folder.to_owned() });
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => fs::create_dir_all(folder).map_err(failed(folder))?,
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Err(NewError::Exists { folder: folder.to_owned() }),
+        Err(error) => return Err(failed(folder)(error)),
+    }
+    let mut written = Vec::new();
+    for (path, text) in language.files() {
+        let file = folder.join(path);
+        if let Some(parent) = file.parent() {
+            fs::create_dir_all(parent).map_err(failed(parent))?;
+        }
+        let is_template = !["sdk/", "infrahub", "wit/"].iter().any(|other| path.starts_with(other));
+        let text = if is_template { renamed(text, name, language) } else { (*text).to_owned() };
+        fs::write(&file, text).map_err(failed(&file))?;
+        written.push(PathBuf::from(path));
+    }
+    written.sort();
+    Ok(written)
+}
+
+/// The template's text with another name in it.
+fn renamed(text: &str, name: &str, language: Language) -> String {
+    let words: Vec<&str> = name.split('-').filter(|word| !word.is_empty()).collect();
+    let capital = |word: &str| {
+        let mut letters = word.chars();
+        letters.next().map(|first| first.to_ascii_uppercase().to_string() + letters.as_str()).unwrap_or_default()
+    };
+    let camel: String = words.iter().map(|word| capital(word)).collect();
+    let upper = words.join("_").to_ascii_uppercase();
+    let mut text = text.to_owned();
+    for (from, to) in language.places() {
+        text = text.replace(from, to);
+    }
+    if language == Language::Go {
+        // A package's name has no `-`.
+        text = text.replace(&format!("ackage {TEMPLATE}"), &format!("ackage {}", words.concat()));
+    }
+    text.replace(&capital(TEMPLATE), &camel).replace(&TEMPLATE.to_ascii_uppercase(), &upper).replace(TEMPLATE, name)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+    use super::*;
+
+    fn new(name: &str, language: Language) -> (tempfile::TempDir, Vec<PathBuf>) {
+        let folder = tempfile::tempdir().unwrap();
+        let files = write(name, language, &folder.path().join("made")).unwrap();
+        (folder, files)
+    }
+
+    #[test]
+    fn a_new_folder_has_template_sdk_contract_and_a_test() {
+        for (language, wanted) in [
+            (Language::Rust, ["Cargo.toml", "README.md", "sdk/rust/Cargo.toml", "src/lib.rs", "wit/adapter.wit"]),
+            (Language::Python, ["README.md", "adapter.py", "infrahub_sync_adapter/_component.py", "test_adapter.py", "wit/adapter.wit"]),
+            (
+                Language::JavaScript,
+                ["README.md", "adapter.js", "adapter.test.js", "infrahub-sync-adapter/src/component.js", "wit/adapter.wit"],
+            ),
+            (
+                Language::Go,
+                ["README.md", "adapter.go", "adapter_test.go", "infrahub-sync-adapter/component/meta.go.txt", "wit/adapter.wit"],
+            ),
+        ] {
+            let (folder, files) = new("top-racks", language);
+            for path in wanted {
+                assert!(files.contains(&PathBuf::from(path)), "{language}: {path} is not among {files:?}");
+            }
+            let size: u64 = files.iter().map(|path| folder.path().join("made").join(path).metadata().unwrap().len()).sum();
+            assert!(size < 200_000, "{language}: {size} bytes");
+            for path in &files {
+                let text = path.to_string_lossy();
+                assert!(!["target/", "node_modules/", "__pycache__", ".lock"].iter().any(|other| text.contains(other)), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_template_s_name_is_nowhere_left_and_the_new_one_fits_each_language() {
+        for language in Language::ALL {
+            let (folder, files) = new("top-racks", language);
+            let mut all = String::new();
+            for path in
+                files.iter().filter(|path| !["sdk", "infrahub", "wit"].iter().any(|other| path.to_string_lossy().starts_with(other)))
+            {
+                all += &fs::read_to_string(folder.path().join("made").join(path)).unwrap();
+            }
+            assert!(!all.to_lowercase().contains(TEMPLATE), "{language}");
+            assert!(!all.contains("../"), "{language} refers to what is outside of its folder");
+            assert!(all.contains("TOP_RACKS_URL") && all.contains("top-racks") && all.contains("TopRacks"), "{language}");
+        }
+        let (folder, _) = new("top-racks", Language::Go);
+        let code = fs::read_to_string(folder.path().join("made/adapter.go")).unwrap();
+        assert!(code.contains("\npackage topracks\n"), "{code}");
+    }
+
+    #[test]
+    fn nothing_is_overwritten() {
+        let (folder, _) = new("racks", Language::Python);
+        let made = folder.path().join("made");
+        fs::write(made.join("adapter.py"), "mine").unwrap();
+        let error = write("racks", Language::Python, &made).unwrap_err();
+        assert!(matches!(error, NewError::Exists { .. }), "{error}");
+        assert_eq!(fs::read_to_string(made.join("adapter.py")).unwrap(), "mine");
+        let error = write("racks", Language::Python, &made.join("adapter.py")).unwrap_err();
+        assert!(matches!(error, NewError::Exists { .. }), "{error}");
+        // An empty folder is as good as none.
+        let empty = folder.path().join("empty");
+        fs::create_dir(&empty).unwrap();
+        write("racks", Language::Go, &empty).unwrap();
+    }
+
+    #[test]
+    fn a_name_that_is_none_is_refused_with_a_better_one() {
+        for (name, hint) in [
+            ("My Racks", Some("`my-racks` would be one")),
+            ("2racks", Some("`racks` would be one")),
+            ("racks_2", Some("`racks-2` would be one")),
+            ("", None),
+            ("../x", Some("`x` would be one")),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let error = write(name, Language::Rust, &folder.path().join("x")).unwrap_err();
+            assert!(matches!(error, NewError::Name { .. }), "{error}");
+            assert_eq!(error.hint().as_deref(), hint, "{name}");
+            assert!(!folder.path().join("x").exists());
+        }
+    }
+
+    #[test]
+    fn the_copy_of_the_rust_sdk_has_the_dependencies_of_the_workspace() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let workspace = fs::read_to_string(root.join("Cargo.toml")).unwrap();
+        let sdk = fs::read_to_string(root.join("sdk/rust/Cargo.toml")).unwrap();
+        let copy = include_str!("../rust-sdk.toml");
+        let names = sdk.split("[dependencies]").nth(1).unwrap().split("\n[").next().unwrap();
+        let names: Vec<&str> =
+            names.lines().filter_map(|line| line.split(".workspace").next()).filter(|name| !name.trim().is_empty()).collect();
+        assert!(names.len() >= 3, "{names:?}");
+        for name in names {
+            let line = workspace.lines().find(|line| line.starts_with(&format!("{name} = "))).unwrap();
+            let line = line.split(" #").next().unwrap().trim();
+            assert!(copy.lines().any(|ours| ours == line), "{line}");
+        }
+        for key in ["version", "edition", "rust-version"] {
+            let line = workspace.lines().find(|line| line.starts_with(&format!("{key} = "))).unwrap();
+            assert!(copy.lines().any(|ours| ours == line), "{line}");
+        }
+    }
+}
