@@ -46,8 +46,7 @@ pub(crate) enum AdapterCommand {
     Prune(prune::AdapterPrune),
     /// Check that an adapter keeps the contract: offline, without credentials, and with recorded exchanges as far as it asks a system
     Check(check::AdapterCheck),
-    /// Make the beginnings of an adapter
-    #[command(hide = true)]
+    /// Make the folder of a new adapter: one that works, its test, the SDK of its language, the contract
     New(new::AdapterNew),
 }
 
