@@ -82,7 +82,7 @@ pub(crate) fn measure(sizes: &[usize], runs: usize) -> Result<(), Failed> {
     Ok(())
 }
 
-fn projection() -> Projection {
+pub(crate) fn projection() -> Projection {
     let mut projection = Projection::default();
     projection.slot("id", Shape::Value);
     for (path, reference) in device::FIELDS {
@@ -202,7 +202,7 @@ fn values(column: &Column) -> ValueColumn {
 }
 
 /// Says where two readings of one page differ.
-fn same(expected: &Records, found: &Records) -> Result<(), String> {
+pub(crate) fn same(expected: &Records, found: &Records) -> Result<(), String> {
     if expected.rows != found.rows {
         return Err(format!("{} records instead of {}", found.rows, expected.rows));
     }

@@ -5,8 +5,8 @@
 //! … --bin bench -- --sizes 10000,100000 --stages load,build --runs 3     a part of it
 //! ```
 //!
-//! One Markdown table a stage. Stages: `load`, `build`, `diff`, `disk`, `start`. `tests/bench/README.md` has the results and says how to read
-//! them; whole commands are timed by `tests/bench/whole.py`.
+//! One Markdown table a stage. Stages: `load`, `build`, `diff`, `disk`, `start`, `languages`. `tests/bench/README.md` has the results and says
+//! how to read them; whole commands are timed by `tests/bench/whole.py`.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that prints")]
 
@@ -14,6 +14,8 @@
 mod compare;
 #[path = "../bench/disk.rs"]
 mod disk;
+#[path = "../bench/languages.rs"]
+mod languages;
 #[path = "../bench/load.rs"]
 mod load;
 #[path = "../bench/model.rs"]
@@ -34,8 +36,8 @@ struct Wanted {
     runs: usize,
 }
 
-const STAGES: [&str; 5] = ["load", "build", "diff", "disk", "start"];
-const USAGE: &str = "usage: bench [--sizes 10000,100000,1000000] [--stages load,build,diff,disk,start] [--runs 5]";
+const STAGES: [&str; 6] = ["load", "build", "diff", "disk", "start", "languages"];
+const USAGE: &str = "usage: bench [--sizes 10000,100000,1000000] [--stages load,build,diff,disk,start,languages] [--runs 5]";
 
 impl Wanted {
     fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Wanted, Failed> {
@@ -74,6 +76,9 @@ fn main() -> ExitCode {
         }
         if wanted.has("start") {
             start::measure(wanted.runs)?;
+        }
+        if wanted.has("languages") {
+            languages::measure(&wanted.sizes, wanted.runs)?;
         }
         Ok(())
     });

@@ -1,0 +1,218 @@
+// Does what it is told by the resource's name: see tests/tests/languages.rs.
+
+import { Adapter, AdapterError, Outcome, Page, files, http, log, memo } from 'infrahub-sync-adapter';
+
+let kept;
+const asText = (value) => JSON.stringify(value).replaceAll(',', ', ').replaceAll('"', "'").replaceAll('null', 'None');
+
+export default class Prober extends Adapter {
+  static manifest() {
+    return {
+      name: 'prober',
+      version: '1.2.3',
+      description: 'does as it is told',
+      settings: [
+        { name: 'url', help: 'an address' },
+        { name: 'path', help: 'a folder' },
+        { name: 'wish', help: 'a number', type: 'integer', environment: ['WISH', 'WISH2'], default: 7 },
+        { name: 'token', help: 'a token', secret: true },
+        { name: 'user', help: 'a name' },
+        { name: 'password', help: 'a password', secret: true },
+      ],
+      addressSetting: 'url',
+      folderSetting: 'path',
+      credentials: [
+        {
+          header: [
+            { name: 'x-token', template: 'New {token}', prefix: 'new_' },
+            { name: 'x-token', template: 'Old {token}' },
+          ],
+        },
+        { basic: ['user', 'password'] },
+        { query: ['key', 'token'] },
+        {
+          login: {
+            steps: [
+              { method: 'GET', path: '/hello', values: { csrf: { cookie: 'csrf' }, id: { header: 'X-Id' } } },
+              { method: 'POST', path: '/login', headers: { 'X-Csrf': '{csrf}' }, json: '{"p": "{password}"}', values: { t: { json: '/t' } } },
+            ],
+            headers: { authorization: 'Bearer {t}' },
+            renewAfterS: 60,
+            expired: [401, 403],
+            refresh: [{ method: 'POST', path: '/again', form: { t: '{t}' } }],
+          },
+        },
+      ],
+      source: 'kind',
+      destination: true,
+      schema: true,
+      pageSize: 7,
+      writeBatchMax: 8,
+      writeConcurrency: 3,
+      hasIds: true,
+    };
+  }
+
+  static configure(settings) {
+    if (settings.wish === 13) throw AdapterError.config('`wish` must not be 13');
+    if (settings.wish === 14) throw new TypeError('odd');
+    return super.configure(settings);
+  }
+
+  kinds(names) {
+    const fields = [
+      { name: 'name', type: 'text', unique: true },
+      { name: 'region', type: 'reference', optional: true, reference: 'Region' },
+      { name: 'state', choices: ['a', 'b'], readOnly: true, default: 'a' },
+    ];
+    const kinds = [{ name: 'Site', identifiers: ['name'], fields, standsFor: ['Place'], canDelete: false }, { name: 'Region' }];
+    return kinds.filter(({ name }) => names.length === 0 || names.includes(name));
+  }
+
+  load(request) {
+    return this[request.resource](request);
+  }
+
+  echo(request) {
+    log.info(`asked for ${request.resource}`);
+    const record = {
+      fields: request.fields,
+      top: request.topLevelFields(),
+      model: request.model,
+      size: request.pageSize,
+      cursor: request.cursor ?? null,
+      since: request.since ?? null,
+      wish: this.settings.wish,
+      settings: Object.keys(this.settings).sort(),
+    };
+    return Page.records([record], { next: { after: ['é', 1] }, watermark: 'now', deleted: ['7', '8'], total: 3 });
+  }
+
+  text() {
+    return Page.records([{ text: 'é 🦀 \0 " \\ \u2028' }, { text: null }]);
+  }
+
+  empty() {
+    return Page.empty({ deleted: [] });
+  }
+
+  broken() {
+    return undefined.nothing;
+  }
+
+  leave() {
+    throw 'leaving';
+  }
+
+  recurse() {
+    return [this.recurse()];
+  }
+
+  wait() {
+    throw AdapterError.rateLimited('too fast', 1500).withStatus(429);
+  }
+
+  many() {
+    for (let at = 0; at < 100; at++) http.get('/results').release();
+    const response = http.post('/results', {
+      json: { é: [1, null] },
+      query: { a: 'b c' },
+      headers: { 'x-own': '1' },
+      onlyReads: true,
+      timeoutMs: 5000,
+    });
+    return Page.document(response, '/results', { projection: [['name', '/title']], total: response.value('/total') });
+  }
+
+  keep() {
+    kept = http.get('/results');
+    return Page.empty();
+  }
+
+  give() {
+    kept = http.get('/results');
+    return Page.document(kept, '/results');
+  }
+
+  kept() {
+    return Page.records([kept.parse()]);
+  }
+
+  part() {
+    const response = http.get('/results');
+    const found = [response.count('/results'), response.count('/total'), response.json(['/total', '/x']), response.header('x-h')];
+    return Page.records([found.map((each) => each ?? null)]);
+  }
+
+  parse() {
+    const response = http.get('/results');
+    return Page.records([response.parse(), response.bytes().length]);
+  }
+
+  refused() {
+    return Page.document(http.get('/refused').success('the refused'), '');
+  }
+
+  denied() {
+    return Page.document(http.get('https://elsewhere.invalid/'), '');
+  }
+
+  memo({ pageSize }) {
+    const lifetimes = ['run', 'lasting'];
+    const found = lifetimes.map((lifetime) => memo.get(lifetime, 'k'));
+    return Page.records([[found, lifetimes.map((lifetime) => memo.put(lifetime, 'k', ['é', pageSize]))]]);
+  }
+
+  files() {
+    files.append('b.txt', 'é\n');
+    files.append('b.txt', Uint8Array.of(116, 119, 111, 10));
+    files.replace('b.txt', 'a.txt');
+    files.remove('never.txt');
+    const text = (response) => decodeURIComponent(escape(String.fromCharCode(...response.bytes())));
+    const { response, next } = files.readLines('a.txt', 0, 1);
+    const found = [files.list(), text(response), next, text(files.read('a.txt'))];
+    files.remove('a.txt');
+    return Page.records([found]);
+  }
+
+  missing() {
+    return Page.lines(files.read('missing.jsonl'));
+  }
+
+  lines() {
+    files.append('data.jsonl', '{"id": 1}\n{"id": 2}\n');
+    return Page.lines(files.read('data.jsonl'));
+  }
+
+  begin({ id, sync, source, changes }) {
+    return `${id} ${sync} ${source} ${asText(changes.map(({ kind, creates, updates, deletes }) => [kind, creates, updates, deletes]))}`;
+  }
+
+  write(request) {
+    if (request.kind === 'Broken') return null.nothing;
+    const { kind, resource = null, operation, identifiers, references, count } = request;
+    return request.outcomes((row) => {
+      switch (row.key.n) {
+        case 0:
+          return Outcome.written(asText([kind, resource, operation, identifiers, references, count]));
+        case 1:
+          return Outcome.staged();
+        case 2:
+          return Outcome.unchanged(row.id);
+        case 3:
+          throw AdapterError.conflict(`no: ${row.fields.a}`).withStatus(409);
+        default:
+          return undefined.odd;
+      }
+    });
+  }
+
+  commit(kinds) {
+    if (kinds.includes('Bad')) throw AdapterError.remote(kinds.join(' '));
+  }
+
+  finish({ id, changes }, { created, updated, deleted, unchanged, failed, skipped }) {
+    if (changes.length === 0) return undefined;
+    return `${id} ${asText([created, updated, deleted, unchanged, failed, skipped])}`;
+  }
+}
