@@ -90,6 +90,7 @@ fn config(settings: Value, project: &Path) -> SessionConfig<'static> {
         exchanges: Exchanges::Live,
         limits: Limits::default(),
         extra_origins: Vec::new(),
+        networks: Vec::new(),
     }
 }
 

@@ -152,6 +152,7 @@ impl<'a> Subject<'a> {
                 exchanges: Exchanges::Live,
                 limits: self.options.limits.clone(),
                 extra_origins: Vec::new(),
+                networks: Vec::new(),
             }
         } else {
             SessionConfig {
@@ -162,6 +163,7 @@ impl<'a> Subject<'a> {
                 exchanges: Exchanges::StandIn(play.stand_in()),
                 limits: self.options.limits.clone(),
                 extra_origins: Vec::new(),
+                networks: Vec::new(),
             }
         };
         let session = self.adapter.open(config).await;

@@ -62,6 +62,12 @@ pub enum RecordsError {
         /// What the parser says.
         source: serde_json::Error,
     },
+    /// There are more records than may be.
+    #[error("there are more than {rows_max} records")]
+    TooMany {
+        /// What may be.
+        rows_max: usize,
+    },
     /// The pointer leads nowhere.
     #[error("there is no list of records at `{0}`")]
     NoRecords(String),
@@ -133,11 +139,23 @@ impl Projection {
     /// # Errors
     /// When the body is no JSON, a record is no object, or nothing is at the pointer.
     pub fn json(&self, body: &str, pointer: &str) -> Result<Records, RecordsError> {
+        self.json_within(body, pointer, usize::MAX)
+    }
+
+    /// As [`json`](Self::json), of a document that may have so many records: what they take here is no more than the body did there.
+    ///
+    /// # Errors
+    /// As there, and when there are more.
+    pub fn json_within(&self, body: &str, pointer: &str, rows_max: usize) -> Result<Records, RecordsError> {
         let path = pointer_parts(pointer);
         let mut records = Records { rows: 0, columns: self.columns() };
         let mut found = false;
         let mut deserializer = serde_json::Deserializer::from_str(body);
-        At { path: &path, node: &self.root, records: &mut records, found: &mut found }.deserialize(&mut deserializer)?;
+        let read = At { path: &path, node: &self.root, records: &mut records, found: &mut found, rows_max }.deserialize(&mut deserializer);
+        if records.rows > rows_max {
+            return Err(RecordsError::TooMany { rows_max });
+        }
+        read?;
         deserializer.end()?;
         self.copy_twins(&mut records);
         if found { Ok(records) } else { Err(RecordsError::NoRecords(pointer.to_owned())) }
@@ -148,6 +166,14 @@ impl Projection {
     /// # Errors
     /// When a line is no JSON object; the line is named.
     pub fn json_lines(&self, body: &str) -> Result<Records, RecordsError> {
+        self.json_lines_within(body, usize::MAX)
+    }
+
+    /// As [`json_lines`](Self::json_lines), of a text that may have so many records.
+    ///
+    /// # Errors
+    /// As there, and when there are more.
+    pub fn json_lines_within(&self, body: &str, rows_max: usize) -> Result<Records, RecordsError> {
         let mut records = Records { rows: 0, columns: self.columns() };
         for (at, line) in body.split('\n').enumerate() {
             if line.trim_ascii().is_empty() {
@@ -159,6 +185,9 @@ impl Projection {
                 .and_then(|()| deserializer.end())
                 .map_err(|source| RecordsError::Line { line: at + 1, source })?;
             records.close_row();
+            if records.rows > rows_max {
+                return Err(RecordsError::TooMany { rows_max });
+            }
         }
         self.copy_twins(&mut records);
         Ok(records)
@@ -543,6 +572,7 @@ struct At<'p, 'n, 'c> {
     node: &'n Node,
     records: &'c mut Records,
     found: &'c mut bool,
+    rows_max: usize,
 }
 
 impl<'de> DeserializeSeed<'de> for At<'_, '_, '_> {
@@ -556,6 +586,12 @@ impl At<'_, '_, '_> {
     fn record<'s>(node: &'s Node, records: &'s mut Records) -> Record<'s, 's> {
         Record { node, row: records.rows, columns: &mut records.columns, whole: true }
     }
+
+    fn close_row<E: serde::de::Error>(&mut self) -> Result<(), E> {
+        self.records.close_row();
+        // The caller sees by the number of rows why it ended here.
+        if self.records.rows > self.rows_max { Err(E::custom("too many records")) } else { Ok(()) }
+    }
 }
 
 impl<'de> Visitor<'de> for At<'_, '_, '_> {
@@ -563,29 +599,30 @@ impl<'de> Visitor<'de> for At<'_, '_, '_> {
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("a list of records, or an object on the way to it")
     }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
         if !self.path.is_empty() {
             while seq.next_element::<IgnoredAny>()?.is_some() {}
             return Ok(());
         }
         *self.found = true;
         while seq.next_element_seed(Self::record(self.node, self.records))?.is_some() {
-            self.records.close_row();
+            self.close_row()?;
         }
         Ok(())
     }
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
         let Some((first, rest)) = self.path.split_first() else {
             *self.found = true;
             while map.next_key::<IgnoredAny>()?.is_some() {
                 map.next_value_seed(Self::record(self.node, self.records))?;
-                self.records.close_row();
+                self.close_row()?;
             }
             return Ok(());
         };
         while let Some(wanted) = map.next_key_seed(Is(first))? {
             if wanted && !*self.found {
-                map.next_value_seed(At { path: rest, node: self.node, records: &mut *self.records, found: &mut *self.found })?;
+                let (records, found) = (&mut *self.records, &mut *self.found);
+                map.next_value_seed(At { path: rest, node: self.node, records, found, rows_max: self.rows_max })?;
             } else {
                 map.next_value::<IgnoredAny>()?;
             }
@@ -684,6 +721,19 @@ mod tests {
     #[test]
     fn a_key_that_stands_twice_counts_once() {
         assert_eq!(read(&[("a", Shape::Value)], r#"{"results":[{"a":1,"a":2},{"a":3}]}"#), [vec![json!(1), json!(3)]]);
+    }
+
+    #[test]
+    fn more_records_than_may_be_are_not_read() {
+        let projection = Projection::default();
+        for (rows_max, fits) in [(2, true), (1, false), (0, false)] {
+            for body in ["{\"a\":[{},{}]}", "{\"a\":{\"x\":{},\"y\":{}}}"] {
+                let read = projection.json_within(body, "/a", rows_max);
+                assert_eq!(matches!(read, Err(RecordsError::TooMany { .. })), !fits, "{rows_max}");
+            }
+            assert_eq!(projection.json_lines_within("{}\n{}", rows_max).is_ok(), fits, "{rows_max}");
+        }
+        assert!(matches!(projection.json_within("{\"a\":[{},1]}", "/a", 1), Err(RecordsError::Json(_))));
     }
 
     #[test]

@@ -3,7 +3,6 @@
 //! A pinned digest is compared before anything of the component is compiled. The lock is compared once both adapters have described
 //! themselves, which they do without any grant, and before either of them is opened: a run that is not accepted has sent nothing.
 
-use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -159,7 +158,7 @@ fn locked(prepared: &Prepared<'_>) -> LockedAdapter {
         },
         abilities: Abilities {
             origins: abilities.origins.clone(),
-            networks: BTreeSet::new(),
+            networks: abilities.networks.clone(),
             folder: abilities.folder.clone().map(|(path, write)| FolderAbility { path, write }),
             environment: abilities.environment.clone(),
             secrets: abilities

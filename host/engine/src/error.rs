@@ -269,6 +269,7 @@ impl EngineError {
                 vec!["this is a defect of the adapter: tell its author".to_owned()]
             }
             EngineError::Cache(error) => error.hint().into_iter().collect(),
+            EngineError::Adapter(error) => error.hint().into_iter().collect(),
             _ => Vec::new(),
         }
     }

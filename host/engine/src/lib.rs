@@ -14,6 +14,7 @@ mod extract;
 mod generate;
 mod load;
 mod pace;
+mod pages;
 mod pipeline;
 mod readings;
 mod schema;

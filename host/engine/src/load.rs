@@ -15,12 +15,11 @@ use infrahub_sync_core::mapping::feed::{Feed, FieldSource};
 use infrahub_sync_core::mapping::filter::Filter;
 use infrahub_sync_core::mapping::transform::Transforms;
 use infrahub_sync_core::model::{FieldType, KindModel, Model};
-use infrahub_sync_core::records::{Projection, Records, RecordsError, Shape};
+use infrahub_sync_core::records::{Projection, Shape};
 use infrahub_sync_core::restore::{Restored, without};
-use infrahub_sync_core::value::{Tag, ValueColumn};
+use infrahub_sync_core::value::Tag;
 use infrahub_sync_runtime::{
-    Abilities, Adapter, Addressing, Column, ColumnData, Exchanges, FailureKind, Limits, LoadRequest, Manifest, Page, Payload, Runtime,
-    Session, SessionConfig,
+    Abilities, Adapter, Addressing, Exchanges, FailureKind, LoadRequest, Manifest, Page, Runtime, Session, SessionConfig,
 };
 use jiff::Timestamp;
 use tokio::sync::Notify;
@@ -28,6 +27,7 @@ use tokio::task::JoinSet;
 
 use crate::base::{Base, Since, cursor_text};
 use crate::extract::{FullRead, Reading, Way};
+use crate::pages::Pages;
 use crate::{EngineError, RunContext, Side, accepted};
 
 /// Resources that load at the same time on one side: the systems are the bottleneck, and more requests make a small server slower.
@@ -100,8 +100,9 @@ pub fn session_config<'a>(
         environment,
         project_dir: project.directory.clone(),
         exchanges,
-        limits: Limits::default(),
-        extra_origins: Vec::new(),
+        limits: (&endpoint.limits).into(),
+        extra_origins: endpoint.grants.origins.clone(),
+        networks: endpoint.grants.networks.clone(),
     }
 }
 
@@ -537,6 +538,10 @@ impl Resource {
         self.plan.0.request(self.side, &self.model, self.page_size)
     }
 
+    fn pages(&self, request: LoadRequest) -> Pages {
+        Pages::new(self.session.clone(), self.side, request)
+    }
+
     /// Empty rows for each feed.
     fn empty(&self) -> Vec<RawKind> {
         let fields = |feed: &Feed| self.model.kinds.get(feed.kind).map_or(0, |kind| kind.fields.len());
@@ -574,27 +579,28 @@ impl Resource {
     /// Reads what changed since. The inner error says why that is not known.
     async fn read_changes(&self, since: &Since) -> Result<Result<Read, String>, EngineError> {
         let (plan, at) = (&self.plan.0, self.moment());
-        let mut request = LoadRequest { since: Some(since.watermark.clone()), ..self.request() };
+        let mut pages = self.pages(LoadRequest { since: Some(since.watermark.clone()), ..self.request() });
         let mut changed: HashSet<String> = HashSet::new();
         let mut into = self.empty();
         let (mut watermark, mut deleted, mut total) = (None, None, None);
-        let mut number = 0;
+        let mut is_first = true;
         loop {
-            number += 1;
-            let answer = self.session.load(request.clone()).await;
+            let answer = pages.next().await;
             self.answered.notify_one();
             let page = match answer {
-                Ok(page) => page,
-                Err(infrahub_sync_runtime::Error::Adapter { failure, .. }) if failure.kind == FailureKind::Unsupported => {
+                Ok(Some(page)) => page,
+                Ok(None) => break,
+                Err(EngineError::Adapter(infrahub_sync_runtime::Error::Adapter { failure, .. }))
+                    if failure.kind == FailureKind::Unsupported =>
+                {
                     return Ok(Err(failure.message));
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(error),
             };
-            if number == 1 {
+            if std::mem::take(&mut is_first) {
                 (watermark, deleted, total) = (page.watermark, page.deleted, page.total);
             }
-            let wrong = |source| EngineError::Records { side: self.side, resource: plan.resource.clone(), page: number, source };
-            let records = records(&plan.projection, page.payload).map_err(wrong)?;
+            let records = pages.place().records(&plan.projection, page.payload)?;
             for ((mapping, feed), raw) in plan.feeds.iter().zip(&mut into) {
                 let ids = feed.record_ids(&records);
                 for row in 0..records.rows {
@@ -605,13 +611,6 @@ impl Resource {
                 }
                 let kind = format!("schema_mapping[{mapping}]");
                 feed.append(&records, raw).map_err(|source| EngineError::Mapping { kind, resource: plan.resource.clone(), source })?;
-            }
-            match page.next {
-                Some(next) if Some(&next) == request.cursor.as_ref() => {
-                    return Err(EngineError::CursorLoop { side: self.side, resource: plan.resource.clone() });
-                }
-                Some(next) => request.cursor = Some(next),
-                None => break,
             }
         }
         let Some(watermark) = watermark else { return Ok(Err("the adapter does not say where to go on".to_owned())) };
@@ -631,17 +630,12 @@ impl Resource {
 
     /// The ids of all objects; none where one has no id.
     async fn inventory(&self) -> Result<Option<HashSet<String>>, EngineError> {
-        let plan = &self.plan.0;
         let mut projection = Projection::default();
         let slot = projection.slot("id", Shape::Value);
-        let mut request = LoadRequest { fields: vec!["id".to_owned()], model: Vec::new(), ..self.request() };
+        let mut pages = self.pages(LoadRequest { fields: vec!["id".to_owned()], model: Vec::new(), ..self.request() });
         let mut ids = HashSet::new();
-        let mut number = 0;
-        loop {
-            number += 1;
-            let page = self.session.load(request.clone()).await?;
-            let wrong = |source| EngineError::Records { side: self.side, resource: plan.resource.clone(), page: number, source };
-            let records = records(&projection, page.payload).map_err(wrong)?;
+        while let Some(page) = pages.next().await? {
+            let records = pages.place().records(&projection, page.payload)?;
             let column = records.columns.get(slot).filter(|column| column.len() == records.rows);
             for row in 0..records.rows {
                 match column.filter(|ids| ids.tag(row) != Tag::Null && ids.tag(row) != Tag::Missing) {
@@ -649,40 +643,23 @@ impl Resource {
                     None => return Ok(None),
                 }
             }
-            match page.next {
-                Some(next) if Some(&next) == request.cursor.as_ref() => {
-                    return Err(EngineError::CursorLoop { side: self.side, resource: plan.resource.clone() });
-                }
-                Some(next) => request.cursor = Some(next),
-                None => return Ok(Some(ids)),
-            }
         }
+        Ok(Some(ids))
     }
 
     /// Reads all pages.
     async fn read_all(self) -> Result<Read, EngineError> {
-        let (request, at) = (self.request(), self.moment());
+        let at = self.moment();
+        let mut pages = self.pages(self.request());
         let mut into = self.empty();
-        let first = self.session.load(request.clone()).await?;
+        let mut page = pages.next().await?;
         self.answered.notify_one();
-        let watermark = first.watermark.clone();
-        let mut page = Some(first);
-        let mut number = 0u64;
-        while let Some(Page { payload, next, .. }) = page.take() {
-            number += 1;
-            if next.is_some() && next == request.cursor {
-                return Err(EngineError::CursorLoop { side: self.side, resource: self.plan.0.resource.clone() });
-            }
-            let shared = self.plan.clone();
-            let side = self.side;
+        let watermark = page.as_ref().and_then(|page| page.watermark.clone());
+        while let Some(Page { payload, .. }) = page.take() {
+            let (shared, place) = (self.plan.clone(), pages.place());
             let parsed = tokio::task::spawn_blocking(move || -> Result<Vec<RawKind>, EngineError> {
                 let plan = &shared.0;
-                let records = records(&plan.projection, payload).map_err(|source| EngineError::Records {
-                    side,
-                    resource: plan.resource.clone(),
-                    page: number,
-                    source,
-                })?;
+                let records = place.records(&plan.projection, payload)?;
                 for ((mapping, feed), raw) in plan.feeds.iter().zip(&mut into) {
                     feed.append(&records, raw).map_err(|source| EngineError::Mapping {
                         kind: format!("schema_mapping[{mapping}]"),
@@ -692,20 +669,9 @@ impl Resource {
                 }
                 Ok(into)
             });
-            let following = async {
-                match &next {
-                    Some(cursor) => Ok(Some(self.session.load(LoadRequest { cursor: Some(cursor.clone()), ..request.clone() }).await?)),
-                    None => Ok::<_, EngineError>(None),
-                }
-            };
-            let (parsed, following) = tokio::join!(parsed, following);
+            let (parsed, following) = tokio::join!(parsed, pages.next());
             into = parsed.map_err(|panic| EngineError::Internal(format!("parsing a page ended early: {panic}")))??;
             page = following?;
-            if let (Some(Page { next: Some(again), .. }), Some(cursor)) = (&page, &next)
-                && again == cursor
-            {
-                return Err(EngineError::CursorLoop { side: self.side, resource: self.plan.0.resource.clone() });
-            }
             self.tell(&into, page.is_none());
         }
         Ok(Read { kinds: self.kinds(), parts: self.parts(into), watermark, changes: None, reason: None, at })
@@ -719,54 +685,6 @@ impl Resource {
             }
         }
     }
-}
-
-/// A page as columns, whatever form the adapter chose.
-pub(crate) fn records(projection: &Projection, payload: Payload) -> Result<Records, RecordsError> {
-    match payload {
-        Payload::Document { body, layout, pointer, projection: moved } => {
-            let placed;
-            let projection = if moved.is_empty() {
-                projection
-            } else {
-                placed = projection.moved(&moved);
-                &placed
-            };
-            match layout {
-                infrahub_sync_runtime::Layout::Json => projection.json(&body, &pointer),
-                infrahub_sync_runtime::Layout::JsonLines => projection.json_lines(&body),
-            }
-        }
-        Payload::JsonLines(lines) => projection.json_lines(&lines),
-        Payload::Columns(columns) => {
-            let rows = columns.rows();
-            projection.packed(rows, columns.into_columns().into_iter().map(|column| (column.name.clone(), values(&column))).collect())
-        }
-    }
-}
-
-/// A packed column as values. The runtime has checked its shape.
-fn values(column: &Column) -> ValueColumn {
-    let mut out = ValueColumn::with_capacity(column.data.len());
-    for row in 0..column.data.len() {
-        let valid = column.validity.as_ref().is_none_or(|bits| bits.get(row / 8).is_some_and(|byte| byte >> (row % 8) & 1 == 1));
-        if !valid {
-            out.push_null();
-            continue;
-        }
-        match &column.data {
-            ColumnData::Booleans(values) => out.push_bool(values.get(row).copied().unwrap_or(false)),
-            ColumnData::Integers(values) => out.push_int(values.get(row).copied().unwrap_or(0).into()),
-            ColumnData::Floats(values) => out.push_float(values.get(row).copied().unwrap_or(f64::NAN)),
-            ColumnData::Texts(texts) => out.push_text(texts.get(row).unwrap_or("")),
-            ColumnData::Jsons(texts) => match serde_json::from_str(texts.get(row).unwrap_or("null")) {
-                Ok(value) => out.push_json(&value),
-                // No JSON after all: kept as text, so that it is seen.
-                Err(_) => out.push(Tag::Text, texts.get(row).unwrap_or("")),
-            },
-        }
-    }
-    out
 }
 
 #[cfg(test)]

@@ -10,10 +10,11 @@ use infrahub_sync_core::mapping::RawKind;
 use infrahub_sync_core::model::Model;
 use infrahub_sync_core::snapshot::{FieldColumn, Held, NOWHERE, Snapshot};
 use infrahub_sync_core::value::{Tag, ValueColumn};
-use infrahub_sync_runtime::{FailureKind, LoadRequest};
+use infrahub_sync_runtime::FailureKind;
 use serde_json::{Map, Value};
 
-use crate::load::{Opened, destination_feeds, records};
+use crate::load::{Opened, destination_feeds};
+use crate::pages::Pages;
 use crate::{EngineError, Side};
 
 /// The objects of one kind that changed.
@@ -43,28 +44,22 @@ impl Touched {
         request.since = since.map(str::to_owned);
         let fields = model.kinds.get(kind).map_or(0, |kind| kind.fields.len());
         let mut raw = RawKind::new(fields);
-        let mut number = 0;
+        let mut pages = Pages::new(destination.session.clone(), Side::Destination, request);
         loop {
-            number += 1;
-            let page = match destination.session.load(request.clone()).await {
-                Ok(page) => page,
-                Err(infrahub_sync_runtime::Error::Adapter { failure, .. })
+            let page = match pages.next().await {
+                Ok(Some(page)) => page,
+                Ok(None) => break,
+                Err(EngineError::Adapter(infrahub_sync_runtime::Error::Adapter { failure, .. }))
                     if since.is_some() && failure.kind == FailureKind::Unsupported =>
                 {
                     return Ok(None);
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(error),
             };
-            let resource = plan.resource.clone();
-            let wrong = |source| EngineError::Records { side: Side::Destination, resource: resource.clone(), page: number, source };
-            let records = records(plan.projection(), page.payload).map_err(wrong)?;
+            let records = pages.place().records(plan.projection(), page.payload)?;
             for (_, feed) in plan.feeds() {
                 let kind = plan.resource.clone();
                 feed.append(&records, &mut raw).map_err(|source| EngineError::Mapping { kind, resource: plan.resource.clone(), source })?;
-            }
-            match page.next {
-                Some(next) => request = LoadRequest { cursor: Some(next), ..request },
-                None => break,
             }
         }
         if let Some(spec) = model.kinds.get(kind) {

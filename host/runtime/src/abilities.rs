@@ -17,6 +17,8 @@ use crate::settings::{SettingProblem, SettingProblemKind, find};
 pub struct Abilities {
     /// The origins of HTTP requests. None where there is no address, and in a replay, which asks nobody.
     pub origins: BTreeSet<String>,
+    /// The networks that names may lead to although they are loopback, link-local or private.
+    pub networks: BTreeSet<String>,
     /// The folder as the settings name it, without detours, and whether it may be written to.
     pub folder: Option<(String, bool)>,
     /// The environment variables that its settings may come from.
@@ -47,6 +49,7 @@ impl Abilities {
                 }
             }
         }
+        abilities.networks = config.networks.iter().map(ToString::to_string).collect();
         let folder = abilities.text(manifest, &manifest.folder_setting, config);
         abilities.folder = folder.map(|folder| (plain(&folder), config.role == Role::Destination));
         if is_replay {
@@ -104,6 +107,7 @@ mod tests {
             exchanges,
             limits: Limits::default(),
             extra_origins: vec!["https://cdn.example:443/x".into()],
+            networks: vec!["10.0.0.0/8".parse().unwrap()],
         };
         Abilities::new(&manifest, &config)
     }
@@ -118,6 +122,7 @@ mod tests {
         let environment = set(&["NETBOX_ADDRESS", "NETBOX_TOKEN", "NETBOX_URL"]);
         let expected = Abilities {
             origins: set(&["http://netbox.example:8080", "https://cdn.example"]),
+            networks: set(&["10.0.0.0/8"]),
             folder: None,
             environment: environment.clone(),
             secrets: [("token".to_owned(), true)].into(),

@@ -17,6 +17,7 @@ use crate::manifest::Manifest;
 use crate::private::hex;
 use crate::runtime::{CONTRACT_VERSION, Shared};
 use crate::session::{Session, SessionConfig};
+use crate::usage::Usage;
 
 /// Memory for a self-description: enough for an interpreter to start in, whatever the project allows the adapter later.
 const DESCRIBE_MEMORY: usize = 128 << 20;
@@ -101,7 +102,7 @@ impl Adapter {
 
     async fn ask(&self) -> Result<Manifest> {
         let limits = Limits { memory_bytes: DESCRIBE_MEMORY, call_timeout: DESCRIBE_TIME, ..Limits::default() };
-        let mut instance = Instance::new(&self.0, self.0.name.clone(), Grants::default(), &limits).await?;
+        let mut instance = Instance::new(&self.0, self.0.name.clone(), Grants::default(), &limits, Arc::new(Usage::new())).await?;
         instance.describe().await
     }
 
@@ -112,9 +113,9 @@ impl Adapter {
 
     /// Asks a new instance for its description, and holds it to its promise to reach for nothing meanwhile.
     pub async fn describe_anew(&self) -> Result<Manifest> {
-        let mut instance = Instance::new(&self.0, self.0.name.clone(), Grants::default(), &Limits::default()).await?;
+        let mut instance = Instance::new(&self.0, self.0.name.clone(), Grants::default(), &Limits::default(), Arc::new(Usage::new())).await?;
         let manifest = instance.describe().await?;
-        match instance.store.data_mut().denied.take() {
+        match instance.store.data_mut().take_denial() {
             Some(reason) => Err(Error::Contract { adapter: self.0.name.clone(), call: "describe", reason }),
             None => Ok(manifest),
         }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::capability::below;
+use crate::limits::Exceeded;
 use crate::settings::SettingsError;
 
 /// The result of this crate's functions.
@@ -169,25 +171,19 @@ pub enum Error {
         /// The end of what the guest wrote to its stderr; a traceback, often.
         output: String,
     },
-    /// A call computed for longer than [`Limits::call_timeout`](crate::Limits::call_timeout).
-    #[error("{adapter} did not come back from `{call}` within {} s", limit.as_secs_f64())]
-    Deadline {
+    /// The adapter went beyond a limit.
+    #[error("{adapter} {exceeded}, in `{call}`{}", resource.as_ref().map(|resource| format!(" of `{resource}`")).unwrap_or_default())]
+    Limit {
         /// The adapter.
         adapter: Arc<AdapterName>,
         /// The contract's function that was called.
         call: &'static str,
-        /// The limit.
-        limit: Duration,
-    },
-    /// A call wanted more memory than [`Limits::memory_bytes`](crate::Limits::memory_bytes).
-    #[error("{adapter} needs more than {} MiB of memory in `{call}`", limit_bytes >> 20)]
-    Memory {
-        /// The adapter.
-        adapter: Arc<AdapterName>,
-        /// The contract's function that was called.
-        call: &'static str,
-        /// The limit.
-        limit_bytes: usize,
+        /// What was read, where something was.
+        resource: Option<String>,
+        /// The limit and its value.
+        exceeded: Exceeded,
+        /// What the adapter made of it, where it was told.
+        failure: Option<Failure>,
     },
     /// The adapter reports a failure.
     #[error("{adapter}: {failure}")]
@@ -258,9 +254,7 @@ impl Error {
         match self {
             Error::Adapter { failure, .. } => failure.kind.fault_kind(),
             Error::Settings(_) | Error::Role { .. } | Error::Denied { .. } | Error::Exchanges { .. } => FaultKind::Config,
-            Error::Trap { .. } | Error::Deadline { .. } | Error::Memory { .. } | Error::Contract { .. } | Error::Incompatible { .. } => {
-                FaultKind::Adapter
-            }
+            Error::Trap { .. } | Error::Limit { .. } | Error::Contract { .. } | Error::Incompatible { .. } => FaultKind::Adapter,
             Error::Runtime { .. } => FaultKind::Internal,
         }
     }
@@ -269,8 +263,7 @@ impl Error {
     pub fn adapter(&self) -> Option<&AdapterName> {
         match self {
             Error::Trap { adapter, .. }
-            | Error::Deadline { adapter, .. }
-            | Error::Memory { adapter, .. }
+            | Error::Limit { adapter, .. }
             | Error::Adapter { adapter, .. }
             | Error::Denied { adapter, .. }
             | Error::Contract { adapter, .. }
@@ -285,8 +278,20 @@ impl Error {
     pub fn failure(&self) -> Option<&Failure> {
         match self {
             Error::Adapter { failure, .. } | Error::Denied { failure, .. } => Some(failure),
+            Error::Limit { failure, .. } => failure.as_ref(),
             _ => None,
         }
+    }
+
+    /// What the user can do about it: the exact line of config.yml, where there is one.
+    pub fn hint(&self) -> Option<String> {
+        let Error::Limit { adapter, exceeded, .. } = self else { return None };
+        // Nothing is configured yet for an adapter that only describes itself.
+        let role = adapter.role?;
+        Some(match exceeded.limit.raise(exceeded.value) {
+            Some(line) => format!("if that is right for this adapter, write {}: `{line}`", below(Some(role))),
+            None => format!("that is the most that `limits.{}` can be", exceeded.limit.name()),
+        })
     }
 
     pub(crate) fn runtime(reason: impl fmt::Display) -> Self {
@@ -305,6 +310,27 @@ mod tests {
         name.role = Some(Role::Source);
         name.version = "0.1.0".into();
         assert_eq!(name.to_string(), "source `netbox` 0.1.0");
+    }
+
+    #[test]
+    fn a_limit_names_adapter_limit_value_and_the_line_that_raises_it() {
+        use infrahub_sync_core::limits::Limit;
+        let error = |role, limit: Limit, value| Error::Limit {
+            adapter: Arc::new(AdapterName { role, name: "netbox".into(), version: "0.1.0".into() }),
+            call: "load",
+            resource: Some("dcim.devices".into()),
+            exceeded: Exceeded { limit, value },
+            failure: None,
+        };
+        let told = error(Some(Role::Source), Limit::Memory, 256 << 20);
+        assert_eq!(told.to_string(), "source `netbox` 0.1.0 needs more than 256 MiB of memory, in `load` of `dcim.devices`");
+        assert_eq!(
+            told.hint().unwrap(),
+            "if that is right for this adapter, write under `source:` in config.yml: `limits: {memory: 512 MiB}`"
+        );
+        assert_eq!(told.fault_kind(), FaultKind::Adapter);
+        assert_eq!(error(Some(Role::Source), Limit::Instances, 256).hint().unwrap(), "that is the most that `limits.instances` can be");
+        assert_eq!(error(None, Limit::Memory, 1 << 20).hint(), None);
     }
 
     #[test]

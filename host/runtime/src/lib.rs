@@ -32,13 +32,15 @@ mod settings;
 mod store;
 mod template;
 mod types;
+mod usage;
 
 pub use abilities::Abilities;
 pub use adapter::{Adapter, digest};
 pub use capability::http::Traffic;
 pub use error::{AdapterName, Error, Failure, FailureKind, FaultKind, Result, Role};
 pub use exchange::{Answer, Asked, Exchanges, REPLAY_ADDRESS, StandIn, read_recording};
-pub use limits::Limits;
+pub use infrahub_sync_core::limits::Limit;
+pub use limits::{Exceeded, Limits};
 pub use manifest::{Addressing, Credential, HeaderTemplate, Login, LoginBody, LoginPlace, LoginStep, Manifest, Setting, SettingType};
 #[doc(hidden)]
 pub use response::{count_at, json_at};

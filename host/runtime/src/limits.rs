@@ -1,25 +1,47 @@
 //! The bounds within which an adapter works, and the fence around its memory.
 
+use std::fmt;
 use std::time::Duration;
 
-/// What one adapter may use. Every default has its reason; all can be changed by the caller.
+use infrahub_sync_core::limits::{Limit, Limits as ProjectLimits};
+
+/// What one adapter may use: what a project can set (its table is [`Limit`]), and what is the same for all.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Linear memory of one instance, all its memories together. Python needs 16 MiB to start, and a page of a few megabytes that a
-    /// guest parses takes ten times its size: 256 MiB.
+    /// Linear memory of one instance, all its memories together.
     pub memory_bytes: usize,
-    /// How long one call may compute. Time in host HTTP does not count: it has limits of its own. 60 s.
+    /// How long one call may compute. Time in host HTTP does not count.
     pub call_timeout: Duration,
-    /// The largest body of one response, and the largest file that is read whole. 256 MiB.
+    /// How long one call may take by the clock.
+    pub call_wall_time: Duration,
+    /// How long all calls of a session may compute together.
+    pub run_timeout: Duration,
+    /// How long a session may last by the clock.
+    pub run_wall_time: Duration,
+    /// The largest body of one response, and the largest file that is read whole.
     pub response_bytes_max: usize,
-    /// The bodies that one call holds at a time. 512 MiB.
+    /// The bodies that one call holds at a time.
     pub held_bytes_max: usize,
-    /// The responses that one call holds at a time. Generous, because JavaScript and Go let go of them late: 256.
+    /// The responses that one call holds at a time.
     pub responses_held_max: u32,
-    /// Requests of one call. Ends a guest that pages in a circle, which no time limit on computing would: 10,000.
-    pub requests_max: u32,
-    /// Rows of one page: 1,000,000.
+    /// What a guest hands over in one piece, in bytes: a page, the body of a request.
+    pub page_bytes_max: usize,
+    /// Rows of one page.
     pub page_rows_max: u32,
+    /// Pages of one resource in a session.
+    pub pages_max: u64,
+    /// Records of one resource in a session.
+    pub records_max: u64,
+    /// Requests of one call.
+    pub requests_max: u32,
+    /// Requests of a session.
+    pub run_requests_max: u64,
+    /// Lines of log in a session.
+    pub log_lines_max: u64,
+    /// The characters of one line of log.
+    pub log_line_chars_max: usize,
+    /// Instances of one session that work at a time. Further calls wait.
+    pub instances_max: usize,
     /// A cursor's bytes: 64 KiB.
     pub cursor_bytes_max: usize,
     /// A memo's key in bytes: 256.
@@ -30,8 +52,6 @@ pub struct Limits {
     pub memos_bytes_max: usize,
     /// Their number: 4096.
     pub memos_max: usize,
-    /// Instances of one session that work at a time: 8. Further calls wait.
-    pub instances_max: usize,
     /// Connecting, TLS included: 10 s.
     pub connect_timeout: Duration,
     /// The wait before the first repetition of a request; it doubles each time, and the real wait is drawn between 0 and it. 500 ms.
@@ -44,25 +64,69 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
+        Self::from(&ProjectLimits::default())
+    }
+}
+
+impl From<&ProjectLimits> for Limits {
+    fn from(project: &ProjectLimits) -> Self {
+        let small = |limit| u32::try_from(project.get(limit)).unwrap_or(u32::MAX);
         Self {
-            memory_bytes: 256 << 20,
-            call_timeout: Duration::from_secs(60),
-            response_bytes_max: 256 << 20,
-            held_bytes_max: 512 << 20,
-            responses_held_max: 256,
-            requests_max: 10_000,
-            page_rows_max: 1_000_000,
+            memory_bytes: project.count(Limit::Memory),
+            call_timeout: project.time(Limit::CallTime),
+            call_wall_time: project.time(Limit::CallWallTime),
+            run_timeout: project.time(Limit::RunTime),
+            run_wall_time: project.time(Limit::RunWallTime),
+            response_bytes_max: project.count(Limit::ResponseSize),
+            // One answer of the largest size must fit, also where the project raised that alone.
+            held_bytes_max: project.count(Limit::HeldSize).max(project.count(Limit::ResponseSize)),
+            responses_held_max: small(Limit::HeldResponses),
+            page_bytes_max: project.count(Limit::PageSize),
+            page_rows_max: small(Limit::PageRecords),
+            pages_max: project.get(Limit::Pages),
+            records_max: project.get(Limit::Records),
+            requests_max: small(Limit::CallRequests),
+            run_requests_max: project.get(Limit::RunRequests),
+            log_lines_max: project.get(Limit::LogLines),
+            log_line_chars_max: project.count(Limit::LogLineLength),
+            instances_max: project.count(Limit::Instances),
             cursor_bytes_max: 64 << 10,
             memo_key_bytes_max: 256,
             memo_bytes_max: 8 << 20,
             memos_bytes_max: 32 << 20,
             memos_max: 4096,
-            instances_max: 8,
             connect_timeout: Duration::from_secs(10),
             backoff_base: Duration::from_millis(500),
             backoff_max: Duration::from_secs(30),
             retry_after_max: Duration::from_secs(60),
         }
+    }
+}
+
+/// A limit that an adapter reached, and its value: bytes, milliseconds or a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exceeded {
+    /// Which.
+    pub limit: Limit,
+    /// The value that holds.
+    pub value: u64,
+}
+
+impl Exceeded {
+    pub(crate) fn new(limit: Limit, value: impl TryInto<u64>) -> Self {
+        Self { limit, value: value.try_into().unwrap_or(u64::MAX) }
+    }
+
+    pub(crate) fn time(limit: Limit, value: Duration) -> Self {
+        Self::new(limit, value.as_millis())
+    }
+}
+
+impl std::error::Error for Exceeded {}
+
+impl fmt::Display for Exceeded {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.limit.excess(self.value))
     }
 }
 
@@ -98,7 +162,7 @@ impl wasmtime::ResourceLimiter for MemoryFence {
         if used > self.limit {
             self.refused = true;
             // An error traps. A refusal (`false`) would reach the guest as a failed allocation, whose message is lost.
-            return Err(wasmtime::format_err!("the memory limit of {} bytes is reached", self.limit));
+            return Err(Exceeded::new(Limit::Memory, self.limit).into());
         }
         self.used = used;
         Ok(true)

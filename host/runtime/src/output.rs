@@ -1,4 +1,5 @@
-//! What a guest writes to its stdout and stderr, and logs as errors: on to the log line by line, and the end of it kept for the message about a trap.
+//! What a guest writes to its stdout and stderr, and logs: on to the log line by line, as many as it may, and the end of it kept for the
+//! message about a trap.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,57 +8,99 @@ use std::task::{Context, Poll};
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 
+use infrahub_sync_core::limits::Limit;
+
+use crate::capability::below;
 use crate::error::AdapterName;
+use crate::limits::Limits;
 use crate::secret::Scrubber;
+use crate::usage::{Line, Usage};
 
 /// A traceback of Python with a few frames.
 const TAIL_BYTES_MAX: usize = 8 << 10;
-/// A longer line is broken.
-const LINE_BYTES_MAX: usize = 4 << 10;
 
 /// One guest's output. Clones write to the same place.
 #[derive(Clone)]
-pub(crate) struct GuestOutput(Arc<Mutex<Buffer>>);
-
-struct Buffer {
+pub(crate) struct GuestOutput {
     adapter: Arc<AdapterName>,
     scrubber: Scrubber,
+    usage: Arc<Usage>,
+    limits: Limits,
+    buffer: Arc<Mutex<Buffer>>,
+}
+
+#[derive(Default)]
+struct Buffer {
     line: Vec<u8>,
     tail: Vec<u8>,
 }
 
 impl GuestOutput {
-    pub(crate) fn new(adapter: Arc<AdapterName>, scrubber: Scrubber) -> Self {
-        Self(Arc::new(Mutex::new(Buffer { adapter, scrubber, line: Vec::new(), tail: Vec::new() })))
+    pub(crate) fn new(adapter: Arc<AdapterName>, scrubber: Scrubber, usage: Arc<Usage>, limits: &Limits) -> Self {
+        Self { adapter, scrubber, usage, limits: limits.clone(), buffer: Arc::default() }
+    }
+
+    fn buffer(&self) -> std::sync::MutexGuard<'_, Buffer> {
+        self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a line of log and says whether it may be written. The first that may not is told instead.
+    pub(crate) fn may_write(&self) -> bool {
+        match self.usage.log_line(&self.limits) {
+            Line::Written => true,
+            Line::FirstDropped => {
+                let (limit, most) = (Limit::LogLines, self.limits.log_lines_max);
+                let raise = limit.raise(most).map(|line| format!("; for more, write {}: `{line}`", below(self.adapter.role)));
+                let raise = raise.unwrap_or_default();
+                tracing::warn!("{} {}: the others are dropped{raise}", self.adapter, limit.excess(most));
+                false
+            }
+            Line::Dropped => false,
+        }
+    }
+
+    /// A line of log, not longer than one may be.
+    pub(crate) fn cut(&self, message: &str) -> String {
+        let most = self.limits.log_line_chars_max;
+        match message.char_indices().nth(most) {
+            Some((end, _)) => format!("{}… (cut at {} characters)", &message[..end], Limit::LogLineLength.show(most as u64)),
+            None => message.to_owned(),
+        }
     }
 
     /// The end of what was written since the last call began, without secrets.
     pub(crate) fn tail(&self) -> String {
-        let buffer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        buffer.scrubber.scrub(String::from_utf8_lossy(&buffer.tail).trim().to_owned())
+        let tail = String::from_utf8_lossy(&self.buffer().tail).trim().to_owned();
+        self.scrubber.scrub(tail)
     }
 
     /// Keeps a message for the case that the guest ends now, as a panic hook's does.
     pub(crate) fn remember(&self, message: &str) {
-        let mut buffer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buffer = self.buffer();
         buffer.keep(message.as_bytes());
         buffer.keep(b"\n");
     }
 
     pub(crate) fn clear(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).tail.clear();
+        self.buffer().tail.clear();
     }
 
     fn take(&self, bytes: &[u8]) {
-        let mut buffer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buffer = self.buffer();
         buffer.keep(bytes);
+        if !tracing::enabled!(target: "infrahub_sync::adapter", tracing::Level::DEBUG) {
+            return;
+        }
+        // Of a line that is too long no more is kept than shows that it is.
+        let kept_max = self.limits.log_line_chars_max.saturating_mul(4) + 1;
         for byte in bytes {
-            if *byte == b'\n' || buffer.line.len() >= LINE_BYTES_MAX {
+            if *byte == b'\n' {
                 let line = std::mem::take(&mut buffer.line);
-                let line = buffer.scrubber.scrub(String::from_utf8_lossy(&line).into_owned());
-                tracing::debug!(target: "infrahub_sync::adapter", adapter = %buffer.adapter, "{line}");
-            }
-            if *byte != b'\n' {
+                if self.may_write() {
+                    let (adapter, line) = (&self.adapter, self.cut(&self.scrubber.scrub(String::from_utf8_lossy(&line).into_owned())));
+                    tracing::debug!(target: "infrahub_sync::adapter", %adapter, "{line}");
+                }
+            } else if buffer.line.len() < kept_max {
                 buffer.line.push(*byte);
             }
         }
@@ -105,7 +148,8 @@ mod tests {
 
     #[test]
     fn only_the_end_is_kept() {
-        let output = GuestOutput::new(Arc::new(AdapterName { role: None, name: "x".into(), version: String::new() }), Scrubber::default());
+        let name = Arc::new(AdapterName { role: None, name: "x".into(), version: String::new() });
+        let output = GuestOutput::new(name, Scrubber::default(), Arc::new(Usage::new()), &Limits::default());
         output.take(&[b'a'; TAIL_BYTES_MAX]);
         output.take(b"Traceback\nValueError\n");
         assert!(output.tail().ends_with("aTraceback\nValueError"));

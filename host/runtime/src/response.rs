@@ -186,24 +186,20 @@ fn tokens(pointer: &str) -> Option<Vec<String>> {
     (tokens.len() <= 100).then_some(tokens)
 }
 
-/// Where the pointers lead: a trie.
+/// Where the pointers lead: a trie. A map, not a list: how many pointers there are is the guest's choice.
 #[derive(Default)]
 struct Node {
-    children: Vec<(String, Node)>,
+    children: HashMap<String, Node>,
     slots: Vec<usize>,
 }
 
 impl Node {
     fn child(&mut self, token: String) -> &mut Node {
-        let index = self.children.iter().position(|(name, _)| *name == token).unwrap_or_else(|| {
-            self.children.push((token, Node::default()));
-            self.children.len() - 1
-        });
-        &mut self.children[index].1
+        self.children.entry(token).or_default()
     }
 
     fn find(&self, token: &str) -> Option<&Node> {
-        self.children.iter().find(|(name, _)| name == token).map(|(_, node)| node)
+        self.children.get(token)
     }
 
     fn forget(&self, found: &mut [Option<String>]) {
@@ -212,7 +208,7 @@ impl Node {
                 *slot = None;
             }
         }
-        for (_, child) in &self.children {
+        for child in self.children.values() {
             child.forget(found);
         }
     }
@@ -307,7 +303,9 @@ impl<'de> Visitor<'de> for At<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         for index in 0usize.. {
-            let more = match self.node.find(&index.to_string()) {
+            // Most arrays hold nothing that is asked for.
+            let wanted = if self.node.children.is_empty() { None } else { self.node.find(&index.to_string()) };
+            let more = match wanted {
                 Some(node) => seq.next_element_seed(At { node, found: self.found })?.is_some(),
                 None => seq.next_element::<IgnoredAny>()?.is_some(),
             };

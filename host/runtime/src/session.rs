@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use infrahub_sync_core::limits::Limit;
+use ipnet::IpNet;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
@@ -16,7 +18,7 @@ use crate::capability::memo::Memos;
 use crate::error::{AdapterName, Error, Failure, FailureKind, Result, Role};
 use crate::exchange::{Exchange, Exchanges};
 use crate::instance::{Breach, Calling, Grants, HostState, Instance, failure};
-use crate::limits::Limits;
+use crate::limits::{Exceeded, Limits};
 use crate::manifest::Manifest;
 use crate::response::Body;
 use crate::secret::Scrubber;
@@ -25,6 +27,7 @@ use crate::types::{
     Column, ColumnData, Columns, Cursor, Field, FieldType, Kind, Layout, LoadRequest, Operation, Outcome, Page, Payload, Run, RunResult,
     TextData, WriteRequest,
 };
+use crate::usage::Usage;
 
 /// How an adapter is opened.
 pub struct SessionConfig<'a> {
@@ -42,6 +45,8 @@ pub struct SessionConfig<'a> {
     pub limits: Limits,
     /// Further origins (`https://other.example`) that it may ask, without credentials.
     pub extra_origins: Vec<String>,
+    /// Ranges that names may resolve to although they are loopback, link-local or private.
+    pub networks: Vec<IpNet>,
 }
 
 /// One adapter on one side of a sync. Clones are the same session; calls may overlap.
@@ -57,6 +62,7 @@ struct Inner {
     /// The settings as the guest gets them.
     settings: String,
     limits: Limits,
+    usage: Arc<Usage>,
     permits: Semaphore,
     idle: Mutex<Vec<Instance>>,
 }
@@ -95,6 +101,7 @@ impl Session {
                     resolved: &resolved,
                     address,
                     extra_origins: &config.extra_origins,
+                    networks: &config.networks,
                     environment: config.environment,
                     limits: &config.limits,
                     exchange: exchange.clone(),
@@ -128,6 +135,7 @@ impl Session {
             settings,
             permits: Semaphore::new(config.limits.instances_max.max(1)),
             limits: config.limits,
+            usage: Arc::new(Usage::new()),
             idle: Mutex::default(),
         }));
         // The first instance tells at once whether the settings please the adapter.
@@ -172,7 +180,13 @@ impl Session {
 
     /// Reads one page. Any instance may serve any page, so pages of several resources may be asked for at once.
     pub async fn load(&self, request: LoadRequest) -> Result<Page> {
+        let resource = request.resource.clone();
+        self.load_page(request).await.map_err(|error| of(error, &resource))
+    }
+
+    async fn load_page(&self, request: LoadRequest) -> Result<Page> {
         let limits = self.0.limits.clone();
+        self.0.usage.page(&request.resource, &limits).map_err(|exceeded| self.over("load", exceeded))?;
         let asked = request.cursor.clone();
         let request = wit_source::LoadRequest {
             resource: request.resource,
@@ -194,6 +208,25 @@ impl Session {
             })
             .await?;
         page.map_err(|failure| Error::Adapter { adapter: self.0.name.clone(), failure })
+    }
+
+    /// The records of one page that this adapter may hand over.
+    pub fn page_records_max(&self) -> usize {
+        self.0.limits.page_rows_max as usize
+    }
+
+    /// A page had more than that.
+    pub fn too_many_records(&self, resource: &str) -> Error {
+        of(self.over("load", Exceeded::new(Limit::PageRecords, self.0.limits.page_rows_max)), resource)
+    }
+
+    /// Counts the records of a page, which only who parses it knows.
+    pub fn count_records(&self, resource: &str, records: usize) -> Result<()> {
+        self.0.usage.records(resource, records, &self.0.limits).map_err(|exceeded| of(self.over("load", exceeded), resource))
+    }
+
+    fn over(&self, call: &'static str, exceeded: Exceeded) -> Error {
+        Error::Limit { adapter: self.0.name.clone(), call, resource: None, exceeded, failure: None }
     }
 
     /// To be called once before the first write of a run, also when there is nothing to write: leftovers of an interrupted one are
@@ -302,7 +335,8 @@ impl Session {
     /// Makes and configures an instance.
     async fn instance(&self) -> Result<Instance> {
         let inner = &self.0;
-        let mut instance = Instance::new(&inner.loaded, inner.name.clone(), inner.grants.clone(), &inner.limits).await?;
+        let mut instance =
+            Instance::new(&inner.loaded, inner.name.clone(), inner.grants.clone(), &inner.limits, inner.usage.clone()).await?;
         let settings = inner.settings.clone();
         instance
             .run("configure", move |instance| {
@@ -317,6 +351,14 @@ impl Session {
             self.0.idle.lock().unwrap_or_else(PoisonError::into_inner).push(instance);
         }
     }
+}
+
+/// The error with what was read.
+fn of(mut error: Error, read: &str) -> Error {
+    if let Error::Limit { resource, .. } = &mut error {
+        *resource = Some(read.to_owned());
+    }
+    error
 }
 
 fn wit_run(run: &Run) -> wit_destination::Run {
@@ -397,6 +439,9 @@ fn take_page(
                 let message = "the records are no UTF-8 text".to_owned();
                 return Ok(Err(Failure { kind: FailureKind::Remote, message, http_status: Some(response.status), retry_after: None }));
             };
+            if body.len() > limits.page_bytes_max {
+                return Err(Exceeded::new(Limit::PageSize, limits.page_bytes_max).into());
+            }
             let layout = match document.layout {
                 wit_source::Layout::Json => Layout::Json,
                 wit_source::Layout::JsonLines => Layout::JsonLines,
@@ -408,16 +453,35 @@ fn take_page(
                 .map_err(|error| Breach(format!("its JSON lines are not UTF-8 at byte {}", error.utf8_error().valid_up_to())))?;
             Payload::JsonLines(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
         }
-        wit_source::Payload::Columns(columns) => Payload::Columns(take_columns(columns, limits).map_err(Breach)?),
+        wit_source::Payload::Columns(columns) => {
+            if columns.rows > limits.page_rows_max {
+                return Err(Exceeded::new(Limit::PageRecords, limits.page_rows_max).into());
+            }
+            Payload::Columns(take_columns(columns, limits).map_err(Breach)?)
+        }
     };
     Ok(Ok(Page { payload, next, watermark: page.watermark, deleted: page.deleted, total: page.total }))
 }
 
+/// The parts of a pointer, at most. What it leads through is JSON, which is not parsed deeper than 128 levels.
+const POINTER_PARTS_MAX: usize = 100;
+
 fn check_pointer(pointer: &str) -> std::result::Result<(), Breach> {
-    if pointer.is_empty() || pointer.starts_with('/') {
-        Ok(())
-    } else {
-        Err(Breach(format!("`{pointer}` is no JSON pointer: it does not begin with `/`")))
+    if !pointer.is_empty() && !pointer.starts_with('/') {
+        return Err(Breach(format!("`{}` is no JSON pointer: it does not begin with `/`", shortened(pointer))));
+    }
+    let parts = pointer.matches('/').count();
+    if parts > POINTER_PARTS_MAX {
+        return Err(Breach(format!("a JSON pointer has {parts} parts, {POINTER_PARTS_MAX} are allowed")));
+    }
+    Ok(())
+}
+
+/// What a guest wrote, short enough for a message.
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(80) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
 }
 

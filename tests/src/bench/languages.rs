@@ -108,6 +108,7 @@ async fn open(folder: &Path, component: &Path) -> Result<Session, Failed> {
         exchanges: Exchanges::Replay(folder.to_owned()),
         limits: Limits::default(),
         extra_origins: Vec::new(),
+        networks: Vec::new(),
     };
     Ok(adapter.open(config).await?)
 }

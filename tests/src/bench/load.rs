@@ -134,6 +134,7 @@ pub(crate) fn config<'a>(folder: &Path, form: &str, environment: infrahub_sync_r
         exchanges: Exchanges::Replay(folder.to_owned()),
         limits: Limits::default(),
         extra_origins: Vec::new(),
+        networks: Vec::new(),
     }
 }
 

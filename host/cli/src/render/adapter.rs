@@ -271,8 +271,10 @@ pub(crate) fn inspect_text(out: &mut impl Write, inspected: &Inspected<'_>) -> i
     for Granted { side, abilities } in inspected.granted {
         writeln!(out, "\nIn this project, as {side}")?;
         let list = |items: Vec<&str>| if items.is_empty() { "none".to_owned() } else { items.join(", ") };
+        let networks = list(abilities.networks.iter().map(String::as_str).collect());
         let lines = [
             ("Origins", list(abilities.origins.iter().map(String::as_str).collect())),
+            ("Networks", networks),
             (
                 "Folder",
                 match &abilities.folder {
@@ -283,7 +285,8 @@ pub(crate) fn inspect_text(out: &mut impl Write, inspected: &Inspected<'_>) -> i
             ),
             ("Secrets", list(abilities.secrets.keys().map(String::as_str).collect())),
         ];
-        for (what, text) in lines {
+        // Few projects grant networks.
+        for (what, text) in lines.into_iter().filter(|(what, _)| *what != "Networks" || !abilities.networks.is_empty()) {
             writeln!(out, "  {what:11} {}", Escaped(&text))?;
         }
         for problem in &abilities.problems {
@@ -310,6 +313,8 @@ pub(crate) fn inspect_json(out: &mut impl Write, inspected: &Inspected<'_>) -> i
     struct GrantedLine<'a> {
         side: &'static str,
         origins: Vec<&'a str>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        networks: Vec<&'a str>,
         folder: Option<Folder<'a>>,
         environment: Vec<&'a str>,
         secrets: Vec<&'a str>,
@@ -354,6 +359,7 @@ pub(crate) fn inspect_json(out: &mut impl Write, inspected: &Inspected<'_>) -> i
     let granted = inspected.granted.iter().map(|Granted { side, abilities }| GrantedLine {
         side,
         origins: abilities.origins.iter().map(String::as_str).collect(),
+        networks: abilities.networks.iter().map(String::as_str).collect(),
         folder: abilities.folder.as_ref().map(|(path, write)| Folder { path, access: if *write { "read-write" } else { "read" } }),
         environment: abilities.environment.iter().map(String::as_str).collect(),
         secrets: abilities.secrets.keys().map(String::as_str).collect(),

@@ -10,7 +10,7 @@ use infrahub_sync_core::mapping::transform::Transforms;
 
 use super::{
     AdapterLocation, ApplyRules, Endpoint, Environment, FILTER_OPERATIONS, Field, FieldSource, FilterConfig, Flags, Incremental, Mapping,
-    Pin, Project, TransformConfig, check, variables,
+    Pin, Project, TransformConfig, abilities, check, variables,
 };
 use crate::decode::{Decoder, Record, suggest};
 use crate::load::{Data, Entry, Node};
@@ -112,7 +112,7 @@ fn sync_name(decoder: &mut Decoder<'_>, record: &Record<'_>) -> Option<String> {
 
 fn endpoint(decoder: &mut Decoder<'_>, project: &Record<'_>, key: &str, environment: Option<&Environment<'_>>) -> Option<Endpoint> {
     let node = decoder.required(project, key)?;
-    let record = decoder.record(node, key, &["name", "adapter", "digest", "settings"])?;
+    let record = decoder.record(node, key, &["name", "adapter", "digest", "settings", "limits", "grants"])?;
     let name = decoder.required_text(&record, "name");
     let adapter = decoder.optional_text(&record, "adapter");
     let adapter = adapter.and_then(|(text, span)| adapter_location(decoder, text, span, &record));
@@ -123,7 +123,9 @@ fn endpoint(decoder: &mut Decoder<'_>, project: &Record<'_>, key: &str, environm
         Some(node) => decoder.map(node, &path).map(|entries| variables::settings(decoder, entries, &path, environment)),
         None => None,
     };
-    Some(Endpoint { name: name?.0.to_owned(), adapter, digest, settings: settings.unwrap_or_default(), span: node.span })
+    let limits = abilities::limits(decoder, &record);
+    let grants = abilities::grants(decoder, &record);
+    Some(Endpoint { name: name?.0.to_owned(), adapter, digest, settings: settings.unwrap_or_default(), limits, grants, span: node.span })
 }
 
 /// Reads `digest:`.

@@ -2,6 +2,7 @@
 //!
 //! [`Project::load`] reads, decodes and checks a file and returns either a [`Project`] (with its warnings) or every problem found.
 
+mod abilities;
 mod check;
 pub(crate) mod decode;
 mod variables;
@@ -11,8 +12,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use infrahub_sync_core::guardrail::DeleteLimit;
+use infrahub_sync_core::limits::Limits;
 use serde_json::Value;
 
+pub use self::abilities::Grants;
 use crate::load;
 use crate::problem::{Document, Problem, Severity, Span};
 
@@ -62,6 +65,10 @@ pub struct Endpoint {
     pub digest: Option<Pin>,
     /// The adapter's settings, `${VAR}` replaced. They hold credentials: no message, log or debug print shows a value.
     pub settings: BTreeMap<String, Value>,
+    /// What the adapter may use.
+    pub limits: Limits,
+    /// What the adapter may reach beyond the address and the folder of its settings.
+    pub grants: Grants,
     /// Where it stands.
     pub span: Span,
 }
@@ -74,6 +81,8 @@ impl fmt::Debug for Endpoint {
             .field("adapter", &self.adapter)
             .field("digest", &self.digest)
             .field("settings", &self.settings.keys().collect::<Vec<_>>())
+            .field("limits", &self.limits)
+            .field("grants", &self.grants)
             .field("span", &self.span)
             .finish()
     }

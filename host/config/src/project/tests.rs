@@ -685,3 +685,38 @@ fn rules_for_an_apply() {
     let lines: Vec<u32> = problems.iter().filter(|problem| problem.is_error()).map(|problem| problem.line).collect();
     assert_eq!(lines, [4, 5, 6], "{problems:?}");
 }
+
+/// The problems of a destination with these lines more, or what its debug print says.
+fn abilities(lines: &str) -> String {
+    match parse_text(&GOOD.replacen("destination:\n", &format!("destination:\n{lines}"), 1)) {
+        Ok(project) => format!("{:?} {:?}\n", project.destination.limits, project.destination.grants),
+        Err(problems) => show(&problems),
+    }
+}
+
+#[test]
+fn limits_and_grants_are_optional_and_per_side() {
+    let project = good();
+    assert_eq!((project.source.limits, project.source.grants), (Limits::default(), Grants::default()));
+    assert_snapshot!(
+        abilities("  limits: {memory: 512 MiB, call_time: 0.5, pages: 7}\n  grants: {origins: [\"HTTPS://cdn.example.com:443/\", \"https://cdn.example.com\", \"http://10.0.0.1:8080\"], networks: [10.1.2.3/8, \"fe80::1\", 10.0.0.0/8]}\n"),
+        @r#"{"memory": "512 MiB", "call_time": "0.5 s", "pages": "7"} Grants { origins: ["https://cdn.example.com", "http://10.0.0.1:8080"], networks: [10.0.0.0/8, fe80::1/128] }"#
+    );
+}
+
+#[test]
+fn limits_have_names_units_and_ranges() {
+    assert_snapshot!(abilities("  limits:\n    memmory: 1 GiB\n    memory: 10 GiB\n    call_time: soon\n    pages: [1]\n"), @"");
+    assert_snapshot!(abilities("  limits: 5\n"), @"");
+}
+
+#[test]
+fn grants_are_origins_and_networks() {
+    assert_snapshot!(
+        abilities("  grants:\n    origins: [\"https://cdn.example.com/x\", \"file:///etc\", \"https://*.example.com\"]\n    networks: [everything, 10.0.0.0/33]\n    files: [x]\n"),
+        @""
+    );
+    let shown = abilities("  grants: {origins: [\"https://joe:hunter2@example.com\"]}\n");
+    assert!(!shown.contains("hunter2"), "{shown}");
+    assert_snapshot!(shown, @"");
+}

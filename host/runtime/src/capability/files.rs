@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions};
+use infrahub_sync_core::limits::Limit;
 use wasmtime::component::Resource;
 
 use crate::bindings::infrahub_sync::adapter::files::{FileError, Host};
@@ -92,10 +93,16 @@ impl Folder {
     /// Opens a file to be read.
     fn open(&self, path: &str) -> Outcome<(cap_std::fs::File, u64)> {
         let path = self.check(path)?;
-        let file = self.dir()?.ok_or(FileError::NotFound)?.open(path).map_err(|error| self.error(&error))?;
+        let dir = self.dir()?.ok_or(FileError::NotFound)?;
+        let no_file = || Err(FileError::Other(format!("{} is no file", path.display())));
+        // Opening a named pipe would wait for somebody who writes to it.
+        if !dir.metadata(path).map_err(|error| self.error(&error))?.is_file() {
+            return no_file();
+        }
+        let file = dir.open(path).map_err(|error| self.error(&error))?;
         let metadata = file.metadata().map_err(|error| self.error(&error))?;
         if !metadata.is_file() {
-            return Err(FileError::Other(format!("{} is no file", path.display())));
+            return no_file();
         }
         Ok((file, metadata.len()))
     }
@@ -221,8 +228,10 @@ impl HostState {
         };
         let clock = self.clock.clone();
         let done = clock.pause(tokio::task::spawn_blocking(move || work(&folder))).await?;
-        if let Err(FileError::Denied(reason)) = &done {
-            self.deny(reason.clone());
+        match &done {
+            Err(FileError::Denied(reason)) => drop(self.deny(reason.clone())),
+            Err(FileError::TooLarge(bytes)) => self.exceed(Limit::ResponseSize, *bytes),
+            _ => {}
         }
         Ok(done)
     }
@@ -231,8 +240,14 @@ impl HostState {
         let response = HostResponse { status: 200, headers: Vec::new(), body: Body::new(bytes) };
         match self.responses.hold(response) {
             Ok(rep) => Ok(Resource::new_own(rep)),
-            Err(Full::Bytes(bytes)) => Err(FileError::TooLarge(bytes)),
-            Err(Full::Count(count)) => Err(FileError::Other(format!("{count} responses are held; release some"))),
+            Err(Full::Bytes(bytes)) => {
+                self.exceed(Limit::HeldSize, bytes);
+                Err(FileError::TooLarge(bytes))
+            }
+            Err(Full::Count(count)) => {
+                self.exceed(Limit::HeldResponses, count);
+                Err(FileError::Other(format!("{count} responses are held; release some")))
+            }
         }
     }
 }

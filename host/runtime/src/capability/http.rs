@@ -1,8 +1,8 @@
 //! `http`: requests to the configured address.
 //!
-//! Invariants: a request, and each redirect of it, goes to an allowed origin or nowhere; credentials go to the configured address alone;
-//! no URL is written anywhere with them; a guest sees the last answer only, after redirects and repetitions, without cookies and without
-//! the secrets that a server repeated.
+//! Invariants: a request, and each redirect of it, goes to an allowed origin or nowhere, and where the names of allowed origins lead is
+//! looked at each time (see [`super::network`]); credentials go to the configured address alone; no URL is written anywhere with them; a
+//! guest sees the last answer only, after redirects and repetitions, without cookies and without the secrets that a server repeated.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,12 +13,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use base64::Engine as _;
+use infrahub_sync_core::limits::Limit;
+use ipnet::IpNet;
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Certificate, Client, Method, StatusCode, redirect};
 use tokio::sync::{OnceCell, Semaphore};
 use url::{Origin, Url};
 use wasmtime::component::Resource;
 
+use super::Advice;
+use super::network::{Names, Reason, Refused, Resolver};
 use crate::bindings::infrahub_sync::adapter::http as wit;
 use crate::capability::login::{Login, Pass};
 use crate::error::{AdapterName, Failure};
@@ -59,6 +63,7 @@ pub(crate) struct HttpConfig<'a> {
     pub(crate) resolved: &'a Resolved,
     pub(crate) address: &'a str,
     pub(crate) extra_origins: &'a [String],
+    pub(crate) networks: &'a [IpNet],
     pub(crate) environment: Environment<'a>,
     pub(crate) limits: &'a Limits,
     pub(crate) exchange: Exchange,
@@ -80,6 +85,8 @@ pub(crate) struct Http {
     limits: Limits,
     trust: Trust,
     proxy: Option<reqwest::Proxy>,
+    resolver: Arc<Resolver>,
+    advice: Advice,
     /// Made by the first request: reading the system's certificates takes milliseconds that an offline run need not spend.
     client: OnceCell<Client>,
     exchange: Exchange,
@@ -195,8 +202,13 @@ impl Http {
         base.set_fragment(None);
         let permits = config.resolved.host.max_concurrency;
         let mut origins = vec![Allowed { origin: base.origin(), permits: Semaphore::new(permits) }];
+        let advice = Advice { role: config.adapter.role, origins: config.extra_origins.to_vec(), networks: config.networks.to_vec() };
+        let mut resolver = Resolver::new(advice.clone(), config.networks);
+        resolver.allow(&base, Reason::Configured);
         for extra in config.extra_origins {
-            let origin = parse_address(extra).map_err(|reason| format!("is accompanied by an origin that {reason}"))?.origin();
+            let extra = parse_address(extra).map_err(|reason| format!("is accompanied by an origin that {reason}"))?;
+            resolver.allow(&extra, Reason::Granted);
+            let origin = extra.origin();
             if !origins.iter().any(|allowed| allowed.origin == origin) {
                 origins.push(Allowed { origin, permits: Semaphore::new(permits) });
             }
@@ -205,10 +217,16 @@ impl Http {
         config.scrubber.know(derived);
         let live = !matches!(config.exchange, Exchange::Replay(_) | Exchange::StandIn(_));
         let proxy = if live { proxy(&base, config.environment)? } else { None };
-        config.scrubber.know(proxy.iter().flat_map(|(_, secrets)| secrets.clone()));
+        let proxy = proxy.map(|Proxy { proxy, address }| {
+            resolver.allow(&address, Reason::Proxy);
+            config.scrubber.know(proxy_secrets(&address));
+            proxy
+        });
         Ok(Self {
             adapter: config.adapter,
-            proxy: proxy.map(|(proxy, _)| proxy),
+            proxy,
+            resolver: Arc::new(resolver),
+            advice,
             trust: if live { trust(&base, &config.resolved.host, config.environment)? } else { Trust::System },
             base,
             base_path,
@@ -328,6 +346,9 @@ impl Http {
         } else {
             Url::parse(url).map_err(|_| invalid("is neither a path that begins with `/` nor a URL"))?
         };
+        if !matches!(joined.scheme(), "http" | "https") {
+            return Err(HttpError::Denied(format!("`{}:` is not for adapters, which may ask by `http:` and `https:`", joined.scheme())));
+        }
         if !joined.username().is_empty() || joined.password().is_some() {
             return Err(HttpError::InvalidRequest("a URL of an adapter holds no credentials".into()));
         }
@@ -340,14 +361,19 @@ impl Http {
     fn allowed(&self, url: &Url) -> Result<&Allowed, HttpError> {
         let origin = url.origin();
         self.origins.iter().find(|allowed| allowed.origin == origin).ok_or_else(|| {
-            HttpError::Denied(format!(
-                "{} is not the configured origin {}; if it should be, set `{}: {}`",
-                origin.ascii_serialization(),
-                self.base.origin().ascii_serialization(),
-                self.address_setting,
-                origin.ascii_serialization()
-            ))
+            let (asked, base) = (origin.ascii_serialization(), self.base.origin().ascii_serialization());
+            HttpError::Denied(format!("{asked} is not the configured origin {base}; {}", self.remedy(url)))
         })
+    }
+
+    /// The line of config.yml that would allow an origin.
+    fn remedy(&self, url: &Url) -> String {
+        let origin = url.origin().ascii_serialization();
+        if url.host() == self.base.host() {
+            // The same machine: another scheme or port of it is an address that is written wrong, more likely than a further system.
+            return format!("if it should be, set `{}: {origin}{}`", self.address_setting, self.base_path);
+        }
+        self.advice.origin(&origin)
     }
 
     /// The request as recordings know it.
@@ -547,15 +573,20 @@ impl Http {
         };
         let Some(location) = response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok()) else { return Ok(None) };
         let next = url.join(location).map_err(|_| HttpError::Transport(format!("{method} {}: a redirect to no URL", self.shown(url))))?;
-        // Also a redirect to another allowed origin is refused: which origin is asked is the adapter's choice, never a server's.
-        if next.origin() != url.origin() {
-            let origin = next.origin().ascii_serialization();
-            return Err(HttpError::Denied(format!(
-                "{} redirects to {origin}, which is not the configured origin; if it should be, set `{}: {origin}{}`",
-                self.shown(url),
-                self.address_setting,
-                self.base_path
-            )));
+        // Elsewhere only from the configured origin to one that was granted, and only to read: what is asked there has no credentials, and
+        // no server but the configured one chooses what is asked.
+        let is_granted = url.origin() == self.base.origin() && self.origins.iter().any(|allowed| allowed.origin == next.origin());
+        let reads = !request.logs_in && next_method.as_ref().is_some_and(|method| *method == Method::GET || *method == Method::HEAD);
+        if next.origin() != url.origin() && !(is_granted && reads) {
+            let (shown, origin) = (self.shown(url), next.origin().ascii_serialization());
+            return Err(HttpError::Denied(match next.scheme() {
+                _ if is_granted && request.logs_in => format!("{shown} redirects a login to {origin}, which gets no credentials"),
+                _ if is_granted => format!("{shown} redirects a {method} to {origin}: what is written is not sent to another origin"),
+                "http" | "https" => {
+                    format!("{shown} redirects to {origin}, which is not the configured origin; {}", self.remedy(&next))
+                }
+                scheme => format!("{shown} redirects to `{scheme}:`, where adapters may not ask"),
+            }));
         }
         Ok(next_method.map(|method| (method, next)))
     }
@@ -602,6 +633,9 @@ impl Http {
             cause = inner;
         }
         let request = format!("{method} {}", self.shown(url));
+        if let Some(refused) = refused(error) {
+            return HttpError::Denied(refused.0.clone()).into();
+        }
         let mut reason =
             if std::ptr::addr_eq(cause, error) { "the request failed".to_owned() } else { self.scrubber.scrub(cause.to_string()) };
         let certificate = reason.contains("certificate");
@@ -630,6 +664,7 @@ impl Http {
             .retry(reqwest::retry::never())
             .referer(false)
             .no_proxy()
+            .dns_resolver(Names(self.resolver.clone()))
             .connect_timeout(self.limits.connect_timeout)
             .read_timeout(self.settings.timeout)
             .pool_idle_timeout(IDLE_TIMEOUT)
@@ -662,6 +697,18 @@ impl Mask for Http {
     fn bytes<'b>(&self, bytes: &'b [u8]) -> Cow<'b, [u8]> {
         self.scrubber.scrub_bytes(bytes).map_or(Cow::Borrowed(bytes), Cow::Owned)
     }
+}
+
+/// The refusal of a name's addresses among an error's causes.
+fn refused(error: &reqwest::Error) -> Option<&Refused> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(refused) = error.downcast_ref() {
+            return Some(refused);
+        }
+        cause = error.source();
+    }
+    None
 }
 
 fn is_plain(origin: &Origin) -> bool {
@@ -743,8 +790,22 @@ fn credentials(manifest: &Manifest, resolved: &Resolved) -> Result<Credentials, 
     Ok(all)
 }
 
-/// The proxy for this address, from the variables that `curl` and Python's `requests` read, and its password, alone and with its user.
-fn proxy(base: &Url, environment: Environment<'_>) -> Result<Option<(reqwest::Proxy, Vec<Secret>)>, String> {
+/// A proxy and where it is.
+struct Proxy {
+    proxy: reqwest::Proxy,
+    /// With its user and password, if it has some.
+    address: Url,
+}
+
+/// The password of a proxy's address, alone and with its user.
+fn proxy_secrets(address: &Url) -> Vec<Secret> {
+    let password = address.password().unwrap_or_default();
+    let secrets = [password.to_owned(), format!("{}:{password}", address.username())];
+    if password.is_empty() { Vec::new() } else { secrets.map(Secret::new).to_vec() }
+}
+
+/// The proxy for this address, from the variables that `curl` and Python's `requests` read.
+fn proxy(base: &Url, environment: Environment<'_>) -> Result<Option<Proxy>, String> {
     let any = |names: &[&str]| {
         names.iter().find_map(|name| environment(name).filter(|value| !value.trim().is_empty()).map(|value| (name.to_string(), value)))
     };
@@ -752,14 +813,11 @@ fn proxy(base: &Url, environment: Environment<'_>) -> Result<Option<(reqwest::Pr
     let Some((variable, address)) = specific.or_else(|| any(&["all_proxy", "ALL_PROXY"])) else { return Ok(None) };
     let with_scheme = if address.contains("://") { address } else { format!("http://{address}") };
     // The address may hold a password, so only the variable is named.
-    let proxy = reqwest::Proxy::all(with_scheme.trim()).map_err(|_| format!("cannot be reached: {variable} is no proxy address"))?;
+    let wrong = || format!("cannot be reached: {variable} is no proxy address");
+    let address = Url::parse(with_scheme.trim()).map_err(|_| wrong())?;
+    let proxy = reqwest::Proxy::all(with_scheme.trim()).map_err(|_| wrong())?;
     let exceptions = any(&["no_proxy", "NO_PROXY"]).and_then(|(_, exceptions)| reqwest::NoProxy::from_string(&exceptions));
-    let url = Url::parse(with_scheme.trim()).ok();
-    let secrets = url.and_then(|url| {
-        let password = url.password()?;
-        Some(vec![Secret::new(password), Secret::new(format!("{}:{password}", url.username()))])
-    });
-    Ok(Some((proxy.no_proxy(exceptions), secrets.unwrap_or_default())))
+    Ok(Some(Proxy { proxy: proxy.no_proxy(exceptions), address }))
 }
 
 /// Whom to believe: `verify_ssl`, then the bundle of `REQUESTS_CA_BUNDLE` or `SSL_CERT_FILE`, which replaces the system's as in Python.
@@ -802,25 +860,31 @@ impl wit::Host for HostState {
             return Ok(Err(wit::HttpError::Denied(reason)));
         };
         if let Err(Full::Count(count)) = self.responses.check_room() {
+            self.exceed(Limit::HeldResponses, count);
             return Ok(Err(wit::HttpError::TooManyResponses(count)));
         }
-        let Some(left) = self.requests_left.checked_sub(1) else {
-            let reason = self.deny("it has sent as many requests as one call may".into());
-            return Ok(Err(wit::HttpError::Denied(reason)));
-        };
-        self.requests_left = left;
+        self.count_request()?;
         let clock = self.clock.clone();
         let sent = clock.pause(http.send(request)).await;
         let held = sent.map(|response| self.responses.hold(response));
         Ok(match held {
             Ok(Ok(rep)) => Ok(Resource::new_own(rep)),
-            Ok(Err(Full::Count(count))) => Err(wit::HttpError::TooManyResponses(count)),
-            Ok(Err(Full::Bytes(bytes))) => Err(wit::HttpError::TooLarge(bytes)),
+            Ok(Err(Full::Count(count))) => {
+                self.exceed(Limit::HeldResponses, count);
+                Err(wit::HttpError::TooManyResponses(count))
+            }
+            Ok(Err(Full::Bytes(bytes))) => {
+                self.exceed(Limit::HeldSize, bytes);
+                Err(wit::HttpError::TooLarge(bytes))
+            }
             Err(HttpError::Denied(reason)) => Err(wit::HttpError::Denied(self.deny(reason))),
             Err(HttpError::InvalidRequest(reason)) => Err(wit::HttpError::InvalidRequest(reason)),
             Err(HttpError::Transport(reason)) => Err(wit::HttpError::Transport(reason)),
             Err(HttpError::Timeout(reason)) => Err(wit::HttpError::Timeout(reason)),
-            Err(HttpError::TooLarge(bytes)) => Err(wit::HttpError::TooLarge(bytes)),
+            Err(HttpError::TooLarge(bytes)) => {
+                self.exceed(Limit::ResponseSize, bytes);
+                Err(wit::HttpError::TooLarge(bytes))
+            }
             Err(HttpError::Login { failure, told }) => {
                 tracing::debug!(adapter = %self.adapter, "{failure}");
                 self.login_failed = Some(failure);

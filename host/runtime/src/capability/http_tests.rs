@@ -19,6 +19,10 @@ enum Reply {
     Reset,
     /// Promises more than it sends.
     CutOff,
+    /// Exactly these bytes.
+    Raw(Vec<u8>),
+    /// A first part, then the same again and again, as often as the client takes it.
+    Endless(&'static str, Vec<u8>),
     /// Says nothing until the client goes.
     Silence,
 }
@@ -74,6 +78,12 @@ impl Server {
                             [format!("HTTP/1.1 {head}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len()).into_bytes(), body]
                                 .concat()
                         }
+                        Reply::Raw(bytes) => bytes,
+                        Reply::Endless(head, again) => {
+                            let _ = stream.write_all(head.as_bytes()).await;
+                            while stream.write_all(&again).await.is_ok() {}
+                            return;
+                        }
                         Reply::CutOff => b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nonly this".to_vec(),
                         Reply::Reset => Vec::new(),
                         Reply::Silence => {
@@ -104,6 +114,7 @@ struct Setup {
     settings: BTreeMap<String, serde_json::Value>,
     environment: BTreeMap<&'static str, String>,
     extra_origins: Vec<String>,
+    networks: Vec<IpNet>,
     limits: Limits,
     exchange: Exchange,
     clock: Clock,
@@ -128,6 +139,7 @@ impl Setup {
             settings: BTreeMap::from([("url".into(), address.into()), ("token".into(), TOKEN.into())]),
             environment: BTreeMap::new(),
             extra_origins: Vec::new(),
+            networks: Vec::new(),
             limits: Limits::default(),
             exchange: Exchange::Live,
             clock: Clock::default(),
@@ -149,6 +161,7 @@ impl Setup {
             resolved: &resolved,
             address: resolved.address.as_deref().unwrap(),
             extra_origins: &self.extra_origins,
+            networks: &self.networks,
             environment: &environment,
             limits: &self.limits,
             exchange: self.exchange,
@@ -411,9 +424,16 @@ async fn compressed_bodies_are_unpacked_and_the_limit_counts_unpacked_bytes() {
 async fn other_origins_are_denied_with_the_line_that_would_allow_them() {
     let server = Server::start(|_, _| ok("")).await;
     let (http, _) = Setup::new(&server.address).build().unwrap();
-    for url in ["http://127.0.0.1:1/x", "https://evil.example/", "ftp://evil.example/", "http://localhost/"] {
-        let Err(HttpError::Denied(reason)) = http.send(get(url)).await else { panic!("{url} is not denied") };
-        assert!(reason.contains("is not the configured origin") && reason.contains("set `url: "), "{reason}");
+    let denied = async |url: &str| match http.send(get(url)).await {
+        Err(HttpError::Denied(reason)) => reason.replace(&server.address, "ADDRESS"),
+        other => panic!("{url}: {other:?}"),
+    };
+    insta::assert_snapshot!(denied("https://evil.example:8443/x").await, @"https://evil.example:8443 is not the configured origin ADDRESS; to allow it, write under `source:` in config.yml: `grants: {origins: [https://evil.example:8443]}`");
+    insta::assert_snapshot!(denied("http://127.0.0.1:1/x").await, @"http://127.0.0.1:1 is not the configured origin ADDRESS; if it should be, set `url: http://127.0.0.1:1`");
+    insta::assert_snapshot!(denied("http://localhost/").await, @"http://localhost is not the configured origin ADDRESS; to allow it, write under `source:` in config.yml: `grants: {origins: [http://localhost]}`");
+    insta::assert_snapshot!(denied("http://[::1]:80/").await, @r#"http://[::1] is not the configured origin ADDRESS; to allow it, write under `source:` in config.yml: `grants: {origins: ["http://[::1]"]}`"#);
+    for (url, scheme) in [("ftp://evil.example/", "ftp"), ("file:///etc/passwd", "file"), ("data:text/plain,x", "data"), ("javascript:x", "javascript")] {
+        assert_eq!(denied(url).await, format!("`{scheme}:` is not for adapters, which may ask by `http:` and `https:`"));
     }
     for url in ["x", "", "http://user@127.0.0.1/", "http://user:pass@evil.example/"] {
         assert!(matches!(http.send(get(url)).await, Err(HttpError::InvalidRequest(_))), "{url}");
@@ -473,15 +493,134 @@ async fn redirects_stay_within_the_origin() {
     assert_eq!(other.count(), 0);
 }
 
+/// A server that redirects everything to another address.
+async fn redirecting(status: &'static str, target: &str) -> Server {
+    let head: &'static str = String::leak(format!("{status}\r\nLocation: {target}/loot"));
+    Server::start(move |_, _| answer(head, "")).await
+}
+
 #[tokio::test]
-async fn a_redirect_to_another_allowed_origin_is_refused_too() {
-    let other = Server::start(|_, _| ok("")).await;
-    let target = other.address.clone();
-    let server = Server::start(move |_, _| Reply::Answer(String::leak(format!("302 Away\r\nLocation: {target}/")), Vec::new())).await;
-    let mut setup = Setup::new(&server.address);
-    setup.extra_origins = vec![other.address.clone()];
-    assert!(matches!(setup.build().unwrap().0.send(get("/")).await, Err(HttpError::Denied(_))));
-    assert_eq!(other.count(), 0);
+async fn a_redirect_leads_from_the_configured_origin_to_a_granted_one_to_read_without_credentials() {
+    let other = Server::start(|_, _| ok("there")).await;
+    let server = redirecting("307 Away", &other.address).await;
+    let granted = |address: &str, granted: &str| {
+        let mut setup = Setup::new(address).set("retries", json!(0));
+        setup.extra_origins = vec![granted.to_owned()];
+        setup.build().unwrap().0
+    };
+    let http = granted(&server.address, &other.address);
+    assert_eq!(text(&http.send(get("/")).await.unwrap()), "there");
+    let seen = other.seen().pop().unwrap();
+    assert!(seen.starts_with("GET /loot ") && !seen.contains(TOKEN) && !seen.contains("authorization"), "{seen}");
+    // What is written stays, and no server but the configured one chooses what is asked.
+    let Err(HttpError::Denied(reason)) = http.send(post("/", "payload")).await else { panic!("not denied") };
+    assert_eq!(reason, format!("{}/ redirects a POST to {}: what is written is not sent to another origin", server.address, other.address));
+    let back = granted(&other.address, &server.address);
+    assert!(matches!(back.send(get(&format!("{}/", server.address))).await, Err(HttpError::Denied(_))));
+    assert_eq!(other.count(), 1);
+}
+
+#[tokio::test]
+async fn a_redirect_to_what_is_no_web_address_is_refused() {
+    let server = redirecting("302 Away", "file:///etc").await;
+    let (http, _) = Setup::new(&server.address).build().unwrap();
+    let Err(HttpError::Denied(reason)) = http.send(get("/")).await else { panic!("not denied") };
+    assert_eq!(reason, format!("{}/ redirects to `file:`, where adapters may not ask", server.address));
+}
+
+/// A client for a name that leads to the address of a server on loopback.
+fn named(server: &Server, networks: &[&str]) -> Http {
+    let port = server.address.rsplit(':').next().unwrap();
+    let mut setup = Setup::new(&format!("http://netbox.example:{port}"));
+    setup.networks = networks.iter().map(|network| network.parse().unwrap()).collect();
+    let (mut http, _) = setup.build().unwrap();
+    Arc::get_mut(&mut http.resolver).unwrap().look_up =
+        Box::new(|_| Box::pin(std::future::ready(Ok(vec![std::net::SocketAddr::from(([127, 0, 0, 1], 0))]))));
+    http
+}
+
+#[tokio::test]
+async fn a_name_that_leads_elsewhere_is_denied_with_the_line_that_would_allow_it() {
+    let server = Server::start(|_, _| ok("here")).await;
+    let Err(HttpError::Denied(reason)) = named(&server, &[]).send(get("/")).await else { panic!("not denied") };
+    insta::assert_snapshot!(reason, @"`netbox.example` leads to 127.0.0.1, which is this machine; to allow it, write under `source:` in config.yml: `grants: {networks: [127.0.0.1/32]}`");
+    assert_eq!(server.count(), 0);
+    assert_eq!(text(&named(&server, &["127.0.0.1/32"]).send(get("/")).await.unwrap()), "here");
+}
+
+/// The error of a request that a server answers so.
+async fn misanswered(reply: impl Fn() -> Reply + Send + Sync + 'static) -> String {
+    let server = Server::start(move |_, _| reply()).await;
+    let mut setup = Setup::new(&server.address).set("retries", json!(0)).set("timeout", json!(0.2));
+    setup.limits.response_bytes_max = 1 << 20;
+    let sent = setup.build().unwrap().0.send(get("/")).await;
+    format!("{sent:?}").replace(&server.address, "ADDRESS")
+}
+
+#[tokio::test]
+async fn bodies_without_end_are_read_up_to_the_limit() {
+    const CHUNKED: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    const PLAIN: &str = "HTTP/1.1 200 OK\r\n\r\n";
+    let chunk = [b"10000\r\n".to_vec(), vec![b'x'; 0x10000], b"\r\n".to_vec()].concat();
+    assert_eq!(misanswered(move || Reply::Endless(CHUNKED, chunk.clone())).await, "Err(TooLarge(1048576))");
+    assert_eq!(misanswered(|| Reply::Endless(PLAIN, vec![b'x'; 0x10000])).await, "Err(TooLarge(1048576))");
+}
+
+#[tokio::test]
+async fn heads_without_end_are_not_read() {
+    const STATUS: &str = "HTTP/1.1 200 OK\r\n";
+    insta::assert_snapshot!(misanswered(|| Reply::Endless(STATUS, b"x: y\r\n".repeat(1000))).await, @"");
+    insta::assert_snapshot!(misanswered(|| Reply::Endless(STATUS, vec![b'x'; 0x10000])).await, @"");
+    let many = ["HTTP/1.1 200 OK\r\n", &"x: y\r\n".repeat(101), "content-length: 0\r\n\r\n"].concat();
+    insta::assert_snapshot!(misanswered(move || Reply::Raw(many.clone().into_bytes())).await, @"");
+    insta::assert_snapshot!(misanswered(|| Reply::Endless("HTTP/1.1 103 Early Hints\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\n\r\n".to_vec())).await, @"");
+}
+
+#[tokio::test]
+async fn bombs_are_unpacked_up_to_the_limit() {
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    std::io::Write::write_all(&mut packed, &vec![0; 64 << 20]).unwrap();
+    let packed = packed.finish().unwrap();
+    assert!(packed.len() < 100_000);
+    let bomb = packed.clone();
+    assert_eq!(misanswered(move || Reply::Answer("200 OK\r\ncontent-encoding: gzip", bomb.clone())).await, "Err(TooLarge(1048576))");
+    // Twice packed is unpacked once.
+    let mut again = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    std::io::Write::write_all(&mut again, &packed).unwrap();
+    let again = again.finish().unwrap();
+    let twice = misanswered(move || Reply::Answer("200 OK\r\ncontent-encoding: gzip, gzip", again.clone())).await;
+    assert!(twice.len() < 2_000_000, "{}", twice.len());
+    insta::assert_snapshot!(misanswered(|| answer("200 OK\r\ncontent-encoding: gzip", "no gzip")).await, @"");
+}
+
+#[tokio::test]
+async fn wrong_lengths_are_no_answers() {
+    let raw = async |text: &'static str| misanswered(move || Reply::Raw(text.into())).await;
+    insta::assert_snapshot!(raw("HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab").await, @"");
+    insta::assert_snapshot!(raw("HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\nab").await, @"");
+    insta::assert_snapshot!(raw("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFF\r\nab").await, @"");
+    insta::assert_snapshot!(raw("HTTP/1.1 200 OK\r\ncontent-length: 18446744073709551615\r\n\r\nab").await, @"");
+    insta::assert_snapshot!(raw("SSH-2.0-OpenSSH_9.2\r\n").await, @"");
+    insta::assert_snapshot!(misanswered(|| Reply::CutOff).await, @"");
+    // What stands behind the promised length is no part of the answer.
+    assert!(raw("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nabcdef").await.contains("Text(\"ab\")"));
+}
+
+#[tokio::test]
+async fn an_answer_that_drips_has_an_end() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
+            // Never silent for long, never done.
+            while stream.write_all(b"x").await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+    });
+    let (http, _) = Setup::new(&address).set("retries", json!(0)).set("timeout", json!(0.05)).build().unwrap();
+    assert_eq!(http.send(get("/")).await, Err(HttpError::Timeout(format!("GET {address}/: no complete answer within 0.5 s"))));
 }
 
 #[tokio::test]

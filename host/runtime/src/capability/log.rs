@@ -1,30 +1,32 @@
 //! `log`: an adapter's words, on to tracing with the adapter's name.
 
+use tracing::Level as Told;
+
 use crate::bindings::infrahub_sync::adapter::log::{Host, Level};
 use crate::instance::HostState;
 
-/// A longer message is cut: a guest that logs a page must not fill the user's screen.
-const MESSAGE_CHARS_MAX: usize = 4000;
-
 impl Host for HostState {
     fn log(&mut self, level: Level, message: String) -> wasmtime::Result<()> {
-        let mut message = self.grants.scrubber.scrub(message);
-        if let Some((end, _)) = message.char_indices().nth(MESSAGE_CHARS_MAX) {
-            message.truncate(end);
-            message.push('…');
-        }
+        let message = self.output.cut(&self.grants.scrubber.scrub(message));
         if matches!(level, Level::Error) {
             // Guests without a stderr report their panic so.
             self.output.remember(&message);
         }
-        let adapter = &self.adapter;
-        // The level of an event is a constant of its call site.
+        let (adapter, output) = (&self.adapter, &self.output);
+        // The level of an event is a constant of its call site. What nobody reads does not count.
+        macro_rules! tell {
+            ($level:expr) => {
+                if tracing::enabled!(target: "infrahub_sync::adapter", $level) && output.may_write() {
+                    tracing::event!(target: "infrahub_sync::adapter", $level, %adapter, "{message}");
+                }
+            };
+        }
         match level {
-            Level::Trace => tracing::trace!(target: "infrahub_sync::adapter", %adapter, "{message}"),
-            Level::Debug => tracing::debug!(target: "infrahub_sync::adapter", %adapter, "{message}"),
-            Level::Info => tracing::info!(target: "infrahub_sync::adapter", %adapter, "{message}"),
-            Level::Warn => tracing::warn!(target: "infrahub_sync::adapter", %adapter, "{message}"),
-            Level::Error => tracing::error!(target: "infrahub_sync::adapter", %adapter, "{message}"),
+            Level::Trace => tell!(Told::TRACE),
+            Level::Debug => tell!(Told::DEBUG),
+            Level::Info => tell!(Told::INFO),
+            Level::Warn => tell!(Told::WARN),
+            Level::Error => tell!(Told::ERROR),
         }
         Ok(())
     }

@@ -2,11 +2,15 @@
 //!
 //! All checks of what an adapter may do are here and nowhere else.
 
+mod advice;
 pub(crate) mod files;
 pub(crate) mod http;
 mod log;
 mod login;
 pub(crate) mod memo;
+pub(crate) mod network;
+
+pub(crate) use advice::{Advice, below};
 
 use crate::bindings::infrahub_sync::adapter::types;
 use crate::instance::HostState;

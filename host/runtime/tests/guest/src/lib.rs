@@ -1,11 +1,13 @@
 //! A guest that does as it is told, also what no adapter should. `resource` (or the kind of a write) is the order.
 
+mod hostile;
+mod misdeeds;
+
 use std::cell::RefCell;
 
 use infrahub_sync_adapter::{
-    Adapter, Addressing, Column, ColumnData, Columns, Credential, Document, Error, Field, FieldType, HeaderTemplate, Kind, Layout,
-    LoadRequest, Login, LoginStep, Manifest, Outcome, Page, Payload, Response, Result, Run, RunResult, Setting, TextData, WriteRequest, files, http, log,
-    memo,
+    Adapter, Addressing, Column, ColumnData, Columns, Credential, Error, Field, FieldType, HeaderTemplate, Kind, LoadRequest, Login,
+    LoginStep, Manifest, Outcome, Page, Payload, Response, Result, Run, RunResult, Setting, TextData, WriteRequest, files, http, log, memo,
 };
 
 thread_local! {
@@ -64,6 +66,11 @@ impl Adapter for Puppet {
     }
 
     fn configure(settings: &str) -> Result<Self> {
+        if settings.contains("ponder") {
+            loop {
+                std::hint::black_box(());
+            }
+        }
         if settings.contains("refuse") {
             return Err(Error::config("`wish` must not be refuse"));
         }
@@ -111,16 +118,6 @@ impl Adapter for Puppet {
                 log::error(&seen);
                 panic!("{seen}")
             }
-            "loop" => loop {
-                std::hint::black_box(());
-            },
-            "grow" => {
-                let mut hoard = Vec::new();
-                loop {
-                    hoard.push(std::hint::black_box(vec![1u8; 1 << 20]));
-                }
-            }
-            "recurse" => Ok(text(&[recurse(1)])),
             "fail" => Err(Error::auth(format!("no: {argument}")).with_status(403)),
             "log" => {
                 log::info(argument);
@@ -148,30 +145,7 @@ impl Adapter for Puppet {
                 KEPT.set(Some(response));
                 Ok(Page::empty())
             }
-            "kept" => match KEPT.take() {
-                Some(response) => Ok(Page::document(response, "")),
-                None => Err(Error::internal("nothing kept")),
-            },
             "ask-kept" => Ok(text(KEPT.with_borrow(|kept| kept.as_ref().map_or(0, Response::status)).to_string().as_bytes())),
-            "hoard" => {
-                let mut kept = Vec::new();
-                for _ in 0..1000 {
-                    kept.push(http::get(argument).send()?);
-                }
-                Ok(Page::empty())
-            }
-            "circle" => loop {
-                http::get(argument).send()?.release();
-            },
-            "pointer" => {
-                let response = http::get(argument).send()?;
-                let projection = vec![("a".to_owned(), "no-pointer".to_owned())];
-                Ok(Page::new(Payload::Document(Document { response, layout: Layout::JsonLines, pointer: String::new(), projection })))
-            }
-            "header" => {
-                http::get("/").with_header(argument, "x").send()?;
-                Ok(Page::empty())
-            }
             "remember" => {
                 let lifetime = lifetime(argument);
                 let before = memo::get(lifetime, "k");
@@ -188,14 +162,8 @@ impl Adapter for Puppet {
                 files::replace(argument, "final.jsonl")?;
                 Ok(text(files::list()?.join(" ").as_bytes()))
             }
-            "bad-utf8" => Ok(text(b"{\"a\": \"\xff\"}\n")),
             "bom" => Ok(text(b"\xef\xbb\xbf{}\n")),
             "columns" => Ok(texts(&[0, 2, 3], "éa".as_bytes())),
-            "bad-offsets" => Ok(texts(&[0, 9, 3], b"abc")),
-            "cut-character" => Ok(texts(&[0, 1, 3], "éa".as_bytes())),
-            "short-column" => Ok(column(ColumnData::Integers(vec![1]))),
-            "same-cursor" => Ok(Page { next: Some(request.cursor.clone().unwrap_or(b"again".to_vec())), ..Page::empty() }),
-            "long-cursor" => Ok(Page { next: Some(vec![0; 1 << 20]), ..Page::empty() }),
             "echo" => Ok(Page {
                 next: request.cursor.is_none().then(|| b"next".to_vec()),
                 watermark: Some("today".into()),
@@ -206,7 +174,9 @@ impl Adapter for Puppet {
                         .as_bytes(),
                 )
             }),
-            other => Err(Error::not_found(format!("no such order: {other}"))),
+            other => {
+                hostile::commit(other, argument, request).unwrap_or_else(|| Err(Error::not_found(format!("no such order: {other}"))))
+            }
         }
     }
 
@@ -222,6 +192,9 @@ impl Adapter for Puppet {
     }
 
     fn write(&self, request: &WriteRequest) -> Result<Vec<Outcome>> {
+        if let Some(outcomes) = hostile::outcomes(request) {
+            return Ok(outcomes);
+        }
         let outcomes = vec![
             Outcome::Written(Some("1".into())),
             Outcome::Staged,
@@ -230,7 +203,6 @@ impl Adapter for Puppet {
         ];
         match request.kind.as_str() {
             "all" => Ok(outcomes),
-            "fewer" => Ok(outcomes[1..].to_vec()),
             _ => Err(Error::unsupported("no such kind")),
         }
     }

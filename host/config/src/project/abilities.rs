@@ -1,0 +1,103 @@
+//! `limits:` and `grants:` of a side: what its adapter may use, and what it may reach beyond its own address and folder.
+
+use std::net::IpAddr;
+
+use infrahub_sync_core::limits::{Limit, Limits};
+use ipnet::IpNet;
+use url::{Host, Url};
+
+use crate::decode::{Decoder, Record};
+use crate::load::Data;
+
+/// What an adapter may reach beyond the address and the folder that its settings name.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Grants {
+    /// Further origins (`https://cdn.example.com`), without credentials. No path, no `/` at the end, each once.
+    pub origins: Vec<String>,
+    /// Ranges that names may resolve to although they are loopback, link-local or private, each once.
+    pub networks: Vec<IpNet>,
+}
+
+/// Decodes `limits:`.
+pub(super) fn limits(decoder: &mut Decoder<'_>, endpoint: &Record<'_>) -> Limits {
+    let mut limits = Limits::default();
+    let Some(node) = endpoint.get("limits") else { return limits };
+    let Some(record) = decoder.record(node, &endpoint.at("limits"), &Limit::ALL.map(Limit::name)) else { return limits };
+    for limit in Limit::ALL {
+        let Some(node) = record.get(limit.name()) else { continue };
+        let text = match &node.data {
+            Data::Text(text) => text.clone(),
+            Data::Number(number) => number.to_string(),
+            Data::Bad => continue,
+            // No value at all: what it must be is told.
+            _ => String::new(),
+        };
+        match limit.parse(&text) {
+            Ok(value) => limits.set(limit, value),
+            Err(error) => {
+                let default = limit.write(limit.default_value());
+                let hint = format!("without it, it is {default}: {}", limit.reason());
+                decoder.error_hint(node.span, record.at(limit.name()), error.to_string(), hint);
+            }
+        }
+    }
+    limits
+}
+
+/// Decodes `grants:`.
+pub(super) fn grants(decoder: &mut Decoder<'_>, endpoint: &Record<'_>) -> Grants {
+    let mut grants = Grants::default();
+    let Some(node) = endpoint.get("grants") else { return grants };
+    let Some(record) = decoder.record(node, &endpoint.at("grants"), &["origins", "networks"]) else { return grants };
+    for (index, (text, span)) in decoder.texts(&record, "origins").into_iter().enumerate() {
+        match origin(&text) {
+            Ok(origin) if grants.origins.contains(&origin) => {}
+            Ok(origin) => grants.origins.push(origin),
+            Err(hint) => {
+                let message = "an origin is a scheme, a host and perhaps a port, as `https://cdn.example.com`";
+                decoder.error_hint(span, format!("{}[{index}]", record.at("origins")), message, hint);
+                // The line may hold a password: it is not shown.
+                if let Some(problem) = decoder.problems.last_mut().filter(|_| text.contains('@')) {
+                    problem.excerpt = None;
+                }
+            }
+        }
+    }
+    for (index, (text, span)) in decoder.texts(&record, "networks").into_iter().enumerate() {
+        match network(&text) {
+            Some(network) if grants.networks.contains(&network) => {}
+            Some(network) => grants.networks.push(network),
+            None => {
+                let message = format!("`{}` is no network", text.escape_debug());
+                let hint = "write a range such as `10.0.0.0/8` or `fd00::/8`, or a single address";
+                decoder.error_hint(span, format!("{}[{index}]", record.at("networks")), message, hint);
+            }
+        }
+    }
+    grants
+}
+
+/// An origin in the form in which origins are compared; the error is a hint.
+fn origin(text: &str) -> Result<String, String> {
+    let url = Url::parse(text.trim()).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    let Some(url) = url else { return Err("it begins with `https://` or `http://`".to_owned()) };
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("leave out user and password: further origins are asked without credentials".to_owned());
+    }
+    if let Some(Host::Domain(name)) = url.host()
+        && name.contains('*')
+    {
+        return Err("name each host: there are no wildcards".to_owned());
+    }
+    let origin = url.origin().ascii_serialization();
+    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+        return Err(format!("leave out what stands behind the host: `{origin}`"));
+    }
+    Ok(origin)
+}
+
+/// A range, or a single address.
+fn network(text: &str) -> Option<IpNet> {
+    let text = text.trim();
+    text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from)).map(|network| network.trunc())
+}

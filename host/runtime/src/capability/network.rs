@@ -1,0 +1,291 @@
+//! Where names may lead: what the name of an allowed host resolves to is looked at before anything is sent there.
+//!
+//! The address that the user configured may be in a private network: that is where such systems live. A name that leads to this machine, to
+//! a link-local address (cloud metadata) or to nobody in particular is refused, whoever answers for that name, unless `grants.networks` has
+//! the range; of the further origins of `grants.origins` private addresses are refused, too. A literal address and `localhost` need no
+//! name service and say themselves where they lead. A proxy of the environment is the operator's; it resolves the names that it is asked for.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use url::{Host, Url};
+
+use super::Advice;
+
+/// Why the host of a URL is asked at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Reason {
+    /// `grants.origins`.
+    Granted,
+    /// The address setting.
+    Configured,
+    /// The environment's proxy.
+    Proxy,
+}
+
+/// What is special about an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Global,
+    Private,
+    Loopback,
+    LinkLocal,
+    Unspecified,
+    Multicast,
+}
+
+impl Place {
+    fn of(address: IpAddr) -> Place {
+        match address {
+            IpAddr::V4(address) => Place::of_v4(address),
+            IpAddr::V6(address) if address.is_loopback() => Place::Loopback,
+            IpAddr::V6(address) if address.is_unspecified() => Place::Unspecified,
+            IpAddr::V6(address) if address.is_multicast() => Place::Multicast,
+            IpAddr::V6(address) => match (embedded(address), address.segments()[0]) {
+                (Some(inner), _) => Place::of_v4(inner),
+                (None, 0xfe80..=0xfebf) => Place::LinkLocal,
+                (None, 0xfc00..=0xfdff | 0xfec0..=0xfeff) => Place::Private,
+                _ => Place::Global,
+            },
+        }
+    }
+
+    fn of_v4(address: Ipv4Addr) -> Place {
+        match address.octets() {
+            [0, ..] => Place::Unspecified,
+            [127, ..] => Place::Loopback,
+            [169, 254, ..] => Place::LinkLocal,
+            [224..=239, ..] | [255, 255, 255, 255] => Place::Multicast,
+            [10, ..] | [192, 168, ..] | [172, 16..=31, ..] | [100, 64..=127, ..] => Place::Private,
+            _ => Place::Global,
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Place::Global => "a public address",
+            Place::Private => "a private address",
+            Place::Loopback => "this machine",
+            Place::LinkLocal => "a link-local address",
+            Place::Unspecified => "no particular machine",
+            Place::Multicast => "a group of machines",
+        }
+    }
+}
+
+/// The IPv4 address within an IPv6 address that means it: mapped, compatible, or by way of NAT64.
+fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    match address.segments() {
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+            let [[a, b], [c, d]] = [high.to_be_bytes(), low.to_be_bytes()];
+            Some(Ipv4Addr::new(a, b, c, d))
+        }
+        _ => None,
+    }
+}
+
+pub(super) type Found = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
+
+/// Resolves the names of allowed hosts, and refuses those that lead elsewhere.
+pub(crate) struct Resolver {
+    names: HashMap<String, Reason>,
+    networks: Vec<IpNet>,
+    advice: Advice,
+    /// The operating system; tests replace it.
+    pub(super) look_up: Box<dyn Fn(String) -> Found + Send + Sync>,
+}
+
+impl Resolver {
+    pub(crate) fn new(advice: Advice, networks: &[IpNet]) -> Self {
+        let look_up = |name: String| -> Found {
+            // The port is the connector's business.
+            Box::pin(async move { Ok(tokio::net::lookup_host((name.as_str(), 0)).await?.collect()) })
+        };
+        Self { names: HashMap::new(), networks: networks.to_vec(), advice, look_up: Box::new(look_up) }
+    }
+
+    /// Allows the host of a URL to be asked. Of several reasons the strongest counts.
+    pub(crate) fn allow(&mut self, url: &Url, reason: Reason) {
+        if let Some(Host::Domain(name)) = url.host() {
+            let known = self.names.entry(plain(name)).or_insert(reason);
+            *known = reason.max(*known);
+        }
+    }
+
+    /// The addresses that may be asked, of those that a name has.
+    fn allowed(&self, name: &str, addresses: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Refused> {
+        let name = plain(name);
+        let reason = self.names.get(&name).copied().unwrap_or(Reason::Granted);
+        let is_allowed = |address: IpAddr| {
+            let granted = |address: IpAddr| self.networks.iter().any(|network| network.contains(&address));
+            let inner = match address {
+                IpAddr::V6(outer) => embedded(outer).map(IpAddr::V4),
+                IpAddr::V4(_) => None,
+            };
+            reason == Reason::Proxy
+                || granted(address)
+                || inner.is_some_and(granted)
+                || match Place::of(address) {
+                    Place::Global => true,
+                    Place::Private => reason == Reason::Configured,
+                    Place::Loopback => name == "localhost" || name.ends_with(".localhost"),
+                    Place::LinkLocal | Place::Unspecified | Place::Multicast => false,
+                }
+        };
+        let first = addresses.first().map(SocketAddr::ip);
+        let allowed: Vec<SocketAddr> = addresses.into_iter().filter(|address| is_allowed(address.ip())).collect();
+        match first {
+            Some(address) if allowed.is_empty() => {
+                let line = self.advice.network(IpNet::from(address));
+                Err(Refused(format!("`{name}` leads to {address}, which is {}; {line}", Place::of(address).words())))
+            }
+            _ => Ok(allowed),
+        }
+    }
+}
+
+/// A name as names are compared.
+fn plain(name: &str) -> String {
+    name.trim_end_matches('.').to_ascii_lowercase()
+}
+
+/// What [`reqwest`] is given: a shared [`Resolver`].
+pub(crate) struct Names(pub(crate) Arc<Resolver>);
+
+impl Resolve for Names {
+    fn resolve(&self, name: Name) -> Resolving {
+        let (resolver, name) = (self.0.clone(), name.as_str().to_owned());
+        Box::pin(async move {
+            let found = (resolver.look_up)(name.clone()).await?;
+            let allowed = resolver.allowed(&name, found)?;
+            Ok(Box::new(allowed.into_iter()) as Addrs)
+        })
+    }
+}
+
+/// A name that leads where it must not; the text says what would allow it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refused(pub(crate) String);
+
+impl std::error::Error for Refused {}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Role;
+
+    fn resolver(networks: &[&str]) -> Resolver {
+        let networks: Vec<IpNet> = networks.iter().map(|network| network.parse().unwrap()).collect();
+        let mut resolver = Resolver::new(Advice { role: Some(Role::Source), origins: Vec::new(), networks: networks.clone() }, &networks);
+        for (url, reason) in [
+            ("https://NetBox.example", Reason::Granted),
+            ("https://netbox.example./api", Reason::Configured),
+            ("https://cdn.example", Reason::Granted),
+            ("http://proxy.example:3128", Reason::Proxy),
+            ("http://localhost:8000", Reason::Configured),
+            ("http://10.0.0.1", Reason::Granted),
+        ] {
+            resolver.allow(&Url::parse(url).unwrap(), reason);
+        }
+        resolver
+    }
+
+    fn ask(resolver: &Resolver, name: &str, addresses: &[&str]) -> Result<Vec<String>, String> {
+        let addresses = addresses.iter().map(|address| SocketAddr::new(address.parse().unwrap(), 0)).collect();
+        let allowed = resolver.allowed(name, addresses).map_err(|refused| refused.to_string())?;
+        Ok(allowed.into_iter().map(|address| address.ip().to_string()).collect())
+    }
+
+    #[test]
+    fn the_configured_name_may_lead_to_public_and_private_addresses() {
+        let resolver = resolver(&[]);
+        for address in ["192.0.2.1", "2001:db8::1", "10.1.2.3", "172.31.0.1", "192.168.1.1", "100.64.0.1", "fd00::1", "::ffff:10.0.0.1"] {
+            assert!(ask(&resolver, "NETBOX.example", &[address]).is_ok(), "{address}");
+        }
+        for (address, what) in [
+            ("127.0.0.1", "this machine"),
+            ("::1", "this machine"),
+            ("::ffff:127.0.0.2", "this machine"),
+            ("::127.0.0.1", "this machine"),
+            ("169.254.169.254", "a link-local address"),
+            ("64:ff9b::a9fe:a9fe", "a link-local address"),
+            ("fe80::1", "a link-local address"),
+            ("0.0.0.0", "no particular machine"),
+            ("::", "no particular machine"),
+            ("224.0.0.1", "a group of machines"),
+            ("255.255.255.255", "a group of machines"),
+            ("ff02::1", "a group of machines"),
+        ] {
+            let refused = ask(&resolver, "netbox.example", &[address]).unwrap_err();
+            assert!(refused.starts_with(&format!("`netbox.example` leads to {address}, which is {what}; ")), "{refused}");
+        }
+        insta::assert_snapshot!(ask(&resolver, "netbox.example", &["169.254.169.254"]).unwrap_err(), @"`netbox.example` leads to 169.254.169.254, which is a link-local address; to allow it, write under `source:` in config.yml: `grants: {networks: [169.254.169.254/32]}`");
+    }
+
+    #[test]
+    fn a_granted_name_leads_to_public_addresses_alone() {
+        let resolver = resolver(&[]);
+        assert!(ask(&resolver, "cdn.example", &["192.0.2.1"]).is_ok());
+        for address in ["10.1.2.3", "fd00::1", "100.64.0.1", "127.0.0.1"] {
+            assert!(ask(&resolver, "cdn.example", &[address]).is_err(), "{address}");
+            assert!(ask(&resolver, "nobody-said.example", &[address]).is_err(), "{address}");
+        }
+    }
+
+    #[test]
+    fn addresses_that_are_not_allowed_are_passed_over() {
+        let resolver = resolver(&[]);
+        assert_eq!(ask(&resolver, "netbox.example", &["127.0.0.1", "192.0.2.1", "fe80::1"]), Ok(vec!["192.0.2.1".into()]));
+        assert_eq!(ask(&resolver, "netbox.example", &[]), Ok(vec![]));
+    }
+
+    #[test]
+    fn localhost_and_the_proxy_are_where_they_are() {
+        let resolver = resolver(&[]);
+        for name in ["localhost", "LOCALHOST.", "a.localhost"] {
+            assert!(ask(&resolver, name, &["127.0.0.1", "::1"]).is_ok(), "{name}");
+        }
+        assert!(ask(&resolver, "localhost", &["169.254.0.1"]).is_err());
+        assert!(ask(&resolver, "localhost.example", &["127.0.0.1"]).is_err());
+        assert!(ask(&resolver, "proxy.example", &["127.0.0.1"]).is_ok());
+    }
+
+    #[test]
+    fn granted_networks_are_allowed_to_all() {
+        let resolver = resolver(&["10.0.0.0/8", "127.0.0.0/8"]);
+        assert!(ask(&resolver, "cdn.example", &["10.9.9.9"]).is_ok());
+        assert!(ask(&resolver, "netbox.example", &["127.0.0.1"]).is_ok());
+        assert!(ask(&resolver, "netbox.example", &["::ffff:127.0.0.1"]).is_ok());
+        let refused = ask(&resolver, "cdn.example", &["192.168.0.1"]).unwrap_err();
+        // The line has what is granted already, so that it can take the place of the old one.
+        assert!(refused.ends_with("`grants: {networks: [10.0.0.0/8, 127.0.0.0/8, 192.168.0.1/32]}`"), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn a_name_that_changes_its_mind_is_looked_at_each_time() {
+        let mut resolver = resolver(&[]);
+        let asked = std::sync::atomic::AtomicUsize::new(0);
+        resolver.look_up = Box::new(move |_| {
+            let answers: [[u8; 4]; 2] = [[192, 0, 2, 1], [127, 0, 0, 1]];
+            let answer = answers[asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed)];
+            Box::pin(std::future::ready(Ok(vec![SocketAddr::from((answer, 0))])))
+        });
+        let names = Names(Arc::new(resolver));
+        let name = || "netbox.example".parse::<Name>().unwrap();
+        assert_eq!(names.resolve(name()).await.unwrap().map(|address| address.ip().to_string()).collect::<Vec<_>>(), ["192.0.2.1"]);
+        let refused = names.resolve(name()).await.err().unwrap();
+        assert!(refused.downcast_ref::<Refused>().is_some(), "{refused}");
+    }
+}

@@ -1,0 +1,122 @@
+//! What a session has used so far of the limits that hold for a whole run.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use infrahub_sync_core::limits::Limit;
+
+use crate::limits::{Exceeded, Limits};
+
+/// One session's account, shared by its instances.
+pub(crate) struct Usage {
+    opened: Instant,
+    computed_ns: AtomicU64,
+    requests: AtomicU64,
+    log_lines: AtomicU64,
+    resources: Mutex<HashMap<String, Taken>>,
+}
+
+/// What was taken of one resource.
+#[derive(Default)]
+struct Taken {
+    pages: u64,
+    records: u64,
+}
+
+/// What becomes of a line of log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Line {
+    /// It is written.
+    Written,
+    /// It is the first that is not: that is told.
+    FirstDropped,
+    /// It is dropped.
+    Dropped,
+}
+
+impl Usage {
+    pub(crate) fn new() -> Self {
+        Self {
+            opened: Instant::now(),
+            computed_ns: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
+            log_lines: AtomicU64::new(0),
+            resources: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn add_computed(&self, computed: Duration) {
+        self.computed_ns.fetch_add(u64::try_from(computed.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// What all calls have computed, as far as it has been told.
+    pub(crate) fn computed(&self) -> Duration {
+        Duration::from_nanos(self.computed_ns.load(Ordering::Relaxed))
+    }
+
+    /// How long the session has been open.
+    pub(crate) fn age(&self) -> Duration {
+        self.opened.elapsed()
+    }
+
+    /// One request more.
+    pub(crate) fn request(&self, limits: &Limits) -> Result<(), Exceeded> {
+        let before = self.requests.fetch_add(1, Ordering::Relaxed);
+        if before < limits.run_requests_max { Ok(()) } else { Err(Exceeded::new(Limit::RunRequests, limits.run_requests_max)) }
+    }
+
+    /// One line of log more.
+    pub(crate) fn log_line(&self, limits: &Limits) -> Line {
+        match self.log_lines.fetch_add(1, Ordering::Relaxed).cmp(&limits.log_lines_max) {
+            std::cmp::Ordering::Less => Line::Written,
+            std::cmp::Ordering::Equal => Line::FirstDropped,
+            std::cmp::Ordering::Greater => Line::Dropped,
+        }
+    }
+
+    /// One page more of a resource.
+    pub(crate) fn page(&self, resource: &str, limits: &Limits) -> Result<(), Exceeded> {
+        self.take(resource, |taken| {
+            taken.pages += 1;
+            if taken.pages <= limits.pages_max { Ok(()) } else { Err(Exceeded::new(Limit::Pages, limits.pages_max)) }
+        })
+    }
+
+    /// So many records more of a resource.
+    pub(crate) fn records(&self, resource: &str, records: usize, limits: &Limits) -> Result<(), Exceeded> {
+        self.take(resource, |taken| {
+            taken.records = taken.records.saturating_add(records as u64);
+            if taken.records <= limits.records_max { Ok(()) } else { Err(Exceeded::new(Limit::Records, limits.records_max)) }
+        })
+    }
+
+    fn take<T>(&self, resource: &str, change: impl FnOnce(&mut Taken) -> T) -> T {
+        let mut resources = self.resources.lock().unwrap_or_else(PoisonError::into_inner);
+        change(resources.entry(resource.to_owned()).or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_resource_has_an_account_of_its_own() {
+        let (usage, limits) = (Usage::new(), Limits { pages_max: 2, records_max: 10, ..Limits::default() });
+        for resource in ["a", "b"] {
+            assert_eq!(usage.page(resource, &limits), Ok(()));
+            assert_eq!(usage.page(resource, &limits), Ok(()));
+            assert_eq!(usage.page(resource, &limits), Err(Exceeded { limit: Limit::Pages, value: 2 }));
+            assert_eq!(usage.records(resource, 10, &limits), Ok(()));
+            assert_eq!(usage.records(resource, 1, &limits), Err(Exceeded { limit: Limit::Records, value: 10 }));
+        }
+    }
+
+    #[test]
+    fn the_first_line_too_many_is_told_once() {
+        let (usage, limits) = (Usage::new(), Limits { log_lines_max: 1, ..Limits::default() });
+        assert_eq!([(); 4].map(|()| usage.log_line(&limits)), [Line::Written, Line::FirstDropped, Line::Dropped, Line::Dropped]);
+    }
+}

@@ -1,0 +1,561 @@
+//! A hostile guest: one test for each of its misdeeds, named like it.
+//!
+//! After each misdeed the host goes on: another session's instance is the same as before, and the misbehaving one's next call meets a new
+//! instance.
+
+use std::io::Read as _;
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use infrahub_sync_runtime::{Error, Limits, Role, Session, SessionConfig};
+use serde_json::json;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Metadata, Subscriber, span};
+
+use super::{adapter, config, lines, order, server, write};
+
+#[path = "../guest/src/misdeeds.rs"]
+mod misdeeds;
+
+macro_rules! has_a_test {
+    ($($misdeed:ident)*) => {
+        $(
+            #[expect(unused_imports, reason = "only to know that it exists")]
+            use self::$misdeed as _;
+        )*
+    };
+}
+misdeeds::for_each_misdeed!(has_a_test);
+
+/// Long enough for a busy machine to start a guest, short enough to wait for.
+const SHORT: Duration = Duration::from_millis(500);
+
+/// A side of a sync whose adapter misbehaves, and another one.
+struct Scene {
+    hostile: Session,
+    innocent: Session,
+    address: String,
+    /// What the project has: `secret`, and in it the granted folder `data`.
+    project: tempfile::TempDir,
+}
+
+impl Scene {
+    async fn set(change: impl FnOnce(&mut Limits)) -> Scene {
+        Scene::of(Role::Source, server(), change).await
+    }
+
+    async fn of(role: Role, address: String, change: impl FnOnce(&mut Limits)) -> Scene {
+        let project = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(project.path().join("data/sub")).unwrap();
+        std::fs::write(project.path().join("secret"), "s").unwrap();
+        let config = || SessionConfig {
+            role,
+            project_dir: project.path().to_owned(),
+            ..config(json!({"url": &address, "path": "data", "token": "hunter2-hunter2", "retries": 0}))
+        };
+        let innocent = adapter().open(config()).await.unwrap();
+        assert_eq!(lines(innocent.load(order("calls")).await), "1");
+        let mut config = config();
+        change(&mut config.limits);
+        let hostile = adapter().open(config).await.unwrap();
+        assert_eq!(lines(hostile.load(order("calls")).await), "1");
+        Scene { hostile, innocent, address, project }
+    }
+
+    /// The misdeed's end, as the user reads it.
+    async fn caught(&self, misdeed: &str) -> String {
+        let error = self.hostile.load(order(misdeed)).await.unwrap_err();
+        self.goes_on().await;
+        self.told(&error)
+    }
+
+    /// As `caught`, of a misdeed that ends the session.
+    async fn caught_for_good(&self, misdeed: &str) -> String {
+        let error = self.hostile.load(order(misdeed)).await.unwrap_err();
+        assert!(matches!(self.hostile.load(order("calls")).await, Err(Error::Limit { .. })));
+        assert_eq!(lines(self.innocent.load(order("calls")).await), "2");
+        self.told(&error)
+    }
+
+    /// What the misdeed answered: there was nothing to catch.
+    async fn harmless(&self, misdeed: &str) -> String {
+        let answer = lines(self.hostile.load(order(misdeed)).await);
+        assert_eq!(lines(self.innocent.load(order("calls")).await), "2");
+        answer
+    }
+
+    async fn goes_on(&self) {
+        assert_eq!(lines(self.innocent.load(order("calls")).await), "2");
+        assert_eq!(lines(self.hostile.load(order("calls")).await), "1", "an instance that misbehaved is not used again");
+    }
+
+    fn told(&self, error: &Error) -> String {
+        let hint = error.hint().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+        format!("{error}{hint}").replace(&self.address, "ADDRESS").replace(&self.project.path().display().to_string(), "PROJECT")
+    }
+
+    fn link(&self, to: &str, name: &str) {
+        std::os::unix::fs::symlink(to, self.project.path().join("data").join(name)).unwrap();
+    }
+}
+
+/// A server that takes a request and says nothing.
+fn silence() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let mut stream = stream;
+                // Until the client has had enough.
+                while stream.read(&mut [0; 1024]).is_ok_and(|read| read > 0) {}
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn computes_forever() {
+    let scene = Scene::set(|limits| limits.call_timeout = SHORT).await;
+    insta::assert_snapshot!(scene.caught("computes_forever").await, @"");
+}
+
+#[tokio::test]
+async fn computes_for_the_whole_run() {
+    let scene = Scene::set(|limits| limits.run_timeout = SHORT).await;
+    insta::assert_snapshot!(scene.caught_for_good("computes_for_the_whole_run").await, @"");
+}
+
+#[tokio::test]
+async fn waits_forever() {
+    let scene = Scene::of(Role::Source, silence(), |limits| limits.call_wall_time = SHORT).await;
+    insta::assert_snapshot!(scene.caught("waits_forever /").await, @"");
+}
+
+#[tokio::test]
+async fn waits_for_the_whole_run() {
+    let scene = Scene::of(Role::Source, silence(), |limits| limits.run_wall_time = SHORT).await;
+    insta::assert_snapshot!(scene.caught_for_good("waits_for_the_whole_run /").await, @"");
+}
+
+#[tokio::test]
+async fn sleeps_forever() {
+    let scene = Scene::set(|limits| limits.call_timeout = SHORT).await;
+    insta::assert_snapshot!(scene.caught("sleeps_forever").await, @"");
+}
+
+#[tokio::test]
+async fn hoards_memory() {
+    let scene = Scene::set(|limits| limits.memory_bytes = 16 << 20).await;
+    insta::assert_snapshot!(scene.caught("hoards_memory").await, @"");
+}
+
+#[tokio::test]
+async fn recurses_forever() {
+    let scene = Scene::set(|_| {}).await;
+    // Either of the guest's stacks may be the first to be full.
+    let told = scene.caught("recurses_forever").await;
+    assert!(told.starts_with("source `puppet` 1.2.3 stopped in `load`: "), "{told}");
+}
+
+#[tokio::test]
+async fn panics() {
+    let scene = Scene::set(|_| {}).await;
+    insta::assert_snapshot!(scene.caught("panics").await, @"");
+}
+
+#[tokio::test]
+async fn hands_over_too_much() {
+    let scene = Scene::set(|limits| limits.page_bytes_max = 1 << 20).await;
+    insta::assert_snapshot!(scene.caught("hands_over_too_much").await, @"");
+}
+
+#[tokio::test]
+async fn names_the_same_bytes_a_thousand_times() {
+    let scene = Scene::set(|_| {}).await;
+    insta::assert_snapshot!(scene.caught("names_the_same_bytes_a_thousand_times").await, @"");
+}
+
+#[tokio::test]
+async fn hands_over_too_many_records() {
+    let scene = Scene::set(|limits| limits.page_rows_max = 99).await;
+    insta::assert_snapshot!(scene.caught("hands_over_too_many_records").await, @"");
+    let scene = Scene::set(|limits| limits.page_rows_max = 100).await;
+    scene.hostile.load(order("hands_over_too_many_records")).await.unwrap();
+    // What only who parses the page knows is told to the session.
+    scene.hostile.count_records("x", 20_000_000).unwrap();
+    insta::assert_snapshot!(scene.told(&scene.hostile.count_records("x", 1).unwrap_err()), @"");
+    insta::assert_snapshot!(scene.told(&scene.hostile.too_many_records("x")), @"");
+}
+
+#[tokio::test]
+async fn pages_forever() {
+    let scene = Scene::set(|limits| limits.pages_max = 5).await;
+    let mut request = order("pages_forever");
+    let error = loop_until_error(&scene.hostile, &mut request).await;
+    assert_eq!(request.cursor.unwrap().0.len(), 5, "a byte a page");
+    scene.goes_on_with_the_same_instance().await;
+    insta::assert_snapshot!(scene.told(&error), @"");
+}
+
+/// Follows the cursors to an error.
+async fn loop_until_error(session: &Session, request: &mut infrahub_sync_runtime::LoadRequest) -> Error {
+    loop {
+        match session.load(request.clone()).await {
+            Ok(page) => request.cursor = page.next,
+            Err(error) => return error,
+        }
+    }
+}
+
+impl Scene {
+    /// The guest was not even called.
+    async fn goes_on_with_the_same_instance(&self) {
+        assert_eq!(lines(self.innocent.load(order("calls")).await), "2");
+        assert_eq!(lines(self.hostile.load(order("calls")).await), "2");
+    }
+}
+
+#[tokio::test]
+async fn pages_in_place() {
+    let scene = Scene::set(|_| {}).await;
+    let mut request = order("pages_in_place");
+    let error = loop_until_error(&scene.hostile, &mut request).await;
+    scene.goes_on().await;
+    insta::assert_snapshot!(scene.told(&error), @"");
+}
+
+#[tokio::test]
+async fn makes_a_cursor_of_a_megabyte() {
+    let scene = Scene::set(|_| {}).await;
+    insta::assert_snapshot!(scene.caught("makes_a_cursor_of_a_megabyte").await, @"");
+}
+
+#[tokio::test]
+async fn lies_about_utf8() {
+    let scene = Scene::set(|_| {}).await;
+    insta::assert_snapshot!(scene.caught("lies_about_utf8").await, @"");
+}
+
+#[tokio::test]
+async fn lies_about_offsets() {
+    let scene = Scene::set(|_| {}).await;
+    insta::assert_snapshot!(scene.caught("lies_about_offsets").await, @"");
+}
+
+#[tokio::test]
+async fn cuts_a_character() {
+    let scene = Scene::set(|_| {}).await;
+    insta::assert_snapshot!(scene.caught("cuts_a_character").await, @"");
+}
+
+#[tokio::test]
+async fn lies_about_the_length_of_a_column() {
+    let scene = Scene::set(|_| {}).await;
+    insta::assert_snapshot!(scene.caught("lies_about_the_length_of_a_column").await, @"");
+}
+
+#[tokio::test]
+async fn lies_about_outcomes() {
+    let scene = Scene::of(Role::Destination, server(), |_| {}).await;
+    let error = scene.hostile.write(write("lies_about_outcomes", 4)).await.unwrap_err();
+    scene.goes_on().await;
+    insta::assert_snapshot!(scene.told(&error), @"");
+}
+
+#[tokio::test]
+async fn invents_outcomes() {
+    let scene = Scene::of(Role::Destination, server(), |_| {}).await;
+    let error = scene.hostile.write(write("invents_outcomes", 4)).await.unwrap_err();
+    scene.goes_on().await;
+    insta::assert_snapshot!(scene.told(&error), @"");
+}
+
+#[tokio::test]
+async fn points_nowhere() {
+    let scene = Scene::set(|_| {}).await;
+    insta::assert_snapshot!(scene.caught("points_nowhere /api").await, @"");
+}
+
+/// A trie so deep would overflow the stack of the host that drops it.
+#[tokio::test]
+async fn points_too_deep() {
+    let scene = Scene::set(|_| {}).await;
+    insta::assert_snapshot!(scene.caught("points_too_deep /api").await, @"");
+}
+
+#[tokio::test]
+async fn hands_over_a_response_of_an_earlier_call() {
+    let scene = Scene::set(|_| {}).await;
+    scene.hostile.load(order("hands_over_a_response_of_an_earlier_call /api")).await.unwrap();
+    insta::assert_snapshot!(scene.caught("hands_over_a_response_of_an_earlier_call /api").await, @"");
+}
+
+#[tokio::test]
+async fn uses_a_response_that_it_released() {
+    let scene = Scene::set(|_| {}).await;
+    let told = scene.caught("uses_a_response_that_it_released /api").await;
+    insta::assert_snapshot!(told, @"");
+}
+
+/// Not refused, but it must not take the host a square of them.
+#[tokio::test]
+async fn asks_for_a_million_pointers() {
+    let scene = Scene::set(|_| {}).await;
+    assert_eq!(scene.harmless("asks_for_a_million_pointers /api").await, "0");
+}
+
+#[tokio::test]
+async fn asks_in_a_circle() {
+    let scene = Scene::set(|limits| limits.requests_max = 20).await;
+    insta::assert_snapshot!(scene.caught("asks_in_a_circle /api").await, @"");
+}
+
+#[tokio::test]
+async fn asks_for_the_whole_run() {
+    let scene = Scene::set(|limits| limits.run_requests_max = 2).await;
+    for _ in 0..2 {
+        scene.hostile.load(order("asks_for_the_whole_run /api")).await.unwrap();
+    }
+    insta::assert_snapshot!(scene.caught("asks_for_the_whole_run /api").await, @"");
+}
+
+#[tokio::test]
+async fn hoards_responses() {
+    let scene = Scene::set(|limits| limits.responses_held_max = 3).await;
+    insta::assert_snapshot!(scene.caught("hoards_responses /api").await, @"");
+}
+
+#[tokio::test]
+async fn hoards_bodies() {
+    let scene = Scene::set(|limits| limits.held_bytes_max = 1 << 10).await;
+    insta::assert_snapshot!(scene.caught("hoards_bodies /api").await, @"");
+}
+
+#[tokio::test]
+async fn asks_for_a_huge_answer() {
+    let scene = Scene::set(|limits| limits.response_bytes_max = 32).await;
+    insta::assert_snapshot!(scene.caught("asks_for_a_huge_answer /api").await, @"");
+}
+
+#[tokio::test]
+async fn asks_another_origin() {
+    let scene = Scene::set(|_| {}).await;
+    insta::assert_snapshot!(scene.caught("asks_another_origin").await, @"");
+}
+
+#[tokio::test]
+async fn asks_another_port() {
+    let scene = Scene::set(|_| {}).await;
+    insta::assert_snapshot!(scene.caught("asks_another_port http://127.0.0.1:1/").await, @"");
+}
+
+#[tokio::test]
+async fn asks_the_cloud() {
+    let scene = Scene::set(|_| {}).await;
+    insta::assert_snapshot!(scene.caught("asks_the_cloud").await, @"");
+}
+
+#[tokio::test]
+async fn asks_for_a_file_by_url() {
+    let scene = Scene::set(|_| {}).await;
+    insta::assert_snapshot!(scene.caught("asks_for_a_file_by_url").await, @"");
+}
+
+#[tokio::test]
+async fn hides_credentials_in_a_url() {
+    let scene = Scene::set(|_| {}).await;
+    let told = scene.caught(&format!("hides_credentials_in_a_url {}/", scene.address)).await;
+    assert!(told.contains("is no request: a URL of an adapter holds no credentials"), "{told}");
+}
+
+#[tokio::test]
+async fn forges_a_credential() {
+    let scene = Scene::set(|_| {}).await;
+    insta::assert_snapshot!(scene.caught("forges_a_credential").await, @"");
+}
+
+#[tokio::test]
+async fn forges_the_host() {
+    let scene = Scene::set(|_| {}).await;
+    insta::assert_snapshot!(scene.caught("forges_the_host").await, @"");
+}
+
+#[tokio::test]
+async fn smuggles_a_header() {
+    let scene = Scene::set(|_| {}).await;
+    insta::assert_snapshot!(scene.caught("smuggles_a_header").await, @"");
+}
+
+#[tokio::test]
+async fn tunnels() {
+    let scene = Scene::set(|_| {}).await;
+    insta::assert_snapshot!(scene.caught("tunnels").await, @"");
+}
+
+/// What it does with the refusal is its own business: nothing was sent.
+#[tokio::test]
+async fn swallows_a_denial() {
+    let scene = Scene::set(|_| {}).await;
+    assert_eq!(scene.harmless("swallows_a_denial").await, "{}\n");
+    assert_eq!(scene.hostile.traffic().requests, 0);
+}
+
+#[tokio::test]
+async fn climbs_out_of_the_folder() {
+    let scene = Scene::set(|_| {}).await;
+    insta::assert_snapshot!(scene.caught("climbs_out_of_the_folder").await, @"");
+}
+
+#[tokio::test]
+async fn names_an_absolute_path() {
+    let scene = Scene::set(|_| {}).await;
+    insta::assert_snapshot!(scene.caught("names_an_absolute_path").await, @"");
+}
+
+#[tokio::test]
+async fn follows_a_link_out() {
+    let scene = Scene::set(|_| {}).await;
+    scene.link("../secret", "link");
+    insta::assert_snapshot!(scene.caught("follows_a_link_out").await, @"");
+}
+
+#[tokio::test]
+async fn writes_through_a_link() {
+    let scene = Scene::of(Role::Destination, server(), |_| {}).await;
+    scene.link("..", "up");
+    insta::assert_snapshot!(scene.caught("writes_through_a_link").await, @"");
+    assert!(!scene.project.path().join("planted").exists());
+}
+
+#[tokio::test]
+async fn writes_to_a_source() {
+    let scene = Scene::set(|_| {}).await;
+    insta::assert_snapshot!(scene.caught("writes_to_a_source").await, @"");
+    assert!(!scene.project.path().join("data/planted").exists());
+}
+
+#[tokio::test]
+async fn reads_a_huge_file() {
+    let scene = Scene::set(|limits| limits.response_bytes_max = 32).await;
+    std::fs::write(scene.project.path().join("data/huge"), [b' '; 33]).unwrap();
+    insta::assert_snapshot!(scene.caught("reads_a_huge_file huge").await, @"");
+}
+
+/// Opening it would wait for somebody who writes, for ever.
+#[tokio::test]
+async fn reads_a_pipe() {
+    let scene = Scene::set(|_| {}).await;
+    let made = std::process::Command::new("mkfifo").arg(scene.project.path().join("data/pipe")).status().unwrap();
+    assert!(made.success());
+    insta::assert_snapshot!(scene.caught("reads_a_pipe pipe").await, @"");
+}
+
+#[tokio::test]
+async fn asks_for_a_folder_that_nobody_granted() {
+    let session = adapter().open(config(json!({}))).await.unwrap();
+    let error = session.load(order("asks_for_a_folder_that_nobody_granted")).await.unwrap_err();
+    insta::assert_snapshot!(error.to_string(), @"");
+    assert_eq!(lines(session.load(order("calls")).await), "1");
+}
+
+/// Collects warnings of the thread that runs the test.
+#[derive(Clone, Default)]
+struct Warnings(Arc<Mutex<Vec<String>>>);
+
+impl Subscriber for Warnings {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() <= Level::WARN
+    }
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+    fn event(&self, event: &Event<'_>) {
+        struct Message<'a>(&'a mut String);
+        impl Visit for Message<'_> {
+            fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+                if field.name() == "message" {
+                    *self.0 = format!("{value:?}");
+                }
+            }
+        }
+        let mut message = String::new();
+        event.record(&mut Message(&mut message));
+        self.0.lock().unwrap().push(message);
+    }
+    fn enter(&self, _: &span::Id) {}
+    fn exit(&self, _: &span::Id) {}
+}
+
+impl Warnings {
+    /// What a harmless call that answers nothing logs.
+    async fn of(scene: &Scene, misdeed: &str) -> Vec<String> {
+        let warnings = Warnings::default();
+        let guard = tracing::subscriber::set_default(warnings.clone());
+        scene.hostile.load(order(misdeed)).await.unwrap();
+        drop(guard);
+        let told = warnings.0.lock().unwrap().clone();
+        told
+    }
+}
+
+#[tokio::test]
+async fn logs_forever() {
+    let scene = Scene::set(|limits| limits.log_lines_max = 2).await;
+    insta::assert_snapshot!(Warnings::of(&scene, "logs_forever").await.join("\n"), @"");
+    // It was told once.
+    assert_eq!(Warnings::of(&scene, "logs_forever").await, Vec::<String>::new());
+    scene.goes_on_with_the_same_instance().await;
+}
+
+#[tokio::test]
+async fn logs_a_book() {
+    let scene = Scene::set(|limits| limits.log_line_chars_max = 3).await;
+    assert_eq!(Warnings::of(&scene, "logs_a_book").await, ["ééé… (cut at 3 characters)"]);
+    scene.goes_on_with_the_same_instance().await;
+}
+
+/// 32 MiB of notes are kept, and the others come back as they were.
+#[tokio::test]
+async fn floods_the_memos() {
+    let scene = Scene::set(|_| {}).await;
+    assert_eq!(scene.harmless("floods_the_memos").await, "31");
+}
+
+#[tokio::test]
+async fn reads_the_environment() {
+    let scene = Scene::set(|_| {}).await;
+    assert_eq!(scene.harmless("reads_the_environment").await, "[] [] None");
+}
+
+#[tokio::test]
+async fn looks_for_folders() {
+    let scene = Scene::set(|_| {}).await;
+    assert_eq!(scene.harmless("looks_for_folders").await, "0");
+}
+
+#[tokio::test]
+async fn opens_a_socket() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let scene = Scene::set(|_| {}).await;
+    insta::assert_snapshot!(scene.caught(&format!("opens_a_socket {}", listener.local_addr().unwrap())).await, @"");
+    listener.set_nonblocking(true).unwrap();
+    assert!(listener.accept().is_err(), "somebody came in");
+}
+
+#[tokio::test]
+async fn looks_up_a_name() {
+    let scene = Scene::set(|_| {}).await;
+    insta::assert_snapshot!(scene.caught("looks_up_a_name").await, @"");
+}
+
+#[tokio::test]
+async fn an_adapter_that_never_finishes_its_configuration_is_stopped() {
+    let mut config = config(json!({"wish": "ponder"}));
+    config.limits.call_timeout = SHORT;
+    insta::assert_snapshot!(adapter().open(config).await.unwrap_err().to_string(), @"");
+}
