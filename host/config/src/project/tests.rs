@@ -706,17 +706,100 @@ fn limits_and_grants_are_optional_and_per_side() {
 
 #[test]
 fn limits_have_names_units_and_ranges() {
-    assert_snapshot!(abilities("  limits:\n    memmory: 1 GiB\n    memory: 10 GiB\n    call_time: soon\n    pages: [1]\n"), @"");
-    assert_snapshot!(abilities("  limits: 5\n"), @"");
+    assert_snapshot!(abilities("  limits:\n    memmory: 1 GiB\n    memory: 10 GiB\n    call_time: soon\n    pages: [1]\n"), @r"
+    error: unknown key `memmory`
+      --> sync/config.yml:10:5 (destination.limits.memmory)
+       |
+    10 |     memmory: 1 GiB
+       |     ^^^^^^^
+
+    hint: did you mean `memory`?
+    error: `memory` must be from 1 MiB to 4 GiB, not 10 GiB
+      --> sync/config.yml:11:13 (destination.limits.memory)
+       |
+    11 |     memory: 10 GiB
+       |             ^^^^^^
+
+    hint: without it, it is 256 MiB: memory of one instance. Python needs 16 MiB to start, and a page of some megabytes that an adapter parses itself takes ten times its size
+    error: `call_time` must be a number of seconds, such as `90` or `0.5`
+      --> sync/config.yml:12:16 (destination.limits.call_time)
+       |
+    12 |     call_time: soon
+       |                ^^^^
+
+    hint: without it, it is 60: computing in one call; waiting for a system or a disk does not count
+    error: `pages` must be a whole number
+      --> sync/config.yml:13:12 (destination.limits.pages)
+       |
+    13 |     pages: [1]
+       |            ^
+
+    hint: without it, it is 100000: pages of one resource in a run. Ends a list that has no end
+    ");
+    assert_snapshot!(abilities("  limits: 5\n"), @r"
+    error: expected a mapping of keys to values, found the number 5
+     --> sync/config.yml:9:11 (destination.limits)
+      |
+    9 |   limits: 5
+      |           ^
+    ");
 }
 
 #[test]
 fn grants_are_origins_and_networks() {
     assert_snapshot!(
         abilities("  grants:\n    origins: [\"https://cdn.example.com/x\", \"file:///etc\", \"https://*.example.com\"]\n    networks: [everything, 10.0.0.0/33]\n    files: [x]\n"),
-        @""
+        @r#"
+    error: an origin is a scheme, a host and perhaps a port, as `https://cdn.example.com`
+      --> sync/config.yml:10:15 (destination.grants.origins[0])
+       |
+    10 |     origins: ["https://cdn.example.com/x", "file:///etc", "https://*.example.com"]
+       |               ^^^^^^^^^^^^^^^^^^^^^^^^^^^
+
+    hint: leave out what stands behind the host: `https://cdn.example.com`
+    error: an origin is a scheme, a host and perhaps a port, as `https://cdn.example.com`
+      --> sync/config.yml:10:44 (destination.grants.origins[1])
+       |
+    10 |     origins: ["https://cdn.example.com/x", "file:///etc", "https://*.example.com"]
+       |                                            ^^^^^^^^^^^^^
+
+    hint: it begins with `https://` or `http://`
+    error: an origin is a scheme, a host and perhaps a port, as `https://cdn.example.com`
+      --> sync/config.yml:10:59 (destination.grants.origins[2])
+       |
+    10 |     origins: ["https://cdn.example.com/x", "file:///etc", "https://*.example.com"]
+       |                                                           ^^^^^^^^^^^^^^^^^^^^^^^
+
+    hint: name each host: there are no wildcards
+    error: `everything` is no network
+      --> sync/config.yml:11:16 (destination.grants.networks[0])
+       |
+    11 |     networks: [everything, 10.0.0.0/33]
+       |                ^^^^^^^^^^
+
+    hint: write a range such as `10.0.0.0/8` or `fd00::/8`, or a single address
+    error: `10.0.0.0/33` is no network
+      --> sync/config.yml:11:28 (destination.grants.networks[1])
+       |
+    11 |     networks: [everything, 10.0.0.0/33]
+       |                            ^^^^^^^^^^^
+
+    hint: write a range such as `10.0.0.0/8` or `fd00::/8`, or a single address
+    error: unknown key `files`
+      --> sync/config.yml:12:5 (destination.grants.files)
+       |
+    12 |     files: [x]
+       |     ^^^^^
+
+    hint: known keys: `origins`, `networks`
+    "#
     );
     let shown = abilities("  grants: {origins: [\"https://joe:hunter2@example.com\"]}\n");
     assert!(!shown.contains("hunter2"), "{shown}");
-    assert_snapshot!(shown, @"");
+    assert_snapshot!(shown, @r"
+    error: an origin is a scheme, a host and perhaps a port, as `https://cdn.example.com`
+     --> sync/config.yml:9:22 (destination.grants.origins[0])
+
+    hint: leave out user and password: further origins are asked without credentials
+    ");
 }

@@ -229,6 +229,7 @@ mod tests {
             ("ff02::1", "a group of machines"),
         ] {
             let refused = ask(&resolver, "netbox.example", &[address]).unwrap_err();
+            let address: IpAddr = address.parse().unwrap();
             assert!(refused.starts_with(&format!("`netbox.example` leads to {address}, which is {what}; ")), "{refused}");
         }
         insta::assert_snapshot!(ask(&resolver, "netbox.example", &["169.254.169.254"]).unwrap_err(), @"`netbox.example` leads to 169.254.169.254, which is a link-local address; to allow it, write under `source:` in config.yml: `grants: {networks: [169.254.169.254/32]}`");

@@ -119,37 +119,55 @@ fn silence() -> String {
 #[tokio::test]
 async fn computes_forever() {
     let scene = Scene::set(|limits| limits.call_timeout = SHORT).await;
-    insta::assert_snapshot!(scene.caught("computes_forever").await, @"");
+    insta::assert_snapshot!(scene.caught("computes_forever").await, @r"
+    source `puppet` 1.2.3 computes for more than 0.5 s without coming back, in `load` of `computes_forever`
+    hint: if that is right for this adapter, write under `source:` in config.yml: `limits: {call_time: 1}`
+    ");
 }
 
 #[tokio::test]
 async fn computes_for_the_whole_run() {
     let scene = Scene::set(|limits| limits.run_timeout = SHORT).await;
-    insta::assert_snapshot!(scene.caught_for_good("computes_for_the_whole_run").await, @"");
+    insta::assert_snapshot!(scene.caught_for_good("computes_for_the_whole_run").await, @r"
+    source `puppet` 1.2.3 has computed for more than 0.5 s in this run, in `load` of `computes_for_the_whole_run`
+    hint: if that is right for this adapter, write under `source:` in config.yml: `limits: {run_time: 1}`
+    ");
 }
 
 #[tokio::test]
 async fn waits_forever() {
     let scene = Scene::of(Role::Source, silence(), |limits| limits.call_wall_time = SHORT).await;
-    insta::assert_snapshot!(scene.caught("waits_forever /").await, @"");
+    insta::assert_snapshot!(scene.caught("waits_forever /").await, @r"
+    source `puppet` 1.2.3 did not come back within 0.5 s, in `load` of `waits_forever /`
+    hint: if that is right for this adapter, write under `source:` in config.yml: `limits: {call_wall_time: 1}`
+    ");
 }
 
 #[tokio::test]
 async fn waits_for_the_whole_run() {
     let scene = Scene::of(Role::Source, silence(), |limits| limits.run_wall_time = SHORT).await;
-    insta::assert_snapshot!(scene.caught_for_good("waits_for_the_whole_run /").await, @"");
+    insta::assert_snapshot!(scene.caught_for_good("waits_for_the_whole_run /").await, @r"
+    source `puppet` 1.2.3 has been at work for more than 0.5 s in this run, in `load` of `waits_for_the_whole_run /`
+    hint: if that is right for this adapter, write under `source:` in config.yml: `limits: {run_wall_time: 1}`
+    ");
 }
 
 #[tokio::test]
 async fn sleeps_forever() {
     let scene = Scene::set(|limits| limits.call_timeout = SHORT).await;
-    insta::assert_snapshot!(scene.caught("sleeps_forever").await, @"");
+    insta::assert_snapshot!(scene.caught("sleeps_forever").await, @r"
+    source `puppet` 1.2.3 computes for more than 0.5 s without coming back, in `load` of `sleeps_forever`
+    hint: if that is right for this adapter, write under `source:` in config.yml: `limits: {call_time: 1}`
+    ");
 }
 
 #[tokio::test]
 async fn hoards_memory() {
     let scene = Scene::set(|limits| limits.memory_bytes = 16 << 20).await;
-    insta::assert_snapshot!(scene.caught("hoards_memory").await, @"");
+    insta::assert_snapshot!(scene.caught("hoards_memory").await, @r"
+    source `puppet` 1.2.3 needs more than 16 MiB of memory, in `load` of `hoards_memory`
+    hint: if that is right for this adapter, write under `source:` in config.yml: `limits: {memory: 32 MiB}`
+    ");
 }
 
 #[tokio::test]
@@ -163,31 +181,52 @@ async fn recurses_forever() {
 #[tokio::test]
 async fn panics() {
     let scene = Scene::set(|_| {}).await;
-    insta::assert_snapshot!(scene.caught("panics").await, @"");
+    insta::assert_snapshot!(scene.caught("panics").await, @"source `puppet` 1.2.3 stopped in `load`: it all went wrong");
 }
 
 #[tokio::test]
 async fn hands_over_too_much() {
     let scene = Scene::set(|limits| limits.page_bytes_max = 1 << 20).await;
-    insta::assert_snapshot!(scene.caught("hands_over_too_much").await, @"");
+    insta::assert_snapshot!(scene.caught("hands_over_too_much").await, @r"
+    source `puppet` 1.2.3 handed over more than 1 MiB at once, in `load` of `hands_over_too_much`
+    hint: if that is right for this adapter, write under `source:` in config.yml: `limits: {page_size: 2 MiB}`
+    ");
 }
 
 #[tokio::test]
 async fn names_the_same_bytes_a_thousand_times() {
     let scene = Scene::set(|_| {}).await;
-    insta::assert_snapshot!(scene.caught("names_the_same_bytes_a_thousand_times").await, @"");
+    insta::assert_snapshot!(scene.caught("names_the_same_bytes_a_thousand_times").await, @r"
+    source `puppet` 1.2.3 handed over more than 256 MiB at once, in `load` of `names_the_same_bytes_a_thousand_times`
+    hint: if that is right for this adapter, write under `source:` in config.yml: `limits: {page_size: 512 MiB}`
+    ");
 }
 
 #[tokio::test]
 async fn hands_over_too_many_records() {
     let scene = Scene::set(|limits| limits.page_rows_max = 99).await;
-    insta::assert_snapshot!(scene.caught("hands_over_too_many_records").await, @"");
+    insta::assert_snapshot!(scene.caught("hands_over_too_many_records").await, @r"
+    source `puppet` 1.2.3 handed over more than 99 records in one page, in `load` of `hands_over_too_many_records`
+    hint: if that is right for this adapter, write under `source:` in config.yml: `limits: {page_records: 198}`
+    ");
     let scene = Scene::set(|limits| limits.page_rows_max = 100).await;
     scene.hostile.load(order("hands_over_too_many_records")).await.unwrap();
-    // What only who parses the page knows is told to the session.
+}
+
+/// Who parses the page tells the session.
+#[tokio::test]
+async fn hands_over_too_many_lines() {
+    let scene = Scene::set(|_| {}).await;
+    scene.hostile.load(order("hands_over_too_many_lines")).await.unwrap();
     scene.hostile.count_records("x", 20_000_000).unwrap();
-    insta::assert_snapshot!(scene.told(&scene.hostile.count_records("x", 1).unwrap_err()), @"");
-    insta::assert_snapshot!(scene.told(&scene.hostile.too_many_records("x")), @"");
+    insta::assert_snapshot!(scene.told(&scene.hostile.count_records("x", 1).unwrap_err()), @r"
+    source `puppet` 1.2.3 handed over more than 20,000,000 records of one resource, in `load` of `x`
+    hint: if that is right for this adapter, write under `source:` in config.yml: `limits: {records: 40000000}`
+    ");
+    insta::assert_snapshot!(scene.told(&scene.hostile.too_many_records("x")), @r"
+    source `puppet` 1.2.3 handed over more than 1,000,000 records in one page, in `load` of `x`
+    hint: if that is right for this adapter, write under `source:` in config.yml: `limits: {page_records: 2000000}`
+    ");
 }
 
 #[tokio::test]
@@ -197,7 +236,10 @@ async fn pages_forever() {
     let error = loop_until_error(&scene.hostile, &mut request).await;
     assert_eq!(request.cursor.unwrap().0.len(), 5, "a byte a page");
     scene.goes_on_with_the_same_instance().await;
-    insta::assert_snapshot!(scene.told(&error), @"");
+    insta::assert_snapshot!(scene.told(&error), @r"
+    source `puppet` 1.2.3 handed over more than 5 pages of one resource, in `load` of `pages_forever`
+    hint: if that is right for this adapter, write under `source:` in config.yml: `limits: {pages: 10}`
+    ");
 }
 
 /// Follows the cursors to an error.
@@ -224,37 +266,45 @@ async fn pages_in_place() {
     let mut request = order("pages_in_place");
     let error = loop_until_error(&scene.hostile, &mut request).await;
     scene.goes_on().await;
-    insta::assert_snapshot!(scene.told(&error), @"");
+    insta::assert_snapshot!(scene.told(&error), @"source `puppet` 1.2.3 broke the contract in `load`: the next page's cursor is this page's: it would never end");
+}
+
+/// Each page is good for itself; who reads the list sees the circle.
+#[tokio::test]
+async fn pages_in_a_circle() {
+    let scene = Scene::set(|limits| limits.pages_max = 10).await;
+    let error = loop_until_error(&scene.hostile, &mut order("pages_in_a_circle")).await;
+    assert!(matches!(error, Error::Limit { .. }), "{error}");
 }
 
 #[tokio::test]
 async fn makes_a_cursor_of_a_megabyte() {
     let scene = Scene::set(|_| {}).await;
-    insta::assert_snapshot!(scene.caught("makes_a_cursor_of_a_megabyte").await, @"");
+    insta::assert_snapshot!(scene.caught("makes_a_cursor_of_a_megabyte").await, @"source `puppet` 1.2.3 broke the contract in `load`: its cursor has 1048576 bytes, 65536 are allowed");
 }
 
 #[tokio::test]
 async fn lies_about_utf8() {
     let scene = Scene::set(|_| {}).await;
-    insta::assert_snapshot!(scene.caught("lies_about_utf8").await, @"");
+    insta::assert_snapshot!(scene.caught("lies_about_utf8").await, @"source `puppet` 1.2.3 broke the contract in `load`: its JSON lines are not UTF-8 at byte 7");
 }
 
 #[tokio::test]
 async fn lies_about_offsets() {
     let scene = Scene::set(|_| {}).await;
-    insta::assert_snapshot!(scene.caught("lies_about_offsets").await, @"");
+    insta::assert_snapshot!(scene.caught("lies_about_offsets").await, @"source `puppet` 1.2.3 broke the contract in `load`: column `a`: the offset 9 is beyond the end or within a character");
 }
 
 #[tokio::test]
 async fn cuts_a_character() {
     let scene = Scene::set(|_| {}).await;
-    insta::assert_snapshot!(scene.caught("cuts_a_character").await, @"");
+    insta::assert_snapshot!(scene.caught("cuts_a_character").await, @"source `puppet` 1.2.3 broke the contract in `load`: column `a`: the offset 1 is beyond the end or within a character");
 }
 
 #[tokio::test]
 async fn lies_about_the_length_of_a_column() {
     let scene = Scene::set(|_| {}).await;
-    insta::assert_snapshot!(scene.caught("lies_about_the_length_of_a_column").await, @"");
+    insta::assert_snapshot!(scene.caught("lies_about_the_length_of_a_column").await, @"source `puppet` 1.2.3 broke the contract in `load`: the column `a` has 1 values, the page 2 rows");
 }
 
 #[tokio::test]
@@ -262,7 +312,7 @@ async fn lies_about_outcomes() {
     let scene = Scene::of(Role::Destination, server(), |_| {}).await;
     let error = scene.hostile.write(write("lies_about_outcomes", 4)).await.unwrap_err();
     scene.goes_on().await;
-    insta::assert_snapshot!(scene.told(&error), @"");
+    insta::assert_snapshot!(scene.told(&error), @"destination `puppet` 1.2.3 broke the contract in `write`: 4 rows were to be written, and it told 3 outcomes");
 }
 
 #[tokio::test]
@@ -270,34 +320,34 @@ async fn invents_outcomes() {
     let scene = Scene::of(Role::Destination, server(), |_| {}).await;
     let error = scene.hostile.write(write("invents_outcomes", 4)).await.unwrap_err();
     scene.goes_on().await;
-    insta::assert_snapshot!(scene.told(&error), @"");
+    insta::assert_snapshot!(scene.told(&error), @"destination `puppet` 1.2.3 broke the contract in `write`: 4 rows were to be written, and it told 5 outcomes");
 }
 
 #[tokio::test]
 async fn points_nowhere() {
     let scene = Scene::set(|_| {}).await;
-    insta::assert_snapshot!(scene.caught("points_nowhere /api").await, @"");
+    insta::assert_snapshot!(scene.caught("points_nowhere /api").await, @"source `puppet` 1.2.3 broke the contract in `load`: `no-pointer` is no JSON pointer: it does not begin with `/`");
 }
 
 /// A trie so deep would overflow the stack of the host that drops it.
 #[tokio::test]
 async fn points_too_deep() {
     let scene = Scene::set(|_| {}).await;
-    insta::assert_snapshot!(scene.caught("points_too_deep /api").await, @"");
+    insta::assert_snapshot!(scene.caught("points_too_deep /api").await, @"source `puppet` 1.2.3 broke the contract in `load`: a JSON pointer has 500000 parts, 100 are allowed");
 }
 
 #[tokio::test]
 async fn hands_over_a_response_of_an_earlier_call() {
     let scene = Scene::set(|_| {}).await;
     scene.hostile.load(order("hands_over_a_response_of_an_earlier_call /api")).await.unwrap();
-    insta::assert_snapshot!(scene.caught("hands_over_a_response_of_an_earlier_call /api").await, @"");
+    insta::assert_snapshot!(scene.caught("hands_over_a_response_of_an_earlier_call /api").await, @"source `puppet` 1.2.3 broke the contract in `load`: it used a response of an earlier call");
 }
 
 #[tokio::test]
 async fn uses_a_response_that_it_released() {
     let scene = Scene::set(|_| {}).await;
     let told = scene.caught("uses_a_response_that_it_released /api").await;
-    insta::assert_snapshot!(told, @"");
+    insta::assert_snapshot!(told, @"source `puppet` 1.2.3 stopped in `load`: unknown handle index 1");
 }
 
 /// Not refused, but it must not take the host a square of them.
@@ -310,7 +360,10 @@ async fn asks_for_a_million_pointers() {
 #[tokio::test]
 async fn asks_in_a_circle() {
     let scene = Scene::set(|limits| limits.requests_max = 20).await;
-    insta::assert_snapshot!(scene.caught("asks_in_a_circle /api").await, @"");
+    insta::assert_snapshot!(scene.caught("asks_in_a_circle /api").await, @r"
+    source `puppet` 1.2.3 sent more than 20 requests, in `load` of `asks_in_a_circle /api`
+    hint: if that is right for this adapter, write under `source:` in config.yml: `limits: {call_requests: 40}`
+    ");
 }
 
 #[tokio::test]
@@ -319,49 +372,61 @@ async fn asks_for_the_whole_run() {
     for _ in 0..2 {
         scene.hostile.load(order("asks_for_the_whole_run /api")).await.unwrap();
     }
-    insta::assert_snapshot!(scene.caught("asks_for_the_whole_run /api").await, @"");
+    insta::assert_snapshot!(scene.caught("asks_for_the_whole_run /api").await, @r"
+    source `puppet` 1.2.3 sent more than 2 requests in this run, in `load` of `asks_for_the_whole_run /api`
+    hint: if that is right for this adapter, write under `source:` in config.yml: `limits: {run_requests: 4}`
+    ");
 }
 
 #[tokio::test]
 async fn hoards_responses() {
     let scene = Scene::set(|limits| limits.responses_held_max = 3).await;
-    insta::assert_snapshot!(scene.caught("hoards_responses /api").await, @"");
+    insta::assert_snapshot!(scene.caught("hoards_responses /api").await, @r"
+    source `puppet` 1.2.3 holds more than 3 answers, in `load` of `hoards_responses /api`
+    hint: if that is right for this adapter, write under `source:` in config.yml: `limits: {held_responses: 6}`
+    ");
 }
 
 #[tokio::test]
 async fn hoards_bodies() {
     let scene = Scene::set(|limits| limits.held_bytes_max = 1 << 10).await;
-    insta::assert_snapshot!(scene.caught("hoards_bodies /api").await, @"");
+    insta::assert_snapshot!(scene.caught("hoards_bodies /api").await, @r"
+    source `puppet` 1.2.3 holds answers of more than 1 KiB, in `load` of `hoards_bodies /api`
+    hint: if that is right for this adapter, write under `source:` in config.yml: `limits: {held_size: 2 KiB}`
+    ");
 }
 
 #[tokio::test]
 async fn asks_for_a_huge_answer() {
     let scene = Scene::set(|limits| limits.response_bytes_max = 32).await;
-    insta::assert_snapshot!(scene.caught("asks_for_a_huge_answer /api").await, @"");
+    insta::assert_snapshot!(scene.caught("asks_for_a_huge_answer /api").await, @r"
+    source `puppet` 1.2.3 asked for more than 32 bytes at once, in `load` of `asks_for_a_huge_answer /api`
+    hint: if that is right for this adapter, write under `source:` in config.yml: `limits: {response_size: 64 bytes}`
+    ");
 }
 
 #[tokio::test]
 async fn asks_another_origin() {
     let scene = Scene::set(|_| {}).await;
-    insta::assert_snapshot!(scene.caught("asks_another_origin").await, @"");
+    insta::assert_snapshot!(scene.caught("asks_another_origin").await, @"source `puppet` 1.2.3 was denied: https://evil.example is not the configured origin ADDRESS; to allow it, write under `source:` in config.yml: `grants: {origins: [https://evil.example]}`");
 }
 
 #[tokio::test]
 async fn asks_another_port() {
     let scene = Scene::set(|_| {}).await;
-    insta::assert_snapshot!(scene.caught("asks_another_port http://127.0.0.1:1/").await, @"");
+    insta::assert_snapshot!(scene.caught("asks_another_port http://127.0.0.1:1/").await, @"source `puppet` 1.2.3 was denied: http://127.0.0.1:1 is not the configured origin ADDRESS; if it should be, set `url: http://127.0.0.1:1`");
 }
 
 #[tokio::test]
 async fn asks_the_cloud() {
     let scene = Scene::set(|_| {}).await;
-    insta::assert_snapshot!(scene.caught("asks_the_cloud").await, @"");
+    insta::assert_snapshot!(scene.caught("asks_the_cloud").await, @"source `puppet` 1.2.3 was denied: http://169.254.169.254 is not the configured origin ADDRESS; to allow it, write under `source:` in config.yml: `grants: {origins: [http://169.254.169.254]}`");
 }
 
 #[tokio::test]
 async fn asks_for_a_file_by_url() {
     let scene = Scene::set(|_| {}).await;
-    insta::assert_snapshot!(scene.caught("asks_for_a_file_by_url").await, @"");
+    insta::assert_snapshot!(scene.caught("asks_for_a_file_by_url").await, @"source `puppet` 1.2.3 was denied: `file:` is not for adapters, which may ask by `http:` and `https:`");
 }
 
 #[tokio::test]
@@ -374,25 +439,25 @@ async fn hides_credentials_in_a_url() {
 #[tokio::test]
 async fn forges_a_credential() {
     let scene = Scene::set(|_| {}).await;
-    insta::assert_snapshot!(scene.caught("forges_a_credential").await, @"");
+    insta::assert_snapshot!(scene.caught("forges_a_credential").await, @"source `puppet` 1.2.3 was denied: the header `authorization` is set by infrahub-sync; an adapter declares its credentials in its manifest");
 }
 
 #[tokio::test]
 async fn forges_the_host() {
     let scene = Scene::set(|_| {}).await;
-    insta::assert_snapshot!(scene.caught("forges_the_host").await, @"");
+    insta::assert_snapshot!(scene.caught("forges_the_host").await, @"source `puppet` 1.2.3 was denied: the header `host` is set by infrahub-sync; an adapter declares its credentials in its manifest");
 }
 
 #[tokio::test]
 async fn smuggles_a_header() {
     let scene = Scene::set(|_| {}).await;
-    insta::assert_snapshot!(scene.caught("smuggles_a_header").await, @"");
+    insta::assert_snapshot!(scene.caught("smuggles_a_header").await, @"source `puppet` 1.2.3: GET / is no request: the value of the header `x` is none");
 }
 
 #[tokio::test]
 async fn tunnels() {
     let scene = Scene::set(|_| {}).await;
-    insta::assert_snapshot!(scene.caught("tunnels").await, @"");
+    insta::assert_snapshot!(scene.caught("tunnels").await, @"source `puppet` 1.2.3: connect / is no request: the method CONNECT is not for adapters");
 }
 
 /// What it does with the refusal is its own business: nothing was sent.
@@ -406,34 +471,34 @@ async fn swallows_a_denial() {
 #[tokio::test]
 async fn climbs_out_of_the_folder() {
     let scene = Scene::set(|_| {}).await;
-    insta::assert_snapshot!(scene.caught("climbs_out_of_the_folder").await, @"");
+    insta::assert_snapshot!(scene.caught("climbs_out_of_the_folder").await, @"source `puppet` 1.2.3 was denied: `sub/../../secret` is no path within the folder PROJECT/data");
 }
 
 #[tokio::test]
 async fn names_an_absolute_path() {
     let scene = Scene::set(|_| {}).await;
-    insta::assert_snapshot!(scene.caught("names_an_absolute_path").await, @"");
+    insta::assert_snapshot!(scene.caught("names_an_absolute_path").await, @"source `puppet` 1.2.3 was denied: `/etc/passwd` is no path within the folder PROJECT/data");
 }
 
 #[tokio::test]
 async fn follows_a_link_out() {
     let scene = Scene::set(|_| {}).await;
     scene.link("../secret", "link");
-    insta::assert_snapshot!(scene.caught("follows_a_link_out").await, @"");
+    insta::assert_snapshot!(scene.caught("follows_a_link_out").await, @"source `puppet` 1.2.3 was denied: a link leads out of the folder PROJECT/data");
 }
 
 #[tokio::test]
 async fn writes_through_a_link() {
     let scene = Scene::of(Role::Destination, server(), |_| {}).await;
     scene.link("..", "up");
-    insta::assert_snapshot!(scene.caught("writes_through_a_link").await, @"");
+    insta::assert_snapshot!(scene.caught("writes_through_a_link").await, @"destination `puppet` 1.2.3 was denied: a link leads out of the folder PROJECT/data");
     assert!(!scene.project.path().join("planted").exists());
 }
 
 #[tokio::test]
 async fn writes_to_a_source() {
     let scene = Scene::set(|_| {}).await;
-    insta::assert_snapshot!(scene.caught("writes_to_a_source").await, @"");
+    insta::assert_snapshot!(scene.caught("writes_to_a_source").await, @"source `puppet` 1.2.3 was denied: the folder PROJECT/data belongs to a source and may only be read");
     assert!(!scene.project.path().join("data/planted").exists());
 }
 
@@ -441,7 +506,10 @@ async fn writes_to_a_source() {
 async fn reads_a_huge_file() {
     let scene = Scene::set(|limits| limits.response_bytes_max = 32).await;
     std::fs::write(scene.project.path().join("data/huge"), [b' '; 33]).unwrap();
-    insta::assert_snapshot!(scene.caught("reads_a_huge_file huge").await, @"");
+    insta::assert_snapshot!(scene.caught("reads_a_huge_file huge").await, @r"
+    source `puppet` 1.2.3 asked for more than 32 bytes at once, in `load` of `reads_a_huge_file huge`
+    hint: if that is right for this adapter, write under `source:` in config.yml: `limits: {response_size: 64 bytes}`
+    ");
 }
 
 /// Opening it would wait for somebody who writes, for ever.
@@ -450,14 +518,14 @@ async fn reads_a_pipe() {
     let scene = Scene::set(|_| {}).await;
     let made = std::process::Command::new("mkfifo").arg(scene.project.path().join("data/pipe")).status().unwrap();
     assert!(made.success());
-    insta::assert_snapshot!(scene.caught("reads_a_pipe pipe").await, @"");
+    insta::assert_snapshot!(scene.caught("reads_a_pipe pipe").await, @"source `puppet` 1.2.3: `pipe`: pipe is no file");
 }
 
 #[tokio::test]
 async fn asks_for_a_folder_that_nobody_granted() {
     let session = adapter().open(config(json!({}))).await.unwrap();
     let error = session.load(order("asks_for_a_folder_that_nobody_granted")).await.unwrap_err();
-    insta::assert_snapshot!(error.to_string(), @"");
+    insta::assert_snapshot!(error.to_string(), @"destination `puppet` 1.2.3 was denied: no folder was granted to this adapter; its folder setting has no value");
     assert_eq!(lines(session.load(order("calls")).await), "1");
 }
 
@@ -506,7 +574,11 @@ impl Warnings {
 #[tokio::test]
 async fn logs_forever() {
     let scene = Scene::set(|limits| limits.log_lines_max = 2).await;
-    insta::assert_snapshot!(Warnings::of(&scene, "logs_forever").await.join("\n"), @"");
+    insta::assert_snapshot!(Warnings::of(&scene, "logs_forever").await.join("\n"), @r"
+    line 0
+    line 1
+    source `puppet` 1.2.3 wrote more than 2 lines of log in this run: the others are dropped; for more, write under `source:` in config.yml: `limits: {log_lines: 4}`
+    ");
     // It was told once.
     assert_eq!(Warnings::of(&scene, "logs_forever").await, Vec::<String>::new());
     scene.goes_on_with_the_same_instance().await;
@@ -542,7 +614,7 @@ async fn looks_for_folders() {
 async fn opens_a_socket() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let scene = Scene::set(|_| {}).await;
-    insta::assert_snapshot!(scene.caught(&format!("opens_a_socket {}", listener.local_addr().unwrap())).await, @"");
+    insta::assert_snapshot!(scene.caught(&format!("opens_a_socket {}", listener.local_addr().unwrap())).await, @r#"source `puppet` 1.2.3: ErrorCode { code: 1, name: "access-denied", message: "" }"#);
     listener.set_nonblocking(true).unwrap();
     assert!(listener.accept().is_err(), "somebody came in");
 }
@@ -550,12 +622,12 @@ async fn opens_a_socket() {
 #[tokio::test]
 async fn looks_up_a_name() {
     let scene = Scene::set(|_| {}).await;
-    insta::assert_snapshot!(scene.caught("looks_up_a_name").await, @"");
+    insta::assert_snapshot!(scene.caught("looks_up_a_name").await, @r#"source `puppet` 1.2.3: ErrorCode { code: 20, name: "permanent-resolver-failure", message: "" }"#);
 }
 
 #[tokio::test]
 async fn an_adapter_that_never_finishes_its_configuration_is_stopped() {
     let mut config = config(json!({"wish": "ponder"}));
     config.limits.call_timeout = SHORT;
-    insta::assert_snapshot!(adapter().open(config).await.unwrap_err().to_string(), @"");
+    insta::assert_snapshot!(adapter().open(config).await.unwrap_err().to_string(), @"destination `puppet` 1.2.3 computes for more than 0.5 s without coming back, in `configure`");
 }

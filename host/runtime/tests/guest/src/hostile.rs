@@ -91,6 +91,11 @@ fn hands_over_too_many_records(_: &Order) -> Result<Page> {
     Ok(Page::new(Payload::Columns(Columns { rows: 100, columns: vec![Column { name: "a".into(), validity: None, data }] })))
 }
 
+/// Only who parses them knows how many they are.
+fn hands_over_too_many_lines(_: &Order) -> Result<Page> {
+    Ok(text(&b"{}\n".repeat(100)))
+}
+
 fn pages_forever(order: &Order) -> Result<Page> {
     let mut next = order.request.cursor.clone().unwrap_or_default();
     next.push(b'x');
@@ -99,6 +104,12 @@ fn pages_forever(order: &Order) -> Result<Page> {
 
 fn pages_in_place(order: &Order) -> Result<Page> {
     Ok(Page { next: Some(order.request.cursor.clone().unwrap_or(b"again".to_vec())), ..Page::empty() })
+}
+
+/// A page that leads to another, which leads back.
+fn pages_in_a_circle(order: &Order) -> Result<Page> {
+    let next = if order.request.cursor.as_deref() == Some(b"here") { "there" } else { "here" };
+    Ok(Page { next: Some(next.into()), ..text(b"{}\n") })
 }
 
 fn makes_a_cursor_of_a_megabyte(_: &Order) -> Result<Page> {

@@ -19,8 +19,10 @@ macro_rules! for_each_misdeed {
             hands_over_too_much
             names_the_same_bytes_a_thousand_times
             hands_over_too_many_records
+            hands_over_too_many_lines
             pages_forever
             pages_in_place
+            pages_in_a_circle
             makes_a_cursor_of_a_megabyte
             lies_about_utf8
             lies_about_offsets
