@@ -265,8 +265,11 @@ impl EngineError {
             }
             EngineError::Drift { .. } => vec!["make a new plan with `infrahub-sync diff`".to_owned()],
             EngineError::NoPlan { .. } => vec!["make a plan with `infrahub-sync diff`".to_owned()],
-            EngineError::CursorLoop { .. } | EngineError::Records { .. } => {
-                vec!["this is a defect of the adapter: tell its author".to_owned()]
+            EngineError::CursorLoop { .. } => {
+                vec!["the system's list leads back to itself, or the adapter follows it wrongly: tell the adapter's author".to_owned()]
+            }
+            EngineError::Records { .. } => {
+                vec!["the system answered what is no good list of records, or the adapter misread it: tell the adapter's author".to_owned()]
             }
             EngineError::Cache(error) => error.hint().into_iter().collect(),
             EngineError::Adapter(error) => error.hint().into_iter().collect(),

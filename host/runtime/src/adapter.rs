@@ -113,7 +113,8 @@ impl Adapter {
 
     /// Asks a new instance for its description, and holds it to its promise to reach for nothing meanwhile.
     pub async fn describe_anew(&self) -> Result<Manifest> {
-        let mut instance = Instance::new(&self.0, self.0.name.clone(), Grants::default(), &Limits::default(), Arc::new(Usage::new())).await?;
+        let mut instance =
+            Instance::new(&self.0, self.0.name.clone(), Grants::default(), &Limits::default(), Arc::new(Usage::new())).await?;
         let manifest = instance.describe().await?;
         match instance.store.data_mut().take_denial() {
             Some(reason) => Err(Error::Contract { adapter: self.0.name.clone(), call: "describe", reason }),
