@@ -329,6 +329,7 @@ async fn infrahub_conforms_on_its_recordings() {
         exchanges: Exchanges::Replay(folder),
         limits: Limits::default(),
         extra_origins: Vec::new(),
+        networks: Vec::new(),
     };
     let session = adapter.open(session).await.unwrap();
     let of_destination = readings(destination_readings(&config("netbox_to_infrahub"), &session, &Silence).await.unwrap());

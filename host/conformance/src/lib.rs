@@ -105,6 +105,7 @@ pub async fn record(adapter: &Adapter, options: &Options<'_>, folder: &Path) -> 
             exchanges: Exchanges::Record(folder.to_owned()),
             limits: options.limits.clone(),
             extra_origins: Vec::new(),
+            networks: Vec::new(),
         })
         .await?;
     if session.manifest().schema {

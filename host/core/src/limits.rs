@@ -306,10 +306,10 @@ impl Limit {
     pub fn write(self, value: u64) -> String {
         match self.unit() {
             Unit::Count => value.to_string(),
-            Unit::Time if value % SECOND == 0 => (value / SECOND).to_string(),
+            Unit::Time if value.is_multiple_of(SECOND) => (value / SECOND).to_string(),
             Unit::Time => format!("{}.{:03}", value / SECOND, value % SECOND).trim_end_matches('0').to_owned(),
             Unit::Size => {
-                let fits = SIZES.iter().find(|(_, bytes)| value >= *bytes && value % bytes == 0);
+                let fits = SIZES.iter().find(|(_, bytes)| value >= *bytes && value.is_multiple_of(*bytes));
                 fits.map_or_else(|| format!("{value} bytes"), |(name, bytes)| format!("{} {name}", value / bytes))
             }
         }
@@ -394,7 +394,7 @@ fn grouped(value: u64) -> String {
     let digits = value.to_string();
     let mut out = String::new();
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);
