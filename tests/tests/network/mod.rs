@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use infrahub_sync_fake_infrahub::{ADMIN_TOKEN, Fake, Model, Options, Settings, Version};
+use infrahub_sync_fake_infrahub::{ADMIN_TOKEN, Fake, Model, Options, Rights, Settings, Version};
 use infrahub_sync_tests::Project;
 use serde_json::{Map, Value, json};
 
@@ -178,7 +178,12 @@ impl Network {
 
     /// With these settings from the start, since a server's clock does not jump; `lines` are added to the project.
     pub(crate) fn with(settings: Settings, lines: &str) -> Network {
-        let fake = Fake::start(Options { model: Some(Model::every(Version::V1_11)), settings, ..Options::default() }).unwrap();
+        Network::with_tokens(settings, lines, Vec::new())
+    }
+
+    /// With further tokens that the server knows.
+    pub(crate) fn with_tokens(settings: Settings, lines: &str, tokens: Vec<(String, Rights)>) -> Network {
+        let fake = Fake::start(Options { model: Some(Model::every(Version::V1_11)), settings, tokens, ..Options::default() }).unwrap();
         let mut project = Project::new(&format!(
             "name: network\nsource: {{name: files, settings: {{path: source}}}}\n\
              destination: {{name: infrahub, settings: {{url: \"{}\"}}}}\n{lines}{MAPPING}",
