@@ -566,8 +566,7 @@ impl Warnings {
         let guard = tracing::subscriber::set_default(warnings.clone());
         scene.hostile.load(order(misdeed)).await.unwrap();
         drop(guard);
-        let told = warnings.0.lock().unwrap().clone();
-        told
+        warnings.0.lock().unwrap().clone()
     }
 }
 
