@@ -70,8 +70,8 @@ impl GuestOutput {
 
     /// The end of what was written since the last call began, without secrets.
     pub(crate) fn tail(&self) -> String {
-        let tail = String::from_utf8_lossy(&self.buffer().tail).trim().to_owned();
-        self.scrubber.scrub(tail)
+        let text = String::from_utf8_lossy(&self.buffer().tail).trim().to_owned();
+        self.scrubber.scrub(text)
     }
 
     /// Keeps a message for the case that the guest ends now, as a panic hook's does.
@@ -91,13 +91,14 @@ impl GuestOutput {
         if !tracing::enabled!(target: "infrahub_sync::adapter", tracing::Level::DEBUG) {
             return;
         }
-        // Of a line that is too long no more is kept than shows that it is.
-        let kept_max = self.limits.log_line_chars_max.saturating_mul(4) + 1;
+        // Of a line that is too long no more is kept than shows that it is, and a secret at its end whole.
+        let kept_max = self.limits.log_line_chars_max.saturating_mul(4) + (16 << 10);
         for byte in bytes {
             if *byte == b'\n' {
                 let line = std::mem::take(&mut buffer.line);
                 if self.may_write() {
-                    let (adapter, line) = (&self.adapter, self.cut(&self.scrubber.scrub(String::from_utf8_lossy(&line).into_owned())));
+                    let line = self.scrubber.scrub(String::from_utf8_lossy(&line).into_owned());
+                    let (adapter, line) = (&self.adapter, self.cut(&line));
                     tracing::debug!(target: "infrahub_sync::adapter", %adapter, "{line}");
                 }
             } else if buffer.line.len() < kept_max {
