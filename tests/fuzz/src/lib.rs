@@ -19,7 +19,7 @@ use serde_json::Value;
 /// `config.yml`: any text is a project or is told what is wrong with it.
 pub fn config(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    let environment = |name: &str| (name.len() % 2 == 0).then(|| "v a l\nue${X}".to_owned());
+    let environment = |name: &str| name.len().is_multiple_of(2).then(|| "v a l\nue${X}".to_owned());
     let project = match Project::parse(text, Path::new("config.yml"), &environment) {
         Ok(project) => project,
         Err(problems) => {
