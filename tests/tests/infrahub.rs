@@ -336,11 +336,11 @@ fn deletes_go_from_the_leaves_up_and_a_refused_one_is_told() {
     assert_eq!(
         lab.planned(),
         [
-            "delete InfraInterface d2__eth0",
-            "delete InfraInterface d1__eth1",
             "delete InfraInterface d1__eth0",
-            "delete InfraDevice d2",
+            "delete InfraInterface d1__eth1",
+            "delete InfraInterface d2__eth0",
             "delete InfraDevice d1",
+            "delete InfraDevice d2",
             "delete LocationSite hq"
         ]
     );
