@@ -122,7 +122,7 @@ fn objects_that_are_gone_stay_unless_the_flags_allow_deletes() {
     let output = project.run(&["diff"]);
     assert!(output.stderr.to_lowercase().contains("delete"), "says that deletes are now allowed: {}", output.stderr);
     let (_, plan) = project.plan(&[]);
-    assert_eq!(changes(&plan), ["delete Device sw2__Kraków", "delete Device sw1__Kraków", "delete Site Kraków"]);
+    assert_eq!(changes(&plan), ["delete Device sw1__Kraków", "delete Device sw2__Kraków", "delete Site Kraków"]);
     // One of three devices left: the guardrail stops, unless told otherwise.
     let refused = project.run(&["sync"]);
     assert_eq!(refused.code, 6, "{}", refused.stderr);
