@@ -18,7 +18,7 @@ use infrahub_sync_runtime::{
     Adapter, Cursor, Error, Exchanges, KindChanges, Limits, LoadRequest, Operation, Outcome, Payload, Role, Run, RunResult, Runtime,
     RuntimeOptions, Session, SessionConfig, WriteRequest,
 };
-use infrahub_sync_tests::binary;
+use infrahub_sync_tests::{Project, binary};
 use serde_json::{Value, json};
 
 use server::Server;
@@ -62,7 +62,9 @@ fn ok(folder: &Path, words: &[&str]) -> String {
 /// Builds the adapter of a folder. None: the machine lacks the language.
 fn build(folder: &Path, language: &str) -> Option<PathBuf> {
     let tool = binary().with_file_name("infrahub-sync-build");
-    let component = scratch().join(format!("{}-{language}.wasm", folder.file_name().unwrap().to_string_lossy()));
+    // `new/python` and `languages/python` are two adapters, and are built at the same time.
+    let above = folder.parent().unwrap().file_name().unwrap().to_string_lossy().into_owned();
+    let component = scratch().join(format!("{above}-{language}.wasm"));
     let here = root();
     let words = [tool.to_str().unwrap(), "component", folder.to_str().unwrap(), "-o", component.to_str().unwrap()];
     let output = run(if language == "rust" { folder } else { &here }, &words);
@@ -77,7 +79,9 @@ fn build(folder: &Path, language: &str) -> Option<PathBuf> {
 
 fn load(component: &Path) -> Adapter {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    let options = || RuntimeOptions { component_store: Some(scratch().join("compiled")), memo_store: None };
+    // What the program compiles in these tests is not compiled again.
+    let store = || binary().with_file_name("test-cache").join("infrahub-sync/components");
+    let options = || RuntimeOptions { component_store: Some(store()), memo_store: None };
     let runtime = RUNTIME.get_or_init(|| Runtime::new(options()).unwrap());
     runtime.load_adapter(&std::fs::read(component).unwrap(), "new").unwrap()
 }
@@ -169,7 +173,8 @@ async fn behaviour(adapter: &Adapter) -> Vec<String> {
     let site = |id: Value| json!({"kind": "Site", "key": {"name": "a"}, "id": id});
     let creates = [
         json!({"key": {"name": "new"}, "fields": {"name": "new é", "height": 42, "site": site(json!("17")), "tags": [site(json!("1")), site(json!("2"))]}}),
-        json!({"key": {"name": "r1"}, "fields": {"name": "r1", "site": null, "tags": []}}),
+        json!({"key": {"name": "r1 é"}, "fields": {"name": "r1 é", "site": null, "tags": []}}),
+        json!({"key": {"name": "r3 é"}, "fields": {"name": "r3 é"}}),
         json!({"key": {"name": "lost"}, "fields": {"name": "lost", "site": site(Value::Null)}}),
     ];
     let updates = [
@@ -189,7 +194,7 @@ async fn behaviour(adapter: &Adapter) -> Vec<String> {
     let many: Vec<Value> = (0..30).map(|n| json!({"key": {"name": n}, "id": "1", "fields": {"n": n}})).collect();
     let outcomes = narrow.write(rows(Operation::Update, &many)).await.unwrap();
     lines.push(format!("{} of 30 written", outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Written(_))).count()));
-    lines.push(format!("the server has {}", server.racks()));
+    lines.push(format!("the server has {}", server.objects("racks")));
 
     let stranger = adapter.open(config(json!({"url": server.address(), "token": "another"}), here)).await.unwrap();
     lines.push(told(&stranger.load(request("racks", 2, None)).await.unwrap_err()));
@@ -198,6 +203,47 @@ async fn behaviour(adapter: &Adapter) -> Vec<String> {
     let nowhere = adapter.open(config(json!({}), here)).await.unwrap_err();
     lines.push(format!("{:?}", nowhere.fault_kind()));
     lines
+}
+
+const RACKS: &str = "name: racks
+source: {name: top-racks, adapter: ./racks.wasm, settings: {url: URL}}
+destination: {name: files, settings: {path: out}}
+schema_mapping:
+  - name: Rack
+    mapping: racks
+    identifiers: [name]
+    fields: [{name: name, mapping: name}]
+";
+
+/// Whether `adapter check` is content: with a server that may be read and written, and with what was recorded of it.
+fn assert_keeps_the_contract(component: &Path, language: &str) {
+    let server = Server::start();
+    let racks = server.objects("racks");
+    let mut project = Project::new(&RACKS.replace("URL", server.address()));
+    std::fs::copy(component, project.path().join("racks.wasm")).unwrap();
+    let check = |project: &Project, options: &[&str]| -> BTreeMap<String, String> {
+        let words = ["adapter", "check", "racks.wasm", "--config-file", "config.yml", "--output", "json"];
+        let output = project.run(&[&words[..], options].concat());
+        assert_eq!(output.code, 0, "{language} {options:?}: {}{}", output.stdout, output.stderr);
+        let report: Value = serde_json::from_str(&output.stdout).unwrap();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        report["checks"].as_array().unwrap().iter().map(|check| (text(&check["name"]), text(&check["result"]))).collect()
+    };
+    project.set("TOP_RACKS_TOKEN", "the-token");
+    let live = check(&project, &["--record", "exchanges", "--allow-writes", "--complete"]);
+    let not_applicable: Vec<&str> = live.iter().filter(|(_, result)| *result != "passed").map(|(name, _)| name.as_str()).collect();
+    // It has no settings of its own that could be odd, and does not know the kinds of its system.
+    assert_eq!(not_applicable, ["kinds", "settings-errors", "unknown-fields", "unknown-kinds"], "{language}: {live:?}");
+    // What was written is gone, and nothing else was touched.
+    assert_eq!((server.objects("ConformanceThing"), server.objects("racks")), (json!([]), racks), "{language}");
+
+    // From then on without the server and its token, as far as nothing is written.
+    project.set("TOP_RACKS_TOKEN", "");
+    project.write("config.yml", &RACKS.replace("URL", "http://127.0.0.1:1"));
+    let offline = check(&project, &["--replay", "exchanges"]);
+    let differ: Vec<&str> = live.keys().filter(|name| live[*name] != offline[*name]).map(String::as_str).collect();
+    let of_writing = ["deletes", "unknown-fields", "unknown-kinds", "updates", "writes", "writes-again", "writes-nothing"];
+    assert_eq!(differ, of_writing, "{language}: {offline:?}");
 }
 
 #[tokio::test]
@@ -227,6 +273,7 @@ async fn a_new_adapter_is_made_and_built_and_does_the_same_in_each_language() {
         assert_eq!((manifest.name.as_str(), manifest.version.as_str()), ("top-racks", "0.1.0"), "{language}");
         assert_eq!(manifest.setting("token").unwrap().environment, ["TOP_RACKS_TOKEN"], "{language}");
         done.insert(language, behaviour(&adapter).await);
+        assert_keeps_the_contract(&component, language);
     }
     let rust = done.remove("rust").unwrap();
     insta::assert_snapshot!(rust.join("\n"), @r###"
@@ -245,6 +292,7 @@ async fn a_new_adapter_is_made_and_built_and_does_the_same_in_each_language() {
     Internal
     Create: Written(Some("6"))
     Create: failed Conflict: Rack: HTTP status 409: there is one of that name
+    Create: Unchanged(Some("3"))
     Create: failed Invalid: the id of the Site that it refers to is not known
     Update: Written(Some("1"))
     Update: failed NotFound: Rack: HTTP status 404: there is none
@@ -378,7 +426,7 @@ async fn all_that_the_contract_has_goes_through_each_sdk() {
     part: [[2,null,["3",null],"a header"]] None None None None []
     parse: [{"results":[{"accept":"application/json","own":null,"query":"key=***","title":""},{"é":[1,null]}],"total":3},109] None None None None []
     refused: NotFound: the refused: HTTP status 404: there is nothing
-    denied: Config: destination `prober` 1.2.3 was denied: https://elsewhere.invalid is not the configured origin ADDRESS; if it should be, set `url: https://elsewhere.invalid`
+    denied: Config: destination `prober` 1.2.3 was denied: https://elsewhere.invalid is not the configured origin ADDRESS; to allow it, write under `destination:` in config.yml: `grants: {origins: [https://elsewhere.invalid]}`
     memo: [[[null,null],[["é",10],["é",10]]]] None None None None []
     memo: [[[["é",10],["é",10]],[["é",10],["é",10]]]] None None None None []
     missing: NotFound: there is no file `missing.jsonl`

@@ -2,14 +2,18 @@
 // it by your system.
 //
 //	GET    /v1/{resource}?page=1&size=100   {"items": [{"id": "7", "name": "r1"}, ...], "total": 250}
-//	POST   /v1/{resource}                   201 {"id": "8", ...}
+//	GET    /v1/{resource}/{id}              {"id": "7", "name": "r1"}
+//	POST   /v1/{resource}                   201 {"id": "8", ...}; 409 {"id": "7", ...} when there is one of that name
 //	PATCH  /v1/{resource}/{id}              200
 //	DELETE /v1/{resource}/{id}              204
 package inventory
 
 import (
+	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
+	"strings"
 
 	adapter "github.com/opsmill/infrahub-sync/sdk/go"
 )
@@ -100,15 +104,7 @@ func write(request adapter.WriteRequest, row adapter.Row) (adapter.Outcome, erro
 		fields[name] = value
 	}
 	if request.Operation == adapter.Create {
-		response, err := adapter.Post(pathOf(resource), fields).Success(request.Kind)
-		if err != nil {
-			return adapter.Outcome{}, err
-		}
-		// One response a row: a batch has more rows than the host keeps responses.
-		defer response.Release()
-		var id any
-		response.Value("/id", &id)
-		return adapter.Written(fmt.Sprint(id)), nil
+		return create(request.Kind, pathOf(resource), fields)
 	}
 	if row.ID == "" {
 		return adapter.Outcome{}, adapter.Errorf(adapter.Invalid, "the id of this object is not known")
@@ -119,7 +115,7 @@ func write(request adapter.WriteRequest, row adapter.Row) (adapter.Outcome, erro
 		change = adapter.Patch(url, fields)
 	}
 	response, err := change.Success(request.Kind)
-	// A write may be repeated after an interruption: what is gone was deleted before.
+	// In the same way: what is gone was deleted before.
 	if request.Operation == adapter.Remove && adapter.KindOf(err) == adapter.NotFound {
 		return adapter.Unchanged(row.ID), nil
 	}
@@ -128,6 +124,61 @@ func write(request adapter.WriteRequest, row adapter.Row) (adapter.Outcome, erro
 	}
 	response.Release()
 	return adapter.Written(row.ID), nil
+}
+
+func create(kind, collection string, fields map[string]any) (adapter.Outcome, error) {
+	response, err := adapter.Post(collection, fields).Send()
+	if err != nil {
+		return adapter.Outcome{}, err
+	}
+	// One response a row: a batch has more rows than the host keeps responses.
+	defer response.Release()
+	var id any
+	known := response.Value("/id", &id)
+	// A write may be repeated after an interruption: what is there as it should be was created before.
+	if response.Status() == 409 && known {
+		there, err := isThere(collection+"/"+adapter.PathSegment(fmt.Sprint(id)), fields)
+		if err != nil {
+			return adapter.Outcome{}, err
+		}
+		if there {
+			return adapter.Unchanged(fmt.Sprint(id)), nil
+		}
+	}
+	if !response.IsSuccess() {
+		return adapter.Outcome{}, adapter.ErrorFromResponse(kind, response)
+	}
+	if !known {
+		return adapter.Written(""), nil
+	}
+	return adapter.Written(fmt.Sprint(id)), nil
+}
+
+// isThere says whether the object has these fields already.
+func isThere(url string, fields map[string]any) (bool, error) {
+	response, err := adapter.Get(url).Send()
+	if err != nil {
+		return false, err
+	}
+	defer response.Release()
+	text := response.JSON("")[0]
+	if !response.IsSuccess() || text == nil {
+		return false, nil
+	}
+	// Numbers as those of a row are: as they are written.
+	decoder := json.NewDecoder(strings.NewReader(*text))
+	decoder.UseNumber()
+	var found map[string]any
+	if decoder.Decode(&found) != nil {
+		return false, nil
+	}
+	for name, wanted := range fields {
+		value, has := found[name]
+		if !has || !reflect.DeepEqual(value, wanted) {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 func pathOf(resource string) string { return "/v1/" + adapter.PathSegment(resource) }

@@ -79,6 +79,24 @@ func TestEachRowGetsItsOutcome(t *testing.T) {
 	}
 }
 
+func TestWhatIsThereAsItShouldBeIsNotCreatedAgain(t *testing.T) {
+	host := adaptertest.New(t)
+	for _, height := range []string{"42", "48"} {
+		host.Respond("POST", "/v1/racks", 409, `{"id": "7"}`)
+		host.Respond("GET", "/v1/racks/7", 200, `{"id": "7", "name": "r1", "height": `+height+`}`)
+	}
+	row := object{"key": object{"name": "r1"}, "fields": object{"name": "r1", "height": 42}}
+	request := adaptertest.Write("Rack", adapter.Create, row, row)
+	request.Resource = "racks"
+	outcomes, err := Inventory{}.Write(request)
+	if err != nil || outcomes[0] != adapter.Unchanged("7") {
+		t.Fatal(outcomes, err)
+	}
+	if outcomes[1].Failure.Kind != adapter.Conflict {
+		t.Fatal(outcomes[1])
+	}
+}
+
 func TestWhatIsGoneNeedsNoDelete(t *testing.T) {
 	host := adaptertest.New(t)
 	host.Respond("DELETE", "/v1/racks/8", 204, nil)

@@ -1,7 +1,8 @@
 // An adapter for a REST API with paged lists, as a source and as a destination. Replace what is special about it by your system.
 //
 //     GET    /v1/{resource}?page=1&size=100   {"items": [{"id": "7", "name": "r1"}, ...], "total": 250}
-//     POST   /v1/{resource}                   201 {"id": "8", ...}
+//     GET    /v1/{resource}/{id}              {"id": "7", "name": "r1"}
+//     POST   /v1/{resource}                   201 {"id": "8", ...}; 409 {"id": "7", ...} when there is one of that name
 //     PATCH  /v1/{resource}/{id}              200
 //     DELETE /v1/{resource}/{id}              204
 
@@ -60,18 +61,23 @@ function writeRow({ kind, resource, operation, references }, row) {
     Object.entries(row.fields).map(([name, value]) => [name, references.includes(name) ? plain(value) : value]),
   );
   if (operation === 'create') {
-    const created = http.post(path, { json: fields }).success(kind);
-    const id = created.value('/id');
+    const created = http.post(path, { json: fields });
+    const id = created.value('/id') ?? undefined;
+    // A write may be repeated after an interruption: what is there as it should be was created before.
+    if (created.status === 409 && id !== undefined && isThere(`${path}/${encodeURIComponent(id)}`, fields)) {
+      created.release();
+      return Outcome.unchanged(String(id));
+    }
     // One response a row: a batch has more rows than the host keeps responses.
-    created.release();
-    return Outcome.written(id);
+    created.success(kind).release();
+    return Outcome.written(id === undefined ? undefined : String(id));
   }
   if (row.id === undefined) throw AdapterError.invalid('the id of this object is not known');
   const url = `${path}/${encodeURIComponent(row.id)}`;
   try {
     (operation === 'update' ? http.patch(url, { json: fields }) : http.del(url)).success(kind).release();
   } catch (error) {
-    // A write may be repeated after an interruption: what is gone was deleted before.
+    // In the same way: what is gone was deleted before.
     if (operation === 'delete' && error.kind === 'not-found') return Outcome.unchanged(row.id);
     throw error;
   }
@@ -79,6 +85,14 @@ function writeRow({ kind, resource, operation, references }, row) {
 }
 
 const pathOf = (resource) => `/v1/${encodeURIComponent(resource)}`;
+
+/** Whether the object has these fields already. */
+function isThere(url, fields) {
+  const response = http.get(url);
+  const found = response.isSuccess ? response.value('') : undefined;
+  response.release();
+  return Object.entries(fields).every(([name, value]) => JSON.stringify(found?.[name]) === JSON.stringify(value));
+}
 
 /** A reference as this system wants it: the peer's id, or a list of them. */
 function plain(reference) {

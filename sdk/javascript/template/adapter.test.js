@@ -56,6 +56,17 @@ test('each row gets its outcome', () => {
   assert.equal(unknown.error.kind, 'invalid');
 });
 
+test('what is there as it should be is not created again', () => {
+  for (const height of [42, 48]) {
+    testing.respond('POST', '/v1/racks', 409, { id: '7' });
+    testing.respond('GET', '/v1/racks/7', 200, { id: '7', name: 'r1', height });
+  }
+  const row = { key: { name: 'r1' }, fields: { name: 'r1', height: 42 } };
+  const [same, other] = write('create', row, row);
+  assert.deepEqual(same, { tag: 'unchanged', id: '7' });
+  assert.equal(other.error.kind, 'conflict');
+});
+
 test('what is gone needs no delete', () => {
   testing.respond('DELETE', '/v1/racks/8', 204);
   testing.respond('DELETE', '/v1/racks/9', 404);

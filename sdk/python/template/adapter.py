@@ -1,7 +1,8 @@
 """An adapter for a REST API with paged lists, as a source and as a destination. Replace what is special about it by your system.
 
     GET    /v1/{resource}?page=1&size=100   {"items": [{"id": "7", "name": "r1"}, ...], "total": 250}
-    POST   /v1/{resource}                   201 {"id": "8", ...}
+    GET    /v1/{resource}/{id}              {"id": "7", "name": "r1"}
+    POST   /v1/{resource}                   201 {"id": "8", ...}; 409 {"id": "7", ...} when there is one of that name
     PATCH  /v1/{resource}/{id}              200
     DELETE /v1/{resource}/{id}              204
 
@@ -75,8 +76,13 @@ class Inventory(Adapter):
         path = f"/v1/{quote(request.resource or request.kind, safe='')}"
         fields = {name: _plain(value) if name in request.references else value for name, value in row.fields.items()}
         if request.operation is Operation.CREATE:
-            created = http.post(path, json=fields).success(request.kind)
-            return Outcome.written(created.value("/id"))
+            created = http.post(path, json=fields)
+            id = created.value("/id")
+            # A write may be repeated after an interruption: what is there as it should be was created before.
+            if created.status == 409 and id is not None and _is_there(f"{path}/{quote(str(id), safe='')}", fields):
+                return Outcome.unchanged(str(id))
+            created.success(request.kind)
+            return Outcome.written(id if id is None else str(id))
         if row.id is None:
             raise Error.invalid("the id of this object is not known")
         path += f"/{quote(row.id, safe='')}"
@@ -86,11 +92,18 @@ class Inventory(Adapter):
             else:
                 http.delete(path).success(request.kind)
         except Error as error:
-            # A write may be repeated after an interruption: what is gone was deleted before.
+            # In the same way: what is gone was deleted before.
             if request.operation is Operation.DELETE and error.kind is ErrorKind.NOT_FOUND:
                 return Outcome.unchanged(row.id)
             raise
         return Outcome.written(row.id)
+
+
+def _is_there(url: str, fields: dict[str, Any]) -> bool:
+    """Whether the object has these fields already."""
+    response = http.get(url)
+    found = response.value("") if response.is_success else None
+    return isinstance(found, dict) and all(name in found and found[name] == value for name, value in fields.items())
 
 
 def _plain(reference: Any) -> Any:

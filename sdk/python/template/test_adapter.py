@@ -59,6 +59,15 @@ class InventoryTest(unittest.TestCase):
         self.assertEqual((refused.error.kind, refused.error.http_status), (ErrorKind.CONFLICT, 409))
         self.assertEqual(unknown.error.kind, ErrorKind.INVALID)
 
+    def test_what_is_there_as_it_should_be_is_not_created_again(self):
+        for height in (42, 48):
+            testing.respond("POST", "/v1/racks", 409, {"id": "7"})
+            testing.respond("GET", "/v1/racks/7", 200, {"id": "7", "name": "r1", "height": height})
+        row = {"key": {"name": "r1"}, "fields": {"name": "r1", "height": 42}}
+        same, other = write(Operation.CREATE, row, row)
+        self.assertEqual(same, Outcome.unchanged("7"))
+        self.assertEqual(other.error.kind, ErrorKind.CONFLICT)
+
     def test_what_is_gone_needs_no_delete(self):
         testing.respond("DELETE", "/v1/racks/8", 204)
         testing.respond("DELETE", "/v1/racks/9", 404)

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! GET    /v1/{resource}?page=1&size=100   {"items": [{"id": "7", "name": "r1"}, …], "total": 250}
-//! POST   /v1/{resource}                   201 {"id": "8", …}
+//! GET    /v1/{resource}/{id}              {"id": "7", "name": "r1"}
+//! POST   /v1/{resource}                   201 {"id": "8", …}; 409 {"id": "7", …} when there is one of that name
 //! PATCH  /v1/{resource}/{id}              200
 //! DELETE /v1/{resource}/{id}              204
 //! ```
@@ -12,7 +13,7 @@ use infrahub_sync_adapter::{
     Result, Row, Setting, WriteRequest, http, path_segment,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// The adapter. It keeps nothing: all it needs is in the requests.
 struct Inventory;
@@ -77,17 +78,24 @@ fn write(request: &WriteRequest, row: &Row) -> Result<Outcome> {
         }
     }
     if request.operation == Operation::Create {
-        let created = http::post(collection, &fields)?.send()?.success(&request.kind)?;
-        return Ok(Outcome::Written(value(&created, "/id").map(text)));
+        let created = http::post(&collection, &fields)?.send()?;
+        let id = value(&created, "/id").map(text);
+        return match (created.success(&request.kind), id) {
+            // A write may be repeated after an interruption: what is there as it should be was created before.
+            (Err(error), Some(id)) if error.kind == ErrorKind::Conflict && is_there(&object(&collection, &id), &fields)? => {
+                Ok(Outcome::Unchanged(Some(id)))
+            }
+            (created, id) => created.map(|_| Outcome::Written(id)),
+        };
     }
     let id = row.id.as_deref().ok_or_else(|| Error::invalid("the id of this object is not known"))?;
-    let url = format!("{collection}/{}", path_segment(id));
+    let url = object(&collection, id);
     let change = match request.operation {
         Operation::Update => http::Request::new("PATCH", url).with_json(&fields)?,
         _ => http::Request::new("DELETE", url),
     };
     match change.send()?.success(&request.kind) {
-        // A write may be repeated after an interruption: what is gone was deleted before.
+        // In the same way: what is gone was deleted before.
         Err(error) if request.operation == Operation::Delete && error.kind == ErrorKind::NotFound => Ok(Outcome::Unchanged(row.id.clone())),
         done => done.map(|_| Outcome::Written(row.id.clone())),
     }
@@ -95,6 +103,17 @@ fn write(request: &WriteRequest, row: &Row) -> Result<Outcome> {
 
 fn path(resource: &str) -> String {
     format!("/v1/{}", path_segment(resource))
+}
+
+fn object(collection: &str, id: &str) -> String {
+    format!("{collection}/{}", path_segment(id))
+}
+
+/// Whether the object has these fields already.
+fn is_there(url: &str, fields: &Map<String, Value>) -> Result<bool> {
+    let found = http::get(url).send()?;
+    let found = if found.is_success() { value(&found, "") } else { None };
+    Ok(found.is_some_and(|found| fields.iter().all(|(name, value)| found.get(name) == Some(value))))
 }
 
 /// The value at a pointer.
@@ -201,6 +220,19 @@ mod tests {
         let sent: Value = serde_json::from_slice(testing::requests()[0].body.as_deref().unwrap()).unwrap();
         assert_eq!(sent, json!({"name": "r1", "site": "17"}));
         assert_eq!((failure(&outcomes[1]), failure(&outcomes[2])), (ErrorKind::Conflict, ErrorKind::Invalid));
+    }
+
+    #[test]
+    fn what_is_there_as_it_should_be_is_not_created_again() {
+        testing::reset();
+        respond("POST", "/v1/racks", 409, r#"{"id": "7"}"#);
+        respond("POST", "/v1/racks", 409, r#"{"id": "7"}"#);
+        respond("GET", "/v1/racks/7", 200, r#"{"id": "7", "name": "r1", "height": 42}"#);
+        respond("GET", "/v1/racks/7", 200, r#"{"id": "7", "name": "r1", "height": 48}"#);
+        let row = json!({"key": {"name": "r1"}, "fields": {"name": "r1", "height": 42}});
+        let outcomes = write(Operation::Create, &[row.clone(), row]);
+        assert!(matches!(&outcomes[0], Outcome::Unchanged(Some(id)) if id == "7"), "{outcomes:?}");
+        assert_eq!(failure(&outcomes[1]), ErrorKind::Conflict);
     }
 
     #[test]

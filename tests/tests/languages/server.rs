@@ -1,13 +1,17 @@
 //! The server that the small adapter is for: a REST API with paged lists.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Map, Value, json};
 
+/// Objects by their collection.
+type Collections = BTreeMap<String, Vec<Map<String, Value>>>;
+
 /// A server on loopback. It ends with the test's process.
 pub(crate) struct Server {
     address: String,
-    racks: Arc<Mutex<Vec<Map<String, Value>>>>,
+    collections: Arc<Mutex<Collections>>,
 }
 
 type Answer = (u16, String);
@@ -18,8 +22,8 @@ impl Server {
         let server = tiny_http::Server::http("127.0.0.1:0").unwrap();
         let address = format!("http://{}", server.server_addr());
         let racks = (1..=5).map(|id| json!({"id": id.to_string(), "name": format!("r{id} é")}).as_object().unwrap().clone());
-        let racks = Arc::new(Mutex::new(racks.collect::<Vec<_>>()));
-        let shared = racks.clone();
+        let collections = Arc::new(Mutex::new(Collections::from([("racks".to_owned(), racks.collect())])));
+        let shared = collections.clone();
         std::thread::spawn(move || {
             for mut request in server.incoming_requests() {
                 let mut body = String::new();
@@ -34,30 +38,26 @@ impl Server {
                 let _ = request.respond(tiny_http::Response::from_string(text).with_status_code(status));
             }
         });
-        Server { address, racks }
+        Server { address, collections }
     }
 
     pub(crate) fn address(&self) -> &str {
         &self.address
     }
 
-    /// What it has now.
-    pub(crate) fn racks(&self) -> Value {
-        json!(*self.racks.lock().unwrap())
+    /// What it has now in a collection; null where there has never been anything.
+    pub(crate) fn objects(&self, collection: &str) -> Value {
+        json!(self.collections.lock().unwrap().get(collection))
     }
 }
 
-fn answer(racks: &Mutex<Vec<Map<String, Value>>>, method: &str, url: &str, body: &str) -> Answer {
-    let mut racks = racks.lock().unwrap();
+fn answer(collections: &Mutex<Collections>, method: &str, url: &str, body: &str) -> Answer {
+    let mut collections = collections.lock().unwrap();
     let (path, query) = url.split_once('?').unwrap_or((url, ""));
     let number = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')?.parse::<usize>().ok());
     let refusal = |status: u16, words: &str| (status, json!({"detail": words}).to_string());
-    match (method, path.strip_prefix("/v1/").unwrap_or("").split('/').collect::<Vec<_>>().as_slice()) {
-        ("GET", ["racks"]) => {
-            let (page, size) = (number("page").unwrap(), number("size").unwrap());
-            let items: Vec<_> = racks.iter().skip((page - 1) * size).take(size).collect();
-            (200, json!({"total": racks.len(), "items": items}).to_string())
-        }
+    let parts: Vec<&str> = path.strip_prefix("/v1/").unwrap_or("").split('/').collect();
+    match (method, parts.as_slice()) {
         ("GET", ["empty"]) => (200, r#"{"items": [], "total": 0}"#.into()),
         // As many as two pages, and one less when the second is asked for.
         ("GET", ["moving"]) => (200, json!({"items": [{"id": "1"}, {"id": "2"}], "total": 5 - number("page").unwrap()}).to_string()),
@@ -65,27 +65,38 @@ fn answer(racks: &Mutex<Vec<Map<String, Value>>>, method: &str, url: &str, body:
         ("GET", ["odd"]) => (200, r#"{"items": {"a": 1}, "total": "many"}"#.into()),
         ("GET", ["closed"]) => (403, "not\nfor  you".into()),
         ("GET", ["words"]) => (422, json!({"name": ["is too long"]}).to_string()),
-        ("POST", ["racks"]) => {
+        ("GET", [name]) if collections.contains_key(*name) => {
+            let (page, size) = (number("page").unwrap(), number("size").unwrap());
+            let items: Vec<_> = collections[*name].iter().skip((page - 1) * size).take(size).collect();
+            (200, json!({"total": collections[*name].len(), "items": items}).to_string())
+        }
+        // The first object of a collection makes it.
+        ("POST", [name]) => {
+            let objects = collections.entry((*name).to_owned()).or_default();
             let mut fields: Map<String, Value> = serde_json::from_str(body).unwrap();
-            if fields["name"] == "r1" {
-                return refusal(409, "there is one of that name");
+            if let Some(there) = objects.iter().find(|there| there["name"] == fields["name"]) {
+                return (409, json!({"detail": "there is one of that name", "id": there["id"]}).to_string());
             }
-            let id = (racks.len() + 1).to_string();
+            let id = (objects.iter().filter_map(|object| object["id"].as_str()?.parse::<u32>().ok()).max().unwrap_or(0) + 1).to_string();
             fields.insert("id".into(), id.clone().into());
-            racks.push(fields);
+            objects.push(fields);
             (201, json!({"id": id}).to_string())
         }
-        ("PATCH", ["racks", id]) => match racks.iter_mut().find(|rack| rack["id"] == *id) {
-            Some(rack) => {
-                rack.append(&mut serde_json::from_str(body).unwrap());
-                (200, json!(rack).to_string())
+        (_, [name, id]) => {
+            let Some(objects) = collections.get_mut(*name) else { return refusal(404, "there is none") };
+            let Some(at) = objects.iter().position(|object| object["id"] == *id) else { return refusal(404, "there is none") };
+            match method {
+                "GET" => (200, json!(objects[at]).to_string()),
+                "PATCH" => {
+                    objects[at].append(&mut serde_json::from_str(body).unwrap());
+                    (200, json!(objects[at]).to_string())
+                }
+                "DELETE" => {
+                    objects.remove(at);
+                    (204, String::new())
+                }
+                _ => refusal(405, "that cannot be done"),
             }
-            None => refusal(404, "there is none"),
-        },
-        ("DELETE", ["racks", id]) => {
-            let before = racks.len();
-            racks.retain(|rack| rack["id"] != *id);
-            if racks.len() < before { (204, String::new()) } else { refusal(404, "there is none") }
         }
         _ => refusal(404, &format!("there is no {path}")),
     }
