@@ -345,7 +345,7 @@ def _wit_kind(kind: Kind) -> wit_types.Kind:
 
 
 def _wit_page(page: Page) -> wit_source.Page:
-    after = None if page.next is None else json.dumps(page.next, separators=(",", ":")).encode()
+    after = None if page.next is None else json.dumps(page.next, ensure_ascii=False, separators=(",", ":")).encode()
     payload: wit_source.Payload
     if isinstance(page.payload, Document):
         document = page.payload
