@@ -25,14 +25,6 @@ impl Secret {
     pub fn expose(&self) -> &str {
         &self.0
     }
-
-    /// It is long and mixed enough that a server's answer which has it does not have it by accident. Passwords like `infrahub` are the
-    /// names of things, too.
-    fn is_unlikely(&self) -> bool {
-        let count = self.0.chars().count();
-        let has = |kind: fn(&char) -> bool| self.0.chars().any(|c| kind(&c));
-        count >= UNLIKELY_ALWAYS || (count >= UNLIKELY_MIXED && has(|c| c.is_alphabetic()) && has(|c| c.is_numeric()))
-    }
 }
 
 impl fmt::Debug for Secret {
@@ -51,6 +43,14 @@ const UNLIKELY_MIXED: usize = 8;
 const WORD_BYTES: usize = 6;
 /// Tokens of logins that are remembered. Older ones have expired long ago.
 const TOKENS_MAX: usize = 64;
+
+/// It is long and mixed enough that a server's answer which has it does not have it by accident. Passwords like `infrahub` are the names
+/// of things, too.
+fn is_unlikely(text: &str) -> bool {
+    let count = text.chars().count();
+    let has = |kind: fn(&char) -> bool| text.chars().any(|c| kind(&c));
+    count >= UNLIKELY_ALWAYS || (count >= UNLIKELY_MIXED && has(|c| c.is_alphabetic()) && has(|c| c.is_numeric()))
+}
 
 /// Masks known secrets, in every form in which they are sent or repeated, in what somebody else wrote. Clones know the same secrets.
 ///
@@ -143,7 +143,7 @@ impl Scrubber {
 impl Masks {
     fn new<'s>(secrets: impl IntoIterator<Item = &'s Secret> + Clone) -> Self {
         let words = secrets.clone().into_iter().flat_map(Mask::all).collect();
-        let answers = secrets.into_iter().filter(|secret| secret.is_unlikely()).flat_map(Mask::all).collect();
+        let answers = secrets.into_iter().filter(|secret| is_unlikely(secret.expose())).flat_map(Mask::all).collect();
         Self { words, answers }
     }
 }
@@ -175,6 +175,8 @@ fn masked(masks: &[Mask], bytes: &[u8]) -> Option<Vec<u8>> {
             end - start >= WORD_BYTES || !(in_word(before) || in_word(bytes.get(end)))
         })
         .collect();
+    let forms = masks.iter().flat_map(|mask| &mask.forms);
+    found.extend(forms.filter_map(|form| Some((beginning_at_end(form.needle(), bytes)?, bytes.len()))));
     if found.is_empty() {
         return None;
     }
@@ -190,6 +192,16 @@ fn masked(masks: &[Mask], bytes: &[u8]) -> Option<Vec<u8>> {
     }
     masked.extend_from_slice(&bytes[end..]);
     Some(masked)
+}
+
+/// Where the beginning of a form is all that is left of it, at the end of what was cut off there: an answer that a server did not finish.
+/// A few characters of it can be there by accident, so they stay.
+fn beginning_at_end(form: &[u8], bytes: &[u8]) -> Option<usize> {
+    let least = form.get(..UNLIKELY_MIXED)?;
+    let from = bytes.len().saturating_sub(form.len() - 1);
+    let last = &bytes[from..];
+    let whole = |at: &usize| form.starts_with(&last[*at..]) && is_unlikely(&String::from_utf8_lossy(&last[*at..]));
+    memmem::find_iter(last, least).find(whole).map(|at| from + at)
 }
 
 /// The forms in which a secret is sent, or repeated by a server: as it is, and escaped for JSON, URLs, forms and HTML, and as base64.
@@ -298,6 +310,19 @@ mod tests {
         assert_eq!(answer(&scrubber, "0123456789abcdef, hunter22."), Some("***, ***.".into()));
         assert_eq!(answer(&scrubber, "correct+horse%20battery correct%20horse%20battery"), Some("correct+horse%20battery ***".into()));
         assert_eq!(scrubber.scrub("infrahub rack1".into()), "*** ***");
+    }
+
+    #[test]
+    fn a_secret_that_is_cut_at_the_end_is_masked() {
+        let scrubber = scrubber(&["0123456789abcdef/+ghi", "infrahub-secret-1", "päss\"word12345678"]);
+        for cut in ["0123456789a", "0123456789abcdef", "0123456789abcdef%2F%2", "MDEyMzQ1Njc4OWFi", "päss\\\"word12"] {
+            assert_eq!(scrubber.scrub(format!("{{\"note\": \"{cut}")), "{\"note\": \"***", "{cut}");
+            assert_eq!(answer(&scrubber, &format!("0123456789ab {cut}")), Some("0123456789ab ***".into()), "{cut}");
+        }
+        // Neither what is likely, nor what goes on in another way.
+        for text in ["to infrahub", "of infrahub-", "0123456789", "0123456789abX", ""] {
+            assert_eq!(scrubber.scrub(text.into()), text);
+        }
     }
 
     #[test]
