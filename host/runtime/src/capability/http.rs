@@ -22,6 +22,7 @@ use url::{Origin, Url};
 use wasmtime::component::Resource;
 
 use super::Advice;
+use super::connections::{Connections, stays_open};
 use super::network::{Names, Reason, Refused, Resolver};
 use crate::bindings::infrahub_sync::adapter::http as wit;
 use crate::capability::login::{Login, Pass};
@@ -89,6 +90,7 @@ pub(crate) struct Http {
     advice: Advice,
     /// Made by the first request: reading the system's certificates takes milliseconds that an offline run need not spend.
     client: OnceCell<Client>,
+    connections: Connections,
     exchange: Exchange,
     scrubber: Scrubber,
     pace: Pace,
@@ -239,6 +241,7 @@ impl Http {
             settings: config.resolved.host.clone(),
             limits: config.limits.clone(),
             client: OnceCell::new(),
+            connections: Connections::default(),
             exchange: config.exchange,
             scrubber: config.scrubber,
             pace: Pace::real(),
@@ -539,7 +542,7 @@ impl Http {
             if let Some(body) = &body {
                 sending = sending.body(body.clone());
             }
-            let response = sending.send().await.map_err(failed)?;
+            let response = self.connections.send(sending).await.map_err(failed)?;
             match self.redirect(request, &method, &url, &response)? {
                 Some((next_method, next)) => {
                     if next_method != method {
@@ -604,11 +607,15 @@ impl Http {
             return Err(HttpError::TooLarge(limit as u64).into());
         }
         let mut body = Vec::with_capacity(length.min(16 << 20));
+        let stays_open = stays_open(&response);
         while let Some(chunk) = response.chunk().await.map_err(&failed)? {
             if body.len() + chunk.len() > limit {
                 return Err(HttpError::TooLarge(limit as u64).into());
             }
             body.extend_from_slice(&chunk);
+        }
+        if stays_open {
+            self.connections.give_back();
         }
         Ok(HostResponse { status, headers, body: Body::new(body) })
     }
@@ -669,6 +676,7 @@ impl Http {
             .read_timeout(self.settings.timeout)
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(self.settings.max_concurrency)
+            .connector_layer(self.connections.clone())
             .tcp_nodelay(true);
         if let Some(proxy) = &self.proxy {
             builder = builder.proxy(proxy.clone());

@@ -1016,6 +1016,46 @@ async fn a_session_never_asks_more_at_a_time_than_it_may() {
     assert_eq!(now.lock().unwrap().1, 2);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_session_needs_no_more_connections_than_it_may_have_requests_at_a_time() {
+    let opened = Arc::new(Mutex::new(0usize));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let count = opened.clone();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            *count.lock().unwrap() += 1;
+            tokio::spawn(async move {
+                // The client sends each request in one piece; its answer comes in several, so the connection is not back with its head.
+                while stream.read(&mut [0; 4096]).await.is_ok_and(|read| read > 0) {
+                    for piece in ["HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", "2\r\nok\r\n", "0\r\n\r\n"] {
+                        let _ = stream.write_all(piece.as_bytes()).await;
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                    }
+                }
+            });
+        }
+    });
+    let (http, _) = Setup::new(&address).set("max_concurrency", json!(2)).build().unwrap();
+    let http = Arc::new(http);
+    let tasks: Vec<_> = (0..8)
+        .map(|_| {
+            tokio::spawn({
+                let http = http.clone();
+                async move {
+                    for _ in 0..50 {
+                        assert_eq!(text(&http.send(get("/")).await.unwrap()), "ok");
+                    }
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(*opened.lock().unwrap(), 2);
+}
+
 #[tokio::test]
 async fn what_was_recorded_is_replayed_without_network_credentials_and_address() {
     let server = Server::start(|_, text| {

@@ -3,6 +3,7 @@
 //! All checks of what an adapter may do are here and nowhere else.
 
 mod advice;
+mod connections;
 pub(crate) mod files;
 pub(crate) mod http;
 mod log;
