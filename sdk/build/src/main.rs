@@ -5,7 +5,8 @@
 //! … component FOLDER [-o FILE]       one adapter of an author's own, in Rust, Python, JavaScript or Go
 //! … wit [-o FILE]                    the contract as a package for registries
 //! cargo demo                         adapters, the host, then the main job on recorded answers
-//! cargo verify                       format, adapters, lints, tests
+//! cargo verify                       format, adapters, lints, tests, a short search of the fuzz targets
+//! cargo fuzz-targets [SECONDS]       the fuzz targets alone, for longer
 //! cargo verify-live                  the tests that need real servers, and the servers
 //! ```
 //!
@@ -15,6 +16,7 @@
 mod component;
 mod contract;
 mod demo;
+mod fuzz;
 mod guests;
 mod live;
 mod run;
@@ -45,7 +47,8 @@ commands:
                            when this machine lacks the language
   wit [-o OUT]             encode the contract as a package for registries (default OUT: target/wit/<name>-<version>.wasm)
   demo                     run the example netbox_to_files offline, from diff to nothing left to do
-  verify                   format, adapters, lints, tests
+  verify                   format, adapters, lints, tests, a short search of the fuzz targets
+  fuzz [SECONDS]           look for inputs that break the fuzz targets, each for so long (default 60); exit code 77 without a C++ compiler
   verify-live              brings up a real NetBox and a real Infrahub, runs the tests that need them, stops them; 40 minutes at most;
                            exit code 77 when they cannot be brought up here
 ";
@@ -70,6 +73,8 @@ fn main() -> ExitCode {
             }
             Err(fault) => Err(fault),
         },
+        ["fuzz"] => return ended(fuzz_targets(60)),
+        ["fuzz", seconds] if seconds.parse::<u32>().is_ok() => return ended(fuzz_targets(seconds.parse().unwrap_or_default())),
         ["verify"] => workspace().and_then(|root| verify::run(&root)),
         ["help" | "--help" | "-h"] => {
             say(HELP);
@@ -103,6 +108,11 @@ fn one(path: &Path, out: Option<PathBuf>) -> Result<(), Trouble> {
     let root = workspace()?;
     let target = guests::target_folder(&root)?;
     component::build(&component::Place { root: &root, target: &target }, path, out)
+}
+
+/// Looks for what breaks the fuzz targets.
+fn fuzz_targets(seconds: u32) -> Result<(), Trouble> {
+    fuzz::run(&workspace()?, fuzz::Search::Further { seconds })
 }
 
 /// Writes the contract as a package.

@@ -4,12 +4,16 @@ use std::cell::RefCell;
 use std::path::Path;
 use std::time::Instant;
 
+use crate::fuzz::{self, Search};
 use crate::guests;
 use crate::run::{Fault, cargo, complain, say, succeed, words};
 use crate::tools::{self, Trouble};
 
 /// The variable that lets the live tests run.
 const LIVE: &str = "INFRAHUB_SYNC_LIVE";
+
+/// How long libFuzzer looks at each target: enough for what is found easily.
+const FUZZ_SECONDS: u32 = 10;
 
 /// A step of the verification.
 type Step<'s> = &'s dyn Fn() -> Result<(), Fault>;
@@ -42,7 +46,15 @@ pub(crate) fn run(root: &Path) -> Result<(), Fault> {
         }
         Ok(())
     };
-    let steps: [(&str, Step<'_>); 7] = [
+    let fuzz_targets = || match fuzz::run(root, Search::Same { seconds: FUZZ_SECONDS }) {
+        Err(Trouble::Missing(reason)) => {
+            lacking.borrow_mut().push(reason);
+            Ok(())
+        }
+        Err(Trouble::Fault(fault)) => Err(fault),
+        Ok(()) => Ok(()),
+    };
+    let steps: [(&str, Step<'_>); 8] = [
         ("format", &cargo_step(&["fmt", "--all", "--check"])),
         ("adapters", &|| guests::build_all(root).map(drop)),
         ("template", &template),
@@ -51,6 +63,7 @@ pub(crate) fn run(root: &Path) -> Result<(), Fault> {
         // `cargo test` alone makes no binary of a package without integration tests, and the whole-program tests start the binary.
         ("build", &cargo_step(&["build", "--release", "--workspace", "--quiet"])),
         ("tests", &cargo_step(&["test", "--release", "--workspace", "--quiet"])),
+        ("fuzz targets", &fuzz_targets),
     ];
     let mut failed = Vec::new();
     for (name, step) in steps {

@@ -1,4 +1,4 @@
-//! What the fuzz targets do with an input. `tests/seeds.rs` feeds them.
+//! What the fuzz targets do with an input. `tests/seeds.rs` and libFuzzer (`targets`) feed them.
 //!
 //! Each takes any bytes. It panics when a promise is broken: no panic, no endless work, and, where there is a second opinion, the same
 //! answer as it gives.
@@ -15,6 +15,20 @@ use infrahub_sync_core::plan_row::{Action, PlanRow};
 use infrahub_sync_core::records::{Projection, Shape};
 use infrahub_sync_runtime::{Column, ColumnData, Columns, TextData, count_at, json_at};
 use serde_json::Value;
+
+/// Has a panic end the program, as libFuzzer wants it; but for those of the Parquet crate, which the cache expects and catches.
+pub fn panics_end_the_program() {
+    let shown = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let place = panic.location().map(|place| place.file().to_owned()).unwrap_or_default();
+        let expected = ["/parquet-", "/arrow", "/snap-"].iter().any(|name| place.contains(name));
+        let caught = expected || std::thread::panicking() && place.contains("/library/");
+        if !caught {
+            shown(panic);
+            std::process::abort();
+        }
+    }));
+}
 
 /// `config.yml`: any text is a project or is told what is wrong with it.
 pub fn config(data: &[u8]) {
