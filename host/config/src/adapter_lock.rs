@@ -27,21 +27,20 @@ use std::path::Path;
 use crate::decode::{Decoder, Record};
 use crate::generated::{flow_list, scalar};
 use crate::load::{self, Data, Node};
-use crate::problem::{Document, Problem};
+use crate::own_file::OwnFile;
+use crate::problem::Problem;
 use crate::project::decode::sha256;
-use crate::project::in_file_order;
 
 /// The file's name, beside `config.yml`.
 pub const LOCK_FILE: &str = "infrahub-sync.lock.yml";
-
-/// The newest format this program reads, and the one it writes.
-const FORMAT: u32 = 1;
 
 /// The word for a component that is a part of the program.
 const BUILT_IN: &str = "built-in";
 
 /// What helps against every problem of a lock file.
 const AGAIN: &str = "look what changed, then write it anew with `infrahub-sync adapter lock`";
+
+const FILE: OwnFile = OwnFile { has: "this lock file has", format: 1, again: AGAIN };
 
 /// The adapters that a project accepts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,7 +148,7 @@ impl AdapterLock {
             "# The adapters that this project accepts, and what they may reach. Made by `infrahub-sync adapter lock`; keep it with config.yml."
                 .to_owned(),
             "# A run stops before anything is sent when an adapter is another one, or could reach more than is written here.".to_owned(),
-            format!("format: {FORMAT}"),
+            format!("format: {}", FILE.format),
         ];
         for (side, adapter) in [("source", &self.source), ("destination", &self.destination)] {
             lines.push(format!("{side}:"));
@@ -164,21 +163,7 @@ impl AdapterLock {
     ///
     /// Every problem, with lines: a newer format, or a damage or an edit that makes no sense.
     pub fn parse(text: &str, file: &Path) -> Result<AdapterLock, Vec<Problem>> {
-        let document = Document::new(file, text);
-        let (tree, mut problems) = load::parse(&document);
-        let Some(tree) = tree else {
-            if problems.is_empty() {
-                problems.push(Problem::of_file(file, "the file is empty").with_hint(AGAIN));
-            }
-            return Err(problems);
-        };
-        let mut decoder = Decoder::new(&document);
-        let lock = decode(&mut decoder, &tree);
-        problems.extend(decoder.problems);
-        match lock {
-            Some(lock) if problems.is_empty() => Ok(lock),
-            _ => Err(in_file_order(problems)),
-        }
+        FILE.parse(text, file, decode)
     }
 }
 
@@ -272,15 +257,6 @@ fn access_words(write: bool) -> &'static str {
 }
 
 fn decode(decoder: &mut Decoder<'_>, tree: &Node) -> Option<AdapterLock> {
-    // The format first: a newer one has keys that would be reported as unknown.
-    if let Some(format) = decoder.map(tree, "")?.iter().find(|entry| entry.key == "format") {
-        let version = decoder.count(&format.value, "format")?;
-        if version > FORMAT {
-            let message = format!("this lock file has format {version}, and this program reads formats up to {FORMAT}");
-            decoder.error_hint(format.value.span, "format", message, format!("update infrahub-sync, or {AGAIN}"));
-            return None;
-        }
-    }
     let record = decoder.record(tree, "", &["format", "source", "destination"])?;
     decoder.required(&record, "format");
     let (source, destination) = (locked(decoder, &record, "source"), locked(decoder, &record, "destination"));

@@ -27,14 +27,12 @@ use serde_json::Value;
 use crate::decode::{Decoder, Record, list_names, suggest};
 use crate::load::scalar::{Plain, resolve};
 use crate::load::{self, Node};
-use crate::problem::{Document, Problem, Span};
-use crate::project::{Project, in_file_order};
+use crate::own_file::OwnFile;
+use crate::problem::{Problem, Span};
+use crate::project::Project;
 
 /// The file's name in the project's folder.
 pub const GENERATED_FILE: &str = "infrahub-sync.models.yml";
-
-/// The newest format this program reads, and the one it writes.
-pub const FORMAT: u32 = 1;
 
 /// The generated models.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,7 +79,7 @@ impl Generated {
         let mut lines = vec![
             "# The kinds of this sync, made by `infrahub-sync generate` from config.yml and the destination's schema.".to_owned(),
             "# Do not edit: change config.yml and generate again.".to_owned(),
-            format!("format: {FORMAT}"),
+            format!("format: {}", FILE.format),
             format!("mapping_hash: {}", scalar(&self.mapping_hash)),
             format!("schema_hash: {}", scalar(&self.schema_hash)),
             if self.model.kinds.is_empty() { "kinds: []".to_owned() } else { "kinds:".to_owned() },
@@ -105,26 +103,14 @@ impl Generated {
     ///
     /// Every problem, with lines: a newer format, or an edit that makes no sense.
     pub fn parse(text: &str, file: &Path) -> Result<Generated, Vec<Problem>> {
-        let document = Document::new(file, text);
-        let (tree, mut problems) = load::parse(&document);
-        let Some(tree) = tree else {
-            if problems.is_empty() {
-                problems.push(Problem::of_file(file, "the file is empty").with_hint(AGAIN));
-            }
-            return Err(problems);
-        };
-        let mut decoder = Decoder::new(&document);
-        let generated = decode(&mut decoder, &tree);
-        problems.extend(decoder.problems);
-        match generated {
-            Some(generated) if problems.is_empty() => Ok(generated),
-            _ => Err(in_file_order(problems)),
-        }
+        FILE.parse(text, file, decode)
     }
 }
 
 /// What helps against every problem of a generated file.
 const AGAIN: &str = "run `infrahub-sync generate` again";
+
+const FILE: OwnFile = OwnFile { has: "these models have", format: 1, again: AGAIN };
 
 pub(crate) fn flow_list(items: &[String]) -> String {
     format!("[{}]", items.iter().map(|item| scalar(item)).collect::<Vec<_>>().join(", "))
@@ -169,16 +155,6 @@ fn field_text(field: &FieldModel) -> String {
 }
 
 fn decode(decoder: &mut Decoder<'_>, tree: &Node) -> Option<Generated> {
-    // The format first: a newer one has keys that would be reported as unknown.
-    if let Some(format) = decoder.map(tree, "")?.iter().find(|entry| entry.key == "format") {
-        let version = decoder.count(&format.value, "format")?;
-        if version > FORMAT {
-            let message = format!("these models have format {version}, and this program reads formats up to {FORMAT}");
-            let hint = format!("update infrahub-sync, or {AGAIN}");
-            decoder.error_hint(format.value.span, "format", message, hint);
-            return None;
-        }
-    }
     let record = decoder.record(tree, "", &["format", "mapping_hash", "schema_hash", "kinds"])?;
     decoder.required(&record, "format");
     let mut text = |key: &str| decoder.required_text(&record, key).map(|(text, _)| text.to_owned());

@@ -15,6 +15,7 @@ pub mod discover;
 pub mod generated;
 mod hash;
 mod load;
+mod own_file;
 pub mod problem;
 pub mod project;
 pub mod resolve;

@@ -29,6 +29,7 @@ pub use accepted::{Locked, check_adapters, lock_adapters};
 pub use error::{EngineError, Fault};
 pub use generate::{Generated, generate};
 pub use load::session_config;
+pub use pages::records;
 pub use pipeline::{apply, diff, show, sync};
 pub use readings::{Reading, destination_readings, source_readings};
 

@@ -78,7 +78,12 @@ impl Place {
     }
 }
 
-fn records(projection: &Projection, payload: Payload, rows_max: usize) -> Result<Records, RecordsError> {
+/// The payload of a page as columns.
+///
+/// # Errors
+///
+/// More than `rows_max` records, or what is none.
+pub fn records(projection: &Projection, payload: Payload, rows_max: usize) -> Result<Records, RecordsError> {
     match payload {
         Payload::Document { body, layout, pointer, projection: moved } => {
             let placed;

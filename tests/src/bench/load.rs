@@ -9,11 +9,8 @@ use std::process::Command;
 use std::time::SystemTime;
 
 use infrahub_sync_core::records::{Projection, Records, Shape};
-use infrahub_sync_core::value::{Tag, ValueColumn};
 use infrahub_sync_payloads::{PAGE_SIZE, PAGES, body, device, path};
-use infrahub_sync_runtime::{
-    Column, ColumnData, Exchanges, Layout, Limits, LoadRequest, Payload, Role, Runtime, RuntimeOptions, Session, SessionConfig,
-};
+use infrahub_sync_runtime::{Exchanges, Limits, LoadRequest, Payload, Role, Runtime, RuntimeOptions, Session, SessionConfig};
 use serde_json::json;
 
 use crate::timing::{Failed, Table, each, median};
@@ -167,39 +164,9 @@ fn youngest(folder: &Path) -> Option<SystemTime> {
     files.filter_map(|file| file.metadata().and_then(|metadata| metadata.modified()).ok()).max()
 }
 
-/// A page as columns: what `engine/load` does with it.
+/// A page as columns, as the engine makes them.
 pub(crate) fn records(projection: &Projection, payload: Payload) -> Result<Records, Failed> {
-    Ok(match payload {
-        Payload::Document { body, layout: Layout::Json, pointer, .. } => projection.json(&body, &pointer)?,
-        Payload::Document { body, .. } => projection.json_lines(&body)?,
-        Payload::JsonLines(lines) => projection.json_lines(&lines)?,
-        Payload::Columns(columns) => {
-            let rows = columns.rows();
-            projection.packed(rows, columns.into_columns().into_iter().map(|column| (column.name.clone(), values(&column))).collect())?
-        }
-    })
-}
-
-fn values(column: &Column) -> ValueColumn {
-    let mut out = ValueColumn::with_capacity(column.data.len());
-    for row in 0..column.data.len() {
-        let valid = column.validity.as_ref().is_none_or(|bits| bits.get(row / 8).is_some_and(|byte| byte >> (row % 8) & 1 == 1));
-        if !valid {
-            out.push_null();
-            continue;
-        }
-        match &column.data {
-            ColumnData::Booleans(values) => out.push_bool(values.get(row).copied().unwrap_or(false)),
-            ColumnData::Integers(values) => out.push_int(values.get(row).copied().unwrap_or(0).into()),
-            ColumnData::Floats(values) => out.push_float(values.get(row).copied().unwrap_or(f64::NAN)),
-            ColumnData::Texts(texts) => out.push_text(texts.get(row).unwrap_or("")),
-            ColumnData::Jsons(texts) => match serde_json::from_str(texts.get(row).unwrap_or("null")) {
-                Ok(value) => out.push_json(&value),
-                Err(_) => out.push(Tag::Text, texts.get(row).unwrap_or("")),
-            },
-        }
-    }
-    out
+    Ok(infrahub_sync_engine::records(projection, payload, usize::MAX)?)
 }
 
 /// Says where two readings of one page differ.
