@@ -20,7 +20,7 @@ use crate::adapter::Adapter;
 /// The environment variables, shown below each help text that has use for them.
 const ENVIRONMENT: &str = "\
 Environment:
-  INFRAHUB_SYNC_CACHE_DIR      folder that holds .infrahub-sync-cache [default: working directory]
+  INFRAHUB_SYNC_CACHE_DIR      the cache, <sync>/<run id>/ [default: .infrahub-sync-cache in the working directory]
   INFRAHUB_SYNC_ADAPTER_PATHS  folders with custom adapters, separated like PATH
   INFRAHUB_SYNC_LOG            what is logged, as `target=level,…`; beats --verbosity
   NO_COLOR                     no colours, if set and not empty";
@@ -123,7 +123,7 @@ pub(crate) enum Command {
     Sync(Sync),
     /// Show, prune or check the cached runs
     Cache(Cache),
-    /// List adapters, and say what they are and would be granted
+    /// List, inspect, check, lock and make adapters
     Adapter(Adapter),
     /// Print shell completions
     Completions(Completions),
@@ -215,7 +215,7 @@ pub(crate) struct Show {
     #[command(flatten)]
     pub(crate) project: ProjectArgs,
 
-    /// Run id, as diff and sync name it
+    /// Run id, as diff and sync name it; without a project the one sync that has such a run is meant
     #[arg(long, value_name = "RUN_ID", required = true)]
     pub(crate) run_id: String,
 
@@ -533,7 +533,8 @@ impl LoadArgs {
 /// What happens to records that cannot be identified.
 #[derive(Debug, Args)]
 pub(crate) struct DataArgs {
-    /// Go on without relationships whose peer cannot be identified: they are logged and stay as they are in the destination
+    /// Leave out objects and relationships that cannot be identified: they are listed, nothing of their kind is deleted, and
+    /// the run is partial (exit code 7)
     #[arg(long, overrides_with = "no_continue_on_error", help_heading = "Loading")]
     continue_on_error: bool,
 
@@ -846,7 +847,7 @@ mod tests {
                                               elvish, fish, powershell, zsh]
 
         Environment:
-          INFRAHUB_SYNC_CACHE_DIR      folder that holds .infrahub-sync-cache [default: working directory]
+          INFRAHUB_SYNC_CACHE_DIR      the cache, <sync>/<run id>/ [default: .infrahub-sync-cache in the working directory]
           INFRAHUB_SYNC_ADAPTER_PATHS  folders with custom adapters, separated like PATH
           INFRAHUB_SYNC_LOG            what is logged, as `target=level,…`; beats --verbosity
           NO_COLOR                     no colours, if set and not empty

@@ -193,7 +193,7 @@ fn validate(args: &Validate, screen: &Screen) -> Result<Exit, Report> {
     }
 }
 
-/// The folder that holds `.infrahub-sync-cache`, absolute, so that what is said about it can be used from anywhere.
+/// The cache's folder, absolute, so that what is said about it can be used from anywhere.
 pub(crate) fn cache_root() -> Result<PathBuf, Report> {
     let here = std::env::current_dir().map_err(|error| {
         let report = Report::from_error(Exit::Unexpected, &error);

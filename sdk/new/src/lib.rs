@@ -177,7 +177,11 @@ pub fn write(name: &str, language: Language, folder: &Path) -> Result<Vec<PathBu
             fs::create_dir_all(parent).map_err(failed(parent))?;
         }
         let is_template = !["sdk/", "infrahub", "wit/"].iter().any(|other| path.starts_with(other));
-        let text = if is_template { renamed(text, name, language) } else { (*text).to_owned() };
+        let text = match is_template {
+            true => renamed(text, name, language),
+            false if path.ends_with(".md") => without_links_out(text),
+            false => (*text).to_owned(),
+        };
         fs::write(&file, text).map_err(failed(&file))?;
         written.push(PathBuf::from(path));
     }
@@ -203,6 +207,18 @@ fn renamed(text: &str, name: &str, language: Language) -> String {
         text = text.replace(&format!("ackage {TEMPLATE}"), &format!("ackage {}", words.concat()));
     }
     text.replace(&capital(TEMPLATE), &camel).replace(&TEMPLATE.to_ascii_uppercase(), &upper).replace(TEMPLATE, name)
+}
+
+/// The text of a copied document: what it refers to outside of its folder was not copied, so that its links become words.
+fn without_links_out(text: &str) -> String {
+    let mut kept = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("](../") {
+        let (Some((before, words)), Some((_, after))) = (before.rsplit_once('['), after.split_once(')')) else { break };
+        kept.extend([before, words, " (in the repository of infrahub-sync)"]);
+        rest = after;
+    }
+    kept + rest
 }
 
 #[cfg(test)]
@@ -261,6 +277,37 @@ mod tests {
         let (folder, _) = new("top-racks", Language::Go);
         let code = fs::read_to_string(folder.path().join("made/adapter.go")).unwrap();
         assert!(code.contains("\npackage topracks\n"), "{code}");
+    }
+
+    #[test]
+    fn every_link_of_a_new_folder_leads_somewhere() {
+        for language in Language::ALL {
+            let (folder, files) = new("racks", language);
+            let folder = folder.path().join("made");
+            let documents: Vec<&PathBuf> =
+                files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "md")).collect();
+            assert!(documents.len() >= 3, "{language}: {documents:?}");
+            for document in documents {
+                let text = fs::read_to_string(folder.join(document)).unwrap();
+                for link in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link) {
+                    let (target, _) = link.split_once('#').unwrap_or((link, ""));
+                    // Names of items are rustdoc's, which reads that file too.
+                    if target.is_empty() || target.contains("://") || !target.contains(['/', '.']) {
+                        continue;
+                    }
+                    let there = folder.join(document).parent().unwrap().join(target);
+                    assert!(there.exists(), "{language}: {} links to {link}", document.display());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn links_out_of_a_folder_become_words() {
+        let text = "See [the guide](../README.md#one), [this](x.md) and [that](../../host/LIMITS.md).";
+        let out = "(in the repository of infrahub-sync)";
+        assert_eq!(without_links_out(text), format!("See the guide {out}, [this](x.md) and that {out}."));
+        assert_eq!(without_links_out("a](../b"), "a](../b");
     }
 
     #[test]

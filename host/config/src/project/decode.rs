@@ -161,8 +161,9 @@ fn adapter_location(decoder: &mut Decoder<'_>, text: &str, span: Span, record: &
         let stem = if extension == Some("py") { stem } else { file.rsplit(['.', '/']).next().unwrap_or(stem) };
         let message = format!("`{text}` is Python code, which this program cannot load");
         let hint = format!(
-            "adapters are WebAssembly components here: build one from the contract in `wit/adapter.wit` (`sdk/template` is a \
-             start), put it beside this file and write `adapter: ./{stem}.wasm`"
+            "adapters are WebAssembly components here: `infrahub-sync adapter new {} --language python` makes the folder of one; build \
+             it, put it beside this file and write `adapter: ./{stem}.wasm`",
+            stem.replace('_', "-")
         );
         decoder.error_hint(span, path, message, hint);
         return None;

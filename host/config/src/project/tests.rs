@@ -552,7 +552,7 @@ fn adapters() {
     4 |   adapter: ./src/mock_db.py:MockdbAdapter
       |            ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
 
-    hint: adapters are WebAssembly components here: build one from the contract in `wit/adapter.wit` (`sdk/template` is a start), put it beside this file and write `adapter: ./mock_db.wasm`
+    hint: adapters are WebAssembly components here: `infrahub-sync adapter new mock-db --language python` makes the folder of one; build it, put it beside this file and write `adapter: ./mock_db.wasm`
     ");
     assert_snapshot!(with("mycompany.adapters.mock").unwrap_err(), @r"
     error: `mycompany.adapters.mock` is Python code, which this program cannot load
@@ -561,7 +561,7 @@ fn adapters() {
     4 |   adapter: mycompany.adapters.mock
       |            ^^^^^^^^^^^^^^^^^^^^^^^
 
-    hint: adapters are WebAssembly components here: build one from the contract in `wit/adapter.wit` (`sdk/template` is a start), put it beside this file and write `adapter: ./mock.wasm`
+    hint: adapters are WebAssembly components here: `infrahub-sync adapter new mock --language python` makes the folder of one; build it, put it beside this file and write `adapter: ./mock.wasm`
     ");
     assert!(with("adapters/mock:Mock").is_err());
 }
