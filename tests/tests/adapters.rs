@@ -135,7 +135,7 @@ fn an_adapter_is_inspected_without_a_project_and_with_one() {
         "  Folders     the one in `path`: read only as a source, read and write as a destination".to_owned(),
         "  Secrets     none".to_owned(),
         "  WASI        none".to_owned(),
-        "In this project, as source\n  Origins     none\n  Folder      source, read only".to_owned(),
+        "In this project, as source\n  Address     none\n  Folder      source, read only\n  Environment none\n".to_owned(),
     ] {
         assert!(told.stdout.contains(&line), "{line}\n---\n{}", told.stdout);
     }
@@ -342,7 +342,7 @@ fn a_lock_stops_what_could_reach_more_and_lets_pass_what_reaches_less() {
     error: the adapters are not as infrahub-sync.lock.yml accepts them
         source: adapter: files → netbox
         source: digest: sha256:… → built-in
-        source: may send HTTP requests to https://netbox.example
+        source: its address is https://netbox.example: its credentials go there
         source: is set by the environment variable NETBOX_ADDRESS
         source: is set by the environment variable NETBOX_TOKEN
         source: is set by the environment variable NETBOX_URL
@@ -425,19 +425,29 @@ schema_mapping:
     assert_eq!(lock(&project, &[]).code, 0);
     assert_eq!(first.load(Ordering::SeqCst), 0, "a lock asks nobody");
     let text = project.read("infrahub-sync.lock.yml");
-    assert!(text.contains(&format!("origins: [\"{accepted}\"]")) && text.contains("secrets: {token: environment}"), "{text}");
+    assert!(text.contains(&format!("address: [\"{accepted}\"]")) && text.contains("secrets: {token: environment}"), "{text}");
     assert!(!text.contains("hunter"));
     // The other side alone has changed, and yet neither is asked.
     project.set("INFRAHUB_ADDRESS", &other);
     for command in ["diff", "sync"] {
         let told = project.run(&[command]);
         assert_eq!(told.code, 4, "{}", told.stderr);
-        assert!(told.stderr.contains(&format!("destination: may send HTTP requests to {other}")), "{}", told.stderr);
+        assert!(told.stderr.contains(&format!("destination: its address is {other}: its credentials go there")), "{}", told.stderr);
     }
     assert_eq!((first.load(Ordering::SeqCst), second.load(Ordering::SeqCst)), (0, 0));
     project.set("INFRAHUB_ADDRESS", &accepted);
     assert_ne!(project.run(&["diff"]).code, 4);
     assert!(first.load(Ordering::SeqCst) > 0, "accepted: it is asked");
+    // An origin that was accepted without credentials does not get them as an address.
+    project.write("infrahub-sync.lock.yml", &text.replace("  environment", &format!("  origins: [\"{other}\"]\n  environment")));
+    project.set("INFRAHUB_ADDRESS", &other);
+    assert_eq!(project.run(&["diff"]).code, 4);
+    assert_eq!(second.load(Ordering::SeqCst), 0);
+    // A check that goes to the system is a run in this respect.
+    let check = ["check", "infrahub", "--config-file", "config.yml", "--record", "exchanges"];
+    let told = adapter(&project, &check);
+    assert_eq!((told.code, second.load(Ordering::SeqCst)), (4, 0), "{}", told.stderr);
+    assert!(told.stderr.contains("the adapters are not as"), "{}", told.stderr);
     // Without the address a lock would stop every run that has one.
     let mut project = Project::new(&config.replace("settings: {url: \"SOURCE\"}", "settings: {}").replace("DESTINATION", &accepted));
     let told = lock(&project, &[]);
@@ -453,6 +463,43 @@ schema_mapping:
     assert_eq!(lock(&project, &[]).code, 0);
     project.set("NETBOX_ADDRESS", "");
     assert_eq!(lock(&project, &["--check"]).code, 0);
+}
+
+#[test]
+fn variables_of_others_are_not_read_unless_they_are_granted() {
+    let config = "
+name: office
+source: {name: acme, adapter: ./acme.wasm, settings: {url: \"HERE\"}GRANTS}
+destination: {name: files, settings: {path: destination}}
+schema_mapping:
+  - name: BuiltinTag
+    mapping: extras.tags
+    identifiers: [name]
+    fields: [{name: name, mapping: name}]
+";
+    let ((here, first), (there, second)) = (counting(), counting());
+    let config = config.replace("HERE", &here);
+    let mut project = Project::new(&config.replace("GRANTS", ""));
+    // NETBOX_URL is what the component asks for; the project calls it `acme`.
+    write(&project, "acme.wasm", &component("netbox"));
+    project.set("NETBOX_URL", &there);
+    let told = project.run(&["diff"]);
+    assert!(first.load(Ordering::SeqCst) > 0 && second.load(Ordering::SeqCst) == 0, "{}", told.stderr);
+    let line = "asks for the environment: NETBOX_URL is not read; to allow it, write under `source:` in config.yml: \
+                `grants: {environment: [NETBOX_URL]}`";
+    assert!(told.stderr.contains(line), "{}", told.stderr);
+    let inspected = adapter(&project, &["inspect", "acme", "--config-file", "config.yml"]);
+    assert!(inspected.stdout.contains("Environment none"), "{}", inspected.stdout);
+
+    project.write("config.yml", &config.replace("GRANTS", ", grants: {environment: [NETBOX_URL]}"));
+    let asked = first.load(Ordering::SeqCst);
+    let told = project.run(&["diff"]);
+    assert!(first.load(Ordering::SeqCst) == asked && second.load(Ordering::SeqCst) > 0, "{}", told.stderr);
+    assert!(!told.stderr.contains("is not read"), "{}", told.stderr);
+    // Under its own name it needs no grant.
+    project.write("config.yml", &config.replace("GRANTS", "").replace("name: acme", "name: netbox"));
+    let told = project.run(&["diff"]);
+    assert!(first.load(Ordering::SeqCst) == asked && !told.stderr.contains("is not read"), "{}", told.stderr);
 }
 
 /// The files in the store of compiled adapters.

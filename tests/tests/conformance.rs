@@ -13,7 +13,8 @@ use infrahub_sync_conformance::{Options, Reading, Report, System, Verdict, check
 use infrahub_sync_engine::{destination_readings, source_readings};
 use infrahub_sync_fake_infrahub::{ADMIN_TOKEN, Fake};
 use infrahub_sync_runtime::{
-    Adapter, Answer, Asked, Exchanges, Limits, LoadRequest, Role, Runtime, RuntimeOptions, SessionConfig, StandIn, read_recording,
+    Adapter, Answer, Asked, Exchanges, Limits, LoadRequest, Role, Runtime, RuntimeOptions, SessionConfig, StandIn, Variables,
+    read_recording,
 };
 use infrahub_sync_tests::live::root;
 use infrahub_sync_tests::{Project, binary};
@@ -41,6 +42,9 @@ fn options() -> Options<'static> {
     Options {
         settings: BTreeMap::new(),
         environment: &|_| None,
+        variables: Variables::All,
+        extra_origins: Vec::new(),
+        networks: Vec::new(),
         project_dir: PathBuf::from("/nowhere"),
         role: Role::Source,
         readings: Vec::new(),
@@ -318,6 +322,7 @@ async fn infrahub_conforms_on_its_recordings() {
         role: Role::Destination,
         settings: branch(),
         environment: &|_| None,
+        variables: Variables::All,
         project_dir: PathBuf::from("/nowhere"),
         exchanges: Exchanges::Replay(folder),
         limits: Limits::default(),

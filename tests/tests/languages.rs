@@ -16,7 +16,7 @@ use std::sync::OnceLock;
 
 use infrahub_sync_runtime::{
     Adapter, Cursor, Error, Exchanges, KindChanges, Limits, LoadRequest, Operation, Outcome, Payload, Role, Run, RunResult, Runtime,
-    RuntimeOptions, Session, SessionConfig, WriteRequest,
+    RuntimeOptions, Session, SessionConfig, Variables, WriteRequest,
 };
 use infrahub_sync_tests::{Project, binary};
 use serde_json::{Value, json};
@@ -91,6 +91,7 @@ fn config(settings: Value, project: &Path) -> SessionConfig<'static> {
         role: Role::Destination,
         settings: serde_json::from_value(settings).unwrap(),
         environment: &|_| None,
+        variables: Variables::All,
         project_dir: project.to_owned(),
         exchanges: Exchanges::Live,
         limits: Limits::default(),

@@ -20,7 +20,7 @@ use crate::adapter::Adapter;
 /// The environment variables, shown below each help text that has use for them.
 const ENVIRONMENT: &str = "\
 Environment:
-  INFRAHUB_SYNC_CACHE_DIR      the cache, <sync>/<run id>/ [default: .infrahub-sync-cache in the working directory]
+  INFRAHUB_SYNC_CACHE_DIR      the cache: <sync>/<run id>/ [default: ./.infrahub-sync-cache]
   INFRAHUB_SYNC_ADAPTER_PATHS  folders with custom adapters, separated like PATH
   INFRAHUB_SYNC_LOG            what is logged, as `target=level,…`; beats --verbosity
   NO_COLOR                     no colours, if set and not empty";
@@ -823,7 +823,7 @@ mod tests {
           apply        Apply the plan of a cached run, without reading the source again
           sync         Compare source and destination and bring the destination in line
           cache        Show, prune or check the cached runs
-          adapter      List adapters, and say what they are and would be granted
+          adapter      List, inspect, check, lock and make adapters
           completions  Print shell completions
 
         Options:
@@ -847,7 +847,7 @@ mod tests {
                                               elvish, fish, powershell, zsh]
 
         Environment:
-          INFRAHUB_SYNC_CACHE_DIR      the cache, <sync>/<run id>/ [default: .infrahub-sync-cache in the working directory]
+          INFRAHUB_SYNC_CACHE_DIR      the cache: <sync>/<run id>/ [default: ./.infrahub-sync-cache]
           INFRAHUB_SYNC_ADAPTER_PATHS  folders with custom adapters, separated like PATH
           INFRAHUB_SYNC_LOG            what is logged, as `target=level,…`; beats --verbosity
           NO_COLOR                     no colours, if set and not empty
@@ -976,8 +976,9 @@ mod tests {
               --full-extract          Read every object anew [default]
               --no-full-extract       Read only what has changed since the last successful run, where both
                                       the adapter and the cache allow it
-              --continue-on-error     Go on without relationships whose peer cannot be identified: they are
-                                      logged and stay as they are in the destination
+              --continue-on-error     Leave out objects and relationships that cannot be identified: they
+                                      are listed, nothing of their kind is deleted, and the run is partial
+                                      (exit code 7)
               --no-continue-on-error  Stop at such data, before anything is written [default]
 
         Output:
@@ -1014,7 +1015,8 @@ mod tests {
         Usage: infrahub-sync show [OPTIONS] --run-id <RUN_ID>
 
         Options:
-              --run-id <RUN_ID>  Run id, as diff and sync name it
+              --run-id <RUN_ID>  Run id, as diff and sync name it; without a project the one sync that has
+                                 such a run is meant
               --output <FORMAT>  How the plan is written to stdout; markdown is made for merge requests
                                  [default: text] [possible values: text, json, markdown]
           -h, --help             Print help
@@ -1055,8 +1057,9 @@ mod tests {
               --directory <DIR>     Folder below which --name is searched [default: working directory]
 
         Loading:
-              --continue-on-error     Go on without relationships whose peer cannot be identified: they are
-                                      logged and stay as they are in the destination
+              --continue-on-error     Leave out objects and relationships that cannot be identified: they
+                                      are listed, nothing of their kind is deleted, and the run is partial
+                                      (exit code 7)
               --no-continue-on-error  Stop at such data, before anything is written [default]
 
         Writing:
@@ -1120,8 +1123,9 @@ mod tests {
               --full-extract          Read every object anew [default]
               --no-full-extract       Read only what has changed since the last successful run, where both
                                       the adapter and the cache allow it
-              --continue-on-error     Go on without relationships whose peer cannot be identified: they are
-                                      logged and stay as they are in the destination
+              --continue-on-error     Leave out objects and relationships that cannot be identified: they
+                                      are listed, nothing of their kind is deleted, and the run is partial
+                                      (exit code 7)
               --no-continue-on-error  Stop at such data, before anything is written [default]
 
         Writing:

@@ -19,6 +19,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::args::{LogFormat, Verbosity};
+use crate::escape::Escaped;
 use crate::screen::Screen;
 
 /// The variable that says what is logged.
@@ -81,7 +82,12 @@ where
         } else {
             write!(writer, "{word} ")?;
         }
-        context.format_fields(writer.by_ref(), event)?;
+        let mut words = String::new();
+        context.format_fields(Writer::new(&mut words), event)?;
+        // Further lines are set in: an adapter's words must not look like ours.
+        let mut lines = words.split('\n');
+        write!(writer, "{}", Escaped(lines.next().unwrap_or_default()))?;
+        lines.try_for_each(|line| write!(writer, "\n    {}", Escaped(line)))?;
         writeln!(writer)
     }
 }
@@ -114,12 +120,13 @@ mod tests {
         tracing::subscriber::with_default(subscriber, || {
             tracing::info!("not shown");
             tracing::warn!(kind = "DcimDevice", "two objects have one \u{1b}[31mname");
-            tracing::error!("it broke");
+            tracing::error!("it broke\nerror: forged\r\u{202e}");
         });
         let text = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
         insta::assert_snapshot!(text, @r#"
         warning: two objects have one \x1b[31mname kind="DcimDevice"
         error: it broke
+            error: forged\r\u{202e}
         "#);
     }
 

@@ -7,7 +7,8 @@
 //!   version: 1.2.0
 //!   contract: 0.1.0
 //!   digest: sha256:5b1f…             # of the component; `built-in` for an adapter of the program itself
-//!   origins: ["https://acme.example.org"]
+//!   address: ["https://acme.example.org"]    # where its credentials go
+//!   origins: ["https://cdn.example.org"]     # asked as well, without them
 //!   networks: ["10.0.0.0/8"]          # private ranges that names may resolve to
 //!   folder: {path: data, access: read}
 //!   environment: [ACME_TOKEN, ACME_URL]
@@ -87,7 +88,10 @@ impl fmt::Display for LockedComponent {
 /// What an adapter may reach.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Abilities {
-    /// The origins of HTTP requests, as `https://host:port`, the port where it is not the usual one.
+    /// The origin of its address, where its credentials go, as `https://host:port`, the port where it is not the usual one. A project for
+    /// two environments has two.
+    pub address: BTreeSet<String>,
+    /// The further origins of HTTP requests, without credentials.
     pub origins: BTreeSet<String>,
     /// The ranges of private addresses that names may resolve to.
     pub networks: BTreeSet<String>,
@@ -171,7 +175,7 @@ impl LockedAdapter {
     /// Keys and values of the file, those that say something.
     fn entries(&self) -> Vec<(&'static str, String)> {
         let list = |items: &BTreeSet<String>| flow_list(&items.iter().cloned().collect::<Vec<_>>());
-        let Abilities { origins, networks, folder, environment, secrets } = &self.abilities;
+        let Abilities { address, origins, networks, folder, environment, secrets } = &self.abilities;
         let mut entries = vec![
             ("adapter", scalar(&self.adapter)),
             ("version", scalar(&self.version)),
@@ -179,6 +183,9 @@ impl LockedAdapter {
             // A plain scalar: its colon has no space behind it.
             ("digest", self.component.to_string()),
         ];
+        if !address.is_empty() {
+            entries.push(("address", list(address)));
+        }
         if !origins.is_empty() {
             entries.push(("origins", list(origins)));
         }
@@ -227,6 +234,7 @@ impl Abilities {
     #[must_use]
     pub fn beyond(&self, others: &Abilities) -> Vec<String> {
         let mut lines = Vec::new();
+        lines.extend(self.address.difference(&others.address).map(|origin| format!("its address is {origin}: its credentials go there")));
         lines.extend(self.origins.difference(&others.origins).map(|origin| format!("may send HTTP requests to {origin}")));
         lines.extend(self.networks.difference(&others.networks).map(|network| format!("may connect to addresses of {network}")));
         match (&self.folder, &others.folder) {
@@ -264,7 +272,8 @@ fn decode(decoder: &mut Decoder<'_>, tree: &Node) -> Option<AdapterLock> {
 }
 
 fn locked(decoder: &mut Decoder<'_>, lock: &Record<'_>, side: &str) -> Option<LockedAdapter> {
-    const KEYS: [&str; 9] = ["adapter", "version", "contract", "digest", "origins", "networks", "folder", "environment", "secrets"];
+    const KEYS: [&str; 10] =
+        ["adapter", "version", "contract", "digest", "address", "origins", "networks", "folder", "environment", "secrets"];
     let node = decoder.required(lock, side)?;
     let record = decoder.record(node, side, &KEYS)?;
     let mut text = |key: &str| decoder.required_text(&record, key).map(|(text, _)| text.to_owned());
@@ -281,10 +290,10 @@ fn locked(decoder: &mut Decoder<'_>, lock: &Record<'_>, side: &str) -> Option<Lo
         digest.map(LockedComponent::Digest)
     });
     let mut set = |key: &str| decoder.texts(&record, key).into_iter().map(|(text, _)| text).collect();
-    let (origins, networks, environment) = (set("origins"), set("networks"), set("environment"));
+    let (address, origins, networks, environment) = (set("address"), set("origins"), set("networks"), set("environment"));
     let folder = record.get("folder").and_then(|node| folder(decoder, node, &record.at("folder")));
     let secrets = record.get("secrets").map(|node| secrets(decoder, node, &record.at("secrets"))).unwrap_or_default();
-    let abilities = Abilities { origins, networks, folder, environment, secrets };
+    let abilities = Abilities { address, origins, networks, folder, environment, secrets };
     Some(LockedAdapter { adapter: adapter?, version: version?, contract: contract?, component: component?, abilities })
 }
 
@@ -333,7 +342,8 @@ mod tests {
             contract: "0.1.0".to_owned(),
             component: LockedComponent::Digest(format!("sha256:{}", "5b1f".repeat(16))),
             abilities: Abilities {
-                origins: set(&["https://acme.example.org", "http://10.0.0.1:8080"]),
+                address: set(&["https://acme.example.org", "http://10.0.0.1:8080"]),
+                origins: set(&["https://cdn.example.org"]),
                 networks: set(&["10.0.0.0/8"]),
                 folder: None,
                 environment: set(&["ACME_URL", "ACME_TOKEN"]),
@@ -365,7 +375,8 @@ mod tests {
           version: "1.2.0"
           contract: "0.1.0"
           digest: sha256:5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f
-          origins: ["http://10.0.0.1:8080", "https://acme.example.org"]
+          address: ["http://10.0.0.1:8080", "https://acme.example.org"]
+          origins: ["https://cdn.example.org"]
           networks: ["10.0.0.0/8"]
           environment: [ACME_TOKEN, ACME_URL]
           secrets: {"on": settings, token: environment}
@@ -390,13 +401,13 @@ mod tests {
                 .join("\n")
         };
         assert_snapshot!(told("format: 1", "format: 2"), @"3:9 format this lock file has format 2, and this program reads formats up to 1");
-        assert_snapshot!(told("origins", "origin"), @"9:3 source.origin unknown key `origin`");
+        assert_snapshot!(told("origins", "origin"), @"10:3 source.origin unknown key `origin`");
         assert_snapshot!(told("sha256:5b", "sha256:5"), @"8:11 source.digest this is neither `built-in` nor `sha256:` with 64 hexadecimal digits");
-        assert_snapshot!(told("read-write", "all"), @"18:36 destination.folder.access this is neither `read` nor `read-write`");
-        assert_snapshot!(told("token: environment", "token: 1"), @"12:36 source.secrets.token this is neither `settings` nor `environment`");
+        assert_snapshot!(told("read-write", "all"), @"19:36 destination.folder.access this is neither `read` nor `read-write`");
+        assert_snapshot!(told("token: environment", "token: 1"), @"13:36 source.secrets.token this is neither `settings` nor `environment`");
         assert_snapshot!(told("destination:", "other:"), @"
         3:1 destination the key `destination` is missing
-        13:1 other unknown key `other`
+        14:1 other unknown key `other`
         ");
         assert!(!told("[ACME_TOKEN", "[ACME_TOKEN, [").is_empty());
     }
@@ -441,6 +452,7 @@ mod tests {
         assert_snapshot!(objections(&|now| {
             now.source.component = LockedComponent::Digest("sha256:00".to_owned());
             now.source.version = "1.3.0".to_owned();
+            now.source.abilities.address.insert("https://cdn.example.org".to_owned());
             now.source.abilities.origins.insert("https://evil.example".to_owned());
             now.source.abilities.networks.insert("127.0.0.0/8".to_owned());
             now.source.abilities.folder = Some(FolderAbility { path: "/etc".to_owned(), write: false });
@@ -449,6 +461,7 @@ mod tests {
         }), @r"
         digest: sha256:5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f → sha256:00
         version: 1.2.0 → 1.3.0
+        its address is https://cdn.example.org: its credentials go there
         may send HTTP requests to https://evil.example
         may connect to addresses of 127.0.0.0/8
         may read the files of the folder /etc

@@ -28,8 +28,11 @@ mod system;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use infrahub_sync_runtime::{Adapter, Answer, Asked, Environment, Exchanges, Limits, LoadRequest, Role, SessionConfig, StandIn};
+use infrahub_sync_runtime::{
+    Adapter, Answer, Asked, Environment, Exchanges, IpNet, Limits, LoadRequest, Manifest, Role, SessionConfig, StandIn, Variables,
+};
 use serde_json::Value;
+use tempfile::TempDir;
 
 pub use report::{Check, Finding, Report, Verdict};
 
@@ -68,6 +71,12 @@ pub struct Options<'a> {
     pub settings: BTreeMap<String, Value>,
     /// Environment variables, for what goes to a live system.
     pub environment: Environment<'a>,
+    /// Those of them that the settings may come from.
+    pub variables: Variables,
+    /// Further origins that it may ask of a live system.
+    pub extra_origins: Vec<String>,
+    /// Ranges that names of a live system may resolve to although they are loopback, link-local or private.
+    pub networks: Vec<IpNet>,
     /// The folder that relative folder settings start from.
     pub project_dir: PathBuf,
     /// The side on which the readings are made.
@@ -82,6 +91,15 @@ pub struct Options<'a> {
     pub writes_live: bool,
     /// The bounds of the adapter's calls; the defaults are what an author is promised.
     pub limits: Limits,
+}
+
+/// A copy of the folder that the settings name, for what may be written to; empty where they name none.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn folder_copy(manifest: &Manifest, settings: &BTreeMap<String, Value>, project_dir: &Path) -> std::io::Result<TempDir> {
+    let named = manifest.folder_setting.as_ref().and_then(|name| settings.get(name)).and_then(Value::as_str);
+    sample::copy(named.map(|named| project_dir.join(named)).as_deref())
 }
 
 /// Carries all checks out.
@@ -101,11 +119,12 @@ pub async fn record(adapter: &Adapter, options: &Options<'_>, folder: &Path) -> 
             role: options.role,
             settings: options.settings.clone(),
             environment: options.environment,
+            variables: options.variables.clone(),
             project_dir: options.project_dir.clone(),
             exchanges: Exchanges::Record(folder.to_owned()),
             limits: options.limits.clone(),
-            extra_origins: Vec::new(),
-            networks: Vec::new(),
+            extra_origins: options.extra_origins.clone(),
+            networks: options.networks.clone(),
         })
         .await?;
     if session.manifest().schema {

@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use infrahub_sync_runtime::{
     Adapter, Cursor, Error, Exchanges, Failure, Kind, LoadRequest, Manifest, Outcome, Payload, REPLAY_ADDRESS, Role, Run, RunResult,
-    Session, SessionConfig, SettingType, WriteRequest,
+    Session, SessionConfig, SettingType, Variables, WriteRequest,
 };
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
-use crate::Options;
 use crate::records::{self, Record};
 use crate::system::{Fault, Play, Stage, Unrecorded};
+use crate::{Options, folder_copy};
 
 /// Pages of one list after which it is taken to have no end: no recording has as many.
 const PAGES_MAX: usize = 100_000;
@@ -24,6 +25,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) options: &'a Options<'a>,
     pub(crate) stage: Stage,
     canaries: Vec<(String, String)>,
+    /// A copy of the project's folder.
+    folder: Option<TempDir>,
     /// Where a canary was heard.
     leaks: Mutex<Vec<String>>,
     /// The limits that were reached.
@@ -97,7 +100,9 @@ impl<'a> Subject<'a> {
         let secrets = manifest.settings.iter().filter(|setting| setting.secret);
         let canaries = secrets.map(|setting| (setting.name.clone(), format!("Canary-{}-7f3a9c51", setting.name))).collect();
         let stage = Stage::new(&options.system);
-        Subject { adapter, manifest, options, stage, canaries, leaks: Mutex::default(), exhausted: Mutex::default() }
+        // Without one there is nothing to grant, and the checks say that they could not make theirs either.
+        let folder = manifest.folder_setting.as_ref().and_then(|_| folder_copy(&manifest, &options.settings, &options.project_dir).ok());
+        Subject { adapter, manifest, options, stage, canaries, folder, leaks: Mutex::default(), exhausted: Mutex::default() }
     }
 
     /// The value that stands for each secret.
@@ -126,7 +131,9 @@ impl<'a> Subject<'a> {
             } else if is(&self.manifest.address_setting) {
                 Some(json!(REPLAY_ADDRESS))
             } else if is(&self.manifest.folder_setting) {
-                opening.folder.map(|folder| json!(folder.display().to_string()))
+                // A destination may write: never to the project's own folder.
+                let copy = self.folder.as_ref().map(TempDir::path).filter(|_| opening.role == Role::Destination);
+                opening.folder.or(copy).map(|folder| json!(folder.display().to_string()))
             } else if setting.required && !given && setting.default.is_none() {
                 Some(sample(setting.setting_type))
             } else {
@@ -148,17 +155,19 @@ impl<'a> Subject<'a> {
                 role: opening.role,
                 settings: self.options.settings.clone(),
                 environment: self.options.environment,
+                variables: self.options.variables.clone(),
                 project_dir: self.options.project_dir.clone(),
                 exchanges: Exchanges::Live,
                 limits: self.options.limits.clone(),
-                extra_origins: Vec::new(),
-                networks: Vec::new(),
+                extra_origins: self.options.extra_origins.clone(),
+                networks: self.options.networks.clone(),
             }
         } else {
             SessionConfig {
                 role: opening.role,
                 settings: self.settings(opening),
                 environment: &|_| None,
+                variables: Variables::All,
                 project_dir: self.options.project_dir.clone(),
                 exchanges: Exchanges::StandIn(play.stand_in()),
                 limits: self.options.limits.clone(),

@@ -157,6 +157,7 @@ fn locked(prepared: &Prepared<'_>) -> LockedAdapter {
             false => LockedComponent::Digest(prepared.adapter.digest()),
         },
         abilities: Abilities {
+            address: abilities.address.iter().cloned().collect(),
             origins: abilities.origins.clone(),
             networks: abilities.networks.clone(),
             folder: abilities.folder.clone().map(|(path, write)| FolderAbility { path, write }),

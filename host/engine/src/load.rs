@@ -19,7 +19,7 @@ use infrahub_sync_core::records::{Projection, Shape};
 use infrahub_sync_core::restore::{Restored, without};
 use infrahub_sync_core::value::Tag;
 use infrahub_sync_runtime::{
-    Abilities, Adapter, Addressing, Exchanges, FailureKind, LoadRequest, Manifest, Page, Runtime, Session, SessionConfig,
+    Abilities, Adapter, Addressing, Exchanges, FailureKind, LoadRequest, Manifest, Page, Runtime, Session, SessionConfig, Variables,
 };
 use jiff::Timestamp;
 use tokio::sync::Notify;
@@ -87,9 +87,12 @@ impl Runtimes {
 }
 
 /// What one side of a project grants its adapter: the one place where that is decided.
+///
+/// `built_in`: the adapter is a part of the program, and reads the environment variables that it names.
 pub fn session_config<'a>(
     project: &Project,
     side: Side,
+    built_in: bool,
     environment: &'a (dyn Fn(&str) -> Option<String> + Sync),
     exchanges: Exchanges,
 ) -> SessionConfig<'a> {
@@ -98,6 +101,7 @@ pub fn session_config<'a>(
         role: side.role(),
         settings: endpoint.settings.clone(),
         environment,
+        variables: if built_in { Variables::All } else { Variables::of(&endpoint.name, &endpoint.grants.environment) },
         project_dir: project.directory.clone(),
         exchanges,
         limits: (&endpoint.limits).into(),
@@ -134,7 +138,7 @@ impl<'a> Prepared<'a> {
         if !fits {
             return Err(EngineError::WrongSide { adapter: source.name.clone(), side });
         }
-        let mut config = session_config(cx.project, side, cx.environment, cx.exchanges.clone());
+        let mut config = session_config(cx.project, side, source.is_built_in(), cx.environment, cx.exchanges.clone());
         if let Some(branch) = cx.branch.as_ref().filter(|_| manifest.setting("branch").is_some()) {
             // What the project says wins over the command line: that is the documented order.
             config.settings.entry("branch".to_owned()).or_insert_with(|| branch.clone().into());

@@ -15,7 +15,9 @@ use crate::settings::{SettingProblem, SettingProblemKind, find};
 /// What an adapter could reach.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Abilities {
-    /// The origins of HTTP requests. None where there is no address, and in a replay, which asks nobody.
+    /// The origin of its address, where its credentials go. None where there is no address, and in a replay, which asks nobody.
+    pub address: Option<String>,
+    /// Further origins of HTTP requests, without credentials. None without an address either.
     pub origins: BTreeSet<String>,
     /// The networks that names may lead to although they are loopback, link-local or private.
     pub networks: BTreeSet<String>,
@@ -34,18 +36,25 @@ impl Abilities {
     pub(crate) fn new(manifest: &Manifest, config: &SessionConfig<'_>) -> Self {
         let mut abilities = Self::default();
         for setting in &manifest.settings {
-            abilities.environment.extend(setting.environment.iter().cloned());
+            let variables: Vec<&String> = setting.environment.iter().filter(|variable| config.variables.allow(variable)).collect();
             let in_settings = config.settings.get(&setting.name).is_some_and(|value| !value.is_null());
-            if setting.secret && (in_settings || !setting.environment.is_empty()) {
+            abilities.environment.extend(variables.iter().map(|variable| (*variable).clone()));
+            if setting.secret && (in_settings || !variables.is_empty()) {
                 abilities.secrets.insert(setting.name.clone(), in_settings);
             }
         }
         let is_replay = matches!(config.exchanges, Exchanges::Replay(_));
         if let Some(address) = abilities.text(manifest, &manifest.address_setting, config).filter(|_| !is_replay) {
-            for text in std::iter::once(&address).chain(&config.extra_origins) {
-                match parse_address(text) {
-                    Ok(url) => drop(abilities.origins.insert(url.origin().ascii_serialization())),
-                    Err(reason) => abilities.problem(&manifest.address_setting, SettingProblemKind::Invalid { reason, variable: None }),
+            let origin = |text: &str| parse_address(text).map(|url| url.origin().ascii_serialization());
+            let wrong = |reason| SettingProblemKind::Invalid { reason, variable: None };
+            match origin(&address) {
+                Ok(origin) => abilities.address = Some(origin),
+                Err(reason) => abilities.problem(&manifest.address_setting, wrong(reason)),
+            }
+            for text in &config.extra_origins {
+                match origin(text) {
+                    Ok(origin) => drop(abilities.origins.insert(origin)),
+                    Err(reason) => abilities.problem(&manifest.address_setting, wrong(reason)),
                 }
             }
         }
@@ -66,11 +75,12 @@ impl Abilities {
     /// The text of the address or folder setting.
     fn text(&mut self, manifest: &Manifest, name: &Option<String>, config: &SessionConfig<'_>) -> Option<String> {
         let setting = manifest.setting(name.as_ref()?)?;
-        match find(setting, &config.settings, config.environment) {
+        match find(setting, &config.settings, config.environment, &config.variables) {
             Ok(Some(value)) => value.as_str().map(str::to_owned),
             Ok(None) => {
                 if setting.required {
-                    self.problem(name, SettingProblemKind::Missing { environment: setting.environment.clone() });
+                    let variables = setting.environment.iter().filter(|variable| config.variables.allow(variable));
+                    self.problem(name, SettingProblemKind::Missing { environment: variables.cloned().collect() });
                 }
                 None
             }
@@ -103,6 +113,7 @@ mod tests {
             role,
             settings: serde_json::from_value(settings).unwrap(),
             environment: &environment,
+            variables: crate::settings::Variables::All,
             project_dir: "/nowhere".into(),
             exchanges,
             limits: Limits::default(),
@@ -121,7 +132,8 @@ mod tests {
         let told = abilities(json!({"url": "http://netbox.example:8080/api", "token": "x"}), &[], Role::Source, Exchanges::Live);
         let environment = set(&["NETBOX_ADDRESS", "NETBOX_TOKEN", "NETBOX_URL"]);
         let expected = Abilities {
-            origins: set(&["http://netbox.example:8080", "https://cdn.example"]),
+            address: Some("http://netbox.example:8080".to_owned()),
+            origins: set(&["https://cdn.example"]),
             networks: set(&["10.0.0.0/8"]),
             folder: None,
             environment: environment.clone(),
@@ -132,19 +144,19 @@ mod tests {
         // The environment wins, also over an address that is none; a secret without a value now may have one on the next machine.
         let variables = [("NETBOX_URL", "https://netbox.example")];
         let told = abilities(json!({"url": "x"}), &variables, Role::Source, Exchanges::Live);
-        assert_eq!(told.origins, set(&["https://netbox.example", "https://cdn.example"]));
+        assert_eq!(told.address.as_deref(), Some("https://netbox.example"));
         assert_eq!(told.secrets, [("token".to_owned(), false)].into());
     }
 
     #[test]
     fn what_cannot_be_known_is_told_as_well() {
         let told = abilities(json!({}), &[], Role::Source, Exchanges::Live);
-        assert_eq!(told.origins, set(&[]));
+        assert_eq!((told.address, told.origins), (None, set(&[])));
         assert_eq!(told.problems[0].to_string(), "`url` is required (or set NETBOX_ADDRESS or NETBOX_URL)");
         let told = abilities(json!({"url": "netbox"}), &[], Role::Source, Exchanges::Live);
         assert_eq!(told.problems[0].to_string(), "`url` must be an address that begins with `https://` or `http://`, not netbox");
         let replay = abilities(json!({}), &[], Role::Source, Exchanges::Replay("x".into()));
-        assert_eq!((replay.origins.len(), replay.problems), (0, Vec::new()));
+        assert_eq!((replay.address, replay.origins.len(), replay.problems), (None, 0, Vec::new()));
     }
 
     #[test]

@@ -279,8 +279,9 @@ impl Recorder {
     pub(crate) fn finish(&self) -> Result<()> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let fail = |reason: String| Error::Exchanges { path: self.path.clone(), reason: format!("cannot be written: {reason}") };
-        if let Some(reason) = state.failed.take() {
-            return Err(fail(reason));
+        if let Some(reason) = &state.failed {
+            // It stays so: what is there is not all, and must not take the place of an earlier recording.
+            return Err(fail(reason.clone()));
         }
         state.file.sync_all().map_err(|error| fail(error.to_string()))?;
         // A second session on the same file may go on writing: the file is the same under its new name.

@@ -308,6 +308,11 @@ impl HostState {
         }
     }
 
+    /// The bounds of this call.
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// Remembers that something was more than a limit allows, so that the user is told which whatever the adapter makes of it.
     pub(crate) fn exceed(&mut self, limit: Limit, value: impl TryInto<u64>) {
         let exceeded = Exceeded::new(limit, value);
@@ -345,10 +350,15 @@ pub(crate) fn failure(error: wit::Error, scrubber: &Scrubber) -> Failure {
     };
     Failure {
         kind,
-        message: scrubber.scrub(error.message),
+        message: one_block(scrubber.scrub(error.message)),
         http_status: error.http_status,
         retry_after: error.retry_after_ms.map(Duration::from_millis),
     }
+}
+
+/// An adapter's text: its further lines are set in, so that none of them looks like one of ours.
+pub(crate) fn one_block(text: String) -> String {
+    if text.contains('\n') { text.trim_end().replace('\n', "\n    ") } else { text }
 }
 
 /// wasmtime's words for a guest that hands over too much at once.

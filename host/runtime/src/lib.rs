@@ -40,6 +40,7 @@ pub use capability::http::Traffic;
 pub use error::{AdapterName, Error, Failure, FailureKind, FaultKind, Result, Role};
 pub use exchange::{Answer, Asked, Exchanges, REPLAY_ADDRESS, StandIn, read_recording};
 pub use infrahub_sync_core::limits::Limit;
+pub use ipnet::IpNet;
 pub use limits::{Exceeded, Limits};
 pub use manifest::{Addressing, Credential, HeaderTemplate, Login, LoginBody, LoginPlace, LoginStep, Manifest, Setting, SettingType};
 #[doc(hidden)]
@@ -47,7 +48,7 @@ pub use response::{count_at, json_at};
 pub use runtime::{CONTRACT_VERSION, Runtime, RuntimeOptions};
 pub use secret::Secret;
 pub use session::{Session, SessionConfig};
-pub use settings::{Environment, SettingProblem, SettingProblemKind, SettingsError};
+pub use settings::{Environment, SettingProblem, SettingProblemKind, SettingsError, Variables};
 pub use store::KeptComponent;
 pub use types::{
     Column, ColumnData, Columns, Cursor, Field, FieldType, Kind, KindChanges, Layout, LoadRequest, Operation, Outcome, Page, Payload, Run,

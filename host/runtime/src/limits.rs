@@ -136,8 +136,10 @@ const CORE_INSTANCES_MAX: usize = 100;
 const TABLES_MAX: usize = 100;
 /// Elements of one table. Python's largest has 60,000.
 const TABLE_ELEMENTS_MAX: usize = 1 << 20;
+/// An element of a table is a pointer of the host's.
+const TABLE_ELEMENT_BYTES: usize = size_of::<usize>();
 
-/// Counts the memory of one store, all memories together: wasmtime's own limiter caps each memory alone.
+/// Counts the memory of one store, all memories and tables together: wasmtime's own limiter caps each alone.
 #[derive(Debug)]
 pub(crate) struct MemoryFence {
     limit: usize,
@@ -154,11 +156,9 @@ impl MemoryFence {
     pub(crate) fn used(&self) -> usize {
         self.used
     }
-}
 
-impl wasmtime::ResourceLimiter for MemoryFence {
-    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let used = self.used.saturating_add(desired.saturating_sub(current));
+    fn grow(&mut self, bytes: usize) -> wasmtime::Result<bool> {
+        let used = self.used.saturating_add(bytes);
         if used > self.limit {
             self.refused = true;
             // An error traps. A refusal (`false`) would reach the guest as a failed allocation, whose message is lost.
@@ -167,9 +167,18 @@ impl wasmtime::ResourceLimiter for MemoryFence {
         self.used = used;
         Ok(true)
     }
+}
 
-    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(desired <= TABLE_ELEMENTS_MAX)
+impl wasmtime::ResourceLimiter for MemoryFence {
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        self.grow(desired.saturating_sub(current))
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        if desired > TABLE_ELEMENTS_MAX {
+            return Ok(false);
+        }
+        self.grow(desired.saturating_sub(current).saturating_mul(TABLE_ELEMENT_BYTES))
     }
 
     fn instances(&self) -> usize {
@@ -199,5 +208,15 @@ mod tests {
         assert!(fence.memory_growing(60, 61, None).is_err());
         assert!(fence.refused);
         assert_eq!(fence.used(), 100);
+    }
+
+    #[test]
+    fn tables_are_memory() {
+        let mut fence = MemoryFence::new(100 * TABLE_ELEMENT_BYTES);
+        assert!(fence.table_growing(0, 60, None).is_ok_and(|grown| grown));
+        assert!(fence.memory_growing(0, 40 * TABLE_ELEMENT_BYTES, None).is_ok());
+        assert!(fence.table_growing(60, 61, None).is_err());
+        assert!(fence.refused);
+        assert!(MemoryFence::new(usize::MAX).table_growing(0, TABLE_ELEMENTS_MAX + 1, None).is_ok_and(|grown| !grown));
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use reqwest::header::{self, HeaderName};
 
 use crate::bindings::exports::infrahub_sync::adapter::meta as wit;
+use crate::settings::VERIFY_SSL;
 use crate::template;
 
 /// How a setting's value is checked.
@@ -152,7 +153,7 @@ impl Login {
             return Err("a login sets no header, so nothing would come of it".into());
         }
         for (name, template) in &self.headers {
-            check_login_header(name)?;
+            check_credential_header(name)?;
             check_names(template, &known)?;
         }
         if let Some(status) = self.expired.iter().find(|status| !(400..500).contains(*status)) {
@@ -186,7 +187,7 @@ impl LoginStep {
             return Err(format!("the login's `{what}` is no path that begins with `/` and has no places for values"));
         }
         for (name, _) in &self.headers {
-            check_login_header(name)?;
+            check_credential_header(name)?;
         }
         for template in self.templates() {
             check_names(template, known)?;
@@ -217,8 +218,8 @@ fn header_name(name: &str) -> Result<HeaderName, String> {
     HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`{name}` is no header name"))
 }
 
-/// The headers by which a login could bend the connection are the host's.
-fn check_login_header(name: &str) -> Result<(), String> {
+/// The headers by which a credential could bend the connection, or lead it to another system behind the same address, are the host's.
+fn check_credential_header(name: &str) -> Result<(), String> {
     let name = header_name(name)?;
     let connection = [
         header::HOST,
@@ -230,7 +231,7 @@ fn check_login_header(name: &str) -> Result<(), String> {
         header::ACCEPT_ENCODING,
         header::PROXY_AUTHORIZATION,
     ];
-    if connection.contains(&name) { Err(format!("a login sets the header `{name}`, which is the connection's")) } else { Ok(()) }
+    if connection.contains(&name) { Err(format!("a credential sets the header `{name}`, which is the connection's")) } else { Ok(()) }
 }
 
 fn check_names(template: &str, known: &BTreeSet<&str>) -> Result<(), String> {
@@ -375,8 +376,19 @@ impl Manifest {
         if !plain(&self.name) {
             return Err(format!("its name {:?} is not made of letters, digits, `-`, `_` and `.`", self.name));
         }
+        if self.version.trim().is_empty() {
+            return Err("it has no version".into());
+        }
         let mut names = BTreeSet::new();
         for setting in &self.settings {
+            let is_variable = |name: &String| !name.trim().is_empty() && !name.contains(['=', '\0']);
+            if !setting.environment.iter().all(is_variable) {
+                return Err(format!("an environment variable of the setting `{}` has no name that one can have", setting.name));
+            }
+            // Whether the server's certificate counts is the user's to say, in config.yml alone.
+            if setting.name == VERIFY_SSL {
+                return Err(format!("the setting `{VERIFY_SSL}` is the host's"));
+            }
             if setting.name.is_empty() || !names.insert(setting.name.as_str()) {
                 return Err(format!("the setting `{}` is declared twice or has no name", setting.name));
             }
@@ -389,6 +401,10 @@ impl Manifest {
                 declared(name, whose)?;
                 if self.setting(name).is_some_and(|setting| setting.secret) {
                     return Err(format!("{whose} is a secret"));
+                }
+                // Where it may go is the project's to say.
+                if self.setting(name).is_some_and(|setting| setting.default.is_some()) {
+                    return Err(format!("{whose} has a default"));
                 }
             }
         }
@@ -403,7 +419,7 @@ impl Manifest {
                         for name in settings {
                             declared(name, "a credential")?;
                         }
-                        header_name(&template.name)?;
+                        check_credential_header(&template.name)?;
                     }
                 }
                 Credential::Basic { username, password } => {
@@ -504,6 +520,32 @@ pub(crate) mod tests {
             let told = told(change);
             assert!(told.contains(reason), "{told}, not {reason}");
         }
+    }
+
+    #[test]
+    fn what_is_the_projects_to_say_is_not_the_manifests() {
+        let told = |change: fn(&mut Manifest)| {
+            let mut manifest = crate::settings::tests::manifest();
+            change(&mut manifest);
+            manifest.check().unwrap_err()
+        };
+        let header = |name: &str| vec![HeaderTemplate { name: name.into(), template: "{token}".into(), prefix: String::new() }];
+        assert_eq!(told(|it| it.settings[0].default = Some("https://evil.example".into())), "`address-setting` has a default");
+        assert_eq!(
+            told(|it| {
+                it.settings[4].default = Some("/".into());
+                it.folder_setting = Some("params".into());
+            }),
+            "`folder-setting` has a default"
+        );
+        assert_eq!(told(|it| it.settings[4].name = "verify_ssl".into()), "the setting `verify_ssl` is the host's");
+        assert_eq!(told(|it| it.version = " ".into()), "it has no version");
+        assert!(told(|it| it.settings[0].environment.push(String::new())).contains("has no name that one can have"));
+        let mut hosts = crate::settings::tests::manifest();
+        hosts.credentials = vec![Credential::Header(header("Host"))];
+        assert_eq!(hosts.check().unwrap_err(), "a credential sets the header `host`, which is the connection's");
+        hosts.credentials = vec![Credential::Header(header("X-Token"))];
+        assert_eq!(hosts.check(), Ok(()));
     }
 
     #[test]

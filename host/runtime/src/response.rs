@@ -3,6 +3,7 @@
 //! Handle numbers (`rep`) are never given out twice by one instance, so a handle of an earlier call names nothing, rather than somebody
 //! else's response. (wasmtime's own `ResourceTable` reuses them at once.)
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -144,21 +145,40 @@ impl Responses {
     }
 }
 
+/// What a step of a pointer costs us, roughly: how many there are is the guest's choice.
+const STEP_BYTES: usize = 150;
+
 /// The JSON text at each pointer, in one pass over the body; all none when the body is no JSON. Public for the fuzz targets.
-pub fn json_at(body: &str, pointers: &[String]) -> Vec<Option<String>> {
+///
+/// None at all when that takes more than `bytes_max`: pointers may be many, and lead to the same large text.
+pub fn json_at(body: &str, pointers: &[String], bytes_max: usize) -> Option<Vec<Option<String>>> {
     let mut root = Node::default();
+    let mut bytes_left = bytes_max;
     for (slot, pointer) in pointers.iter().enumerate() {
         // A text that is no pointer points at nothing.
         if let Some(tokens) = tokens(pointer) {
+            bytes_left = bytes_left.checked_sub(tokens.len() * STEP_BYTES)?;
             let node = tokens.into_iter().fold(&mut root, Node::child);
             node.slots.push(slot);
         }
     }
-    let mut found = vec![None; pointers.len()];
+    let mut found = Found { texts: vec![None; pointers.len()], filled: 0, bytes_left, too_many: false };
     match read(body, At { node: &root, found: &mut found }) {
-        Ok(()) => found,
-        Err(_) => vec![None; pointers.len()],
+        Ok(()) => Some(found.texts),
+        Err(_) if found.too_many => None,
+        Err(_) => Some(vec![None; pointers.len()]),
     }
+}
+
+/// What has been found so far.
+struct Found {
+    texts: Vec<Option<String>>,
+    /// How often a text was found.
+    filled: usize,
+    /// What may still be found.
+    bytes_left: usize,
+    /// It was more.
+    too_many: bool,
 }
 
 /// The number of elements of the array at the pointer; none where there is no array. Public for the fuzz targets.
@@ -191,6 +211,8 @@ fn tokens(pointer: &str) -> Option<Vec<String>> {
 struct Node {
     children: HashMap<String, Node>,
     slots: Vec<usize>,
+    /// Something was found here or below.
+    filled: Cell<bool>,
 }
 
 impl Node {
@@ -202,14 +224,18 @@ impl Node {
         self.children.get(token)
     }
 
-    fn forget(&self, found: &mut [Option<String>]) {
+    /// Forgets what was found here and below; looks only where something was, or a key that is repeated would cost a walk each time.
+    fn forget(&self, texts: &mut [Option<String>]) {
+        if !self.filled.replace(false) {
+            return;
+        }
         for slot in &self.slots {
-            if let Some(slot) = found.get_mut(*slot) {
+            if let Some(slot) = texts.get_mut(*slot) {
                 *slot = None;
             }
         }
         for child in self.children.values() {
-            child.forget(found);
+            child.forget(texts);
         }
     }
 }
@@ -217,7 +243,14 @@ impl Node {
 /// Reads the value that a node stands for.
 struct At<'n> {
     node: &'n Node,
-    found: &'n mut Vec<Option<String>>,
+    found: &'n mut Found,
+}
+
+impl<'n> At<'n> {
+    /// The place that a child of this one stands for.
+    fn below<'s>(&'s mut self, node: &'s Node) -> At<'s> {
+        At { node, found: self.found }
+    }
 }
 
 impl<'de> DeserializeSeed<'de> for At<'_> {
@@ -229,7 +262,13 @@ impl<'de> DeserializeSeed<'de> for At<'_> {
         }
         let raw: &RawValue = serde::Deserialize::deserialize(deserializer)?;
         for slot in &self.node.slots {
-            if let Some(slot) = self.found.get_mut(*slot) {
+            let Some(left) = self.found.bytes_left.checked_sub(raw.get().len()) else {
+                self.found.too_many = true;
+                return Err(D::Error::custom("too much is asked for"));
+            };
+            self.found.bytes_left = left;
+            self.found.filled += 1;
+            if let Some(slot) = self.found.texts.get_mut(*slot) {
                 *slot = Some(raw.get().to_owned());
             }
         }
@@ -244,7 +283,7 @@ impl<'de> DeserializeSeed<'de> for At<'_> {
 /// Reads the children of a node whose own text has been taken.
 struct Inside<'n> {
     node: &'n Node,
-    found: &'n mut Vec<Option<String>>,
+    found: &'n mut Found,
 }
 
 impl<'de> DeserializeSeed<'de> for Inside<'_> {
@@ -287,13 +326,15 @@ impl<'de> Visitor<'de> for At<'_> {
         Ok(())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
         while let Some(node) = map.next_key_seed(Key(self.node))? {
             match node {
                 Some(node) => {
                     // Of a key that is there twice the last one counts, as everywhere.
-                    node.forget(self.found);
-                    map.next_value_seed(At { node, found: self.found })?;
+                    node.forget(&mut self.found.texts);
+                    let before = self.found.filled;
+                    map.next_value_seed(self.below(node))?;
+                    node.filled.set(self.found.filled > before);
                 }
                 None => drop(map.next_value::<IgnoredAny>()?),
             }
@@ -301,12 +342,17 @@ impl<'de> Visitor<'de> for At<'_> {
         Ok(())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
         for index in 0usize.. {
             // Most arrays hold nothing that is asked for.
             let wanted = if self.node.children.is_empty() { None } else { self.node.find(&index.to_string()) };
             let more = match wanted {
-                Some(node) => seq.next_element_seed(At { node, found: self.found })?.is_some(),
+                Some(node) => {
+                    let before = self.found.filled;
+                    let more = seq.next_element_seed(self.below(node))?.is_some();
+                    node.filled.set(self.found.filled > before);
+                    more
+                }
                 None => seq.next_element::<IgnoredAny>()?.is_some(),
             };
             if !more {
@@ -429,7 +475,7 @@ mod tests {
     use super::*;
 
     fn at(body: &str, pointers: &[&str]) -> Vec<Option<String>> {
-        json_at(body, &pointers.iter().map(|pointer| (*pointer).to_owned()).collect::<Vec<_>>())
+        json_at(body, &pointers.iter().map(|pointer| (*pointer).to_owned()).collect::<Vec<_>>(), usize::MAX).unwrap()
     }
 
     fn response(bytes: usize) -> HostResponse {
@@ -470,6 +516,17 @@ mod tests {
     #[test]
     fn the_last_of_two_equal_keys_counts() {
         assert_eq!(at(r#"{"a": {"b": 1}, "a": {"c": 2}}"#, &["/a/b", "/a/c"]), [None, Some("2".into())]);
+        assert_eq!(at(r#"{"a": [1, {"b": 2}], "a": 3, "a": []}"#, &["/a/1/b", "/a/0", "/a"]), [None, None, Some("[]".into())]);
+    }
+
+    #[test]
+    fn what_is_found_has_a_limit() {
+        let body = format!(r#"{{"a": "{}"}}"#, "x".repeat(1000));
+        let often = |times: usize, bytes_max: usize| json_at(&body, &vec!["/a".to_owned(); times], bytes_max);
+        assert!(often(10, 10 * (1002 + STEP_BYTES)).is_some());
+        assert!(often(10, 10 * (1002 + STEP_BYTES) - 1).is_none());
+        // Steps that lead nowhere cost as well.
+        assert!(json_at("{}", &["/b/c/d".to_owned()], 3 * STEP_BYTES - 1).is_none());
     }
 
     #[test]

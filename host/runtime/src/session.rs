@@ -12,17 +12,18 @@ use tokio::sync::Semaphore;
 use crate::adapter::{Adapter, Loaded};
 use crate::bindings::exports::infrahub_sync::adapter::{destination as wit_destination, source as wit_source};
 use crate::bindings::infrahub_sync::adapter::types as wit;
+use crate::capability::below;
 use crate::capability::files::{Access, Folder};
 use crate::capability::http::{Http, HttpConfig, Traffic};
 use crate::capability::memo::Memos;
 use crate::error::{AdapterName, Error, Failure, FailureKind, Result, Role};
 use crate::exchange::{Exchange, Exchanges};
-use crate::instance::{Breach, Calling, Grants, HostState, Instance, failure};
+use crate::instance::{Breach, Calling, Grants, HostState, Instance, failure, one_block};
 use crate::limits::{Exceeded, Limits};
 use crate::manifest::Manifest;
 use crate::response::Body;
 use crate::secret::Scrubber;
-use crate::settings::{self, Environment, SettingProblem, SettingProblemKind, SettingsError};
+use crate::settings::{self, Environment, SettingProblem, SettingProblemKind, SettingsError, Variables};
 use crate::types::{
     Column, ColumnData, Columns, Cursor, Field, FieldType, Kind, Layout, LoadRequest, Operation, Outcome, Page, Payload, Run, RunResult,
     TextData, WriteRequest,
@@ -37,6 +38,8 @@ pub struct SessionConfig<'a> {
     pub settings: BTreeMap<String, Value>,
     /// Environment variables.
     pub environment: Environment<'a>,
+    /// Those of them that the settings may come from.
+    pub variables: Variables,
     /// The folder that relative folder settings start from.
     pub project_dir: PathBuf,
     /// Whether HTTP is real, recorded or replayed.
@@ -47,6 +50,23 @@ pub struct SessionConfig<'a> {
     pub extra_origins: Vec<String>,
     /// Ranges that names may resolve to although they are loopback, link-local or private.
     pub networks: Vec<IpNet>,
+}
+
+/// Says which variables have a value and are not read: whoever set them for this adapter wants to know.
+fn warn_of_ungranted(manifest: &Manifest, name: &AdapterName, config: &SessionConfig<'_>) {
+    let Variables::Only { granted, .. } = &config.variables else { return };
+    let is_set = |variable: &&String| (config.environment)(variable).is_some_and(|value| !value.is_empty());
+    let asked = manifest.settings.iter().flat_map(|setting| &setting.environment);
+    let ungranted: Vec<String> = asked.filter(|variable| !config.variables.allow(variable)).filter(is_set).cloned().collect();
+    if !ungranted.is_empty() {
+        let all: Vec<String> = granted.iter().chain(&ungranted).cloned().collect();
+        tracing::warn!(
+            "{name} asks for the environment: {} is not read; to allow it, write {}: `grants: {{environment: [{}]}}`",
+            ungranted.join(", "),
+            below(name.role),
+            all.join(", ")
+        );
+    }
 }
 
 /// One adapter on one side of a sync. Clones are the same session; calls may overlap.
@@ -83,7 +103,8 @@ impl Session {
             _ => {}
         }
         let replay = matches!(config.exchanges, Exchanges::Replay(_));
-        let resolved = settings::resolve(&manifest, &name, &config.settings, config.environment, replay)?;
+        warn_of_ungranted(&manifest, &name, &config);
+        let resolved = settings::resolve(&manifest, &name, &config.settings, config.environment, &config.variables, replay)?;
         // An adapter without an address sends nothing: there is nothing to record, and no recording to ask for.
         let exchanges = if manifest.address_setting.is_some() { &config.exchanges } else { &Exchanges::Live };
         let exchange = Exchange::open(exchanges, &manifest.name, |path| adapter.0.shared.recorder(path))?;
@@ -238,7 +259,7 @@ impl Session {
                 Box::pin(async move { instance.bindings.infrahub_sync_adapter_destination().call_begin(&mut instance.store, &run).await })
             })
             .await?;
-        Ok(text.map(|text| self.0.grants.scrubber.scrub(text)))
+        Ok(text.map(|text| one_block(self.0.grants.scrubber.scrub(text))))
     }
 
     /// Writes a batch. Exactly one outcome a row, in their order; an error means that nothing is known about any row.
@@ -304,7 +325,7 @@ impl Session {
                 })
             })
             .await?;
-        Ok(text.map(|text| self.0.grants.scrubber.scrub(text)))
+        Ok(text.map(|text| one_block(self.0.grants.scrubber.scrub(text))))
     }
 
     /// Lets go of the instances that wait for a call: the next call has a new one. Every adapter must bear that at any time.

@@ -17,6 +17,44 @@ use crate::secret::Secret;
 /// Looks up an environment variable. The runtime never asks the process itself.
 pub type Environment<'a> = &'a (dyn Fn(&str) -> Option<String> + Sync);
 
+/// The environment variables that an adapter's settings may come from. Its manifest names some; which count is not its to say.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Variables {
+    /// All that it names: it is a part of the program.
+    #[default]
+    All,
+    /// Those that begin so, and these.
+    Only {
+        /// `ACME_`.
+        prefix: String,
+        /// `grants.environment`.
+        granted: Vec<String>,
+    },
+}
+
+impl Variables {
+    /// Those of an adapter by the name that the project gives it: for `top-racks` what begins with `TOP_RACKS_`, and what is granted.
+    pub fn of(name: &str, granted: &[String]) -> Variables {
+        let upper = name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' });
+        Variables::Only { prefix: upper.chain(['_']).collect(), granted: granted.to_vec() }
+    }
+
+    /// Whether a setting may come from this one.
+    pub fn allow(&self, variable: &str) -> bool {
+        match self {
+            Variables::All => true,
+            Variables::Only { prefix, granted } => {
+                variable.starts_with(prefix.as_str()) || granted.iter().any(|granted| granted == variable)
+            }
+        }
+    }
+
+    /// Those of a setting.
+    fn of_setting<'s>(&'s self, setting: &'s Setting) -> impl Iterator<Item = &'s String> {
+        setting.environment.iter().filter(|variable| self.allow(variable))
+    }
+}
+
 /// What is wrong with the settings of one side.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingsError {
@@ -117,9 +155,12 @@ impl Default for HostSettings {
     }
 }
 
+/// Whether the server's certificate is checked. No adapter declares it: its default would be the adapter's to choose.
+pub(crate) const VERIFY_SSL: &str = "verify_ssl";
+
 /// The names of [`HostSettings`] and their types.
 const HOST_SETTINGS: [(&str, SettingType); 4] = [
-    ("verify_ssl", SettingType::Boolean),
+    (VERIFY_SSL, SettingType::Boolean),
     ("timeout", SettingType::Float),
     ("max_concurrency", SettingType::Integer),
     ("retries", SettingType::Integer),
@@ -160,6 +201,7 @@ pub(crate) fn resolve(
     adapter: &Arc<AdapterName>,
     settings: &BTreeMap<String, Value>,
     environment: Environment<'_>,
+    variables: &Variables,
     replay: bool,
 ) -> Result<Resolved, SettingsError> {
     let mut problems = Vec::new();
@@ -176,13 +218,13 @@ pub(crate) fn resolve(
             resolved.address = Some(REPLAY_ADDRESS.into());
             continue;
         }
-        let value = match find(setting, settings, environment) {
+        let value = match find(setting, settings, environment, variables) {
             Ok(Some(value)) => value,
             Ok(None) => {
                 if setting.required && !(replay && setting.secret) {
                     problems.push(SettingProblem {
                         setting: setting.name.clone(),
-                        kind: SettingProblemKind::Missing { environment: setting.environment.clone() },
+                        kind: SettingProblemKind::Missing { environment: variables.of_setting(setting).cloned().collect() },
                     });
                 }
                 continue;
@@ -246,13 +288,14 @@ pub(crate) fn find(
     setting: &Setting,
     settings: &BTreeMap<String, Value>,
     environment: Environment<'_>,
+    variables: &Variables,
 ) -> Result<Option<Value>, SettingProblem> {
     let invalid = |reason: String, variable: Option<&String>| {
         // What is secret is not repeated in a message.
         let reason = if setting.secret { "does not have the right type".to_owned() } else { reason };
         SettingProblem { setting: setting.name.clone(), kind: SettingProblemKind::Invalid { reason, variable: variable.cloned() } }
     };
-    for variable in &setting.environment {
+    for variable in variables.of_setting(setting) {
         if let Some(text) = environment(variable).filter(|text| !text.is_empty()) {
             return check_text(setting.setting_type, text).map(Some).map_err(|reason| invalid(reason, Some(variable)));
         }
@@ -331,7 +374,7 @@ fn set_host(host: &mut HostSettings, name: &str, value: &Value) -> Result<(), St
         _ => Err(format!("must be from {least} to 1000, not {value}")),
     };
     match name {
-        "verify_ssl" => host.verify_ssl = check(SettingType::Boolean, value)?.as_bool().unwrap_or(true),
+        VERIFY_SSL => host.verify_ssl = check(SettingType::Boolean, value)?.as_bool().unwrap_or(true),
         "timeout" => match check(SettingType::Float, value)?.as_f64() {
             Some(seconds) if seconds > 0.0 && seconds <= 86_400.0 => host.timeout = Duration::from_secs_f64(seconds),
             _ => return Err(format!("must be a number of seconds above 0, not {value}")),
@@ -411,6 +454,25 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_strangers_variables_begin_with_its_name_or_are_granted() {
+        let variables = Variables::of("top-racks", &["SHARED_URL".into()]);
+        let allowed =
+            ["TOP_RACKS_URL", "SHARED_URL", "TOP_RACK", "TOP-RACKS_URL", "SHARED_URL2", "HOME", ""].map(|name| variables.allow(name));
+        assert_eq!(allowed, [true, true, false, false, false, false, false]);
+        assert!(Variables::All.allow("HOME"));
+        let environment = |name: &str| Some(format!("http://{name}"));
+        let url = |variables: &Variables| {
+            let given = settings(json!({"url": "http://config", "token": "t"}));
+            resolve(&manifest(), &self::name(), &given, &environment, variables, false).unwrap().address
+        };
+        assert_eq!(url(&Variables::of("acme", &[])).as_deref(), Some("http://config"));
+        assert_eq!(url(&Variables::of("acme", &["NETBOX_URL".into()])).as_deref(), Some("http://NETBOX_URL"));
+        assert_eq!(url(&Variables::of("netbox", &[])).as_deref(), Some("http://NETBOX_ADDRESS"));
+        let error = resolve(&manifest(), &self::name(), &settings(json!({"token": "t"})), &environment, &Variables::of("x", &[]), false);
+        assert_eq!(error.unwrap_err().problems[0].to_string(), "`url` is required");
+    }
+
+    #[test]
     fn environment_wins_over_settings_and_default_comes_last() {
         let environment = |name: &str| match name {
             "NETBOX_ADDRESS" => Some(String::new()),
@@ -422,6 +484,7 @@ pub(crate) mod tests {
             &name(),
             &settings(json!({"url": "http://x", "token": 12345, "limit": "7", "verify_ssl": "off", "timeout": 2.5})),
             &environment,
+            &Variables::All,
             false,
         )
         .unwrap();
@@ -443,7 +506,8 @@ pub(crate) mod tests {
             let environment = |name: &str| patience.filter(|_| name == "PATIENCE").map(str::to_owned);
             let mut all = json!({"url": "http://x", "token": "t"});
             all.as_object_mut().unwrap().extend(given.as_object().unwrap().clone());
-            resolve(&manifest, &name(), &settings(all), &environment, false).map(|resolved| resolved.host.timeout.as_secs())
+            resolve(&manifest, &name(), &settings(all), &environment, &Variables::All, false)
+                .map(|resolved| resolved.host.timeout.as_secs())
         };
         assert_eq!(seconds(json!({}), None), Ok(180));
         assert_eq!(seconds(json!({"timeout": 7}), None), Ok(7));
@@ -458,6 +522,7 @@ pub(crate) mod tests {
             &name(),
             &settings(json!({"tokn": "x", "limit": 1.5, "zzz": 1, "brief": "maybe", "retries": -1, "max_concurrency": "many"})),
             &|name| (name == "NETBOX_URL").then(|| "http://x".into()),
+            &Variables::All,
             false,
         )
         .unwrap_err();
@@ -481,6 +546,7 @@ pub(crate) mod tests {
             &name(),
             &settings(json!({"url": "http://x", "token": "t"})),
             &|name| (name == "LIMIT").then(|| "few".into()),
+            &Variables::All,
             false,
         )
         .unwrap_err();
@@ -490,13 +556,14 @@ pub(crate) mod tests {
     #[test]
     fn a_bad_secret_is_not_repeated() {
         let error =
-            resolve(&manifest(), &name(), &settings(json!({"url": "http://x", "token": ["hunter2"]})), &|_| None, false).unwrap_err();
+            resolve(&manifest(), &name(), &settings(json!({"url": "http://x", "token": ["hunter2"]})), &|_| None, &Variables::All, false)
+                .unwrap_err();
         assert!(!format!("{error} {error:?}").contains("hunter2"));
     }
 
     #[test]
     fn replay_demands_neither_secret_nor_address() {
-        let resolved = resolve(&manifest(), &name(), &BTreeMap::new(), &|_| None, true).unwrap();
+        let resolved = resolve(&manifest(), &name(), &BTreeMap::new(), &|_| None, &Variables::All, true).unwrap();
         assert_eq!(resolved.address.as_deref(), Some(REPLAY_ADDRESS));
     }
 
@@ -505,7 +572,8 @@ pub(crate) mod tests {
         let mut manifest = manifest();
         manifest.settings.remove(0);
         manifest.address_setting = None;
-        let error = resolve(&manifest, &name(), &settings(json!({"token": "t", "verify_ssl": false})), &|_| None, false).unwrap_err();
+        let error = resolve(&manifest, &name(), &settings(json!({"token": "t", "verify_ssl": false})), &|_| None, &Variables::All, false)
+            .unwrap_err();
         assert_eq!(error.problems[0].kind, SettingProblemKind::Unknown { nearest: None });
     }
 }

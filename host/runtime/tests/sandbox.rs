@@ -10,7 +10,7 @@ mod hostile;
 
 use infrahub_sync_runtime::{
     Adapter, ColumnData, Cursor, Error, Exchanges, FailureKind, FaultKind, KindChanges, Layout, Limits, LoadRequest, Operation, Outcome,
-    Page, Payload, Result, Role, Run, RunResult, Runtime, RuntimeOptions, Session, SessionConfig, WriteRequest,
+    Page, Payload, Result, Role, Run, RunResult, Runtime, RuntimeOptions, Session, SessionConfig, Variables, WriteRequest,
 };
 use serde_json::{Value, json};
 
@@ -53,6 +53,7 @@ fn config(settings: Value) -> SessionConfig<'static> {
         role: Role::Destination,
         settings: serde_json::from_value(settings).unwrap(),
         environment: &|_| None,
+        variables: Variables::All,
         project_dir: PathBuf::from("/nowhere"),
         exchanges: Exchanges::Live,
         limits: Limits::default(),

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use infrahub_sync_core::records::Projection;
 use infrahub_sync_payloads::{PAGE_SIZE, PAGES, device};
-use infrahub_sync_runtime::{Cursor, Exchanges, Limits, LoadRequest, Role, Runtime, RuntimeOptions, Session, SessionConfig};
+use infrahub_sync_runtime::{Cursor, Exchanges, Limits, LoadRequest, Role, Runtime, RuntimeOptions, Session, SessionConfig, Variables};
 use serde_json::json;
 
 use crate::load::{projection, records, same};
@@ -104,6 +104,7 @@ async fn open(folder: &Path, component: &Path) -> Result<Session, Failed> {
         role: Role::Source,
         settings: BTreeMap::from([("url".to_owned(), json!("http://replay.invalid"))]),
         environment: &|_| None,
+        variables: Variables::All,
         project_dir: folder.to_owned(),
         exchanges: Exchanges::Replay(folder.to_owned()),
         limits: Limits::default(),

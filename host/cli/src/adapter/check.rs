@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 use infrahub_sync_config::Project;
-use infrahub_sync_conformance::{Options, Reading, System, check, record};
+use infrahub_sync_conformance::{Options, Reading, System, check, folder_copy, record};
 use infrahub_sync_engine::{EngineError, Events, Side, destination_readings, session_config, source_readings};
-use infrahub_sync_runtime::{Adapter, Exchanges, Limits, Manifest, Role, SessionConfig, read_recording};
+use infrahub_sync_runtime::{Adapter, Exchanges, Limits, Manifest, Role, SessionConfig, Variables, read_recording};
 use serde_json::Value;
 
+use super::lock::are_accepted;
 use super::{Examiner, MaybeProject, broken, folders, located};
 use crate::args::{AdapterArgs, Output};
 use crate::builtin;
@@ -67,13 +68,18 @@ pub(super) fn run(args: &AdapterCheck, screen: &Screen) -> Result<Exit, Report> 
     }
     let folders = folders(project.as_ref(), &args.adapters);
     let located = located(&args.adapter, project.as_ref(), &folders)?;
+    if let Some(project) = project.as_ref().filter(|_| args.record.is_some() || args.allow_writes) {
+        // It gets the project's credentials, as in a run.
+        are_accepted(project, &folders, false, screen)?;
+    }
     let examiner = Examiner::new()?;
     let adapter = examiner.runtime.load_adapter(&located.bytes, &located.name).map_err(broken)?;
     let side = match &project {
         Some(project) => Some(side_of(project, &folders, &located.name, &located.place)?),
         None => None,
     };
-    let report = examiner.tasks.block_on(carry_out(args, &adapter, project.as_ref().zip(side), screen))?;
+    let built_in = located.place.file().is_none();
+    let report = examiner.tasks.block_on(carry_out(args, &adapter, built_in, project.as_ref().zip(side), screen))?;
     to_stdout(|mut out| match args.output {
         Output::Text => render::text(&mut out, &report),
         Output::Json => render::json(&mut out, &report),
@@ -123,12 +129,16 @@ fn side_of(project: &Project, folders: &Folders, name: &str, place: &Place) -> R
 async fn carry_out(
     args: &AdapterCheck,
     adapter: &Adapter,
+    built_in: bool,
     project: Option<(&Project, Side)>,
     screen: &Screen,
 ) -> Result<infrahub_sync_conformance::Report, Report> {
     let mut options = Options {
         settings: BTreeMap::new(),
         environment: &environment,
+        variables: Variables::default(),
+        extra_origins: Vec::new(),
+        networks: Vec::new(),
         project_dir: PathBuf::from("."),
         role: Role::Source,
         readings: Vec::new(),
@@ -141,11 +151,14 @@ async fn carry_out(
     let Ok(manifest) = adapter.describe().await else { return Ok(check(adapter, &options).await) };
     if let Some((project, side)) = project {
         let exchanges = |folder: Option<&PathBuf>| folder.map_or(Exchanges::Live, |folder| Exchanges::Replay(folder.clone()));
-        let mut config = session_config(project, side, &environment, exchanges(args.replay.as_ref()));
+        let mut config = session_config(project, side, built_in, &environment, exchanges(args.replay.as_ref()));
         if let Some(branch) = args.branch.as_ref().filter(|_| manifest.setting("branch").is_some()) {
             config.settings.entry("branch".to_owned()).or_insert_with(|| branch.clone().into());
         }
         options.settings = with_environment(&config, &manifest);
+        options.variables = config.variables.clone();
+        options.extra_origins.clone_from(&config.extra_origins);
+        options.networks.clone_from(&config.networks);
         options.project_dir = project.directory.clone();
         options.role = config.role;
         let readings = match side {
@@ -169,12 +182,19 @@ async fn read_back(
     args: &AdapterCheck,
     adapter: &Adapter,
     project: &Project,
-    config: SessionConfig<'_>,
+    mut config: SessionConfig<'_>,
     screen: &Screen,
 ) -> Result<Vec<infrahub_sync_engine::Reading>, Report> {
-    let asks = adapter.describe().await.is_ok_and(|manifest| manifest.address_setting.is_some());
-    if asks && args.replay.is_none() && args.record.is_none() && !args.allow_writes {
+    let Ok(manifest) = adapter.describe().await else { return Ok(Vec::new()) };
+    if manifest.address_setting.is_some() && args.replay.is_none() && args.record.is_none() && !args.allow_writes {
         return Ok(Vec::new());
+    }
+    // A destination may write to its folder: to a copy, while it is checked.
+    let copy = folder_copy(&manifest, &config.settings, &config.project_dir).map_err(|error| {
+        Report::from_error(Exit::Unexpected, &error).hint("a temporary folder is needed for what the adapter may write to")
+    })?;
+    if let Some(folder) = &manifest.folder_setting {
+        config.settings.insert(folder.clone(), Value::String(copy.path().display().to_string()));
     }
     let session = adapter.open(config).await.map_err(|error| Report::from(EngineError::from(error)))?;
     Ok(destination_readings(project, &session, &Told(screen)).await?)
@@ -184,7 +204,8 @@ async fn read_back(
 fn with_environment(config: &SessionConfig<'_>, manifest: &Manifest) -> BTreeMap<String, Value> {
     let mut settings = config.settings.clone();
     for setting in manifest.settings.iter().filter(|setting| !setting.secret) {
-        let given = setting.environment.iter().find_map(|variable| environment(variable).filter(|value| !value.is_empty()));
+        let variables = setting.environment.iter().filter(|variable| config.variables.allow(variable));
+        let given = variables.map(String::as_str).find_map(|variable| environment(variable).filter(|value| !value.is_empty()));
         if let Some(value) = given {
             settings.insert(setting.name.clone(), Value::String(value));
         }

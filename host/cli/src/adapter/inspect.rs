@@ -50,7 +50,7 @@ pub(super) fn run(args: &AdapterInspect, screen: &Screen) -> Result<Exit, Report
             let endpoint = side.endpoint(project);
             let own = locate(&endpoint.name, endpoint.adapter.as_ref(), &project.directory, &folders, builtin::ALL);
             if own.is_ok_and(|own| own.place.is(&place)) {
-                let config = session_config(project, side, &environment, Exchanges::Live);
+                let config = session_config(project, side, place.file().is_none(), &environment, Exchanges::Live);
                 granted.push(Granted { side: side.as_str(), abilities: examiner.abilities(&adapter, &config)? });
             }
         }

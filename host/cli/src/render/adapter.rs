@@ -273,6 +273,7 @@ pub(crate) fn inspect_text(out: &mut impl Write, inspected: &Inspected<'_>) -> i
         let list = |items: Vec<&str>| if items.is_empty() { "none".to_owned() } else { items.join(", ") };
         let networks = list(abilities.networks.iter().map(String::as_str).collect());
         let lines = [
+            ("Address", list(abilities.address.as_deref().into_iter().collect())),
             ("Origins", list(abilities.origins.iter().map(String::as_str).collect())),
             ("Networks", networks),
             (
@@ -283,10 +284,16 @@ pub(crate) fn inspect_text(out: &mut impl Write, inspected: &Inspected<'_>) -> i
                     None => "none".to_owned(),
                 },
             ),
+            ("Environment", list(abilities.environment.iter().map(String::as_str).collect())),
             ("Secrets", list(abilities.secrets.keys().map(String::as_str).collect())),
         ];
-        // Few projects grant networks.
-        for (what, text) in lines.into_iter().filter(|(what, _)| *what != "Networks" || !abilities.networks.is_empty()) {
+        // Few projects grant origins and networks.
+        let said = |what: &str| match what {
+            "Origins" => !abilities.origins.is_empty(),
+            "Networks" => !abilities.networks.is_empty(),
+            _ => true,
+        };
+        for (what, text) in lines.into_iter().filter(|(what, _)| said(what)) {
             writeln!(out, "  {what:11} {}", Escaped(&text))?;
         }
         for problem in &abilities.problems {
@@ -312,6 +319,8 @@ pub(crate) fn inspect_json(out: &mut impl Write, inspected: &Inspected<'_>) -> i
     #[derive(Serialize)]
     struct GrantedLine<'a> {
         side: &'static str,
+        address: Option<&'a str>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
         origins: Vec<&'a str>,
         #[serde(skip_serializing_if = "Vec::is_empty")]
         networks: Vec<&'a str>,
@@ -358,6 +367,7 @@ pub(crate) fn inspect_json(out: &mut impl Write, inspected: &Inspected<'_>) -> i
     });
     let granted = inspected.granted.iter().map(|Granted { side, abilities }| GrantedLine {
         side,
+        address: abilities.address.as_deref(),
         origins: abilities.origins.iter().map(String::as_str).collect(),
         networks: abilities.networks.iter().map(String::as_str).collect(),
         folder: abilities.folder.as_ref().map(|(path, write)| Folder { path, access: if *write { "read-write" } else { "read" } }),

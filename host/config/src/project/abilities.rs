@@ -16,6 +16,8 @@ pub struct Grants {
     pub origins: Vec<String>,
     /// Ranges that names may resolve to although they are loopback, link-local or private, each once.
     pub networks: Vec<IpNet>,
+    /// Environment variables that its settings may come from, besides those that begin with its name, each once.
+    pub environment: Vec<String>,
 }
 
 /// Decodes `limits:`.
@@ -48,7 +50,7 @@ pub(super) fn limits(decoder: &mut Decoder<'_>, endpoint: &Record<'_>) -> Limits
 pub(super) fn grants(decoder: &mut Decoder<'_>, endpoint: &Record<'_>) -> Grants {
     let mut grants = Grants::default();
     let Some(node) = endpoint.get("grants") else { return grants };
-    let Some(record) = decoder.record(node, &endpoint.at("grants"), &["origins", "networks"]) else { return grants };
+    let Some(record) = decoder.record(node, &endpoint.at("grants"), &["origins", "networks", "environment"]) else { return grants };
     for (index, (text, span)) in decoder.texts(&record, "origins").into_iter().enumerate() {
         match origin(&text) {
             Ok(origin) if grants.origins.contains(&origin) => {}
@@ -72,6 +74,15 @@ pub(super) fn grants(decoder: &mut Decoder<'_>, endpoint: &Record<'_>) -> Grants
                 let hint = "write a range such as `10.0.0.0/8` or `fd00::/8`, or a single address";
                 decoder.error_hint(span, format!("{}[{index}]", record.at("networks")), message, hint);
             }
+        }
+    }
+    for (index, (text, span)) in decoder.texts(&record, "environment").into_iter().enumerate() {
+        if text.trim().is_empty() || text.contains(['=', '\0', '*']) {
+            let message = format!("`{}` is no name of an environment variable", text.escape_debug());
+            let hint = "name each: there are no wildcards";
+            decoder.error_hint(span, format!("{}[{index}]", record.at("environment")), message, hint);
+        } else if !grants.environment.contains(&text) {
+            grants.environment.push(text);
         }
     }
     grants

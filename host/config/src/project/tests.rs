@@ -700,7 +700,7 @@ fn limits_and_grants_are_optional_and_per_side() {
     assert_eq!((project.source.limits, project.source.grants), (Limits::default(), Grants::default()));
     assert_snapshot!(
         abilities("  limits: {memory: 512 MiB, call_time: 0.5, pages: 7}\n  grants: {origins: [\"HTTPS://cdn.example.com:443/\", \"https://cdn.example.com\", \"http://10.0.0.1:8080\"], networks: [10.1.2.3/8, \"fe80::1\", 10.0.0.0/8]}\n"),
-        @r#"{"memory": "512 MiB", "call_time": "0.5 s", "pages": "7"} Grants { origins: ["https://cdn.example.com", "http://10.0.0.1:8080"], networks: [10.0.0.0/8, fe80::1/128] }"#
+        @r#"{"memory": "512 MiB", "call_time": "0.5 s", "pages": "7"} Grants { origins: ["https://cdn.example.com", "http://10.0.0.1:8080"], networks: [10.0.0.0/8, fe80::1/128], environment: [] }"#
     );
 }
 
@@ -743,6 +743,14 @@ fn limits_have_names_units_and_ranges() {
     9 |   limits: 5
       |           ^
     ");
+}
+
+#[test]
+fn grants_of_the_environment_are_names() {
+    let granted = abilities("  grants: {environment: [VENDOR_TOKEN, VENDOR_TOKEN, OTHER]}\n");
+    assert!(granted.contains(r#"environment: ["VENDOR_TOKEN", "OTHER"]"#), "{granted}");
+    let told = abilities("  grants: {environment: [\"VENDOR_*\", \"A=b\"]}\n");
+    assert!(told.contains("`VENDOR_*` is no name of an environment variable") && told.contains("`A=b` is no name"), "{told}");
 }
 
 #[test]
@@ -791,7 +799,7 @@ fn grants_are_origins_and_networks() {
     12 |     files: [x]
        |     ^^^^^
 
-    hint: known keys: `origins`, `networks`
+    hint: known keys: `origins`, `networks`, `environment`
     "#
     );
     let shown = abilities("  grants: {origins: [\"https://joe:hunter2@example.com\"]}\n");

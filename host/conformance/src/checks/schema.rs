@@ -8,13 +8,11 @@ use serde_json::Value;
 use super::reading::RECORD;
 use super::{UNKNOWN_KIND, not_carried_out};
 use crate::report::{Finding, Verdict};
-use crate::sample;
 use crate::subject::{Opened, Opening, Subject, Trouble};
 
 /// The project's folder, copied, where the adapter has one.
 pub(super) fn folder(subject: &Subject<'_>) -> std::io::Result<tempfile::TempDir> {
-    let named = subject.manifest.folder_setting.as_ref().and_then(|name| subject.options.settings.get(name)).and_then(Value::as_str);
-    sample::copy(named.map(|named| subject.options.project_dir.join(named)).as_deref())
+    crate::folder_copy(&subject.manifest, &subject.options.settings, &subject.options.project_dir)
 }
 
 pub(super) async fn kinds(subject: &Subject<'_>) -> Verdict {

@@ -13,8 +13,9 @@ use reqwest::{Response, Version, header};
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// How long a connection may be on its way back: far longer than it is on a machine under load, and nothing beside a new one.
-const WAY_BACK: Duration = Duration::from_millis(50);
+/// How long a connection may be on its way back: far longer than it is on a machine under load. Waited in vain only after an answer whose
+/// connection was closed without a word.
+const WAY_BACK: Duration = Duration::from_millis(250);
 
 tokio::task_local! {
     /// There while a connection is wanted: the pool finishes in another task what was begun for a request that has been served.

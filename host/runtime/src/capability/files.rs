@@ -152,6 +152,10 @@ impl Folder {
     fn append(&self, path: &str, bytes: &[u8]) -> Outcome<()> {
         let path = self.check(path)?;
         let dir = self.dir_for_writing()?;
+        // Opening a named pipe would wait for somebody who reads from it.
+        if dir.metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+            return Err(FileError::Other(format!("{} is no file", path.display())));
+        }
         let open = || dir.open_with(path, OpenOptions::new().append(true).create(true));
         let mut file = match open() {
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -169,6 +173,9 @@ impl Folder {
     fn replace(&self, from: &str, to: &str) -> Outcome<()> {
         let (from, to) = (self.check(from)?, self.check(to)?);
         let dir = self.dir_for_writing()?;
+        if dir.metadata(from).is_ok_and(|metadata| !metadata.is_file()) {
+            return Err(FileError::Other(format!("{} is no file", from.display())));
+        }
         let work = || -> io::Result<()> {
             // The content first, then the name: after a power cut there is the old file or the whole new one.
             dir.open(from)?.sync_all()?;

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use infrahub_sync_core::limits::Limit;
 use ipnet::IpNet;
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -29,7 +30,7 @@ use crate::capability::login::{Login, Pass};
 use crate::error::{AdapterName, Failure};
 use crate::exchange::{BodyLine, Exchange, Mask, REPLAY_ADDRESS, RequestLine};
 use crate::instance::HostState;
-use crate::limits::Limits;
+use crate::limits::{Exceeded, Limits};
 use crate::manifest::{Credential, Manifest};
 use crate::response::{Body, Full, HostResponse};
 use crate::secret::{Scrubber, Secret};
@@ -775,7 +776,7 @@ fn credentials(manifest: &Manifest, resolved: &Resolved) -> Result<Credentials, 
             }
             Credential::Basic { username, password } => {
                 if let (Some(user), Some(secret)) = (resolved.text(username), resolved.text(password)) {
-                    let pair = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{secret}"));
+                    let pair = BASE64.encode(format!("{user}:{secret}"));
                     // With and without its padding.
                     all.derived.extend([pair.as_str(), pair.trim_end_matches('=')].map(Secret::new));
                     add(&mut all.headers, header::AUTHORIZATION, format!("Basic {pair}"), password)?;
@@ -808,8 +809,14 @@ struct Proxy {
 /// The password of a proxy's address, alone and with its user.
 fn proxy_secrets(address: &Url) -> Vec<Secret> {
     let password = address.password().unwrap_or_default();
-    let secrets = [password.to_owned(), format!("{}:{password}", address.username())];
-    if password.is_empty() { Vec::new() } else { secrets.map(Secret::new).to_vec() }
+    if password.is_empty() {
+        return Vec::new();
+    }
+    // As it is written, and as it is sent: without the escapes of an address, and as the pair of basic authentication.
+    let plain = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let pair = format!("{}:{}", plain(address.username()), plain(password));
+    let secrets = [password.to_owned(), format!("{}:{password}", address.username()), plain(password), BASE64.encode(&pair), pair];
+    secrets.into_iter().map(Secret::new).collect()
 }
 
 /// The proxy for this address, from the variables that `curl` and Python's `requests` read.
@@ -913,7 +920,9 @@ impl wit::HostResponse for HostState {
 
     fn json(&mut self, response: Resource<HostResponse>, pointers: Vec<String>) -> wasmtime::Result<Vec<Option<String>>> {
         let response = self.responses.get(response.rep())?;
-        Ok(response.body.as_text().map_or_else(|| vec![None; pointers.len()], |body| crate::response::json_at(body, &pointers)))
+        let Some(body) = response.body.as_text() else { return Ok(vec![None; pointers.len()]) };
+        let bytes_max = self.limits().response_bytes_max;
+        Ok(crate::response::json_at(body, &pointers, bytes_max).ok_or_else(|| Exceeded::new(Limit::ResponseSize, bytes_max))?)
     }
 
     fn count(&mut self, response: Resource<HostResponse>, pointer: String) -> wasmtime::Result<Option<u32>> {

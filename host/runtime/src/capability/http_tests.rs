@@ -4,6 +4,7 @@ use super::*;
 use crate::error::FaultKind;
 use crate::exchange::{Exchanges, Recorder};
 use crate::manifest::{Addressing, HeaderTemplate, SettingType};
+use crate::settings::Variables;
 use crate::settings::tests::{manifest, name, setting};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -154,7 +155,7 @@ impl Setup {
     fn build(self) -> Result<(Http, Waits), String> {
         let environment = |variable: &str| self.environment.get(variable).cloned();
         let replay = matches!(self.exchange, Exchange::Replay(_));
-        let resolved = crate::settings::resolve(&self.manifest, &name(), &self.settings, &environment, replay).unwrap();
+        let resolved = crate::settings::resolve(&self.manifest, &name(), &self.settings, &environment, &Variables::All, replay).unwrap();
         let mut http = Http::new(HttpConfig {
             adapter: name(),
             manifest: &self.manifest,
@@ -1096,7 +1097,7 @@ async fn what_was_recorded_is_replayed_without_network_credentials_and_address()
     let asked = server.count();
     let first = http.send(post("/api/a?limit=1", "{\"at\": \"http://replay.invalid\"}")).await.unwrap();
     assert_eq!(first.header("content-type"), Some("application/json"));
-    let next = crate::response::json_at(text(&first), &["/next".into()]).remove(0).unwrap();
+    let next = crate::response::json_at(text(&first), &["/next".into()], usize::MAX).unwrap().remove(0).unwrap();
     assert_eq!(next, "\"http://replay.invalid/api/b?x=1\"");
     assert_eq!(text(&http.send(get("http://replay.invalid/api/b?x=1")).await.unwrap()), "last");
     let Err(HttpError::Transport(reason)) = http.send(get("/api/c")).await else { panic!("answered") };
@@ -1118,6 +1119,15 @@ async fn a_proxy_of_the_environment_is_asked_unless_it_is_excepted() {
     }
     assert!(ask("HTTP_PROXY", "netbox.invalid").await.is_err());
     assert!(ask("https_proxy", "").await.is_err());
+}
+
+#[test]
+fn a_proxys_password_is_known_in_every_form_in_which_it_is_sent() {
+    let known = |address: &str| -> Vec<String> {
+        proxy_secrets(&Url::parse(address).unwrap()).iter().map(|secret| secret.expose().to_owned()).collect()
+    };
+    assert_eq!(known("http://joe:p%40ss@proxy:3128"), ["p%40ss", "joe:p%40ss", "p@ss", BASE64.encode("joe:p@ss").as_str(), "joe:p@ss"]);
+    assert_eq!(known("http://proxy:3128"), [""; 0]);
 }
 
 #[test]

@@ -242,7 +242,7 @@ impl Login {
 fn found(response: &HostResponse, place: &LoginPlace) -> Option<String> {
     match place {
         LoginPlace::Json(pointer) => {
-            let json = json_at(response.body.as_text()?, std::slice::from_ref(pointer)).pop()??;
+            let json = json_at(response.body.as_text()?, std::slice::from_ref(pointer), usize::MAX)?.pop()??;
             match serde_json::from_str(&json).ok()? {
                 serde_json::Value::String(text) => Some(text),
                 serde_json::Value::Number(number) => Some(number.to_string()),
@@ -263,7 +263,8 @@ fn found(response: &HostResponse, place: &LoginPlace) -> Option<String> {
 fn words(response: &HostResponse, scrubber: &Scrubber) -> Option<String> {
     let body = response.body.as_text()?.trim();
     let pointers = ["/detail", "/error", "/message", "/errors/0/message"].map(str::to_owned);
-    let said = json_at(body, &pointers).into_iter().flatten().find_map(|json| serde_json::from_str::<String>(&json).ok());
+    let found = json_at(body, &pointers, usize::MAX).unwrap_or_default();
+    let said = found.into_iter().flatten().find_map(|json| serde_json::from_str::<String>(&json).ok());
     // A login that did not fail in the server's eyes may have given a token in another place than was said.
     let all = || Some(body.to_owned()).filter(|body| response.status >= 400 && !body.is_empty() && !body.starts_with('<'));
     let text = scrubber.scrub(said.or_else(all)?);

@@ -357,6 +357,16 @@ async fn asks_for_a_million_pointers() {
     assert_eq!(scene.harmless("asks_for_a_million_pointers /api").await, "0");
 }
 
+/// A few bytes of pointers would be a terabyte of answers.
+#[tokio::test]
+async fn asks_for_one_text_a_million_times() {
+    let scene = Scene::set(|limits| limits.response_bytes_max = 10_000).await;
+    insta::assert_snapshot!(scene.caught("asks_for_one_text_a_million_times /api").await, @r"
+    source `puppet` 1.2.3 asked for more than 10000 bytes at once, in `load` of `asks_for_one_text_a_million_times /api`
+    hint: if that is right for this adapter, write under `source:` in config.yml: `limits: {response_size: 20000 bytes}`
+    ");
+}
+
 #[tokio::test]
 async fn asks_in_a_circle() {
     let scene = Scene::set(|limits| limits.requests_max = 20).await;
@@ -519,6 +529,15 @@ async fn reads_a_pipe() {
     let made = std::process::Command::new("mkfifo").arg(scene.project.path().join("data/pipe")).status().unwrap();
     assert!(made.success());
     insta::assert_snapshot!(scene.caught("reads_a_pipe pipe").await, @"source `puppet` 1.2.3: `pipe`: pipe is no file");
+}
+
+/// Opening it would wait for somebody who reads, for ever.
+#[tokio::test]
+async fn writes_to_a_pipe() {
+    let scene = Scene::of(Role::Destination, server(), |_| {}).await;
+    let made = std::process::Command::new("mkfifo").arg(scene.project.path().join("data/pipe")).status().unwrap();
+    assert!(made.success());
+    insta::assert_snapshot!(scene.caught("writes_to_a_pipe pipe").await, @"destination `puppet` 1.2.3: `pipe`: pipe is no file");
 }
 
 #[tokio::test]

@@ -191,6 +191,12 @@ fn asks_for_a_million_pointers(order: &Order) -> Result<Page> {
     Ok(text(found.iter().flatten().count().to_string().as_bytes()))
 }
 
+fn asks_for_one_text_a_million_times(order: &Order) -> Result<Page> {
+    let response = http::get(order.argument).send()?;
+    let found = response.json(&vec![""; 1_000_000]);
+    Ok(text(found.iter().flatten().count().to_string().as_bytes()))
+}
+
 fn asks_in_a_circle(order: &Order) -> Result<Page> {
     loop {
         // Whatever it is told, it goes on.
@@ -301,6 +307,11 @@ fn reads_a_huge_file(order: &Order) -> Result<Page> {
 
 fn reads_a_pipe(order: &Order) -> Result<Page> {
     Ok(Page::lines(files::read(order.argument)?))
+}
+
+fn writes_to_a_pipe(order: &Order) -> Result<Page> {
+    files::append(order.argument, b"x")?;
+    Ok(text(b"written"))
 }
 
 fn asks_for_a_folder_that_nobody_granted(_: &Order) -> Result<Page> {

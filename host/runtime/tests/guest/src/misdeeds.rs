@@ -35,6 +35,7 @@ macro_rules! for_each_misdeed {
             hands_over_a_response_of_an_earlier_call
             uses_a_response_that_it_released
             asks_for_a_million_pointers
+            asks_for_one_text_a_million_times
             // Requests.
             asks_in_a_circle
             asks_for_the_whole_run
@@ -59,6 +60,7 @@ macro_rules! for_each_misdeed {
             writes_to_a_source
             reads_a_huge_file
             reads_a_pipe
+            writes_to_a_pipe
             asks_for_a_folder_that_nobody_granted
             // Words and notes.
             logs_forever
