@@ -880,6 +880,22 @@ fn a_run_can_be_reviewed_in_infrahub() {
 }
 
 #[test]
+fn a_proposed_change_that_could_not_be_opened_is_opened_when_the_run_is_applied_again() {
+    let mut lab = Lab::new(&[TAG]);
+    lab.source("tags", names("t", 3));
+    lab.configure(", proposed_change: true", "");
+    let refused = Action::Alias { name: "CoreProposedChangeCreate".into(), message: "no".into(), code: "X".into(), http_status: 422 };
+    lab.fake.faults().add(Fault::new(refused).on_document("CoreProposedChangeCreate").times(1));
+    let output = lab.project.run(&["sync"]);
+    said(&output, 7, &["its proposed change cannot be opened"]);
+    let output = lab.project.run(&["apply", "--run-id", &lab.project.runs("lab").pop().unwrap()]);
+    said(&output, 0, &["/proposed-changes/"]);
+    let [id] = lab.fake.store().ids("CoreProposedChange", "main").try_into().unwrap();
+    let description = lab.fake.store().value(&id, "description", "main").unwrap();
+    assert!(description.as_str().unwrap().contains("3 created"), "{description}");
+}
+
+#[test]
 fn a_run_that_writes_nothing_makes_no_branch() {
     let mut lab = Lab::new(&[TAG]);
     lab.source("tags", names("t", 1));
@@ -888,6 +904,18 @@ fn a_run_that_writes_nothing_makes_no_branch() {
     lab.sync();
     lab.project.ok(&["diff"]);
     assert_eq!((lab.fake.store().branches(), lab.fake.store().count("CoreProposedChange", "main")), (vec!["main".to_owned()], 0));
+}
+
+#[test]
+fn an_object_that_was_renamed_is_not_taken_for_what_was_to_be_created() {
+    let lab = Lab::new(&[TAG]);
+    lab.source("tags", names("t", 1));
+    lab.sync();
+    let id = lab.id("InfraTag", "t00000");
+    lab.execute(&format!("mutation{{InfraTagUpdate(data:{{id:\"{id}\",name:{{value:\"renamed\"}}}}){{ok}}}}"));
+    lab.project.ok(&["apply", "--run-id", &lab.project.runs("lab").pop().unwrap()]);
+    assert_eq!(lab.count("InfraTag"), 2);
+    assert_ne!(lab.id("InfraTag", "t00000"), id);
 }
 
 // ------------------------------------------------------------------------------------------------------------- 8: mapping and schema

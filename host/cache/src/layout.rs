@@ -24,7 +24,7 @@ use crate::plan_file::{PlanReader, PlanWriter};
 use crate::run_id::{KindName, RunId, SyncName};
 use crate::sidecars::{self, Cursors, FORMAT, Rowcounts, RunCounter, RunFile};
 use crate::snapshot_file::{SnapshotReader, SnapshotWriter};
-use crate::sums::Sums;
+use crate::sums::{FileSum, Sums};
 
 /// The lock.
 pub(crate) const LOCK_FILE: &str = ".lock";
@@ -570,6 +570,35 @@ impl RunReader {
     pub fn read_plan(&self) -> Result<PlanReader, CacheError> {
         let path = self.dir.join(PLAN_FILE);
         PlanReader::open(self.file(path.clone()))?.ok_or_else(|| self.missing("plan".to_owned(), path))
+    }
+
+    /// Compares the plan with its check sum in `run.json`, as far as that has one.
+    ///
+    /// # Errors
+    ///
+    /// [`CacheError::Damaged`] when it is not what was written.
+    pub fn check_plan(&self) -> Result<(), CacheError> {
+        let path = self.dir.join(PLAN_FILE);
+        self.check(&path, self.run_file()?.files.get(PLAN_FILE))
+    }
+
+    /// Compares the snapshot of a kind with its check sum in `run.json`, as far as that has one.
+    ///
+    /// # Errors
+    ///
+    /// [`CacheError::Damaged`] when it is not what was written.
+    pub fn check_snapshot(&self, file: &RunFile, side: Side, kind: &str) -> Result<(), CacheError> {
+        let kind = KindName::parse(kind)?;
+        self.check(&self.snapshot_path(side, &kind), file.files.get(&snapshot_name(side, &kind)))
+    }
+
+    fn check(&self, path: &Path, expected: Option<&FileSum>) -> Result<(), CacheError> {
+        // A file that was finished after run.json was written has none.
+        let Some(expected) = expected else { return Ok(()) };
+        match expected.contradicted_by(&FileSum::of(path)?) {
+            Some(problem) => Err(self.file(path.to_owned()).damaged(problem)),
+            None => Ok(()),
+        }
     }
 
     /// Whether there is a plan.

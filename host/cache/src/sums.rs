@@ -4,11 +4,15 @@
 //! after it has none, as after a kill.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
 use crate::atomic::Committed;
+use crate::error::{CacheError, IoContext};
 
 /// What a file held when it was written.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -24,6 +28,38 @@ pub struct FileSum {
 impl FileSum {
     pub(crate) fn new(bytes: u64, crc32: u32) -> FileSum {
         FileSum { bytes, crc32: format!("{crc32:08x}") }
+    }
+
+    /// Reads a file to its end.
+    pub(crate) fn of(path: &Path) -> Result<FileSum, CacheError> {
+        let mut sum = Summing::default();
+        let bytes = File::open(path).and_then(|mut file| io::copy(&mut file, &mut sum)).at("read", path)?;
+        Ok(FileSum::new(bytes, sum.0.finalize()))
+    }
+
+    /// Says, in words, that a file is not what was written.
+    pub(crate) fn contradicted_by(&self, found: &FileSum) -> Option<String> {
+        (self != found).then(|| {
+            format!(
+                "it was changed after it was written: it has {} bytes with CRC-32 {}, and run.json notes {} bytes with {}",
+                found.bytes, found.crc32, self.bytes, self.crc32
+            )
+        })
+    }
+}
+
+/// Takes bytes and keeps their check sum.
+#[derive(Default)]
+struct Summing(crc32fast::Hasher);
+
+impl Write for Summing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -4,8 +4,8 @@
 
 use std::collections::BTreeSet;
 use std::error::Error;
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::atomic;
@@ -335,40 +335,18 @@ impl Check<'_> {
 
     /// Reads a file and compares it with what was written; says whether it can be read on.
     fn sum(&mut self, path: &Path, expected: Option<&FileSum>) -> bool {
-        let mut sum = Summing::default();
-        let read = File::open(path).and_then(|mut file| io::copy(&mut file, &mut sum)).at("read", path);
-        let bytes = match read {
-            Ok(bytes) => bytes,
+        let found = match FileSum::of(path) {
+            Ok(found) => found,
             Err(error) => return self.take(path, Err(error)),
         };
         self.verified.files += 1;
-        self.verified.bytes += bytes;
-        let found = FileSum::new(bytes, sum.0.finalize());
-        match expected {
-            Some(expected) if *expected != found => {
-                let problem = format!(
-                    "it was changed after it was written: it has {} bytes with CRC-32 {}, and run.json notes {} bytes with {}",
-                    found.bytes, found.crc32, expected.bytes, expected.crc32
-                );
+        self.verified.bytes += found.bytes;
+        match expected.and_then(|expected| expected.contradicted_by(&found)) {
+            Some(problem) => {
                 self.damaged(path.to_owned(), problem);
                 false
             }
-            _ => true,
+            None => true,
         }
-    }
-}
-
-/// Takes bytes and keeps their check sum.
-#[derive(Default)]
-struct Summing(crc32fast::Hasher);
-
-impl Write for Summing {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

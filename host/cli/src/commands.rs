@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use infrahub_sync_cache::{CacheError, RunId, SyncName};
@@ -271,7 +272,7 @@ pub(crate) fn offline<T>(
     screen: &Screen,
     action: impl AsyncFnOnce(&RunContext<'_>) -> T,
 ) -> Result<T, Report> {
-    let stop = engine::Stop::default();
+    let stop = Arc::new(engine::Stop::default());
     let teller = Teller { screen, progress: Progress::new(screen) };
     let context = RunContext {
         project,
@@ -316,7 +317,7 @@ impl Engine<'_> {
         let source = self.reads_source.then(|| adapter_of(&project.source, &project, &folders)).transpose()?;
         let destination = adapter_of(&project.destination, &project, &folders)?;
         let custom = custom_adapters(source.iter().chain([&destination]));
-        let stop = engine::Stop::default();
+        let stop = Arc::new(engine::Stop::default());
         let teller = Teller { screen, progress: Progress::new(screen) };
         let context = RunContext {
             project: &project,
@@ -359,28 +360,29 @@ async fn interrupted() {
     }
 }
 
+/// Hears the wish that the run ends. Beside the work and not within it, which may be busy with anything: at the second time the program
+/// is left at once.
+async fn listen(stop: Arc<engine::Stop>, screen: Screen) {
+    interrupted().await;
+    // The first time: what was sent is waited for, and the journal written.
+    stop.request();
+    screen.warn("stopping when what was sent is answered; once more (Ctrl-C) to leave at once");
+    interrupted().await;
+    let report = Report::new(Exit::Interrupted, "interrupted")
+        .hint("the cache stays usable: a run begins anew, and an apply goes on where it was with `infrahub-sync apply --run-id`");
+    screen.write(&report.to_string());
+    std::process::exit(Exit::Interrupted.code().into());
+}
+
 /// Runs the engine until it is done, or until the user has had enough.
-fn block_on<T>(work: impl Future<Output = T>, stop: &engine::Stop, screen: &Screen) -> Result<T, Report> {
+fn block_on<T>(work: impl Future<Output = T>, stop: &Arc<engine::Stop>, screen: &Screen) -> Result<T, Report> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Report::from_error(Exit::Unexpected, &error))?;
-    let outcome = runtime.block_on(async {
-        tokio::pin!(work);
-        tokio::select! {
-            outcome = &mut work => return Ok(outcome),
-            () = interrupted() => {}
-        }
-        // The first time: what was sent is waited for, and the journal written.
-        stop.request();
-        screen.warn("stopping when what was sent is answered; once more (Ctrl-C) to leave at once");
-        tokio::select! {
-            outcome = &mut work => Ok(outcome),
-            () = interrupted() => Err(Report::new(Exit::Interrupted, "interrupted")
-                .hint("the cache stays usable: a run begins anew, and an apply goes on where it was with `infrahub-sync apply --run-id`")),
-        }
-    });
+    runtime.spawn(listen(stop.clone(), screen.clone()));
+    let outcome = runtime.block_on(work);
     // Whoever is still at work on a blocking thread must not hold up the exit.
     runtime.shutdown_background();
-    outcome
+    Ok(outcome)
 }
 
 /// `name` and file of the adapters that are not built in.
@@ -671,7 +673,7 @@ fn tell(applied: &Applied, screen: &Screen) -> Exit {
     if created + updated + deleted + unchanged > 0 {
         screen.info(&format!("Applied: {sentence}"));
     }
-    if summary.problems.is_empty() && !summary.kinds.iter().any(|kind| kind.partial) {
+    if summary.is_whole() {
         return Exit::Done;
     }
     // Asked for, and yet not all of the source: a script must be able to tell.

@@ -2,9 +2,10 @@
 //!
 //! Creates and updates go tier by tier upward (peers before those that refer to them), deletes downward (children before parents). Inside
 //! a kind, objects that refer to new objects of the same kind follow them. Fields that close a cycle are written in a second
-//! pass. A partial source kind never deletes. Where nothing is created, references to what is missing are left alone.
+//! pass. A partial source kind never deletes, and nothing is deleted that an object refers to which stays. Where nothing is created,
+//! references to what is missing are left alone.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -43,7 +44,7 @@ pub struct KindSummary {
     pub update: u64,
     /// Objects to delete.
     pub delete: u64,
-    /// Differences that the flags, or a partial source, leave alone.
+    /// Differences that the flags, or a partial source, leave alone, and deletes of what is still referred to.
     pub skipped: u64,
     /// Objects were left out of the source: the kind is partial.
     pub partial: bool,
@@ -89,7 +90,7 @@ pub fn plan<'s>(model: &'s Model, source: &'s Snapshot, destination: &'s Snapsho
     let partner = partners(model, source, destination);
     let mut upward: Vec<Entry> = Vec::new();
     let mut second: Vec<Entry> = Vec::new();
-    let mut downward: Vec<Vec<Entry>> = Vec::new();
+    let mut gone: Vec<(usize, Vec<u32>)> = Vec::new();
     let mut summary = Vec::new();
     for kind in order {
         let (spec, found) = (&model.kinds[kind], diff.kinds.get(kind).cloned().unwrap_or_default());
@@ -156,23 +157,68 @@ pub fn plan<'s>(model: &'s Model, source: &'s Snapshot, destination: &'s Snapsho
             counts.skipped += found.updates.len() as u64;
         }
         if policy.delete && a.completeness == Completeness::Complete {
-            counts.delete = found.only_destination.len() as u64;
-            let rows = peers_last(model, kind, b, &found.only_destination);
-            let all: Vec<u16> = (0..spec.fields.len() as u16).collect();
-            downward.push(
-                rows.into_iter()
-                    .map(|row| Entry { kind, action: Action::Delete, source: NOWHERE, destination: row, fields: all.clone(), pass: 0 })
-                    .collect(),
-            );
+            gone.push((kind, found.only_destination));
         } else {
             counts.skipped += found.only_destination.len() as u64;
+            gone.push((kind, Vec::new()));
         }
         summary.push(counts);
+    }
+    let kept = still_needed(model, destination, &gone, upward.iter().chain(&second));
+    let mut downward: Vec<Vec<Entry>> = Vec::new();
+    for ((kind, mut rows), counts) in gone.into_iter().zip(&mut summary) {
+        let all = rows.len();
+        rows.retain(|row| !kept.contains(&(kind, *row)));
+        counts.delete = rows.len() as u64;
+        counts.skipped += (all - rows.len()) as u64;
+        let rows = peers_last(model, kind, &destination.kinds[kind], &rows);
+        let fields: Vec<u16> = (0..model.kinds[kind].fields.len() as u16).collect();
+        let entry = |row| Entry { kind, action: Action::Delete, source: NOWHERE, destination: row, fields: fields.clone(), pass: 0 };
+        downward.push(rows.into_iter().map(entry).collect());
     }
     let mut entries = upward;
     entries.append(&mut second);
     entries.extend(downward.into_iter().rev().flatten());
     Plan { model, source, destination, entries, summary, partner, proofs: &[] }
+}
+
+/// Of the objects that are to be deleted (`gone`) those that an object refers to which stays, and goes on referring to them: without them it
+/// would lead nowhere, and where the schema cascades it would go with them, unasked.
+fn still_needed<'e>(
+    model: &Model,
+    destination: &Snapshot,
+    gone: &[(usize, Vec<u32>)],
+    written: impl Iterator<Item = &'e Entry>,
+) -> HashSet<(usize, u32)> {
+    let goes: HashSet<(usize, u32)> = gone.iter().flat_map(|(kind, rows)| rows.iter().map(|row| (*kind, *row))).collect();
+    let mut needed = HashSet::new();
+    if goes.is_empty() {
+        return needed;
+    }
+    let updated = written.filter(|entry| entry.destination != NOWHERE);
+    let updated: HashSet<(usize, u32, u16)> =
+        updated.flat_map(|entry| entry.fields.iter().map(|field| (entry.kind, entry.destination, *field))).collect();
+    // What is needed stays, and needs what it refers to itself.
+    let mut found: Vec<(usize, u32)> = Vec::new();
+    let of = |kind: usize, row: u32, found: &mut Vec<(usize, u32)>| {
+        for (at, field) in destination.kinds[kind].fields.iter().enumerate() {
+            if let FieldColumn::Peers(peers) = field
+                && !updated.contains(&(kind, row, at as u16))
+            {
+                found.extend(peers.peers(row as usize).1.map(|peer| (peer.kind, peer.row)).filter(|peer| goes.contains(peer)));
+            }
+        }
+    };
+    for kind in 0..model.kinds.len() {
+        let stays = (0..destination.kinds[kind].rows() as u32).filter(|row| !goes.contains(&(kind, *row)));
+        stays.for_each(|row| of(kind, row, &mut found));
+    }
+    while let Some(peer) = found.pop() {
+        if needed.insert(peer) {
+            of(peer.0, peer.1, &mut found);
+        }
+    }
+    needed
 }
 
 fn positions(flags: impl Iterator<Item = bool>) -> Vec<u16> {

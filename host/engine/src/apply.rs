@@ -77,6 +77,8 @@ pub(crate) struct Report {
     pub(crate) stopped: Option<Stopped>,
     /// Rows that were not tried because of that.
     pub(crate) left: u64,
+    /// Of `done_before` what has changed the destination, for whoever ends the run.
+    pub(crate) before: KindReport,
 }
 
 /// What is said of an object that is to be updated and that somebody has deleted.
@@ -92,11 +94,19 @@ struct Ready {
     row: PlanRow,
     key: String,
     line: String,
-    /// Of a delete: what the object refers to, by kind and key.
+    /// What the object refers to in the destination, by kind and key.
     peers: Vec<String>,
 }
 
-/// Applies. `errors` are rows for errors.parquet that were found before.
+/// A row that counts once its kind is durable.
+struct Staged {
+    at: u64,
+    row: PlanRow,
+    key: String,
+    peers: Vec<String>,
+}
+
+/// Applies. `report` is there also when it fails; what it has of errors.parquet stays.
 ///
 /// # Errors
 /// When the plan cannot be read or the adapter fails as a whole. Refused rows are no error: they are in the report.
@@ -107,8 +117,8 @@ pub(crate) async fn apply_plan(
     plan: &ApprovedPlan<RunReader>,
     journal: JournalWriter,
     run_id: &str,
-    errors: Vec<ErrorRow>,
-) -> Result<Report, EngineError> {
+    report: &mut Report,
+) -> Result<(), EngineError> {
     // An explicit order is one: the next kind begins when the one before is answered.
     let serial = !cx.options.parallel || !cx.project.order.is_empty();
     let mut writer = Writer {
@@ -130,7 +140,7 @@ pub(crate) async fn apply_plan(
         on_conflict: cx.options.on_conflict.unwrap_or(cx.project.apply.on_conflict),
         journal,
         settled: Vec::new(),
-        report: Report { errors, ..Report::default() },
+        report,
     };
     let mut changes: Vec<KindChanges> = Vec::new();
     for row in plan.plan().read_plan()? {
@@ -177,7 +187,7 @@ pub(crate) async fn apply_plan(
             None => Map::new(),
         };
         let now = (row.pass, row.tier, row.action == Action::Delete);
-        let cut = batch.first().is_some_and(|first| first.row.resource != row.resource || first.row.action != row.action)
+        let cut = batch.first().is_some_and(|first| first.row.resource != row.resource)
             || batch.len() >= destination.manifest.write_batch_max.max(1) as usize
             || step.is_some_and(|before| before != now);
         let is_held = |count: &usize| *count > 0;
@@ -197,6 +207,10 @@ pub(crate) async fn apply_plan(
         }
         step = Some(now);
         if let Some(ready) = writer.prepare(at, row, key, &peers)? {
+            // Only now is it known what is to be done: an object that somebody has made meanwhile is updated.
+            if batch.first().is_some_and(|first| first.row.action != ready.row.action) {
+                writer.send(&mut batch).await?;
+            }
             match ready.row.action {
                 Action::Create => drop(writer.unanswered.insert(kind_and_key(&ready.row.resource, &ready.key))),
                 Action::Delete => ready.peers.iter().for_each(|peer| *writer.deleting.entry(peer.clone()).or_default() += 1),
@@ -210,13 +224,21 @@ pub(crate) async fn apply_plan(
     writer.note_settled()?;
     if writer.report.stopped.is_some() {
         destination.session.finish()?;
-        return Ok(writer.report);
+        return Ok(());
     }
     // Kinds without changes are named too: their empty collections shall exist.
     let all: Vec<String> = current.model.kinds.iter().map(|kind| kind.name.clone()).collect();
     destination.session.commit(&all).await?;
-    let Report { created, updated, deleted, unchanged, failed, skipped, .. } = writer.report;
-    let result = RunResult { created, updated, deleted, unchanged, failed, skipped };
+    // The run is what all its applies have done, not this one alone: one that only ends it has done nothing itself.
+    let Report { created, updated, deleted, unchanged, failed, skipped, before, .. } = &*writer.report;
+    let result = RunResult {
+        created: created + before.created,
+        updated: updated + before.updated,
+        deleted: deleted + before.deleted,
+        unchanged: unchanged + before.unchanged,
+        failed: *failed,
+        skipped: *skipped,
+    };
     match destination.session.finish_run(&run, result).await {
         Ok(Some(words)) => cx.events.note(&words),
         Ok(None) => {}
@@ -225,7 +247,7 @@ pub(crate) async fn apply_plan(
     }
     writer.journal.finished()?;
     destination.session.finish()?;
-    Ok(writer.report)
+    Ok(())
 }
 
 fn kind_and_key(kind: &str, key: &str) -> String {
@@ -267,13 +289,13 @@ struct Writer<'w> {
     totals: HashMap<String, u64>,
     done: HashMap<String, u64>,
     /// Rows that count once `commit` succeeds.
-    staged: Vec<(u64, PlanRow)>,
+    staged: Vec<Staged>,
     /// Batches that were sent and not answered, the first sent first.
     under_way: VecDeque<UnderWay>,
     pace: Pace,
     /// Objects whose creation has not been answered.
     unanswered: HashSet<String>,
-    /// Objects that one refers to which was not deleted: they are needed. With that one, in words.
+    /// Objects that one refers to which was not deleted, or not updated: they are needed. With that one, in words.
     needed: HashMap<String, String>,
     /// Objects that so many refer to whose deletion has not been answered.
     deleting: HashMap<String, usize>,
@@ -285,7 +307,7 @@ struct Writer<'w> {
     journal: JournalWriter,
     /// What the journal has not been told yet.
     settled: Vec<(u64, RowState, Option<String>)>,
-    report: Report,
+    report: &'w mut Report,
 }
 
 impl Writer<'_> {
@@ -348,6 +370,15 @@ impl Writer<'_> {
             }
             self.report.done_before += 1;
             self.of_kind(&row).done_before += 1;
+            let before = &mut self.report.before;
+            let count = match (self.journal.journal().state(at), row.action) {
+                (RowState::Unchanged, _) => &mut before.unchanged,
+                (_, Action::Create) => &mut before.created,
+                (_, Action::Update) => &mut before.updated,
+                (_, Action::Delete) => &mut before.deleted,
+            };
+            // As in `count`: the second pass finishes an object that was counted before.
+            *count += u64::from(row.pass == 0);
             self.tell(&row);
             return Ok(None);
         }
@@ -358,14 +389,14 @@ impl Writer<'_> {
             return Err(EngineError::PlanRow { row: number, reason: format!("its kind `{}` is not in the model", row.resource) });
         };
         let own = kind_and_key(&row.resource, &key);
+        let there = self.row_of(kind, &key);
+        let peers_there = there.map(|there| self.held_by(kind, there)).unwrap_or_default();
         if self.failed.contains(&own) {
             return self.skip(at, &row, "it could not be created".to_owned()).map(|()| None);
         }
         if let Some((field, peer)) = peers_of(peers).find(|(_, peer)| self.failed.contains(peer)) {
             let waits = format!("`{field}` waits for {}, which could not be created", named(&peer));
-            if row.action == Action::Create {
-                self.failed.insert(own);
-            }
+            self.not_written(&row, &key, peers_there);
             return self.skip(at, &row, waits).map(|()| None);
         }
         let fields: Map<String, Value> = match &row.new_value {
@@ -373,11 +404,8 @@ impl Writer<'_> {
                 .map_err(|error| EngineError::PlanRow { row: number, reason: format!("its new value: {error}") })?,
             None => Map::new(),
         };
-        let there = self.row_of(kind, &key);
-        let peers_there = there.filter(|_| row.action == Action::Delete).map(|there| self.held_by(kind, there)).unwrap_or_default();
-        if let Some(other) = self.needed.get(&own).filter(|_| row.action == Action::Delete && there.is_some()) {
-            let waits = format!("{other}, which refers to it, was not deleted");
-            self.need(&row, peers_there);
+        if let Some(waits) = self.needed.get(&own).filter(|_| row.action == Action::Delete && there.is_some()).cloned() {
+            self.not_written(&row, &key, peers_there);
             return self.skip(at, &row, waits).map(|()| None);
         }
         if !self.current.fresh {
@@ -393,11 +421,7 @@ impl Writer<'_> {
                     if let Some((class, message)) = self.changed(kind, found, &row)
                         && self.on_conflict == OnConflict::Refuse
                     {
-                        match row.action {
-                            Action::Create => drop(self.failed.insert(own)),
-                            Action::Delete => self.need(&row, peers_there),
-                            Action::Update => {}
-                        }
+                        self.not_written(&row, &key, peers_there);
                         return self.conflict(at, row, class, message).map(|()| None);
                     }
                     // Somebody made it meanwhile, but different: what is wanted is written over it, nothing is made twice.
@@ -420,9 +444,7 @@ impl Writer<'_> {
             let differences = touched.differences(self.current.model, self.current.snapshot, (kind, found, id), &old, &new);
             if !differences.is_empty() {
                 let class = if row.action == Action::Delete { "changed_before_delete" } else { "changed" };
-                if row.action == Action::Delete {
-                    self.need(&row, peers_there);
-                }
+                self.not_written(&row, &key, peers_there);
                 let message = format!("somebody has changed it since the plan was made: {}", differences.join(", "));
                 return self.conflict(at, row, class, message).map(|()| None);
             }
@@ -596,9 +618,13 @@ impl Writer<'_> {
         self.report.kinds.entry(row.resource.clone()).or_default()
     }
 
-    /// The object of a row was not deleted: those that it refers to are needed.
-    fn need(&mut self, row: &PlanRow, peers: Vec<String>) {
-        let words = format!("{} `{}`", row.resource, row.source_id);
+    /// A row was not written. What was not created cannot be referred to; an object that stays as it is needs what it refers to (`peers`).
+    fn not_written(&mut self, row: &PlanRow, key: &str, peers: Vec<String>) {
+        if row.action == Action::Create {
+            self.failed.insert(kind_and_key(&row.resource, key));
+        }
+        let done = if row.action == Action::Delete { "deleted" } else { "updated" };
+        let words = format!("{} `{}`, which refers to it, was not {done}", row.resource, row.source_id);
         for peer in peers {
             self.needed.entry(peer).or_insert_with(|| words.clone());
         }
@@ -762,11 +788,7 @@ impl Writer<'_> {
                 // Nothing is known about any row of it: each is told as failed, and what depends on it is skipped.
                 let message = format!("the batch failed as a whole, it is not known what was written: {error}");
                 for ready in rows {
-                    match ready.row.action {
-                        Action::Create => drop(self.failed.insert(kind_and_key(&ready.row.resource, &ready.key))),
-                        Action::Delete => self.need(&ready.row, ready.peers),
-                        Action::Update => {}
-                    }
+                    self.not_written(&ready.row, &ready.key, ready.peers);
                     self.fail(
                         ready.at,
                         &ready.row,
@@ -805,7 +827,7 @@ impl Writer<'_> {
                 self.settled.push((at, RowState::Done, id.filter(|_| row.action == Action::Create)));
                 self.count(&row);
             }
-            Outcome::Staged => self.staged.push((at, row)),
+            Outcome::Staged => self.staged.push(Staged { at, row, key, peers }),
             Outcome::Unchanged(id) => {
                 learn(&id);
                 self.settled.push((at, RowState::Unchanged, id.filter(|_| row.action == Action::Create)));
@@ -814,11 +836,7 @@ impl Writer<'_> {
                 self.tell(&row);
             }
             Outcome::Failed(failure) => {
-                match row.action {
-                    Action::Create => drop(self.failed.insert(kind_and_key(&row.resource, &key))),
-                    Action::Delete => self.need(&row, peers),
-                    Action::Update => {}
-                }
+                self.not_written(&row, &key, peers);
                 self.settled.push((at, RowState::Failed, None));
                 self.fail(at, &row, failure.to_string(), None, failure.kind.as_str());
             }
@@ -828,24 +846,25 @@ impl Writer<'_> {
     /// Waits for what is under way, and makes staged rows durable; only then are they counted as done.
     async fn commit(&mut self) -> Result<(), EngineError> {
         self.settle().await?;
-        let staged = std::mem::take(&mut self.staged);
+        let mut staged = std::mem::take(&mut self.staged);
         let mut kinds: Vec<String> = Vec::new();
-        for (_, row) in &staged {
+        for Staged { row, .. } in &staged {
             if kinds.last() != Some(&row.resource) && !kinds.contains(&row.resource) {
                 kinds.push(row.resource.clone());
             }
         }
         for kind in kinds {
             let result = self.destination.session.commit(std::slice::from_ref(&kind)).await;
-            for (at, row) in staged.iter().filter(|(_, row)| row.resource == kind) {
+            for Staged { at, row, key, peers } in staged.extract_if(.., |staged| staged.row.resource == kind) {
                 match &result {
                     Ok(()) => {
-                        self.settled.push((*at, RowState::Done, None));
-                        self.count(row);
+                        self.settled.push((at, RowState::Done, None));
+                        self.count(&row);
                     }
                     Err(error) => {
-                        self.settled.push((*at, RowState::Failed, None));
-                        self.fail(*at, row, format!("could not be made durable: {error}"), None, "commit");
+                        self.not_written(&row, &key, peers);
+                        self.settled.push((at, RowState::Failed, None));
+                        self.fail(at, &row, format!("could not be made durable: {error}"), None, "commit");
                     }
                 }
             }

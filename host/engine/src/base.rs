@@ -101,11 +101,15 @@ impl Base {
         }
         let unresolved: BTreeSet<String> =
             of_side(UNRESOLVED).and_then(|kinds| serde_json::from_value(kinds.clone()).ok()).unwrap_or_default();
-        let cursors = reader.read_cursors()?;
+        // Without its cursor a kind is read in full.
+        let cursors = reader.read_cursors().unwrap_or_default();
         let mut stored = Vec::with_capacity(model.kinds.len());
         for kind in &model.kinds {
-            // A snapshot that cannot be read is no base; the run goes on without it.
-            let batches = reader.read_snapshot(cache_side, &kind.name).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+            // A snapshot that cannot be read, or that is not what was written, is no base; the run goes on without it.
+            let batches = reader
+                .check_snapshot(&file, cache_side, &kind.name)
+                .and_then(|()| reader.read_snapshot(cache_side, &kind.name))
+                .and_then(Iterator::collect::<Result<Vec<_>, _>>);
             stored.push(batches.ok());
         }
         for (at, (kind, rows)) in model.kinds.iter().zip(restore(model, &stored)).enumerate() {

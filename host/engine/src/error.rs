@@ -123,7 +123,7 @@ pub enum EngineError {
     Drift {
         /// The run.
         run_id: String,
-        /// `a mapping`, `a destination schema`.
+        /// `a mapping`, `a destination schema`, `an address, a folder or a branch`.
         what: &'static str,
         /// The kinds whose schema changed, where that is known.
         kinds: Vec<String>,

@@ -227,8 +227,8 @@ pub enum Stopped {
 pub struct Summary {
     /// By kind, in write order.
     pub kinds: Vec<KindSummary>,
-    /// What was left out with `--continue-on-error`.
-    pub problems: Vec<String>,
+    /// How much of the source could not be identified or resolved, with `--continue-on-error`.
+    pub problems: u64,
 }
 
 impl Summary {
@@ -236,6 +236,12 @@ impl Summary {
     #[must_use]
     pub fn totals(&self) -> (u64, u64, u64) {
         self.kinds.iter().fold((0, 0, 0), |sum, kind| (sum.0 + kind.create, sum.1 + kind.update, sum.2 + kind.delete))
+    }
+
+    /// Whether all of the source was compared.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.problems == 0 && !self.kinds.iter().any(|kind| kind.partial)
     }
 
     /// Whether nothing differs.

@@ -149,8 +149,14 @@ impl<'a> Prepared<'a> {
 
     async fn open(self) -> Result<Opened, EngineError> {
         let digest = self.adapter.digest().trim_start_matches("sha256:").to_owned();
+        let folder = self.abilities.folder.as_ref().map(|(folder, _)| folder);
+        let place = serde_json::json!({
+            "address": self.abilities.address,
+            "folder": folder,
+            "branch": self.config.settings.get("branch"),
+        });
         let session = self.adapter.open(self.config).await?;
-        Ok(Opened { session: Arc::new(session), manifest: self.manifest, digest })
+        Ok(Opened { session: Arc::new(session), manifest: self.manifest, digest, place })
     }
 }
 
@@ -160,6 +166,8 @@ pub(crate) struct Opened {
     pub(crate) manifest: Manifest,
     /// The SHA-256 of the component, in hexadecimal digits.
     pub(crate) digest: String,
+    /// What it reads and writes: address, folder and branch. Other settings may change between a plan and its apply.
+    pub(crate) place: serde_json::Value,
 }
 
 impl Opened {

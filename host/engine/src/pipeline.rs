@@ -1,9 +1,11 @@
 //! The commands, stage by stage: lock, load, compare, write the plan, guard, apply, tell.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use infrahub_sync_cache::{
-    AdapterRecord, Cache, CacheLock, ErrorRow, Holder, Mode, RunCounter, RunFile, RunId, RunReader, RunStatus, RunWriter, SyncName,
+    AdapterRecord, Cache, CacheError, CacheLock, ErrorRow, Holder, Mode, RunCounter, RunFile, RunId, RunReader, RunStatus, RunWriter,
+    SyncName,
 };
 use infrahub_sync_core::batches::batches;
 use infrahub_sync_core::changes::contradicts;
@@ -15,7 +17,7 @@ use infrahub_sync_runtime::Addressing;
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::apply::{Current, apply_plan};
+use crate::apply::{Current, Report, apply_plan};
 use crate::base::{self, Base, SIDES, UNRESOLVED};
 use crate::extract::{self, READING, Reading};
 use crate::load::{Loaded, Opened, Runtimes, destination_feeds, feeds, load};
@@ -25,17 +27,22 @@ use crate::{Applied, EngineError, Run, RunContext, Side, Summary};
 /// Why an apply reads the destination in full: it looks at what its plan was made for, later.
 const APPLY: &str = "apply";
 
+/// Where `run.json` keeps what the plan is to be written to.
+const PLACE: &str = "destination";
+/// Between two attempts to take the lock.
+const LOCK_POLL: Duration = Duration::from_millis(50);
+
 /// Loads both sides, compares them and writes the run to the cache. The destination is not written.
 ///
 /// # Errors
 /// Whatever stops the run; its status in the cache is then `failed`.
 pub async fn diff(cx: &RunContext<'_>) -> Result<Run, EngineError> {
-    let started = Started::new(cx, Mode::Diff)?;
+    let started = Started::new(cx, Mode::Diff).await?;
     let compared = match interruptible(cx, compare(cx, &started)).await {
         Ok(compared) => compared,
-        Err(error) => return Err(started.failed(cx, error)),
+        Err(error) => return Err(started.failed(cx, error, &Report::default())),
     };
-    started.finish(cx, RunStatus::DryRun, &compared.summary)?;
+    started.finish(cx, RunStatus::DryRun, &compared.summary, compared.is_full)?;
     cx.events.note(&format!("Cached run {} at {}", started.writer.id(), started.writer.dir().display()));
     Ok(compared.run(&started))
 }
@@ -45,7 +52,8 @@ pub async fn diff(cx: &RunContext<'_>) -> Result<Run, EngineError> {
 /// # Errors
 /// Whatever stops the run. Rows that the destination refuses do not: they are counted.
 pub async fn sync(cx: &RunContext<'_>, review: &mut dyn FnMut(&Run) -> std::io::Result<()>) -> Result<Applied, EngineError> {
-    let started = Started::new(cx, Mode::Sync)?;
+    let started = Started::new(cx, Mode::Sync).await?;
+    let mut report = Report::default();
     let done = async {
         let compared = interruptible(cx, compare(cx, &started)).await?;
         let run = compared.run(&started);
@@ -59,13 +67,14 @@ pub async fn sync(cx: &RunContext<'_>, review: &mut dyn FnMut(&Run) -> std::io::
         };
         let applying_at = std::time::Instant::now();
         let journal = started.writer.open_journal()?;
-        let report = apply_plan(cx, &compared.destination, &current, &reader, journal, &run.run_id, compared.problems).await?;
+        report.errors = compared.problems;
+        apply_plan(cx, &compared.destination, &current, &reader, journal, &run.run_id, &mut report).await?;
         started.note_apply(elapsed_ms(applying_at), &compared.destination)?;
-        Ok::<_, EngineError>((run, report, compared.summary))
+        Ok::<_, EngineError>((run, compared.is_full))
     };
     match done.await {
-        Ok((run, report, summary)) => conclude(cx, &started, run, report, &summary),
-        Err(error) => Err(started.failed(cx, error)),
+        Ok((run, is_full)) => conclude(cx, &started, run, report, is_full),
+        Err(error) => Err(started.failed(cx, error, &report)),
     }
 }
 
@@ -78,7 +87,7 @@ pub async fn sync(cx: &RunContext<'_>, review: &mut dyn FnMut(&Run) -> std::io::
 pub async fn apply(cx: &RunContext<'_>) -> Result<Applied, EngineError> {
     let cache = open_cache(cx)?;
     let id = parse_run_id(cx.run_id.as_deref().unwrap_or_default())?;
-    let lock = take_lock(cx, &cache, &id)?;
+    let lock = take_lock(cx, &cache, &id).await?;
     let reader = cache.open_run(&id)?;
     let file = reader.run_file()?;
     if !reader.has_plan() {
@@ -89,8 +98,22 @@ pub async fn apply(cx: &RunContext<'_>) -> Result<Applied, EngineError> {
         };
         return Err(EngineError::NoPlan { run_id: id.as_str().to_owned(), reason: reason.to_owned() });
     }
+    reader.check_plan()?;
+    let summary = stored_summary(&file);
+    // The limits are about these counts: what nobody counted nobody may delete.
+    if summary.kinds.is_empty() && reader.read_plan()?.rows() > 0 {
+        let reason = "its run.json does not hold the counts of its kinds".to_owned();
+        return Err(EngineError::NoPlan { run_id: id.as_str().to_owned(), reason });
+    }
+    // What was left out when the plan was made is left out of its apply too. A list that cannot be read is made anew.
+    let left_out: Vec<ErrorRow> = reader.read_errors().unwrap_or_default().into_iter().filter(|row| !row.terminal).collect();
+    let mut report = Report::default();
     let runtimes = Runtimes::new(cx)?;
     let destination = Opened::destination(cx, &runtimes).await?;
+    if file.other.get(PLACE).is_some_and(|planned| *planned != destination.place) {
+        let run_id = id.as_str().to_owned();
+        return Err(EngineError::Drift { run_id, what: "an address, a folder or a branch", kinds: Vec::new() });
+    }
     let resolved = schema::live(cx.project, &destination, cx.events).await?;
     let planned = reader.read_schema_sub_hash()?;
     if planned.as_deref().map(str::trim) != Some(resolved.sub_hash().as_str()) {
@@ -119,27 +142,23 @@ pub async fn apply(cx: &RunContext<'_>) -> Result<Applied, EngineError> {
         let rows = interruptible(cx, reading).await?.raw;
         let (snapshot, problems) = build(&resolved.model, rows, Role::Destination);
         stop_on(cx, &started, Side::Destination, &problems)?;
-        let summary = stored_summary(&started.file);
         let reader = approved(cx, &started, &summary)?;
         let as_of = BTreeMap::new();
         let current = Current { model: &resolved.model, snapshot: &snapshot, fresh: false, as_of: &as_of };
         let applying_at = std::time::Instant::now();
-        let report = apply_plan(cx, &destination, &current, &reader, started.writer.open_journal()?, id.as_str(), Vec::new()).await?;
+        report.errors = left_out;
+        apply_plan(cx, &destination, &current, &reader, started.writer.open_journal()?, id.as_str(), &mut report).await?;
         started.note_apply(elapsed_ms(applying_at), &destination)?;
-        Ok::<_, EngineError>((
-            Run {
-                run_id: id.as_str().to_owned(),
-                directory: started.writer.dir().to_owned(),
-                summary: summary.clone(),
-                reader: started.writer.reader().clone(),
-            },
-            report,
+        Ok::<_, EngineError>(Run {
+            run_id: id.as_str().to_owned(),
+            directory: started.writer.dir().to_owned(),
             summary,
-        ))
+            reader: started.writer.reader().clone(),
+        })
     };
     match done.await {
-        Ok((run, report, summary)) => conclude(cx, &started, run, report, &summary),
-        Err(error) => Err(started.failed(cx, error)),
+        Ok(run) => conclude(cx, &started, run, report, false),
+        Err(error) => Err(started.failed(cx, error, &report)),
     }
 }
 
@@ -179,9 +198,28 @@ fn parse_run_id(id: &str) -> Result<RunId, EngineError> {
     Ok(RunId::parse(id).map_err(infrahub_sync_cache::CacheError::from)?)
 }
 
-fn take_lock(cx: &RunContext<'_>, cache: &Cache, id: &RunId) -> Result<CacheLock, EngineError> {
-    let holder = Holder::this_process(id.clone(), now(cx));
-    Ok(cache.lock(&holder, cx.options.lock_wait, &mut |holder| cx.events.waiting_for_lock(&holder.to_string()))?)
+/// Takes the lock, waiting for it as long as the user wants to. It is asked for again and again instead of waited for on this thread, on
+/// which a wish that the run ends is heard too.
+async fn take_lock(cx: &RunContext<'_>, cache: &Cache, id: &RunId) -> Result<CacheLock, EngineError> {
+    let ours = Holder::this_process(id.clone(), now(cx));
+    let begun = std::time::Instant::now();
+    let mut seen: Option<Holder> = None;
+    loop {
+        match cache.lock(&ours, Duration::ZERO, &mut |_| {}) {
+            Err(CacheError::Locked { sync, path, holder, .. }) => {
+                let waited = begun.elapsed();
+                let Some(left) = cx.options.lock_wait.checked_sub(waited).filter(|left| !left.is_zero()) else {
+                    return Err(CacheError::Locked { sync, path, holder, waited }.into());
+                };
+                if seen.as_ref() != Some(&*holder) {
+                    cx.events.waiting_for_lock(&holder.to_string());
+                    seen = Some(*holder);
+                }
+                interruptible(cx, async { Ok(tokio::time::sleep(LOCK_POLL.min(left)).await) }).await?;
+            }
+            taken => return Ok(taken?),
+        }
+    }
 }
 
 /// A run that holds the lock and has its folder.
@@ -192,7 +230,7 @@ struct Started {
 }
 
 impl Started {
-    fn new(cx: &RunContext<'_>, mode: Mode) -> Result<Started, EngineError> {
+    async fn new(cx: &RunContext<'_>, mode: Mode) -> Result<Started, EngineError> {
         let cache = open_cache(cx)?;
         let id = match &cx.run_id {
             Some(id) => parse_run_id(id)?,
@@ -202,22 +240,37 @@ impl Started {
                 RunId::new(now(cx), random)
             }
         };
-        let lock = take_lock(cx, &cache, &id)?;
+        let lock = take_lock(cx, &cache, &id).await?;
         let file = RunFile::running(mode, now(cx));
         let writer = lock.start_run(&id, &file)?;
         Ok(Started { writer, lock, file })
     }
 
-    /// Notes a failure in the cache. The failure itself is what the user hears of, also when it cannot be noted.
-    fn failed(&self, cx: &RunContext<'_>, error: EngineError) -> EngineError {
-        let mut file = self.file.clone();
+    /// Notes a failure in the cache, and the rows that were refused before it. The failure itself is what the user hears of, also when it
+    /// cannot be noted.
+    fn failed(&self, cx: &RunContext<'_>, error: EngineError, report: &Report) -> EngineError {
+        let mut file = self.noted();
         file.status = RunStatus::Failed;
         file.finished_at = Some(now(cx));
         file.summary.insert("error".to_owned(), json!(error.to_string()));
-        if let Err(second) = self.writer.write_run_file(&file) {
+        let noted = match report.errors.as_slice() {
+            // The rows of what stopped the reading are there already.
+            [] => Ok(()),
+            errors => self.writer.write_errors(errors).map(drop),
+        };
+        if let Err(second) = noted.and_then(|()| self.writer.write_run_file(&file)) {
             cx.events.warn(&format!("the failure could not be noted in the cache: {second}"));
         }
+        if report.failed + report.skipped > 0 {
+            let rows = report.failed + report.skipped;
+            cx.events.warn(&format!("until then {rows} of the plan's rows were not written: `infrahub-sync show` says which, and why"));
+        }
         error
+    }
+
+    /// `run.json` with what was learnt on the way (counts, adapters, hashes), which an apply of the plan needs.
+    fn noted(&self) -> RunFile {
+        self.writer.reader().run_file().unwrap_or_else(|_| self.file.clone())
     }
 
     /// Notes in `run.json` how long the stages took, in milliseconds, and what went over the network.
@@ -241,19 +294,22 @@ impl Started {
         Ok(self.writer.write_run_file(&file)?)
     }
 
-    fn finish(&self, cx: &RunContext<'_>, status: RunStatus, summary: &Summary) -> Result<RunFile, EngineError> {
-        let mut file = self.file.clone();
-        // What was learnt on the way (counts, adapters, hashes) is in the file already.
-        if let Ok(there) = self.writer.reader().run_file() {
-            file = there;
-        }
+    /// Notes how the run ended. `is_full`: it has just read everything.
+    fn finish(&self, cx: &RunContext<'_>, status: RunStatus, summary: &Summary, is_full: bool) -> Result<RunFile, EngineError> {
+        let mut file = self.noted();
         file.status = status;
         file.finished_at = Some(now(cx));
+        // Of an earlier apply.
+        file.summary.remove("error");
         let (create, update, delete) = summary.totals();
         for (name, count) in [("create", create), ("update", update), ("delete", delete)] {
             file.summary.insert(name.to_owned(), json!(count));
         }
         self.writer.write_run_file(&file)?;
+        // Only what the next run may go on from spares it a full read.
+        if is_full && status.is_success() {
+            self.lock.write_run_counter(RunCounter { runs_since_full: 0 })?;
+        }
         Ok(file)
     }
 }
@@ -276,6 +332,8 @@ struct Compared {
     destination_as_of: BTreeMap<String, String>,
     summary: Summary,
     problems: Vec<ErrorRow>,
+    /// Everything was read.
+    is_full: bool,
 }
 
 impl Compared {
@@ -332,10 +390,8 @@ async fn compare(cx: &RunContext<'_>, started: &Started) -> Result<Compared, Eng
         stop_on(cx, started, Side::Destination, &destination_problems)?;
     }
     let mut problems: Vec<ErrorRow> = Vec::new();
-    let mut told = Vec::new();
     for problem in &source_problems {
         cx.events.warn(&problem.to_string());
-        told.push(problem.to_string());
         problems.push(problem_row(problem, false));
     }
     for problem in &destination_problems {
@@ -348,14 +404,16 @@ async fn compare(cx: &RunContext<'_>, started: &Started) -> Result<Compared, Eng
     let difference = infrahub_sync_core::diff::diff(model, &source_rows, &destination_rows);
     let proofs = extracts.proofs(model, &source_rows);
     let plan = plan(model, &source_rows, &destination_rows, difference, policy).with_proofs(&proofs);
-    let summary = Summary { kinds: plan.summary.clone(), problems: told };
-    write_plan(cx, started, &resolved, [(&source, &source_rows), (&destination, &destination_rows)], &extracts, &plan)?;
-    let runs = started.lock.cache().run_counter()?.runs_since_full;
-    started.lock.write_run_counter(RunCounter { runs_since_full: if extracts.is_full() { 0 } else { runs + 1 } })?;
+    let summary = Summary { kinds: plan.summary.clone(), problems: source_problems.len() as u64 };
+    write_plan(cx, started, &resolved, [(&source, &source_rows), (&destination, &destination_rows)], &extracts, &plan, &summary)?;
+    if !extracts.is_full() {
+        let runs = started.lock.cache().run_counter()?.runs_since_full;
+        started.lock.write_run_counter(RunCounter { runs_since_full: runs + 1 })?;
+    }
     let destination_as_of = base::watermarks(&extracts.cursors.destination);
     let times = BTreeMap::from([("load", load_ms), ("compare", elapsed_ms(compared_at))]);
     started.note_extract(&times, [("A", &source), ("B", &destination)])?;
-    Ok(Compared { destination, resolved, summary, problems, destination_rows, destination_as_of })
+    Ok(Compared { destination, resolved, summary, problems, is_full: extracts.is_full(), destination_rows, destination_as_of })
 }
 
 /// Builds what was read of a side. Where what is kept of an earlier run does not fit it, the side is read again, in full.
@@ -487,8 +545,10 @@ fn write_plan(
     sides: [(&Opened, &Snapshot); 2],
     extracts: &Extracts,
     plan: &Plan<'_>,
+    summary: &Summary,
 ) -> Result<(), EngineError> {
     let mut file = started.file.clone();
+    let [_, (destination, _)] = sides;
     let (mut identities, mut unresolved) = (serde_json::Map::new(), serde_json::Map::new());
     for (name, (opened, rows)) in ["A", "B"].into_iter().zip(sides) {
         identities.insert(name.to_owned(), json!(opened.session.identity()));
@@ -496,6 +556,7 @@ fn write_plan(
         unresolved.insert(name.to_owned(), kinds.map(|(kind, _)| json!(kind.name)).collect());
     }
     file.other.insert(SIDES.to_owned(), identities.into());
+    file.other.insert(PLACE.to_owned(), destination.place.clone());
     file.other.insert(UNRESOLVED.to_owned(), unresolved.into());
     let [source_incremental, destination_incremental] = extracts.incremental();
     file.other.insert("incremental".to_owned(), json!({ "A": source_incremental, "B": destination_incremental }));
@@ -521,7 +582,8 @@ fn write_plan(
     file.other.insert("mapping_hash".to_owned(), json!(resolved.mapping_hash));
     file.other.insert("schema_hash".to_owned(), json!(resolved.schema_hash));
     file.other.insert("schema_kinds".to_owned(), json!(resolved.kind_hashes));
-    file.summary.insert("kinds".to_owned(), json!(plan.summary));
+    file.summary.insert("kinds".to_owned(), json!(summary.kinds));
+    file.summary.insert("problems".to_owned(), json!(summary.problems));
     started.writer.write_run_file(&file)?;
     started.writer.write_cursors(&extracts.cursors)?;
     started.writer.write_schema_sub_hash(&resolved.sub_hash())?;
@@ -533,7 +595,8 @@ fn write_plan(
 fn stored_summary(file: &RunFile) -> Summary {
     let kinds: Vec<KindSummary> =
         file.summary.get("kinds").and_then(|kinds| serde_json::from_value(kinds.clone()).ok()).unwrap_or_default();
-    Summary { kinds, problems: Vec::new() }
+    let problems = file.summary.get("problems").and_then(serde_json::Value::as_u64).unwrap_or_default();
+    Summary { kinds, problems }
 }
 
 /// Stops a run whose objects cannot be identified; all of them are in errors.parquet.
@@ -591,17 +654,12 @@ fn approved(
     Ok(approve(started.writer.reader().clone(), &baseline, kinds, cx.options.allow_rowcount_drop, limit)?)
 }
 
-fn conclude(
-    cx: &RunContext<'_>,
-    started: &Started,
-    run: Run,
-    report: crate::apply::Report,
-    summary: &Summary,
-) -> Result<Applied, EngineError> {
+fn conclude(cx: &RunContext<'_>, started: &Started, run: Run, report: Report, is_full: bool) -> Result<Applied, EngineError> {
+    let summary = &run.summary;
     started.writer.write_errors(&report.errors)?;
-    let whole = report.failed == 0 && report.skipped == 0 && report.stopped.is_none() && summary.problems.is_empty();
+    let whole = report.failed == 0 && report.skipped == 0 && report.stopped.is_none() && summary.is_whole();
     let status = if whole { RunStatus::Applied } else { RunStatus::Partial };
-    let mut file = started.finish(cx, status, summary)?;
+    let mut file = started.finish(cx, status, summary, is_full)?;
     for (name, count) in [
         ("created", report.created),
         ("updated", report.updated),

@@ -38,7 +38,8 @@ pub fn source_readings(project: &Project, manifest: &Manifest) -> Result<Vec<Rea
 /// # Errors
 /// Every problem of the mapping at once, or what went wrong on the way to the schema.
 pub async fn destination_readings(project: &Project, session: &Session, events: &dyn Events) -> Result<Vec<Reading>, EngineError> {
-    let opened = Opened { session: Arc::new(session.clone()), manifest: session.manifest().clone(), digest: String::new() };
+    let (manifest, digest, place) = (session.manifest().clone(), String::new(), serde_json::Value::Null);
+    let opened = Opened { session: Arc::new(session.clone()), manifest, digest, place };
     let resolved = schema::live(project, &opened, events).await?;
     let plans = destination_feeds(&resolved.model);
     let request = |plan: &ResourcePlan| plan.request(Side::Destination, &resolved.model, opened.manifest.page_size);

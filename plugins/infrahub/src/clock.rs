@@ -15,6 +15,9 @@ use serde::{Deserialize, Serialize};
 /// Where the moment is kept for all instances of a run.
 const KEY: &str = "start";
 
+/// Where the later moment is kept from which on a run writes.
+const KEY_OF_WRITING: &str = "start of writing";
+
 /// Seconds that the `Date` of an answer may be behind the server's clock.
 const LATE: u64 = 10;
 
@@ -30,12 +33,19 @@ pub(crate) struct Start {
 impl Start {
     /// What an earlier request of this run told.
     pub(crate) fn known() -> Option<Start> {
-        memo::get_as(Lifetime::Run, KEY)
+        memo::get_as(Lifetime::Run, KEY_OF_WRITING).or_else(|| memo::get_as(Lifetime::Run, KEY))
+    }
+
+    /// From now on lists are of a later moment, that of this answer. What somebody has changed since the load is asked for right before the
+    /// first write, and as of the load's moment nothing has.
+    pub(crate) fn renew(response: &Response) -> Result<()> {
+        let Some(start) = Start::known() else { return Ok(()) };
+        memo::put_as(Lifetime::Run, KEY_OF_WRITING, &Start { at: moment(response), ..start }).map(drop)
     }
 
     /// Keeps it, unless another instance was quicker; returns the one that counts.
     pub(crate) fn keep(schema: String, response: &Response) -> Result<Start> {
-        memo::put_as(Lifetime::Run, KEY, &Start { schema, at: seconds(response).map(|seconds| seconds + LATE) })
+        memo::put_as(Lifetime::Run, KEY, &Start { schema, at: moment(response) })
     }
 
     /// The moment as the API takes it.
@@ -52,6 +62,11 @@ impl Start {
             _ => true,
         }
     }
+}
+
+/// A moment that lies after what this answer saw; see above.
+fn moment(response: &Response) -> Option<u64> {
+    seconds(response).map(|seconds| seconds + LATE)
 }
 
 /// The `Date` of an answer, which the server sets when it begins with the request, in seconds since 1970.

@@ -20,7 +20,7 @@ use crate::Infrahub;
 use crate::graphql::{Answer, Client, Refusal, Sent, is_collision};
 use crate::input::Inputs;
 use crate::run::Context;
-use crate::schema::{Field, KindSchema, Schema};
+use crate::schema::{Cardinality, Field, KindSchema, Schema};
 
 /// Times that rows are sent again after their answer was lost.
 const LOSSES_MAX: u32 = 3;
@@ -30,6 +30,8 @@ const LOOKS_MAX: u32 = 50;
 const QUIET_LOOKS: u32 = 3;
 /// Ids that are tried for one row.
 const ATTEMPTS_MAX: u32 = 5;
+/// Kinds of attributes whose values Infrahub may store in other words than it was given.
+const REWRITTEN: [&str; 4] = ["IPHost", "IPNetwork", "MacAddress", "DateTime"];
 /// Collisions of a batch that are looked into; each costs a request or two.
 const COLLISIONS_EXPLAINED: u32 = 10;
 
@@ -153,7 +155,7 @@ impl Writer<'_> {
     fn refused(&mut self, row: &Pending, refusal: &Refusal) -> Result<Option<Outcome>> {
         match self.inputs.operation {
             Operation::Create if refusal.message.contains("already in use") && refusal.message.contains(&row.id) => {
-                // Ours: the create was sent before, and its answer did not arrive. Or it was made, and deleted since.
+                // Ours: the create was sent before, and its answer did not arrive. Or it was made, and deleted or renamed since.
                 let there = self.there(std::slice::from_ref(row))?;
                 if there.contains(&row.id) {
                     return Ok(Some(Outcome::Written(Some(row.id.clone()))));
@@ -261,14 +263,46 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Which of the rows' ids are there.
+    /// Which of the rows' ids are there, of objects that are still what the rows make: somebody may have renamed one since.
     fn there(&self, rows: &[Pending]) -> Result<HashSet<String>> {
-        let kind = &self.inputs.kind.kind;
+        let kind = self.inputs.kind;
+        let mut fields = String::from("id");
+        for name in self.rows.first().into_iter().flat_map(|row| row.key.keys()) {
+            // Writing to a String cannot fail.
+            let _ = match kind.field(name) {
+                Some(Field::Attribute(_)) => write!(fields, " {name}{{value}}"),
+                Some(Field::Relationship(relationship)) if relationship.cardinality == Cardinality::One => {
+                    write!(fields, " {name}{{node{{id __typename}}}}")
+                }
+                _ => Ok(()),
+            };
+        }
         let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
-        let document = format!("query($ids:[ID],$limit:Int!){{{kind}(ids:$ids,limit:$limit){{edges{{node{{id}}}}}}}}");
-        let data = self.client.ask(&format!("`{kind}`"), &document, &json!({ "ids": ids, "limit": ids.len() }))?;
-        let edges = data.get(kind).and_then(|list| list.get("edges")?.as_array()).cloned().unwrap_or_default();
-        Ok(edges.iter().filter_map(|edge| edge.get("node")?.get("id")?.as_str().map(str::to_owned)).collect())
+        let name = &kind.kind;
+        let document = format!("query($ids:[ID],$limit:Int!){{{name}(ids:$ids,limit:$limit){{edges{{node{{{fields}}}}}}}}}");
+        let data = self.client.ask(&format!("`{name}`"), &document, &json!({ "ids": ids, "limit": ids.len() }))?;
+        let edges = data.get(name).and_then(|list| list.get("edges")?.as_array()).cloned().unwrap_or_default();
+        let nodes = edges.iter().filter_map(|edge| edge.get("node"));
+        let ours = nodes.filter_map(|node| {
+            let id = node.get("id")?.as_str()?;
+            let row = rows.iter().find(|row| row.id == id)?;
+            self.is_made_by(row, node).then(|| id.to_owned())
+        });
+        Ok(ours.collect())
+    }
+
+    /// Whether an object has the identifiers of a row, as far as both can be compared.
+    fn is_made_by(&self, row: &Pending, node: &Value) -> bool {
+        let Some(key) = self.rows.get(row.index).map(|row| &row.key) else { return true };
+        key.keys().all(|name| {
+            let (part, found) = match self.inputs.kind.field(name) {
+                Some(Field::Attribute(attribute)) if !REWRITTEN.contains(&attribute.kind.as_str()) => ("value", node.get(name)),
+                Some(Field::Relationship(_)) => ("id", node.get(name).and_then(|peer| peer.get("node"))),
+                _ => return true,
+            };
+            let wanted = row.input.get(name).and_then(|wanted| wanted.get(part));
+            wanted.is_none_or(|wanted| found.and_then(|found| found.get(part)) == Some(wanted))
+        })
     }
 
     /// Says which object stands in the way of a new one.
