@@ -387,9 +387,9 @@ fn an_edit_long_after_the_reading_is_seen_too() {
     world.project.ok(&["sync"]);
     world.source(4, 2);
     let edit = world.set_height("d001", 77);
-    // The reading takes a minute, in which somebody edits what has been read.
-    world.fake.faults().add(Fault::new(Action::Pass { ms: 60_000 }).on_document("InfraDevice(").times(1));
-    world.fake.faults().add(Fault::new(Action::RunBefore(edit)).on_document("is_default").times(1));
+    // A minute after the reading, and after the last question before the writes of another kind.
+    world.fake.faults().add(Fault::new(Action::Pass { ms: 60_000 }).on_document("is_default").times(1));
+    world.fake.faults().add(Fault::new(Action::RunBefore(edit)).on_document("permissions").times(1));
     let partial = world.project.run(&["sync", "--no-diff"]);
     assert_eq!(partial.code, 7, "{}", partial.stderr);
     assert!(partial.stderr.contains("`height` is 77 and was 1"), "{}", partial.stderr);

@@ -23,7 +23,7 @@ const HISTORIES: u64 = 16;
 /// Runs in a history, the first of which reads everything.
 const RUNS: usize = 4;
 /// On a machine that does a lot besides there are fewer: no history is begun after so long.
-const TIME: Duration = Duration::from_secs(110);
+const TIME: Duration = Duration::from_secs(60);
 /// So many there are in any case.
 const AT_LEAST: u64 = 4;
 /// How the names of what is made here begin.

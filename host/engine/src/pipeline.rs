@@ -215,7 +215,11 @@ async fn take_lock(cx: &RunContext<'_>, cache: &Cache, id: &RunId) -> Result<Cac
                     cx.events.waiting_for_lock(&holder.to_string());
                     seen = Some(*holder);
                 }
-                interruptible(cx, async { Ok(tokio::time::sleep(LOCK_POLL.min(left)).await) }).await?;
+                let pause = async {
+                    tokio::time::sleep(LOCK_POLL.min(left)).await;
+                    Ok(())
+                };
+                interruptible(cx, pause).await?;
             }
             taken => return Ok(taken?),
         }

@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 /// Where the moment is kept for all instances of a run.
 const KEY: &str = "start";
 
-/// Where the later moment is kept from which on a run writes.
-const KEY_OF_WRITING: &str = "start of writing";
+/// Where it is kept that the run has begun to write.
+const WRITES: &str = "writes";
 
 /// Seconds that the `Date` of an answer may be behind the server's clock.
 const LATE: u64 = 10;
@@ -33,14 +33,32 @@ pub(crate) struct Start {
 impl Start {
     /// What an earlier request of this run told.
     pub(crate) fn known() -> Option<Start> {
-        memo::get_as(Lifetime::Run, KEY_OF_WRITING).or_else(|| memo::get_as(Lifetime::Run, KEY))
+        memo::get_as(Lifetime::Run, KEY)
     }
 
-    /// From now on lists are of a later moment, that of this answer. What somebody has changed since the load is asked for right before the
-    /// first write, and as of the load's moment nothing has.
-    pub(crate) fn renew(response: &Response) -> Result<()> {
-        let Some(start) = Start::known() else { return Ok(()) };
-        memo::put_as(Lifetime::Run, KEY_OF_WRITING, &Start { at: moment(response), ..start }).map(drop)
+    /// The moment as of which a list is read: `pinned` for its further pages; none, that is now, for the first page of a run that writes.
+    pub(crate) fn of_list(is_first: bool, pinned: Option<u64>) -> Option<Start> {
+        let start = Start::known()?;
+        Some(match pinned {
+            Some(at) => Start { at: Some(at), ..start },
+            None if is_first && memo::get_as(Lifetime::Run, WRITES).unwrap_or(false) => Start { at: None, ..start },
+            None => start,
+        })
+    }
+
+    /// The run writes from now on: what somebody has changed since the load is asked for before the writes of each kind, and as of the
+    /// load's moment nothing has.
+    pub(crate) fn writes() -> Result<()> {
+        memo::put_as(Lifetime::Run, WRITES, &true).map(drop)
+    }
+
+    /// Pins what has no moment yet to one that lies after this answer. Whether that could be done.
+    pub(crate) fn pin(&mut self, response: &Response) -> bool {
+        let unpinned = self.at.is_none();
+        if unpinned {
+            self.at = moment(response);
+        }
+        unpinned && self.at.is_some()
     }
 
     /// Keeps it, unless another instance was quicker; returns the one that counts.

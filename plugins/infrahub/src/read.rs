@@ -27,6 +27,9 @@ struct Position {
     offset: u64,
     /// Objects in all, as the first page told.
     count: u64,
+    /// The moment of the first page, where that is not the load's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    at: Option<u64>,
 }
 
 /// Something that is asked of each object.
@@ -68,23 +71,27 @@ pub(crate) fn load(adapter: &Infrahub, request: &LoadRequest) -> Result<Page> {
     };
     let document = document(&kind.kind, &asked, since.is_some());
     let position: Option<Position> = request.cursor_as()?;
-    let start = Start::known();
-    let at = start.as_ref().and_then(Start::at);
+    let mut start = Start::of_list(position.is_none(), position.and_then(|position| position.at));
     let offset = position.map_or(0, |position| position.offset);
     let mut variables = json!({ "offset": offset, "limit": request.page_size.clamp(1, PAGE_SIZE) });
     if let (Some(since), Some(variables)) = (since, variables.as_object_mut()) {
         variables.insert("since".to_owned(), json!(since));
     }
     let mut tries = 0;
-    let (list, total) = loop {
+    let (list, total, at) = loop {
         tries += 1;
+        let at = start.as_ref().and_then(Start::at);
         let response = adapter.client().query(&format!("`{}`", kind.kind), &document, &variables, at.as_deref())?;
         let passed = start.as_ref().is_none_or(|start| start.passed(&response));
         let list = list(&kind.kind, &response)?;
         let total = if request.since.is_some() { number(&response, "/data/all/count") } else { Some(list.count) };
         // One page is whole, whenever it was made. The first of several must be of the same moment as the others.
-        if position.is_some() || passed || list.edges.len() as u64 >= list.count || tries == TRIES {
-            break (list, total);
+        let is_whole = list.edges.len() as u64 >= list.count;
+        if position.is_none() && !is_whole && start.as_mut().is_some_and(|start| start.pin(&response)) {
+            continue;
+        }
+        if position.is_some() || passed || is_whole || tries >= TRIES {
+            break (list, total, at);
         }
     };
     if let Some(position) = position.filter(|position| position.count != list.count) {
@@ -97,7 +104,8 @@ pub(crate) fn load(adapter: &Infrahub, request: &LoadRequest) -> Result<Page> {
     if list.edges.is_empty() && read < list.count {
         return Err(Error::remote(format!("Infrahub told of {} `{}` and gave {read}", list.count, kind.kind)));
     }
-    let next = (read < list.count).then_some(Position { offset: read, count: list.count });
+    let pinned = start.as_ref().filter(|start| Start::known().as_ref() != Some(*start)).and_then(|start| start.at);
+    let next = (read < list.count).then_some(Position { offset: read, count: list.count, at: pinned });
     let records = list.edges.into_iter().map(|edge| record(edge.node, &asked));
     let page = Page::records(records)?.with_next(next)?;
     let page = match at {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use infrahub_sync_adapter::memo::{self, Lifetime};
-use infrahub_sync_adapter::{Error, ErrorKind, KindChanges, Response, Result, Run, RunResult, log};
+use infrahub_sync_adapter::{Error, ErrorKind, KindChanges, Result, Run, RunResult, log};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -52,9 +52,8 @@ pub(crate) fn begin(adapter: &Infrahub, run: &Run) -> Result<Option<String>> {
     }
     let base = &adapter.settings.branch;
     let client = Client::new(base);
-    let response = client.query("its branches", "{Branch{name is_default}}", &json!({}), None)?;
-    Start::renew(&response)?;
-    let default_branch = default_branch(&response);
+    Start::writes()?;
+    let default_branch = default_branch(&client)?;
     let on_default = default_branch.as_deref() == Some(base);
     if adapter.settings.proposed_change && !on_default {
         return Err(Error::config(format!(
@@ -89,11 +88,11 @@ fn review_branch(run: &Run) -> String {
 }
 
 /// The branch that others are made from; none where the server does not tell.
-fn default_branch(response: &Response) -> Option<String> {
-    let branches = response.json(&["/data/Branch"]).into_iter().next().flatten()?;
-    let branches: Vec<Value> = serde_json::from_str(&branches).ok()?;
-    let default = branches.iter().find(|branch| branch.get("is_default").and_then(Value::as_bool) == Some(true))?;
-    Some(default.get("name")?.as_str()?.to_owned())
+fn default_branch(client: &Client<'_>) -> Result<Option<String>> {
+    let data = client.ask("its branches", "{Branch{name is_default}}", &json!({}))?;
+    let branches = data.get("Branch").and_then(Value::as_array).cloned().unwrap_or_default();
+    let default = branches.iter().find(|branch| branch.get("is_default").and_then(Value::as_bool) == Some(true));
+    Ok(default.and_then(|branch| Some(branch.get("name")?.as_str()?.to_owned())))
 }
 
 /// Refuses a run that the token may not write, with everything that is missing.

@@ -32,6 +32,8 @@ use tools::Trouble;
 
 /// The exit code for a command line that makes no sense.
 const USAGE: u8 = 2;
+/// The exit code when the live tests took too long, and none had failed.
+const UNFINISHED: u8 = 78;
 /// The exit code when this machine lacks what the live tests need, or the language of an adapter.
 const SKIPPED: u8 = 77;
 
@@ -49,8 +51,8 @@ commands:
   demo                     run the example netbox_to_files offline, from diff to nothing left to do
   verify                   format, adapters, lints, tests, a short search of the fuzz targets
   fuzz [SECONDS]           look for inputs that break the fuzz targets, each for so long (default 60); exit code 77 without a C++ compiler
-  verify-live              brings up a real NetBox and a real Infrahub, runs the tests that need them, stops them; 40 minutes at most;
-                           exit code 77 when they cannot be brought up here
+  verify-live              brings up a real NetBox and a real Infrahub, runs the tests that need them, stops them; 45 minutes at most;
+                           exit code 77 when they cannot be brought up here, 78 when the time was over and nothing had failed
 ";
 
 fn main() -> ExitCode {
@@ -70,6 +72,10 @@ fn main() -> ExitCode {
             Ok(live::Ended::Skipped(reason)) => {
                 run::complain(&format!("\nSKIPPED: live tier: {reason}"));
                 return ExitCode::from(SKIPPED);
+            }
+            Ok(live::Ended::Unfinished) => {
+                run::complain("\nNOT FINISHED: live tier: the time was over; what had ended until then had passed");
+                return ExitCode::from(UNFINISHED);
             }
             Err(fault) => Err(fault),
         },
