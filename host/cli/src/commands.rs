@@ -344,30 +344,47 @@ impl Engine<'_> {
     }
 }
 
-/// Waits for Ctrl-C, or for a polite request of the system (SIGTERM, as `systemctl stop` and Kubernetes send).
-async fn interrupted() {
+/// Ctrl-C, and the polite request of the system (SIGTERM, as `systemctl stop` and Kubernetes send), heard from when it is made.
+struct Signals {
     #[cfg(unix)]
-    if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminate.recv() => {}
+    heard: Vec<tokio::signal::unix::Signal>,
+}
+
+impl Signals {
+    fn new() -> Signals {
+        Signals {
+            #[cfg(unix)]
+            heard: {
+                use tokio::signal::unix::{SignalKind, signal};
+                // Where signals cannot be heard, nobody can interrupt politely.
+                [SignalKind::interrupt(), SignalKind::terminate()].into_iter().filter_map(|kind| signal(kind).ok()).collect()
+            },
         }
-        return;
     }
-    // Where signals cannot be heard at all, nobody can interrupt.
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
+
+    /// Waits for the next one.
+    async fn next(&mut self) {
+        #[cfg(unix)]
+        std::future::poll_fn(|context| {
+            let came = self.heard.iter_mut().any(|signal| signal.poll_recv(context).is_ready());
+            if came { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        })
+        .await;
+        #[cfg(not(unix))]
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 }
 
 /// Hears the wish that the run ends. Beside the work and not within it, which may be busy with anything: at the second time the program
 /// is left at once.
-async fn listen(stop: Arc<engine::Stop>, screen: Screen) {
-    interrupted().await;
+async fn listen(mut signals: Signals, stop: Arc<engine::Stop>, screen: Screen) {
+    signals.next().await;
     // The first time: what was sent is waited for, and the journal written.
     stop.request();
     screen.warn("stopping when what was sent is answered; once more (Ctrl-C) to leave at once");
-    interrupted().await;
+    signals.next().await;
     let report = Report::new(Exit::Interrupted, "interrupted")
         .hint("the cache stays usable: a run begins anew, and an apply goes on where it was with `infrahub-sync apply --run-id`");
     screen.write(&report.to_string());
@@ -378,8 +395,11 @@ async fn listen(stop: Arc<engine::Stop>, screen: Screen) {
 fn block_on<T>(work: impl Future<Output = T>, stop: &Arc<engine::Stop>, screen: &Screen) -> Result<T, Report> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Report::from_error(Exit::Unexpected, &error))?;
-    runtime.spawn(listen(stop.clone(), screen.clone()));
-    let outcome = runtime.block_on(work);
+    let outcome = runtime.block_on(async {
+        // Before the work begins: a signal that nobody hears ends the program.
+        tokio::spawn(listen(Signals::new(), stop.clone(), screen.clone()));
+        work.await
+    });
     // Whoever is still at work on a blocking thread must not hold up the exit.
     runtime.shutdown_background();
     Ok(outcome)

@@ -603,6 +603,18 @@ fn apply(model: &Model, destination: &Net, rows: &[PlanRow], policy: Policy) -> 
     net
 }
 
+/// Whether another object refers to it.
+fn is_referred_to(net: &Net, (kind, key): (&str, &str)) -> bool {
+    let to = (kind.to_owned(), key.to_owned());
+    let others = net.iter().flat_map(|(other, objects)| objects.iter().map(move |(name, object)| (other, name, object)));
+    others.filter(|(other, name, _)| (**other, name.as_str()) != (kind, key)).any(|(.., object)| {
+        object.peers.values().any(|peers| match peers {
+            Peers::One(peer) => *peer == to,
+            Peers::Many(peers) => peers.contains(&to),
+        })
+    })
+}
+
 fn reading() -> impl Strategy<Value = Reading> {
     (prop::sample::select(&PAGES[..]), any::<bool>(), any::<u64>()).prop_map(|(page, filtered, shuffle)| Reading {
         page,
@@ -663,7 +675,9 @@ proptest! {
                 prop_assert_eq!(fields, BTreeSet::new(), "{} {}", kind, key);
             }
             for key in b[kind].keys().filter(|key| !a[kind].contains_key(*key)) {
-                prop_assert_eq!(after[kind].contains_key(key), !policy.delete);
+                // What one refers to that stays is not deleted.
+                let needed = is_referred_to(&after, (kind, key));
+                prop_assert_eq!(after[kind].contains_key(key), !policy.delete || needed, "{} {}", kind, key);
             }
         }
         prop_assert_eq!(plan_of(&model, &a, &after, policy), Vec::<PlanRow>::new());
@@ -901,14 +915,14 @@ fn dangling_reference_is_named_and_told_once() {
     for field in ["rack", "tags"] {
         assert_eq!(held(&model, &source, "Device", field, 0).0, Held::Unresolved);
     }
-    // What could not be resolved is left as it is, and nothing is written in its place.
+    // What could not be resolved is left as it is, nothing is written in its place, and what it leads to is not deleted.
     let (there, _) = given(
         &model,
         json!({"Site": [{"id": 1, "name": "s", "region": {"id": 1}}, {"id": 2, "name": "t"}], "Region": [{"id": 1, "name": "x"}], "Device": [{"id": 8, "name": "d", "site": {"id": 1}}]}),
         Role::Destination,
     );
     let rows = plan_rows(&model, &source, &there, EVERYTHING);
-    assert_eq!(rows.iter().map(|row| (row.action, row.source_id.as_str())).collect::<Vec<_>>(), [(Action::Delete, "x")]);
+    assert_eq!(rows.iter().map(|row| (row.action, row.source_id.as_str())).collect::<Vec<_>>(), []);
     // In the destination it is a peer outside of this sync.
     let (_, told) = given(&model, json!({"Site": [{"id": 1, "name": "s", "region": {"id": 9}}]}), Role::Destination);
     assert_eq!(told, NONE);

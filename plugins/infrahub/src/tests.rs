@@ -391,7 +391,11 @@ fn an_id_in_use_is_ours_or_was() {
     let mut taken: Option<String> = None;
     begun(&infrahub, move |document, variables| {
         if document.contains("ids:$ids") {
-            let edges = if *flag.borrow() { json!([{"node": {"id": variables["ids"][0], "name": {"value": "A"}}}]) } else { json!([]) };
+            let edges = if *flag.borrow() {
+                json!([{"node": {"id": variables["ids"][0], "name": {"value": "A"}, "site": {"node": {"id": "site-1"}}}}])
+            } else {
+                json!([])
+            };
             return Some(json!({"data": {"DcimRack": {"edges": edges}}}));
         }
         let id = variables["d0"]["id"].as_str().unwrap().to_owned();
