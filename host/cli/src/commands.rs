@@ -379,6 +379,7 @@ impl Signals {
 
 /// Hears the wish that the run ends. Beside the work and not within it, which may be busy with anything: at the second time the program
 /// is left at once.
+#[allow(clippy::exit, reason = "whatever is at work then is not asked")]
 async fn listen(mut signals: Signals, stop: Arc<engine::Stop>, screen: Screen) {
     signals.next().await;
     // The first time: what was sent is waited for, and the journal written.
