@@ -164,9 +164,10 @@ fn played(root: &Path, end: Instant, names: &[String]) -> Result<Played, Fault> 
         std::thread::spawn(move || pass_on(stdout, &failed))
     });
     let status = wait(&mut child, end);
-    // The pipe ends with the last of the tests, or with its whole group.
-    if let Some(reader) = reader {
-        let _ = reader.join();
+    // The pipe ends with the last of the tests, or with its whole group; but a server that one has started may hold it open.
+    let patience = Instant::now() + ENDING;
+    while reader.as_ref().is_some_and(|reader| !reader.is_finished()) && Instant::now() < patience {
+        std::thread::sleep(LOOK);
     }
     let failed = std::mem::take(&mut *failed.lock().unwrap_or_else(PoisonError::into_inner));
     Ok(match status {
