@@ -18,10 +18,9 @@ use crate::secret::Secret;
 pub type Environment<'a> = &'a (dyn Fn(&str) -> Option<String> + Sync);
 
 /// The environment variables that an adapter's settings may come from. Its manifest names some; which count is not its to say.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Variables {
     /// All that it names: it is a part of the program.
-    #[default]
     All,
     /// Those that begin so, and these.
     Only {

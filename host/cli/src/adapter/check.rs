@@ -136,7 +136,8 @@ async fn carry_out(
     let mut options = Options {
         settings: BTreeMap::new(),
         environment: &environment,
-        variables: Variables::default(),
+        // Without a project nothing is asked of the environment.
+        variables: Variables::of("", &[]),
         extra_origins: Vec::new(),
         networks: Vec::new(),
         project_dir: PathBuf::from("."),

@@ -1028,6 +1028,7 @@ async fn a_session_needs_no_more_connections_than_it_may_have_requests_at_a_time
             *count.lock().unwrap() += 1;
             tokio::spawn(async move {
                 // The client sends each request in one piece; its answer comes in several, so the connection is not back with its head.
+                // The pause between them is what keeps them apart on the wire.
                 while stream.read(&mut [0; 4096]).await.is_ok_and(|read| read > 0) {
                     for piece in ["HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", "2\r\nok\r\n", "0\r\n\r\n"] {
                         let _ = stream.write_all(piece.as_bytes()).await;
