@@ -16,8 +16,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use arrow::datatypes::DataType;
-use arrow::util::display::{ArrayFormatter, FormatOptions};
+use arrow_schema::DataType;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use infrahub_sync_fake_infrahub::{Action, Fault, Moment, Rights, Settings, Verdict};
@@ -72,8 +71,9 @@ fn search(folder: &Path, except: &[&str]) -> usize {
             for batch in reader.map(Result::unwrap) {
                 // A moment is a number, which holds no text; to show it would take a database of time zones.
                 for column in batch.columns().iter().filter(|column| !matches!(column.data_type(), DataType::Timestamp(..))) {
-                    let shown = ArrayFormatter::try_new(column, &FormatOptions::default()).unwrap();
-                    let rows: String = (0..batch.num_rows()).map(|row| shown.value(row).to_string()).collect();
+                    // In slices of ten: of a longer array `Debug` prints the ends alone.
+                    let rows: String =
+                        (0..column.len()).step_by(10).map(|at| format!("{:?}", column.slice(at, 10.min(column.len() - at)))).collect();
                     assert_eq!(found(rows.as_bytes()), None, "in {}", path.display());
                 }
             }

@@ -11,8 +11,8 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use arrow::array::RecordBatch;
-use arrow::compute::concat_batches;
+use arrow_array::RecordBatch;
+use arrow_select::concat::concat_batches;
 use infrahub_sync_cache::{Cache, RunId, Side, SyncName};
 use infrahub_sync_tests::Project;
 use infrahub_sync_tests::live::{Infrahub, NetBox, Turn};

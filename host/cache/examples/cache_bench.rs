@@ -9,8 +9,8 @@ use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow_array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use infrahub_sync_cache::{Cache, Holder, Mode, RowState, RunFile, RunId, RunWriter, Side, SyncName, extract_ts_type, internal_fields};
 use infrahub_sync_core::plan_row::{Action, PlanRow};
 use jiff::Timestamp;

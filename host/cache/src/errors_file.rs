@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
-use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow_array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 
 use crate::error::CacheError;
 use crate::lock::CacheLock;
-use crate::parquet_file::{FileName, ParquetBatches, ParquetFile, Written, properties};
+use crate::parquet_file::{FileName, ParquetBatches, ParquetFile, Types, Written, properties};
 use crate::plan_file::{column, optional, required};
 
 /// Rows of a batch.
@@ -80,7 +80,7 @@ pub(crate) fn write(lock: &CacheLock, path: &Path, rows: &[ErrorRow]) -> Result<
 
 /// Reads all rows; none when there is no file.
 pub(crate) fn read(file: FileName) -> Result<Vec<ErrorRow>, CacheError> {
-    let Some(batches) = ParquetBatches::open(file.clone(), BATCH_ROWS)? else {
+    let Some(batches) = ParquetBatches::open(file.clone(), BATCH_ROWS, Types::Plain)? else {
         return Ok(Vec::new());
     };
     let mut rows = Vec::new();
@@ -91,7 +91,7 @@ pub(crate) fn read(file: FileName) -> Result<Vec<ErrorRow>, CacheError> {
 }
 
 fn rows_of(batch: &RecordBatch, rows: &mut Vec<ErrorRow>) -> Result<(), String> {
-    let text = |name: &str| column::<StringArray>(batch, name, &DataType::Utf8);
+    let text = |name: &str| column::<StringArray>(batch, name);
     let error_class = text("error_class")?;
     let resource = text("resource")?;
     let source_id = text("source_id")?;
@@ -99,8 +99,8 @@ fn rows_of(batch: &RecordBatch, rows: &mut Vec<ErrorRow>) -> Result<(), String> 
     let attribute = text("attribute")?;
     let message = text("message")?;
     let hint = text("hint")?;
-    let retry_count = column::<Int64Array>(batch, "retry_count", &DataType::Int64)?;
-    let terminal = column::<BooleanArray>(batch, "terminal", &DataType::Boolean)?;
+    let retry_count = column::<Int64Array>(batch, "retry_count")?;
+    let terminal = column::<BooleanArray>(batch, "terminal")?;
     for row in 0..batch.num_rows() {
         if retry_count.is_null(row) || terminal.is_null(row) {
             return Err("column \"retry_count\" or \"terminal\" is null".to_owned());

@@ -5,10 +5,10 @@ use std::io;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow_array::RecordBatch;
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::basic::{Compression, Encoding};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
@@ -128,6 +128,15 @@ pub(crate) struct ParquetBatches {
     file: FileName,
 }
 
+/// Which types the columns of a file are read as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Types {
+    /// The Arrow types that the writer stored.
+    Stored,
+    /// Those of Parquet itself, whatever a tool that rewrote the file held them as (dictionaries, views, large texts).
+    Plain,
+}
+
 /// A file and what to do when it is damaged.
 #[derive(Debug, Clone)]
 pub(crate) struct FileName {
@@ -143,7 +152,7 @@ impl FileName {
 
 impl ParquetBatches {
     /// Opens a file; `None` when it is not there.
-    pub(crate) fn open(file: FileName, batch_rows: usize) -> Result<Option<ParquetBatches>, CacheError> {
+    pub(crate) fn open(file: FileName, batch_rows: usize, types: Types) -> Result<Option<ParquetBatches>, CacheError> {
         let handle = match File::open(&file.path) {
             Ok(handle) => handle,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -151,7 +160,8 @@ impl ParquetBatches {
         };
         let bytes = handle.metadata().at("read", &file.path)?.len();
         let opened = unpanicked(|| {
-            let builder = ParquetRecordBatchReaderBuilder::try_new(handle)?;
+            let options = ArrowReaderOptions::new().with_skip_arrow_metadata(types == Types::Plain);
+            let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(handle, options)?;
             check_extents(builder.metadata(), bytes)?;
             let schema = builder.schema().clone();
             let rows = builder.metadata().file_metadata().num_rows();

@@ -8,13 +8,14 @@ use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
-use arrow::array::{Array, ArrayRef, Int32Array, Int32Builder, RecordBatch, StringArray, StringBuilder};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow_array::builder::{Int32Builder, StringBuilder};
+use arrow_array::{Array, ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray};
+use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 use infrahub_sync_core::plan_row::{Action, PlanRow};
 
 use crate::error::CacheError;
 use crate::lock::CacheLock;
-use crate::parquet_file::{FileName, ParquetBatches, ParquetFile, Written, properties};
+use crate::parquet_file::{FileName, ParquetBatches, ParquetFile, Types, Written, properties};
 use crate::sums::Sum;
 
 /// Rows of a batch.
@@ -197,7 +198,7 @@ pub struct PlanReader {
 
 impl PlanReader {
     pub(crate) fn open(file: FileName) -> Result<Option<PlanReader>, CacheError> {
-        let Some(batches) = ParquetBatches::open(file, BATCH_ROWS)? else {
+        let Some(batches) = ParquetBatches::open(file, BATCH_ROWS, Types::Plain)? else {
             return Ok(None);
         };
         for field in SCHEMA.fields().iter().filter(|field| !LATER.contains(&field.name().as_str())) {
@@ -247,8 +248,8 @@ impl fmt::Debug for PlanReader {
 
 /// A batch as rows.
 fn rows_of(batch: &RecordBatch) -> Result<VecDeque<PlanRow>, String> {
-    let text = |name: &str| column::<StringArray>(batch, name, &DataType::Utf8);
-    let number = |name: &str| column::<Int32Array>(batch, name, &DataType::Int32);
+    let text = |name: &str| column::<StringArray>(batch, name);
+    let number = |name: &str| integers(batch, name);
     let action = text("action")?;
     let resource = text("resource")?;
     let source_id = text("source_id")?;
@@ -289,16 +290,20 @@ fn rows_of(batch: &RecordBatch) -> Result<VecDeque<PlanRow>, String> {
         .collect()
 }
 
-/// A column, whichever of its type's representations a tool that rewrote the file chose.
-pub(crate) fn column<A: Array + Clone + 'static>(batch: &RecordBatch, name: &str, data_type: &DataType) -> Result<A, String> {
+/// Returns a column of the type that Parquet itself gives it.
+pub(crate) fn column<A: Array + Clone + 'static>(batch: &RecordBatch, name: &str) -> Result<A, String> {
     let column = batch.column_by_name(name).ok_or_else(|| format!("there is no column {name:?}"))?;
-    let column = if column.data_type() == data_type {
-        column.clone()
-    } else {
-        arrow::compute::cast(column, data_type).map_err(|error| format!("column {name:?}: {error}"))?
-    };
-    let found = column.data_type().clone();
-    column.as_any().downcast_ref::<A>().cloned().ok_or_else(|| format!("column {name:?} is of type {found}"))
+    column.as_any().downcast_ref::<A>().cloned().ok_or_else(|| format!("column {name:?} is of type {}", column.data_type()))
+}
+
+/// Returns a column of integers, which a tool that rewrote the file may have widened.
+fn integers(batch: &RecordBatch, name: &str) -> Result<Int32Array, String> {
+    match column::<Int64Array>(batch, name) {
+        Ok(wide) => wide
+            .try_unary(|value| i32::try_from(value).map_err(|_| ArrowError::CastError(format!("{value} is out of range"))))
+            .map_err(|error| format!("column {name:?}: {error}")),
+        Err(_) => column::<Int32Array>(batch, name),
+    }
 }
 
 /// A text that must not be null.

@@ -6,12 +6,12 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef, TimeUnit};
+use arrow_array::RecordBatch;
+use arrow_schema::{DataType, Field, FieldRef, SchemaRef, TimeUnit};
 
 use crate::error::CacheError;
 use crate::lock::CacheLock;
-use crate::parquet_file::{FileName, ParquetBatches, ParquetFile, Written, properties};
+use crate::parquet_file::{FileName, ParquetBatches, ParquetFile, Types, Written, properties};
 use crate::sums::Sum;
 
 /// The column of the time at which the object was read.
@@ -80,7 +80,7 @@ pub struct SnapshotReader(ParquetBatches);
 
 impl SnapshotReader {
     pub(crate) fn open(file: FileName) -> Result<Option<SnapshotReader>, CacheError> {
-        Ok(ParquetBatches::open(file, BATCH_ROWS)?.map(SnapshotReader))
+        Ok(ParquetBatches::open(file, BATCH_ROWS, Types::Stored)?.map(SnapshotReader))
     }
 
     /// The columns.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use arrow::array::{Array, StringArray};
+use arrow_array::{Array, StringArray};
 use common::{cache, id, lock, now, plan_row, running, snapshot};
 use infrahub_sync_cache::{CacheError, Cursors, Holder, Mode, Rowcounts, RunReader, Side};
 use infrahub_sync_core::plan_row::PlanRow;

@@ -71,8 +71,8 @@ fn a_run_is_read_as_it_was_written() {
     );
     let run = cache.open_run(&id("r1")).expect("opened");
     let batches: Vec<_> = run.read_snapshot(Side::Source, "InfraDevice").expect("opened").map(|batch| batch.expect("readable")).collect();
-    let all = arrow::compute::concat_batches(&devices.schema(), &batches).expect("one schema");
-    assert_eq!(all, arrow::compute::concat_batches(&devices.schema(), [&devices, &devices]).expect("one schema"));
+    let all = arrow_select::concat::concat_batches(&devices.schema(), &batches).expect("one schema");
+    assert_eq!(all, arrow_select::concat::concat_batches(&devices.schema(), [&devices, &devices]).expect("one schema"));
     let none = run.read_snapshot(Side::Destination, "InfraDevice").expect("opened");
     assert_eq!((none.rows(), none.schema().clone()), (0, empty.schema()));
     assert_eq!(none.count(), 0);

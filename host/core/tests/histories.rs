@@ -12,7 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use arrow::array::RecordBatch;
+use arrow_array::RecordBatch;
 use infrahub_sync_core::batches::batches;
 use infrahub_sync_core::changes::{Changes, Gone, contradicts};
 use infrahub_sync_core::mapping::RawKind;

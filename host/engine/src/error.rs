@@ -160,7 +160,7 @@ pub enum EngineError {
     Cache(#[from] CacheError),
     /// Arrow refused a snapshot.
     #[error("the snapshot cannot be laid out")]
-    Arrow(#[from] arrow::error::ArrowError),
+    Arrow(#[from] arrow_schema::ArrowError),
     /// A file of the project.
     #[error("{path}")]
     File {

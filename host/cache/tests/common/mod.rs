@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow_array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow_schema::{DataType, Field, Schema};
 use infrahub_sync_cache::{Cache, CacheLock, ErrorRow, Holder, Mode, RunFile, RunId, SyncName, internal_fields};
 use infrahub_sync_core::plan_row::{Action, PlanRow};
 use jiff::Timestamp;
