@@ -1,77 +1,93 @@
 //! The trait that an author implements.
 
-use crate::{Error, Kind, LoadRequest, Manifest, Outcome, Page, Result, Run, RunResult, WriteRequest};
+use crate::{Absence, Dependents, Error, Kind, LoadRequest, Manifest, Outcome, Page, Result, Run, RunResult, Target, WriteRequest};
 
-/// An adapter: what it is, and how its system is read and written.
+/// An adapter: its description, and the ways to read and write its system.
 ///
-/// The host makes an instance with [`configure`](Adapter::configure) and may make several; any of them may be asked for
-/// any page. So nothing that a later call needs may be kept in `self`: state travels in the cursor, or is kept by the host
-/// ([`memo`](crate::memo)).
+/// The host makes instances with [`configure`](Adapter::configure), and any of them may serve any call. So nothing that a later call
+/// needs may be kept in `self`: state travels in the cursor, or the host keeps it ([`memo`](crate::memo)).
 pub trait Adapter: Sized + 'static {
-    /// Describes the adapter. No network, no files, no settings: this is the first thing the host asks.
+    /// Describes the adapter. No network, no files, no settings: this is the first call of the host.
     fn manifest() -> Manifest;
 
-    /// Takes the settings: the text of one JSON object without the secrets. See [`settings::parse`](crate::settings::parse).
+    /// Receives the settings: the text of one JSON object without the secrets. See [`settings::parse`](crate::settings::parse).
     ///
     /// # Errors
-    /// Whatever is wrong with them; the host shows it as an error of config.yml.
+    /// Any mistake in them; the host reports it as an error of config.yml.
     fn configure(settings: &str) -> Result<Self>;
 
-    /// The kinds named, or all when `names` is empty; an unknown name is left out. Only called when the manifest says
-    /// [`schema`](Manifest::with_schema).
+    /// Returns the kinds of the targets, or all kinds when the list is empty. A kind that the system does not have is left out. Only called
+    /// when the manifest says [`schema`](Manifest::with_schema).
     ///
     /// # Errors
-    /// `unsupported`, unless the adapter says otherwise.
-    fn kinds(&self, names: &[String]) -> Result<Vec<Kind>> {
-        let _ = names;
+    /// `unsupported` by default.
+    fn kinds(&self, targets: &[Target]) -> Result<Vec<Kind>> {
+        let _ = targets;
         Err(Error::unsupported("this adapter does not know the kinds of its system"))
     }
 
     /// Reads one page. Nothing is kept between calls.
     ///
     /// # Errors
-    /// `unsupported`, unless the adapter says otherwise.
+    /// `unsupported` by default.
     fn load(&self, request: &LoadRequest) -> Result<Page> {
         let _ = request;
         Err(Error::unsupported("this adapter cannot be read"))
     }
 
-    /// Called once before the first write of a run, also when there is nothing to write: the place to clear away what an
-    /// interrupted run left, and to find out what would be refused. The text, if there is one, is told to the user. Does nothing
-    /// by itself.
+    /// Says whether objects that an earlier run read and this one did not are deleted, in the order of the ids. Only called when the
+    /// manifest names [`evidence`](Manifest::with_evidence) beyond totals.
     ///
     /// # Errors
-    /// What keeps the destination from being written at all.
+    /// `unsupported` by default.
+    fn absent(&self, target: &Target, ids: &[String]) -> Result<Vec<Absence>> {
+        let _ = (target, ids);
+        Err(Error::unsupported("this adapter has no evidence of deletions"))
+    }
+
+    /// Called once before the first write of a run, also when there is nothing to write: the place to remove leftovers of an interrupted
+    /// run, and to check what the system would reject. The text, if any, is shown to the user. Does nothing by default.
+    ///
+    /// # Errors
+    /// Any reason why the destination cannot be written.
     fn begin(&self, run: &Run) -> Result<Option<String>> {
         let _ = run;
         Ok(None)
     }
 
-    /// Writes a batch of rows of one kind and one operation, and answers one outcome a row, in their order.
+    /// Writes a batch of rows of one target and one operation, and returns one outcome a row, in their order.
     ///
     /// # Errors
-    /// Only when nothing is known about any row (and `unsupported`, unless the adapter says otherwise): a refused row is an
-    /// [`Outcome::Failed`].
+    /// Only when the outcome of every row is unknown (and `unsupported` by default): a rejected row is an [`Outcome::Failed`].
     fn write(&self, request: &WriteRequest) -> Result<Vec<Outcome>> {
         let _ = request;
         Err(Error::unsupported("this adapter cannot write"))
     }
 
-    /// Makes the rows of these kinds durable that were answered as [`Outcome::Staged`]. An adapter that writes at once has
-    /// nothing to do here, which is what happens by itself.
+    /// Makes the [`Outcome::Staged`] rows of these kinds durable. Does nothing by default, which suits an adapter that writes at once.
     ///
     /// # Errors
-    /// What kept the rows from being written; then none of them was.
+    /// The reason why none of the rows was written.
     fn commit(&self, kinds: &[String]) -> Result<()> {
         let _ = kinds;
         Ok(())
     }
 
-    /// Called once after the last commit of a run that came to its end, also when rows were refused. The text, if there is one, is
-    /// told to the user. Does nothing by itself.
+    /// Returns what a delete of these objects takes along in the system, beyond the ids themselves. Only called for kinds with
+    /// [`cascades`](Kind::cascades). Returns nothing by default.
     ///
     /// # Errors
-    /// What was left undone; the rows are written all the same.
+    /// Any failure to find out.
+    fn cascade(&self, target: &Target, ids: &[String]) -> Result<Vec<Dependents>> {
+        let _ = (target, ids);
+        Ok(Vec::new())
+    }
+
+    /// Called once after the last commit of a run that completed, also when rows were rejected. The text, if any, is shown to the user.
+    /// Does nothing by default.
+    ///
+    /// # Errors
+    /// Anything left undone; the rows stay written.
     fn finish(&self, run: &Run, result: RunResult) -> Result<Option<String>> {
         let _ = (run, result);
         Ok(None)

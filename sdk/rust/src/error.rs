@@ -1,62 +1,59 @@
-//! Making errors, and telling what an HTTP status means.
+//! Makes errors, also of an HTTP status.
 
 use crate::{Error, ErrorKind, Response};
 
-/// Most of a refusal's own words that go into a message: enough for a sentence, not for a page of HTML.
-const DETAIL_CHARS_MAX: usize = 300;
-
 impl Error {
-    /// A failure of that kind. `message` is one sentence for a person, without credentials.
+    /// Makes a failure of that kind. `message` is one sentence for the user, without credentials.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
         Error { kind, message: message.into(), http_status: None, retry_after_ms: None }
     }
 
-    /// A setting or the mapping asks for something that cannot work: the user must change config.yml.
+    /// Makes a failure that config.yml causes: a setting or the mapping asks for something that cannot work.
     pub fn config(message: impl Into<String>) -> Error {
         Error::new(ErrorKind::Config, message)
     }
 
-    /// The credentials were refused, or do not permit this.
+    /// Makes a failure of the credentials: the system rejects them, or they do not permit this.
     pub fn auth(message: impl Into<String>) -> Error {
         Error::new(ErrorKind::Auth, message)
     }
 
-    /// The resource or object does not exist.
+    /// Makes the failure that the resource or object does not exist.
     pub fn not_found(message: impl Into<String>) -> Error {
         Error::new(ErrorKind::NotFound, message)
     }
 
-    /// The object exists already, or somebody else changed it.
+    /// Makes the failure that the object exists already, or was modified by another user.
     pub fn conflict(message: impl Into<String>) -> Error {
         Error::new(ErrorKind::Conflict, message)
     }
 
-    /// The system refused the data.
+    /// Makes the failure that the system rejects the data.
     pub fn invalid(message: impl Into<String>) -> Error {
         Error::new(ErrorKind::Invalid, message)
     }
 
-    /// The system asks for fewer requests.
+    /// Makes the failure that the system asks for fewer requests.
     pub fn rate_limited(message: impl Into<String>, retry_after_ms: Option<u64>) -> Error {
         Error { retry_after_ms, ..Error::new(ErrorKind::RateLimited, message) }
     }
 
-    /// There was no answer.
+    /// Makes the failure that there is no answer.
     pub fn transport(message: impl Into<String>) -> Error {
         Error::new(ErrorKind::Transport, message)
     }
 
-    /// The system failed, or answered something that is no valid answer.
+    /// Makes the failure that the system failed, or sent an invalid answer.
     pub fn remote(message: impl Into<String>) -> Error {
         Error::new(ErrorKind::Remote, message)
     }
 
-    /// The adapter cannot do this.
+    /// Makes the failure that the adapter cannot do this.
     pub fn unsupported(message: impl Into<String>) -> Error {
         Error::new(ErrorKind::Unsupported, message)
     }
 
-    /// A defect of the adapter.
+    /// Makes the failure of a defect in the adapter.
     pub fn internal(message: impl Into<String>) -> Error {
         Error::new(ErrorKind::Internal, message)
     }
@@ -67,10 +64,10 @@ impl Error {
         Error { http_status: Some(status), ..self }
     }
 
-    /// What a response that is no success means. `what` says what was asked for (`dcim.devices`).
+    /// Makes the failure that a response without success stands for. `what` names the requested resource (`dcim.devices`).
     ///
     /// 401 and 403 are `auth`, 404 and 410 `not-found`, 409 and 412 `conflict`, 429 `rate-limited`, other 4xx `invalid`, all
-    /// else `remote`. A short text or JSON body is quoted.
+    /// others `remote`. A short text or JSON body is quoted. [`System::refuse`](crate::System::refuse) has better words.
     #[must_use]
     pub fn from_response(what: &str, response: &Response) -> Error {
         let status = response.status();
@@ -91,24 +88,6 @@ impl Error {
     }
 }
 
-/// A person-sized piece of a refusal's body: the usual JSON members, else a plain text; never HTML.
-pub(crate) fn detail(response: &Response) -> Option<String> {
-    let found = response.json(&["/detail", "/error", "/message", ""]);
-    let text = match found.iter().flatten().next() {
-        Some(json) => match serde_json::from_str::<serde_json::Value>(json).ok()? {
-            serde_json::Value::String(text) => text,
-            other => other.to_string(),
-        },
-        None => String::from_utf8(response.body()).ok().filter(|text| !text.trim_start().starts_with('<'))?,
-    };
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    match text.char_indices().nth(DETAIL_CHARS_MAX) {
-        _ if text.is_empty() => None,
-        Some((end, _)) => Some(format!("{}…", &text[..end])),
-        None => Some(text),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
@@ -123,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_is_a_case() {
+    fn a_status_is_a_kind_of_failure() {
         let cases = [
             (401, ErrorKind::Auth),
             (403, ErrorKind::Auth),
@@ -142,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_quoted_in_a_persons_size() {
+    fn a_refusal_is_quoted_at_a_length_for_people() {
         assert!(failure(400, r#"{"detail": "no such\n  field"}"#).message.ends_with("400: no such field"));
         assert!(failure(400, r#"["one", "two"]"#).message.ends_with(r#"400: ["one","two"]"#));
         assert!(failure(400, "plain words").message.ends_with("400: plain words"));

@@ -8,7 +8,7 @@ pub use crate::bindings::infrahub_sync::adapter::files::FileError;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::testing::folder as host;
 
-/// As a failure that the host can act on. What the operating system refuses is `remote`: the folder is the system here.
+/// Makes a failure that the host can act on. A refusal of the operating system is `remote`: the folder is the system here.
 fn failed(path: &str, error: FileError) -> Error {
     match error {
         FileError::Denied(reason) => Error::config(reason),
@@ -18,7 +18,7 @@ fn failed(path: &str, error: FileError) -> Error {
     }
 }
 
-/// The names of the files in the folder, sorted, without sub-folders.
+/// Returns the names of the files in the folder, sorted, without sub-folders.
 ///
 /// # Errors
 /// `config` when no folder was granted, `remote` when it cannot be read.

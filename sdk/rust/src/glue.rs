@@ -1,4 +1,4 @@
-//! Between the generated bindings and the [`Adapter`] trait. Authors never name anything in here.
+//! Connects the generated bindings with the [`Adapter`] trait. Authors never name anything in here.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -9,7 +9,7 @@ use crate::bindings::exports::infrahub_sync::adapter::{destination, meta, schema
 use crate::{Adapter, Error, Result};
 
 thread_local! {
-    // A component has one adapter and wasm32 one thread, so one untyped cell serves whatever type is exported.
+    // A component has one adapter and wasm32 one thread, so one untyped cell serves any exported type.
     static CONFIGURED: RefCell<Option<Rc<dyn Any>>> = const { RefCell::new(None) };
 }
 
@@ -26,7 +26,7 @@ fn with<A: Adapter, T>(call: impl FnOnce(&A) -> Result<T>) -> Result<T> {
     }
 }
 
-/// A panic's message is lost on wasm32-unknown-unknown, which has no stderr: it goes to the host's log instead.
+/// Sends the messages of panics to the host's log: wasm32-unknown-unknown has no stderr.
 fn log_panics() {
     #[cfg(target_arch = "wasm32")]
     std::panic::set_hook(Box::new(|panic| crate::log::error(&panic.to_string())));
@@ -47,14 +47,18 @@ impl<A: Adapter> meta::Guest for Component<A> {
 }
 
 impl<A: Adapter> schema::Guest for Component<A> {
-    fn kinds(names: Vec<String>) -> Result<Vec<schema::Kind>> {
-        with(|adapter: &A| adapter.kinds(&names))
+    fn kinds(targets: Vec<schema::Target>) -> Result<Vec<schema::Kind>> {
+        with(|adapter: &A| adapter.kinds(&targets))
     }
 }
 
 impl<A: Adapter> source::Guest for Component<A> {
     fn load(request: source::LoadRequest) -> Result<source::Page> {
         with(|adapter: &A| adapter.load(&request)).map(into_contract)
+    }
+
+    fn absent(target: source::Target, ids: Vec<String>) -> Result<Vec<source::Absence>> {
+        with(|adapter: &A| adapter.absent(&target, &ids))
     }
 }
 
@@ -69,6 +73,10 @@ impl<A: Adapter> destination::Guest for Component<A> {
 
     fn commit(kinds: Vec<String>) -> Result<()> {
         with(|adapter: &A| adapter.commit(&kinds))
+    }
+
+    fn cascade(target: destination::Target, ids: Vec<String>) -> Result<Vec<destination::Dependents>> {
+        with(|adapter: &A| adapter.cascade(&target, &ids))
     }
 
     fn finish(run: destination::Run, result: destination::RunResult) -> Result<Option<String>> {
@@ -89,7 +97,8 @@ fn into_contract(page: crate::Page) -> source::Page {
         crate::Payload::JsonLines(lines) => source::Payload::JsonLines(lines),
         crate::Payload::Columns(columns) => source::Payload::Columns(columns),
     };
-    source::Page { payload, next: page.next, watermark: page.watermark, deleted: page.deleted, total: page.total }
+    let crate::Page { next, watermark, deleted, total, partial, .. } = page;
+    source::Page { payload, next, watermark, deleted, total, partial }
 }
 
 /// Natively there is no host to hand a page to.

@@ -1,19 +1,19 @@
 //! Requests, sent by the host.
 //!
-//! The host adds the credentials, checks the address, keeps connections, retries and limits: what comes back is final. A path
-//! is below the configured address.
+//! The host adds the credentials, checks the address, keeps connections, retries and limits: a response is final. A path is below the
+//! configured address.
 
 use crate::{Error, Response, Result};
 
 pub use crate::bindings::infrahub_sync::adapter::http::{Header, HttpError, Request};
 
-/// A GET.
+/// Makes a GET.
 #[must_use]
 pub fn get(url: impl ToString) -> Request {
     Request::new("GET", url)
 }
 
-/// A POST of a JSON body.
+/// Makes a POST of a JSON body.
 ///
 /// # Errors
 /// `internal` when the body cannot be written as JSON.
@@ -22,7 +22,7 @@ pub fn post(url: impl ToString, body: &impl serde::Serialize) -> Result<Request>
 }
 
 impl Request {
-    /// A request without a body that asks for JSON.
+    /// Makes a request without a body that asks for JSON.
     #[must_use]
     pub fn new(method: &str, url: impl ToString) -> Request {
         Request {
@@ -36,7 +36,7 @@ impl Request {
         }
     }
 
-    /// Sets a header, in place of one of the same name.
+    /// Sets a header. It replaces one of the same name.
     #[must_use]
     pub fn with_header(mut self, name: &str, value: &str) -> Request {
         self.headers.retain(|header| !header.name.eq_ignore_ascii_case(name));
@@ -55,15 +55,15 @@ impl Request {
         Ok(self.with_header("content-type", "application/json"))
     }
 
-    /// Says that this request only reads, so that the host may send it twice.
+    /// Says that this request only reads, so the host may send it twice.
     #[must_use]
     pub fn only_reads(mut self) -> Request {
         self.idempotent = true;
         self
     }
 
-    /// Names the header of an answer (429 or 503) that proves that nothing was done with the request. A request that does not only
-    /// read is then repeated by the host after such an answer, and after no other; without a name it is after any 429.
+    /// Names the header of a 429 or 503 answer that proves that the request was not executed. The host then repeats a request that is
+    /// not idempotent only after an answer with this header. Without it: after any 429.
     #[must_use]
     pub fn unprocessed_if(mut self, header: &str, value: &str) -> Request {
         self.unprocessed = Some(Header { name: header.into(), value: value.into() });
@@ -73,24 +73,24 @@ impl Request {
     /// Sends it and waits. A response of any status is a success here: see [`Response::success`].
     ///
     /// # Errors
-    /// `config` when the host denies it, `auth` when its login is refused, `transport` without an answer, `remote` when the answer is too large, `internal` for
-    /// what the adapter did wrong.
+    /// `config` when the host denies it, `auth` when its login is rejected, `transport` without an answer, `remote` when the answer is too
+    /// large, `internal` for a mistake of the adapter.
     pub fn send(&self) -> Result<Response> {
         transmit(self).map_err(|error| error.into_error(&self.method, &self.url))
     }
 }
 
 impl HttpError {
-    /// As a failure that the host can act on.
+    /// Makes a failure that the host can act on.
     fn into_error(self, method: &str, url: &str) -> Error {
         match self {
             HttpError::Denied(reason) => Error::config(reason),
-            HttpError::InvalidRequest(reason) => Error::internal(format!("{method} {url} is no request: {reason}")),
+            HttpError::InvalidRequest(reason) => Error::internal(format!("{method} {url} is not a valid request: {reason}")),
             HttpError::Transport(reason) | HttpError::Timeout(reason) => Error::transport(reason),
             HttpError::LoginFailed(reason) => Error::auth(reason),
             HttpError::TooLarge(bytes) => Error::remote(format!("the answer to {method} {url} is larger than the limit of {bytes} bytes")),
             HttpError::TooManyResponses(count) => {
-                Error::internal(format!("the adapter holds {count} responses already, which is the limit"))
+                Error::internal(format!("the adapter already holds {count} responses, which is the limit"))
             }
         }
     }

@@ -23,36 +23,46 @@ pub mod files;
 #[doc(hidden)]
 pub mod glue;
 pub mod http;
+mod kind;
 pub mod log;
 mod manifest;
 pub mod memo;
+mod moment;
 mod page;
 mod query;
+mod refusal;
 mod response;
 mod rows;
 pub mod settings;
+mod target;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
+pub mod write;
 
 pub use adapter::Adapter;
-pub use bindings::exports::infrahub_sync::adapter::destination::{KindChanges, Operation, Outcome, Run, RunResult, WriteRequest};
-pub use bindings::exports::infrahub_sync::adapter::meta::{
-    Addressing, Credential, HeaderTemplate, Login, LoginBody, LoginPlace, LoginStep, Manifest, Setting, SettingType,
+pub use bindings::exports::infrahub_sync::adapter::destination::{
+    Dependents, KindChanges, Operation, Outcome, Run, RunResult, WriteRequest,
 };
-pub use bindings::exports::infrahub_sync::adapter::source::{Column, ColumnData, Columns, Layout, LoadRequest, TextData};
-pub use bindings::infrahub_sync::adapter::types::{Error, ErrorKind, Field, FieldType, Kind};
+pub use bindings::exports::infrahub_sync::adapter::meta::{
+    Addressing, Alias, Condition, Credential, CredentialForm, Evidence, HeaderTemplate, Login, LoginBody, LoginPlace, LoginStep, Manifest,
+    ReferenceRule, Setting, SettingType, Table,
+};
+pub use bindings::exports::infrahub_sync::adapter::source::{Absence, Column, ColumnData, Columns, Layout, LoadRequest, TextData};
+pub use bindings::infrahub_sync::adapter::types::{Cascade, Error, ErrorKind, Field, FieldType, Kind, Target, TargetField};
+pub use moment::{Moment, NotAMoment};
 pub use page::{Document, Page, Payload};
 pub use query::{Query, path_segment};
+pub use refusal::System;
 pub use response::Response;
-pub use rows::{Row, Rows};
+pub use rows::{Reference, Row, Rows};
 pub use serde_json;
 
-/// What every call of an adapter answers.
+/// The result of every call of an adapter.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Makes a type that implements [`Adapter`] the adapter of this crate.
 ///
-/// Only a build for wasm32 exports anything; natively the type is merely checked, so that `cargo test` works.
+/// Only a build for wasm32 exports it; natively the type is merely checked, so that `cargo test` works.
 #[macro_export]
 macro_rules! export_adapter {
     ($adapter:ty) => {

@@ -1,4 +1,4 @@
-//! Words for the person who runs the sync.
+//! Messages for the user.
 
 pub use crate::bindings::infrahub_sync::adapter::log::Level;
 
@@ -10,27 +10,27 @@ pub fn log(level: Level, message: &str) {
     crate::testing::logged(level, message);
 }
 
-/// What only somebody who follows every step wants to know.
+/// Logs a step.
 pub fn trace(message: &str) {
     log(Level::Trace, message);
 }
 
-/// What helps to find a defect.
+/// Logs a detail that helps to find a defect.
 pub fn debug(message: &str) {
     log(Level::Debug, message);
 }
 
-/// What was done.
+/// Logs an action that is done.
 pub fn info(message: &str) {
     log(Level::Info, message);
 }
 
-/// What a person may act on.
+/// Logs a warning that the user may act on.
 pub fn warn(message: &str) {
     log(Level::Warn, message);
 }
 
-/// What went wrong and is told nowhere else.
+/// Logs an error that is reported nowhere else.
 pub fn error(message: &str) {
     log(Level::Error, message);
 }

@@ -1,16 +1,19 @@
-//! Builders for the manifest.
+//! Builds the manifest.
 
-use crate::{Addressing, Credential, HeaderTemplate, Login, LoginBody, LoginPlace, LoginStep, Manifest, Setting, SettingType};
+use crate::{
+    Addressing, Alias, Condition, Credential, CredentialForm, Evidence, HeaderTemplate, Login, LoginBody, LoginPlace, LoginStep, Manifest,
+    ReferenceRule, Setting, SettingType, Table,
+};
 
-/// Records a page when the adapter does not say: what most REST APIs allow at most.
+/// The default number of records in a page: the maximum of most REST APIs.
 const PAGE_SIZE: u32 = 1000;
-/// Rows a write when the adapter does not say.
+/// The default number of rows in a write.
 const WRITE_BATCH_MAX: u32 = 1000;
-/// Writes at a time when the adapter does not say: no system is harmed by one.
+/// The default number of writes at a time: one harms no system.
 const WRITE_CONCURRENCY: u32 = 1;
 
 impl Manifest {
-    /// A manifest of an adapter that can do nothing yet.
+    /// Makes the manifest of an adapter that can do nothing yet.
     pub fn new(name: &str, version: &str, description: &str) -> Manifest {
         Manifest {
             name: name.into(),
@@ -20,8 +23,15 @@ impl Manifest {
             address_setting: None,
             folder_setting: None,
             credentials: Vec::new(),
+            aliases: Vec::new(),
             source: None,
-            destination: false,
+            destination: None,
+            references: Vec::new(),
+            tables: Vec::new(),
+            lookup: None,
+            evidence: Evidence::empty(),
+            ownership: false,
+            reads_ids: false,
             schema: false,
             page_size: PAGE_SIZE,
             write_batch_max: WRITE_BATCH_MAX,
@@ -34,6 +44,13 @@ impl Manifest {
     #[must_use]
     pub fn with_setting(mut self, setting: Setting) -> Manifest {
         self.settings.push(setting);
+        self
+    }
+
+    /// Adds another spelling of a setting, of the adapter or of the host.
+    #[must_use]
+    pub fn with_alias(mut self, alias: Alias) -> Manifest {
+        self.aliases.push(alias);
         self
     }
 
@@ -51,56 +68,98 @@ impl Manifest {
         self
     }
 
-    /// Adds a credential, which the host puts on each request.
+    /// Adds a credential, which the host adds to each request.
     #[must_use]
     pub fn with_credential(mut self, credential: Credential) -> Manifest {
         self.credentials.push(credential);
         self
     }
 
-    /// It can be a source, and its resources are named so.
+    /// Says that it can be a source, and which words of a project name its resources.
     #[must_use]
     pub fn with_source(mut self, addressing: Addressing) -> Manifest {
         self.source = Some(addressing);
         self
     }
 
-    /// It can be a destination.
+    /// Says that it can be a destination, and which words of a project name its resources.
     #[must_use]
-    pub fn with_destination(mut self) -> Manifest {
-        self.destination = true;
+    pub fn with_destination(mut self, addressing: Addressing) -> Manifest {
+        self.destination = Some(addressing);
         self
     }
 
-    /// It knows the kinds of its system.
+    /// Adds a rule by which references are matched. The host tries the rules in this order, and the system's id and the natural key last.
+    #[must_use]
+    pub fn with_reference_rule(mut self, rule: ReferenceRule) -> Manifest {
+        self.references.push(rule);
+        self
+    }
+
+    /// Lends a table to transforms: `{{ x | name }}` is the value at `value` of the record of the resource that has `x` at `key`.
+    #[must_use]
+    pub fn with_table(mut self, name: &str, resource: &str, key: &str, value: &str) -> Manifest {
+        self.tables.push(Table { name: name.into(), resource: resource.into(), key: key.into(), value: value.into() });
+        self
+    }
+
+    /// Lends a function `name(resource, key, path, default)` to transforms and mappings; the host evaluates it.
+    #[must_use]
+    pub fn with_lookup(mut self, name: &str) -> Manifest {
+        self.lookup = Some(name.into());
+        self
+    }
+
+    /// Says what the system tells about objects that a read does not return.
+    #[must_use]
+    pub fn with_evidence(mut self, evidence: Evidence) -> Manifest {
+        self.evidence |= evidence;
+        self
+    }
+
+    /// Says that writes record the sync that made an object, and that reads return it at the path `@owner`.
+    #[must_use]
+    pub fn with_ownership(mut self) -> Manifest {
+        self.ownership = true;
+        self
+    }
+
+    /// Says that a read can be limited to ids ([`LoadRequest::ids`](crate::LoadRequest::ids)).
+    #[must_use]
+    pub fn with_reads_ids(mut self) -> Manifest {
+        self.reads_ids = true;
+        self
+    }
+
+    /// Says that it knows the kinds of its system.
     #[must_use]
     pub fn with_schema(mut self) -> Manifest {
         self.schema = true;
         self
     }
 
-    /// Its system gives objects ids of its own.
+    /// Says that its system gives ids to objects.
     #[must_use]
     pub fn with_ids(mut self) -> Manifest {
         self.has_ids = true;
         self
     }
 
-    /// Records to ask for in one page; 1000 if not said.
+    /// Sets the number of records to ask for in one page; 1000 by default.
     #[must_use]
     pub fn with_page_size(mut self, records: u32) -> Manifest {
         self.page_size = records;
         self
     }
 
-    /// Rows in one write, at most; 1000 if not said.
+    /// Sets the number of rows in one write, at most; 1000 by default.
     #[must_use]
     pub fn with_write_batch_max(mut self, rows: u32) -> Manifest {
         self.write_batch_max = rows;
         self
     }
 
-    /// Writes that may be under way at a time; 1 if not said.
+    /// Sets the number of writes in flight at a time, at most; 1 by default.
     #[must_use]
     pub fn with_write_concurrency(mut self, writes: u32) -> Manifest {
         self.write_concurrency = writes;
@@ -109,7 +168,7 @@ impl Manifest {
 }
 
 impl Setting {
-    /// An optional setting of that type, with one line of help.
+    /// Makes an optional setting of that type, with one line of help.
     pub fn new(name: &str, setting_type: SettingType, help: &str) -> Setting {
         Setting {
             name: name.into(),
@@ -118,35 +177,59 @@ impl Setting {
             required: false,
             secret: false,
             environment: Vec::new(),
+            environment_setting: None,
+            project_first: false,
+            command_line: None,
             default: None,
         }
     }
 
-    /// An optional text.
+    /// Makes an optional text.
     pub fn text(name: &str, help: &str) -> Setting {
         Setting::new(name, SettingType::Text, help)
     }
 
-    /// A credential: the host keeps it, the adapter never sees it.
+    /// Makes a credential: the host keeps it, the adapter never sees it.
     pub fn secret(name: &str, help: &str) -> Setting {
         Setting { secret: true, ..Setting::text(name, help) }
     }
 
-    /// Without it nothing works.
+    /// Requires a value.
     #[must_use]
     pub fn required(mut self) -> Setting {
         self.required = true;
         self
     }
 
-    /// An environment variable that comes before config.yml; the first one added wins.
+    /// Adds an environment variable, which the host takes before config.yml; the first one added wins.
     #[must_use]
     pub fn from_environment(mut self, variable: &str) -> Setting {
         self.environment.push(variable.into());
         self
     }
 
-    /// What it is when nobody says.
+    /// Names the setting, a JSON list of texts, that names variables in place of those of the adapter (`token_env_vars`).
+    #[must_use]
+    pub fn environment_setting(mut self, setting: &str) -> Setting {
+        self.environment_setting = Some(setting.into());
+        self
+    }
+
+    /// Has the host take config.yml before the environment.
+    #[must_use]
+    pub fn project_first(mut self) -> Setting {
+        self.project_first = true;
+        self
+    }
+
+    /// Names the command-line option that sets it when config.yml does not: `branch` for `--branch`.
+    #[must_use]
+    pub fn command_line(mut self, option: &str) -> Setting {
+        self.command_line = Some(option.into());
+        self
+    }
+
+    /// Sets the value for a project that gives none.
     #[must_use]
     pub fn with_default(mut self, value: &str) -> Setting {
         self.default = Some(value.into());
@@ -154,13 +237,65 @@ impl Setting {
     }
 }
 
+impl Alias {
+    /// Makes another spelling of a setting: `Alias::new("verify", "verify_ssl")`.
+    pub fn new(name: &str, setting: &str) -> Alias {
+        Alias { name: name.into(), setting: setting.into(), environment: Vec::new() }
+    }
+
+    /// Adds an environment variable that sets it.
+    #[must_use]
+    pub fn from_environment(mut self, variable: &str) -> Alias {
+        self.environment.push(variable.into());
+        self
+    }
+}
+
+impl Credential {
+    fn new(form: CredentialForm) -> Credential {
+        Credential { when: None, form }
+    }
+
+    /// Makes a header: `Credential::header("authorization", "Token {token}")`; `{token}` stands for the setting of that name.
+    pub fn header(name: &str, template: &str) -> Credential {
+        Credential::new(CredentialForm::Header(vec![HeaderTemplate::new(name, template)]))
+    }
+
+    /// Makes a header of several templates: the host takes the first one whose prefix fits the secret.
+    pub fn headers(templates: Vec<HeaderTemplate>) -> Credential {
+        Credential::new(CredentialForm::Header(templates))
+    }
+
+    /// Makes HTTP basic authentication of two settings.
+    pub fn basic(user: &str, password: &str) -> Credential {
+        Credential::new(CredentialForm::Basic((user.into(), password.into())))
+    }
+
+    /// Makes a query parameter with the value of a setting.
+    pub fn query(parameter: &str, setting: &str) -> Credential {
+        Credential::new(CredentialForm::Query((parameter.into(), setting.into())))
+    }
+
+    /// Makes a login.
+    pub fn login(login: Login) -> Credential {
+        Credential::new(CredentialForm::Login(login))
+    }
+
+    /// Has the host add it only if the setting has one of the values: `.when("auth_method", &["token"])`.
+    #[must_use]
+    pub fn when(mut self, setting: &str, values: &[&str]) -> Credential {
+        self.when = Some(Condition { setting: setting.into(), values: values.iter().map(|value| (*value).into()).collect() });
+        self
+    }
+}
+
 impl HeaderTemplate {
-    /// `HeaderTemplate::new("authorization", "Token {token}")`: `{token}` stands for the setting of that name.
+    /// Makes a template: `HeaderTemplate::new("authorization", "Token {token}")`; `{token}` stands for the setting of that name.
     pub fn new(name: &str, template: &str) -> HeaderTemplate {
         HeaderTemplate { name: name.into(), template: template.into(), prefix: String::new() }
     }
 
-    /// Only for a secret that begins with `prefix`.
+    /// Restricts it to secrets that begin with `prefix`.
     #[must_use]
     pub fn for_prefix(mut self, prefix: &str) -> HeaderTemplate {
         self.prefix = prefix.into();
@@ -169,7 +304,7 @@ impl HeaderTemplate {
 }
 
 impl Login {
-    /// A login by one request. A 401 says that it has expired.
+    /// Makes a login by one request. A 401 says that it has expired.
     ///
     /// ```
     /// use infrahub_sync_adapter::{Login, LoginStep};
@@ -188,35 +323,35 @@ impl Login {
         Login { steps: vec![step], headers: Vec::new(), renew_after_s: None, expired: vec![401], refresh: Vec::new() }
     }
 
-    /// Adds a request, which may use what the answers before it gave: a CSRF cookie, for example.
+    /// Adds a request, which may use values of earlier answers: a CSRF cookie, for example.
     #[must_use]
     pub fn then(mut self, step: LoginStep) -> Login {
         self.steps.push(step);
         self
     }
 
-    /// Adds a header that each request gets afterwards; `{token}` stands for the value that was taken under that name.
+    /// Adds a header that each request gets afterwards; `{token}` stands for the value taken under that name.
     #[must_use]
     pub fn with_header(mut self, name: &str, template: &str) -> Login {
         self.headers.push((name.into(), template.into()));
         self
     }
 
-    /// Renews it before the next request when so many seconds have passed.
+    /// Sets the age in seconds at which the host renews it before the next request.
     #[must_use]
     pub fn renewed_after(mut self, seconds: u32) -> Login {
         self.renew_after_s = Some(seconds);
         self
     }
 
-    /// The statuses which say that it has expired and that nothing was done with the request; 401 if not said.
+    /// Sets the statuses which say that it has expired and that the request was not executed; 401 by default.
     #[must_use]
     pub fn expired_by(mut self, statuses: &[u16]) -> Login {
         self.expired = statuses.to_vec();
         self
     }
 
-    /// Adds a request by which it is renewed when the time is up, in the place of another login.
+    /// Adds a request that renews it at that age, in place of another login.
     #[must_use]
     pub fn with_refresh(mut self, step: LoginStep) -> Login {
         self.refresh.push(step);
@@ -225,17 +360,17 @@ impl Login {
 }
 
 impl LoginStep {
-    /// A request of a login, to a path below the configured address.
+    /// Makes a request of a login, to a path below the configured address. The path is a template of settings that are not secret.
     pub fn new(method: &str, path: &str) -> LoginStep {
         LoginStep { method: method.into(), path: path.into(), headers: Vec::new(), body: None, values: Vec::new() }
     }
 
-    /// A GET.
+    /// Makes a GET.
     pub fn get(path: &str) -> LoginStep {
         LoginStep::new("GET", path)
     }
 
-    /// A POST.
+    /// Makes a POST.
     pub fn post(path: &str) -> LoginStep {
         LoginStep::new("POST", path)
     }

@@ -1,4 +1,4 @@
-//! Paths with queries, encoded as RFC 3986 wants them.
+//! Paths with queries, encoded by RFC 3986.
 
 use std::fmt::{Display, Write};
 
@@ -10,13 +10,13 @@ pub struct Query {
 }
 
 impl Query {
-    /// Starts with a path, which is taken as it is.
+    /// Starts with a path, which is not encoded again.
     #[must_use]
     pub fn new(path: &str) -> Query {
         Query { url: path.to_owned(), has_pairs: path.contains('?') }
     }
 
-    /// Adds a pair; both are percent-encoded.
+    /// Adds a pair. Name and value are percent-encoded.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Display) -> Query {
         self.url.push(if self.has_pairs { '&' } else { '?' });
@@ -34,13 +34,13 @@ impl Display for Query {
     }
 }
 
-/// A text as one segment of a path: `path_segment("a/b")` is `a%2Fb`.
+/// Encodes a text as one segment of a path: `path_segment("a/b")` is `a%2Fb`.
 #[must_use]
 pub fn path_segment(text: &str) -> String {
     encode(text, b"")
 }
 
-/// Percent-encodes all but the unreserved characters of RFC 3986 and those of `also`: in a query the comma, which lists are written with.
+/// Percent-encodes all characters but the unreserved ones of RFC 3986 and those of `also`: in a query the comma, which separates lists.
 fn encode(text: &str, also: &[u8]) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {

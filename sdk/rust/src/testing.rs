@@ -4,7 +4,7 @@
 //! here. Each thread has a host of its own. `cargo test` usually runs each test on a thread of its own, but not with
 //! `--test-threads=1`: begin each test with [`reset`].
 //!
-//! The limits of the real host (number and size of responses and memos, time) are not played here, nor does it repeat requests.
+//! It has none of the real host's limits (number and size of responses and memos, time), and it does not repeat requests.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::http::{HttpError, Request};
 use crate::log::Level;
-use crate::{Adapter, Layout, LoadRequest, Page, Payload, Result};
+use crate::{Adapter, Layout, LoadRequest, Operation, Page, Payload, Result, Target, WriteRequest};
 
 /// The host of one test thread.
 #[derive(Default)]
@@ -35,7 +35,7 @@ type Handler = Box<dyn FnMut(&Request) -> Option<(u16, Vec<(String, String)>, Ve
 /// Says which request is to fail.
 type Break = Box<dyn FnMut(&Request) -> bool>;
 
-/// Where files lie.
+/// The place of the files.
 enum Folder {
     Memory(BTreeMap<String, Vec<u8>>),
     Disk(PathBuf),
@@ -51,7 +51,7 @@ thread_local! {
     static HOST: RefCell<Host> = RefCell::default();
 }
 
-/// A response that a test registered, or a file's bytes.
+/// A response that a test registered, or the bytes of a file.
 #[derive(Debug, Clone)]
 pub struct MockResponse {
     status: u16,
@@ -83,48 +83,48 @@ impl MockResponse {
     }
 }
 
-/// Forgets everything that was registered and recorded.
+/// Forgets everything registered and recorded.
 pub fn reset() {
     HOST.set(Host::default());
 }
 
 /// Registers the answer to a request. The URL must be the same text. Several answers to the same request are given in their
-/// order, the last one again and again.
+/// order, the last one repeatedly.
 pub fn respond(method: &str, url: &str, status: u16, body: impl Into<Vec<u8>>) {
     respond_with_headers(method, url, status, &[], body);
 }
 
-/// As [`respond`], with headers.
+/// Does the same as [`respond`], with headers.
 pub fn respond_with_headers(method: &str, url: &str, status: u16, headers: &[(&str, &str)], body: impl Into<Vec<u8>>) {
     let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let answer = MockResponse { status, headers, body: body.into() };
     HOST.with_borrow_mut(|host| host.answers.entry((method.into(), url.into())).or_default().push_back(answer));
 }
 
-/// Registers what answers requests that have no answer of their own, by status, headers and body; none is no answer. It is for systems
-/// that are asked at one URL, by what is in the body. A later one takes its place.
+/// Registers a function that answers the requests without an answer of their own, by status, headers and body; none is no answer. It is
+/// for systems with one URL for everything. A later one replaces it.
 pub fn respond_with(handler: impl FnMut(&Request) -> Option<(u16, Vec<(String, String)>, Vec<u8>)> + 'static) {
     HOST.with_borrow_mut(|host| host.handler = Some(Box::new(handler)));
 }
 
-/// Makes the next request that `breaks` says yes to fail in transport, once, whatever its answer would be: as if the connection broke,
-/// so that nobody knows whether it arrived.
+/// Makes the next request for which `breaks` is true fail in transport, once, whatever its answer would be: the connection breaks, and it
+/// is unknown whether the request arrived.
 pub fn fail_request(breaks: impl FnMut(&Request) -> bool + 'static) {
     HOST.with_borrow_mut(|host| host.breaks.push(Box::new(breaks)));
 }
 
-/// Begins another run: what was kept for the length of a run is forgotten, what lasts is not.
+/// Begins another run: memos of the run are forgotten, lasting ones are not.
 pub fn next_run() {
     HOST.with_borrow_mut(|host| host.run_memos.clear());
 }
 
-/// The requests that were sent, in their order.
+/// Returns the requests that were sent, in their order.
 #[must_use]
 pub fn requests() -> Vec<Request> {
     HOST.with_borrow(|host| host.requests.clone())
 }
 
-/// What was logged, in its order.
+/// Returns the logged messages, in their order.
 #[must_use]
 pub fn messages() -> Vec<(Level, String)> {
     HOST.with_borrow(|host| host.messages.clone())
@@ -141,34 +141,42 @@ pub fn put_file(path: &str, bytes: impl AsRef<[u8]>) {
     assert!(written.is_ok(), "{path}: {written:?}");
 }
 
-/// The bytes of a file of the folder; none when there is none.
+/// Returns the bytes of a file of the folder.
 #[must_use]
 pub fn file(path: &str) -> Option<Vec<u8>> {
     HOST.with_borrow(|host| host.folder.bytes(path).ok())
 }
 
-/// Makes one file operation (`read`, `append`, `replace`, `remove`) on that path fail, once.
+/// Makes the next file operation (`read`, `append`, `replace`, `remove`) on that path fail.
 pub fn fail_once(operation: &str, path: &str) {
     HOST.with_borrow_mut(|host| host.failures.push((operation.into(), path.into())));
 }
 
-/// A request for the first page.
+/// Makes a request for the first page of a resource.
 #[must_use]
 pub fn first_page(resource: &str, fields: &[&str]) -> LoadRequest {
-    LoadRequest {
-        resource: resource.into(),
-        fields: fields.iter().map(|field| (*field).to_owned()).collect(),
-        model: Vec::new(),
-        page_size: 1000,
-        cursor: None,
-        since: None,
-    }
+    LoadRequest::new(resource, fields, 1000)
 }
 
-/// Reads all pages, and the records in them as the host would see them.
+/// Makes a request for the first page of a target: its resource, and the paths of its fields.
+#[must_use]
+pub fn first_page_of(target: &Target) -> LoadRequest {
+    let fields: Vec<&str> = target.fields.iter().map(|field| field.read_path()).collect();
+    LoadRequest { targets: vec![target.clone()], ..first_page(target.resource_or_kind(), &fields) }
+}
+
+/// Makes a write of these rows.
+#[must_use]
+pub fn write_request(target: &Target, operation: Operation, rows: &[Value]) -> WriteRequest {
+    let lines: String = rows.iter().map(|row| format!("{row}\n")).collect();
+    let count = u32::try_from(rows.len()).unwrap_or(u32::MAX);
+    WriteRequest { target: target.clone(), operation, rows: lines.into_bytes(), count }
+}
+
+/// Reads all pages, and returns their records as the host would see them.
 ///
 /// # Errors
-/// What the adapter answered.
+/// The adapter's error.
 pub fn load_all<A: Adapter>(adapter: &A, mut request: LoadRequest) -> Result<Vec<Value>> {
     let mut records = Vec::new();
     loop {
@@ -181,15 +189,15 @@ pub fn load_all<A: Adapter>(adapter: &A, mut request: LoadRequest) -> Result<Vec
     }
 }
 
-/// The records of a page.
+/// Returns the records of a page.
 ///
 /// # Panics
-/// When the payload is not what the contract says: that is what a test wants to know. Packed columns are not understood here.
+/// When the payload breaks the contract, which fails the test; also for packed columns, which it cannot read.
 #[must_use]
 pub fn page_records(page: &Page) -> Vec<Value> {
     let lines = |bytes: &[u8]| {
         let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        lines.map(|line| serde_json::from_slice(line).unwrap_or_else(|error| panic!("a line is no JSON: {error}"))).collect::<Vec<Value>>()
+        lines.map(|line| serde_json::from_slice(line).unwrap_or_else(|error| panic!("a line is not JSON: {error}"))).collect::<Vec<Value>>()
     };
     match &page.payload {
         Payload::JsonLines(bytes) => lines(bytes),
@@ -203,7 +211,7 @@ pub fn page_records(page: &Page) -> Vec<Value> {
                 other => panic!("neither a list nor an object at {:?}: {other:?}", document.pointer),
             }
         }
-        Payload::Columns(_) => panic!("packed columns are not understood by the mock host"),
+        Payload::Columns(_) => panic!("the mock host cannot read packed columns"),
     }
 }
 
@@ -213,7 +221,7 @@ pub(crate) fn logged(level: Level, message: &str) {
 
 pub(crate) fn transmit(request: &Request) -> Result<MockResponse, HttpError> {
     HOST.with_borrow_mut(|host| host.requests.push(request.clone()));
-    // What a test has registered is called while nobody borrows the host: it may ask the host itself.
+    // The host is not borrowed while a test's function runs: the function may use the host.
     let mut breaks = HOST.with_borrow_mut(|host| std::mem::take(&mut host.breaks));
     let broken = breaks.iter_mut().position(|breaks| breaks(request));
     if let Some(at) = broken {
@@ -224,7 +232,7 @@ pub(crate) fn transmit(request: &Request) -> Result<MockResponse, HttpError> {
         host.breaks = breaks;
     });
     if broken.is_some() {
-        return Err(HttpError::Transport(format!("{} {}: the connection broke, as the test wants", request.method, request.url)));
+        return Err(HttpError::Transport(format!("{} {}: the connection broke, as the test asked", request.method, request.url)));
     }
     let registered = HOST.with_borrow_mut(|host| {
         let answers = host.answers.get_mut(&(request.method.clone(), request.url.clone()))?;
@@ -247,7 +255,7 @@ pub(crate) fn transmit(request: &Request) -> Result<MockResponse, HttpError> {
     }
 }
 
-/// The memo interface of the mock host; the real one's names.
+/// The memo interface of the mock host, with the names of the real one.
 pub(crate) mod memo {
     use super::HOST;
     use crate::memo::Lifetime;
@@ -292,7 +300,7 @@ impl Folder {
     }
 }
 
-/// The files interface of the mock host; the real one's names.
+/// The files interface of the mock host, with the names of the real one.
 pub(crate) mod folder {
     use std::io::Write;
 
@@ -306,7 +314,7 @@ pub(crate) mod folder {
         }
     }
 
-    /// Runs an operation, unless a test wants it to fail or the path leads out.
+    /// Runs an operation, unless a test asked it to fail or the path leads out of the folder.
     fn run<T>(operation: &str, path: &str, body: impl FnOnce(&mut Host) -> std::io::Result<T>) -> Result<T, FileError> {
         if path.starts_with('/') || path.split('/').any(|part| part == "..") {
             return Err(FileError::Denied(format!("`{path}` leads out of the folder")));
@@ -402,12 +410,12 @@ mod tests {
     }
 
     #[test]
-    fn a_handler_answers_what_has_no_answer_of_its_own() {
+    fn a_handler_answers_requests_without_an_answer_of_their_own() {
         reset();
         let mut asked = 0;
         respond_with(move |request| {
             asked += 1;
-            // The host may be asked in here.
+            // The function may use the host.
             assert_eq!(requests().last().unwrap().body, request.body);
             let body = String::from_utf8(request.body.clone()?).unwrap();
             (body != "\"nothing\"").then(|| (200 + asked, vec![("X-Asked".into(), asked.to_string())], body.into_bytes()))
