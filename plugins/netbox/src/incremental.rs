@@ -1,18 +1,27 @@
-//! Reading only what changed since the last time.
+//! Reads only the records modified since the last run.
 //!
-//! Records that were saved since have a later `last_updated`, which NetBox filters by. That is not enough for values that live in other objects
-//! ([`depends`]): the change log ([`changes`]) says whether any of those was changed. Whatever cannot be told is `unsupported`, and the
-//! host reads that list in full.
+//! Records saved since then have a later `last_updated`, by which NetBox filters. That is not enough for values that live in other objects
+//! ([`depends`]): the change log ([`changes`](crate::changes)) says whether any of those changed. Where NetBox does not tell, the answer is
+//! `unsupported`, and the host reads that list in full.
 //!
-//! The log is read before the records. Its moment is the next watermark, so that what changes between the two is in the next log.
+//! The log is read before the records. Its time is the next watermark, so changes between the two are in the next log.
 
-use infrahub_sync_adapter::{Error, ErrorKind, LoadRequest, Page, Payload, Result};
-use jiff::Timestamp;
+use std::time::Duration;
+
+use infrahub_sync_adapter::{Error, ErrorKind, LoadRequest, Moment, Page, Payload, Result};
 use serde::Deserialize;
 
 use crate::changes::Log;
+use crate::depends;
 use crate::read::List;
-use crate::{clock, depends};
+
+/// The time before the watermark from which changes are read.
+///
+/// NetBox sets `last_updated`, and the time of an entry in the log, while it saves an object. Others see it only when the transaction ends:
+/// after all objects of a bulk import, or of a script, which NetBox lets run for five minutes (`RQ_DEFAULT_TIMEOUT`). One minute more is for
+/// the `Date` of an answer, which is set when the answer is finished and not when the database was read, and for the clocks of several
+/// servers. Records that are read twice do no harm.
+const OVERLAP: Duration = Duration::from_mins(6);
 
 #[derive(Deserialize)]
 struct Records {
@@ -24,63 +33,63 @@ struct Dated {
     last_updated: Option<String>,
 }
 
-/// A page of what changed since.
+/// Returns a page of the records modified since.
 pub(crate) fn load(api: &str, path: &str, request: &LoadRequest, since: &str) -> Result<Page> {
     let resource = &request.resource;
-    let asked = clock::asked(since).ok_or_else(|| Error::unsupported(format!("`{since}` is no moment of a load from NetBox")))?;
+    let watermark: Moment = since.parse().map_err(|_| Error::unsupported(format!("`{since}` is not the time of a load from NetBox")))?;
+    let asked = watermark - OVERLAP;
     let list = List::new(path, request).with_field("last_updated").with_filter("last_updated__gte", asked);
     if request.cursor.is_some() {
         return changed(&list, resource, asked);
     }
     let log = Log::since(api, asked)?;
-    stays(api, request, log.as_ref(), asked)?;
+    check_others(api, request, log.as_ref(), asked)?;
     let page = changed(&list, resource, asked)?;
     let Some(log) = log else {
         return Ok(Page { total: list.total()?, ..page });
     };
-    let page = Page { watermark: log.watermark().map(|at| at.to_string()), ..page };
+    let page = page.with_watermark(&log.watermark().to_string());
     Ok(match log.deleted(api, resource, path, asked)? {
         Some(ids) => page.with_deleted(ids),
         None => Page { total: list.total()?, ..page },
     })
 }
 
-/// Whether records that were not saved are as they were.
-fn stays(api: &str, request: &LoadRequest, log: Option<&Log>, asked: Timestamp) -> Result<()> {
+/// Checks that records that were not saved have not changed either.
+fn check_others(api: &str, request: &LoadRequest, log: Option<&Log>, asked: Moment) -> Result<()> {
     let resource = &request.resource;
-    // No paths: whole records, with all that is in them.
+    // Without paths, whole records are read.
     let whole = [String::new()];
     for path in if request.fields.is_empty() { whole.as_slice() } else { request.fields.as_slice() } {
         for need in depends::needs(resource, path) {
             let Some(log) = log else {
                 return Err(Error::unsupported(format!(
-                    "`{path}` of `{resource}` may change with other objects, and there is no change log of NetBox to see that by"
+                    "`{path}` of `{resource}` may change with other objects, and NetBox's change log cannot be read to see that"
                 )));
             };
-            if !log.gives(need, asked, api)? {
-                return Err(Error::unsupported(format!(
-                    "`{path}` of `{resource}` may have changed with other objects, which have changed"
-                )));
+            if !log.meets(need, asked, api)? {
+                return Err(Error::unsupported(format!("`{path}` of `{resource}` may have changed with other objects that changed")));
             }
         }
     }
     Ok(())
 }
 
-/// A page of the records that were saved since.
-fn changed(list: &List<'_>, resource: &str, asked: Timestamp) -> Result<Page> {
+/// Returns a page of the records that were saved since.
+fn changed(list: &List<'_>, resource: &str, asked: Moment) -> Result<Page> {
     let page = list.page().map_err(|error| match error.http_status {
-        // Strict lists refuse a filter that they do not know.
+        // Strict lists reject an unknown filter.
         Some(400) => Error { kind: ErrorKind::Unsupported, ..error },
         _ => error,
     })?;
-    // Others ignore it, and answer with all records.
+    // Others ignore it, and return all records.
     let dated = match &page.payload {
         Payload::Document(document) if !document.pointer.is_empty() => {
             let records: Records = document.response.parse()?;
-            records.results.iter().all(|record| record.last_updated.as_deref().and_then(clock::moment).is_some_and(|at| at >= asked))
+            let at = |record: &Dated| record.last_updated.as_deref()?.parse::<Moment>().ok();
+            records.results.iter().all(|record| at(record).is_some_and(|at| at >= asked))
         }
         _ => false,
     };
-    if dated { Ok(page) } else { Err(Error::unsupported(format!("NetBox cannot tell what changed in `{resource}`"))) }
+    if dated { Ok(page) } else { Err(Error::unsupported(format!("NetBox does not tell what changed in `{resource}`"))) }
 }

@@ -2,37 +2,38 @@
 //!
 //! | module | |
 //! |---|---|
-//! | [`read`] | asks for pages in the way that loses nothing on the server's version |
-//! | [`incremental`] | only what changed since |
-//! | [`changes`] | the change log: what was deleted, and which types of objects changed |
-//! | [`depends`] | which values change without a trace in their own record |
-//! | [`clock`] | the server's time |
-//! | [`refusal`] | says in a user's words what NetBox refuses |
+//! | [`read`] | reads pages in the way that loses nothing on the server's version |
+//! | [`incremental`] | reads only the records modified since the last run |
+//! | [`changes`] | reads the change log: deleted objects, and types of objects that changed |
+//! | [`depends`] | knows which values change without a trace in their own record |
 //!
-//! The README says what a project sees of it.
+//! The README describes it for users.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on has failed"))]
 
 mod changes;
-mod clock;
 mod depends;
 mod incremental;
 mod read;
-mod refusal;
 #[cfg(test)]
 mod tests;
 
 use infrahub_sync_adapter::{
-    Adapter, Addressing, Credential, Error, HeaderTemplate, LoadRequest, Manifest, Page, Result, Setting, settings,
+    Adapter, Addressing, Credential, Error, HeaderTemplate, LoadRequest, Manifest, Page, Result, Setting, System, settings,
 };
 use serde::Deserialize;
 
-/// What NetBox gives at most in one page (its MAX_PAGE_SIZE, unless somebody changed that).
+/// The names for messages.
+const NETBOX: System = System::new("NetBox").with_credential("token", "NETBOX_TOKEN");
+/// The most records that NetBox gives in one page: its default MAX_PAGE_SIZE.
 const PAGE_SIZE: u32 = 1000;
+/// The rule for `mapping:`, for messages about a wrong one.
+const LIST_NAMES: &str = "a mapping is the application and the list as in the API's address, `dcim.device_types` for \
+     /api/dcim/device-types/ and `plugins.bgp.session` for /api/plugins/bgp/session/";
 
 /// The adapter.
 pub struct Netbox {
-    /// `/api`, or nothing when the configured address ends with it already.
+    /// `/api`; empty when the configured address ends with it already.
     api: &'static str,
 }
 
@@ -49,7 +50,7 @@ impl Adapter for Netbox {
             .with_setting(url.required().from_environment("NETBOX_ADDRESS").from_environment("NETBOX_URL"))
             .with_setting(token.from_environment("NETBOX_TOKEN"))
             .with_address("url")
-            .with_credential(Credential::Header(vec![
+            .with_credential(Credential::headers(vec![
                 HeaderTemplate::new("authorization", "Bearer {token}").for_prefix("nbt_"),
                 HeaderTemplate::new("authorization", "Token {token}"),
             ]))
@@ -60,7 +61,7 @@ impl Adapter for Netbox {
 
     fn configure(settings: &str) -> Result<Netbox> {
         let Settings { url } = settings::parse(settings)?;
-        // People copy the address from a browser that shows the API.
+        // Users copy the address from a browser that shows the API.
         let api = if url.trim_end_matches('/').ends_with("/api") { "" } else { "/api" };
         Ok(Netbox { api })
     }
@@ -76,14 +77,14 @@ impl Adapter for Netbox {
 
 infrahub_sync_adapter::export_adapter!(Netbox);
 
-/// The path of a resource below the API: `dcim.device_types` is `/dcim/device-types/`.
+/// Returns the path of a resource below the API: `dcim.device_types` is `/dcim/device-types/`.
 ///
 /// The slash at the end matters: without it NetBox redirects.
 fn path(resource: &str) -> Result<String> {
     let parts: Vec<String> = resource.trim_matches('/').split(['.', '/']).map(|part| part.replace('_', "-")).collect();
     let is_word = |part: &String| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     if parts.len() < 2 || !parts.iter().all(is_word) {
-        return Err(Error::config(format!("`{resource}` names no list of NetBox: {}", refusal::HOW_LISTS_ARE_NAMED)));
+        return Err(Error::config(format!("`{resource}` is not the name of a NetBox list: {LIST_NAMES}")));
     }
     Ok(format!("/{}/", parts.join("/")))
 }

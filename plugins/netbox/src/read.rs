@@ -1,33 +1,32 @@
-//! Reading a list page by page, so that nothing is left out while others delete.
+//! Reads a list page by page, so that no object is left out while other users delete.
 //!
-//! NetBox's usual paging by offset skips survivors: when 3 objects of the first page are deleted, the second page begins 3 objects
-//! too late. Three ways of reading do not, or notice. The cursor ([`Position`]) says which one a load is in:
+//! NetBox's usual paging by offset skips objects: when 3 objects of the first page are deleted, the second page begins 3 objects
+//! too late. Three ways of reading avoid or detect that. The cursor ([`Position`]) names the way of a load:
 //!
-//! | way | servers | what is asked | why it is sound |
+//! | way | servers | request | why nothing is lost |
 //! |---|---|---|---|
 //! | start | NetBox 4.6 and newer | `start=<id>`, from `next` | the server pages by id, and does not count |
 //! | after | older | `ordering=id&id__gte=<last id + 1>` | the same, by an ordinary filter |
-//! | offset | lists that ignore that filter (some plugins') | `ordering=id&offset=<n>` | after each page, the object before it must still be where it was; else the load fails as a conflict |
+//! | offset | lists that ignore that filter (some plugins') | `ordering=id&offset=<n>` | after each page, the object before it must still be at its place; else the load fails as a conflict |
 //!
-//! NetBox ignores parameters that it does not know, so each way is believed only when the answer shows it: `start` by a `count` of
-//! null, `id__gte` by ids that are larger. A filter by time goes with the first two ways. The first page is asked with `start=0`. Where the server does not know `start` and
-//! there is more than one page, it is asked again in order of id: one request more a list, and nothing has to be remembered.
+//! NetBox ignores unknown parameters, so each way counts only when the answer proves it: `start` by a `count` of null, `id__gte` by
+//! larger ids. A filter by time works with the first two ways. The first request has `start=0`. Where the server does not know `start` and
+//! there is more than one page, the adapter asks again in order of id: one request more a list, and no state.
 
-use infrahub_sync_adapter::{Error, LoadRequest, Page, Query, Response, Result, http};
-use jiff::Timestamp;
+use infrahub_sync_adapter::{Error, ErrorKind, LoadRequest, Moment, Page, Query, Response, Result, http};
 use serde::{Deserialize, Serialize};
 
-use crate::{PAGE_SIZE, clock, refusal};
+use crate::{LIST_NAMES, NETBOX, PAGE_SIZE};
 
-/// Where to go on: the cursor.
+/// The cursor: where to continue.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Position {
     /// The server's own cursor: the first id to give.
     Start(u64),
-    /// Behind this id; `read` objects were read so far.
+    /// After this id; `read` objects were read so far.
     After { id: u64, read: u64 },
-    /// Behind this many objects, the last of which had the id `last`. Objects without ids can only be counted: `count`.
+    /// After this number of objects, the last of which had the id `last`. Objects without ids can only be counted: `count`.
     Offset { read: u64, last: Option<u64>, count: Option<u64> },
 }
 
@@ -40,15 +39,14 @@ struct Envelope {
 }
 
 impl Envelope {
-    /// None when the answer is no list as NetBox gives them.
+    /// Reads it; none when the answer is not a list of NetBox.
     fn of(response: &Response) -> Option<Envelope> {
         let mut members = response.json(&["/count", "/next"]).into_iter();
         let (count, next) = (members.next()??, members.next()??);
         Some(Envelope { count: serde_json::from_str(&count).ok()?, next: serde_json::from_str(&next).ok()? })
     }
 
-    /// The `start` of the address of the next page. Only that is taken of it: the server's idea of its own address is often wrong
-    /// behind a proxy.
+    /// Returns the `start` in the address of the next page. The rest of that address is ignored: behind a proxy it is often wrong.
     fn next_start(&self) -> Option<u64> {
         let (_, query) = self.next.as_deref()?.split_once('?')?;
         query.split('&').find_map(|pair| pair.strip_prefix("start="))?.parse().ok()
@@ -63,27 +61,27 @@ pub(crate) struct List<'r> {
     limit: u32,
     /// `fields=`: without it an interface is four times as large, and NetBox four times as slow.
     fields: String,
-    /// Only what was changed from a moment on: the filter's name, and the moment.
-    filter: Option<(&'static str, Timestamp)>,
+    /// Restricts it to objects modified from a moment on: the filter's name, and the moment.
+    filter: Option<(&'static str, Moment)>,
 }
 
 impl<'r> List<'r> {
     pub(crate) fn new(path: &'r str, request: &'r LoadRequest) -> List<'r> {
         let mut fields = request.top_level_fields();
-        // The paths of a mapping may be empty: then whole records are wanted.
+        // Without paths, whole records are read.
         if !fields.is_empty() && !fields.contains(&"id") {
             fields.insert(0, "id");
         }
         List { path, request, limit: request.page_size.clamp(1, PAGE_SIZE), fields: fields.join(","), filter: None }
     }
 
-    /// Only what was changed from then on. Whether NetBox knows the filter shows in what it answers.
-    pub(crate) fn with_filter(mut self, name: &'static str, from: Timestamp) -> List<'r> {
+    /// Restricts it to objects modified from then on. The answer shows whether NetBox knows the filter.
+    pub(crate) fn with_filter(mut self, name: &'static str, from: Moment) -> List<'r> {
         self.filter = Some((name, from));
         self
     }
 
-    /// Has one more field in the records.
+    /// Adds a field to the records.
     pub(crate) fn with_field(mut self, name: &str) -> List<'r> {
         if !self.fields.is_empty() && !self.fields.split(',').any(|field| field == name) {
             self.fields = format!("{},{name}", self.fields);
@@ -91,7 +89,7 @@ impl<'r> List<'r> {
         self
     }
 
-    /// Reads the page that is asked for.
+    /// Reads the requested page.
     pub(crate) fn page(&self) -> Result<Page> {
         match self.request.cursor_as()? {
             None => self.first(),
@@ -101,13 +99,13 @@ impl<'r> List<'r> {
         }
     }
 
-    /// The number of all objects; none when NetBox does not count them.
+    /// Returns the number of all objects; none when NetBox does not count them.
     pub(crate) fn total(&self) -> Result<Option<u64>> {
         let response = self.success(http::get(Query::new(self.path).with("limit", 1).with("fields", "id")).send()?)?;
         Ok(Envelope::of(&response).and_then(|envelope| envelope.count))
     }
 
-    /// The address of a page, without its position.
+    /// Returns the address of a page, without its position.
     fn at(&self) -> Query {
         let query = Query::new(self.path).with("limit", self.limit);
         match self.filter {
@@ -121,27 +119,30 @@ impl<'r> List<'r> {
         http::get(if self.fields.is_empty() { query } else { query.with("fields", &self.fields) }).send()
     }
 
-    /// Sends a query and wants a list.
+    /// Sends a query for a list.
     fn get(&self, query: Query) -> Result<(Response, Envelope)> {
         let response = self.success(self.send(query)?)?;
         match Envelope::of(&response) {
             Some(envelope) => Ok((response, envelope)),
-            None => Err(self.no_list(&response)),
+            None => Err(NETBOX.unexpected(&self.request.resource, &response)),
         }
     }
 
     fn success(&self, response: Response) -> Result<Response> {
-        if response.is_success() { Ok(response) } else { Err(refusal::error(&self.request.resource, self.path, &response)) }
+        let resource = &self.request.resource;
+        NETBOX.success(resource, response).map_err(|error| match error.kind {
+            ErrorKind::NotFound => {
+                let message = format!("NetBox has no list `{resource}` (at {}): {LIST_NAMES}", self.path);
+                Error { kind: ErrorKind::Config, message, ..error }
+            }
+            _ => error,
+        })
     }
 
-    fn no_list(&self, response: &Response) -> Error {
-        refusal::no_list(&self.request.resource, self.path, response)
-    }
-
-    /// The first page, with the clock of its first answer: what is changed while the others are read is after that.
+    /// Reads the first page. The watermark is the time of its first answer: objects modified while the other pages are read are later.
     fn first(&self) -> Result<Page> {
         let response = self.send(self.at().with("start", 0))?;
-        let date = clock::date(&response);
+        let date = response.date();
         let page = self.first_of(response)?;
         Ok(match date {
             Some(date) => page.with_watermark(&date.to_string()),
@@ -150,7 +151,7 @@ impl<'r> List<'r> {
     }
 
     fn first_of(&self, response: Response) -> Result<Page> {
-        // A plugin's list may be strict about parameters that it does not know.
+        // A plugin's list may reject unknown parameters.
         if response.status() == 400 {
             response.release();
             return self.first_by_id();
@@ -163,9 +164,9 @@ impl<'r> List<'r> {
                 response.release();
                 self.first_by_id()
             }
-            // `plugins.installed_plugins` and its like are bare lists, of one page.
+            // `plugins.installed_plugins` and similar ones are bare lists, of one page.
             None if response.count("").is_some() => Ok(Page::document(response, "")),
-            None => Err(self.no_list(&response)),
+            None => Err(NETBOX.unexpected(&self.request.resource, &response)),
         }
     }
 
@@ -176,11 +177,11 @@ impl<'r> List<'r> {
 
     fn start_page(&self, response: Response, envelope: &Envelope, start: u64) -> Result<Page> {
         let next = envelope.next_start();
-        // A server that sends us round in circles, or on without saying where to, must not be followed.
+        // A server that leads in circles, or nowhere, must not be followed.
         if envelope.next.is_some() && next.is_none_or(|next| next <= start) {
             return Err(Error::remote(format!(
-                "NetBox's answer for `{}` from id {start} on names {:?} as the next page",
-                self.request.resource, envelope.next
+                "NetBox names {:?} as the page after that of `{}` from id {start} on",
+                envelope.next, self.request.resource
             )));
         }
         Page::document(response, "/results").with_next(next.map(Position::Start))
@@ -209,11 +210,11 @@ impl<'r> List<'r> {
 
     fn at_offset(&self, read: u64, last: Option<u64>, count: Option<u64>) -> Result<Page> {
         if self.filter.is_some() {
-            // What changes meanwhile moves into the list at any place.
+            // Objects modified meanwhile enter the list at any place.
             return Err(Error::unsupported(format!("NetBox cannot page by id through `{}`", self.request.resource)));
         }
         let (response, envelope) = self.get(self.at().with("ordering", "id").with("offset", read))?;
-        // Asked after the page: whatever was deleted before the page was made shows now.
+        // This request follows that of the page: objects deleted before the page was made show now.
         let moved = match last {
             Some(last) => {
                 let before = read.saturating_sub(1);
@@ -225,7 +226,7 @@ impl<'r> List<'r> {
         };
         if moved {
             return Err(Error::conflict(format!(
-                "`{}` was changed in NetBox while it was read page by page, so that some of it may have been left out: run again",
+                "`{}` was modified in NetBox while it was read, so objects may be missing: run again",
                 self.request.resource
             )));
         }
@@ -235,7 +236,7 @@ impl<'r> List<'r> {
     }
 }
 
-/// The number of records on a page, and the ids of the first and the last one.
+/// Returns the number of records on a page, and the ids of the first and the last one.
 fn ids(response: &Response) -> (u64, Option<u64>, Option<u64>) {
     let records = response.count("/results").unwrap_or(0);
     let last = format!("/results/{}/id", records.saturating_sub(1));

@@ -1,9 +1,9 @@
-//! The adapter against answers of a NetBox 4.7.3 (`fixtures/`), and of servers that behave worse.
+//! Tests the adapter against answers of a NetBox 4.7.3 (`fixtures/`), and of servers that behave worse.
 
 mod incremental;
 
 use infrahub_sync_adapter::testing::{first_page, load_all, requests, reset, respond, respond_with_headers};
-use infrahub_sync_adapter::{Adapter, ErrorKind, LoadRequest, Result};
+use infrahub_sync_adapter::{Adapter, CredentialForm, ErrorKind, LoadRequest, Result};
 use serde_json::{Value, json};
 
 use super::{Netbox, path};
@@ -111,7 +111,7 @@ fn a_list_of_one_page_is_asked_for_once() {
     assert_eq!(requests().len(), 1);
 }
 
-/// A list of 8 that knows neither `start` nor `id__gte`; `before` is what stands before the second page when it is checked.
+/// Reads a list of 8 that knows neither `start` nor `id__gte`; `before` is the object before the second page when it is checked.
 fn stubborn(before: u64) -> Result<Vec<Value>> {
     let url = |rest: &str| format!("/api/dcim/devices/?limit=3&ordering=id{rest}&fields=id,name");
     let check = |offset: u64| format!("/api/dcim/devices/?limit=1&ordering=id&offset={offset}&fields=id,name");
@@ -176,7 +176,7 @@ fn a_server_that_leads_in_circles_is_not_followed() {
 }
 
 #[test]
-fn a_refused_token_is_named() {
+fn a_rejected_token_is_named() {
     reset();
     respond("GET", FIRST, 403, include_str!("../fixtures/403.json"));
     let error = failure("dcim.devices");
@@ -196,7 +196,7 @@ fn an_unknown_list_is_a_mistake_in_the_mapping() {
 }
 
 #[test]
-fn what_is_no_netbox_is_said() {
+fn an_answer_of_another_product_is_reported() {
     reset();
     respond_with_headers("GET", FIRST, 200, &[("Content-Type", "text/html")], "<html>Log in</html>");
     let error = failure("dcim.devices");
@@ -236,7 +236,7 @@ fn the_token_is_a_secret_that_is_sent_as_its_version_wants() {
     let manifest = Netbox::manifest();
     let token = manifest.settings.iter().find(|setting| setting.name == "token").unwrap();
     assert!(token.secret && !token.required);
-    let infrahub_sync_adapter::Credential::Header(templates) = &manifest.credentials[0] else { panic!("no header") };
+    let CredentialForm::Header(templates) = &manifest.credentials[0].form else { panic!("no header") };
     let taken = |secret: &str| &templates.iter().find(|template| secret.starts_with(&template.prefix)).unwrap().template;
     assert_eq!(taken("nbt_abc.def"), "Bearer {token}");
     assert_eq!(taken("0123456789abcdef"), "Token {token}");
