@@ -1,12 +1,14 @@
-//! One GraphQL request, and what can become of it.
+//! Sends one GraphQL request and reads its answer.
 
-use infrahub_sync_adapter::{Error, ErrorKind, Response, Result, http};
+use infrahub_sync_adapter::{Error, ErrorKind, Query, Response, Result, System, http, path_segment};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-/// Infrahub serves people first when it is busy.
+/// The names for messages.
+const INFRAHUB: System = System::new("Infrahub").with_credential("token", "INFRAHUB_API_TOKEN");
+/// Has a busy Infrahub serve people first.
 const PRIORITY: (&str, &str) = ("x-priority", "low");
-/// An answer with this header comes from the gate before the API: nothing was done with the request.
+/// Marks an answer of the gate before the API: the request was not executed.
 const SHED: (&str, &str) = ("x-infrahub-admission", "shed");
 
 /// The API of one branch.
@@ -20,12 +22,12 @@ pub(crate) struct Client<'b> {
 #[serde(default)]
 pub(crate) struct Refusal {
     pub(crate) message: String,
-    /// The alias that failed, and what is below it; empty when the whole document was refused.
+    /// The alias that failed, and the path below it; empty when the whole document was rejected.
     pub(crate) path: Vec<Value>,
     pub(crate) extensions: Extensions,
 }
 
-/// What a machine can know of an error.
+/// The machine-readable part of an error.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Extensions {
@@ -36,7 +38,7 @@ pub(crate) struct Extensions {
 }
 
 impl Refusal {
-    /// The alias of the mutation that failed.
+    /// Returns the alias of the mutation that failed.
     pub(crate) fn alias(&self) -> Option<&str> {
         self.path.first()?.as_str()
     }
@@ -45,7 +47,7 @@ impl Refusal {
         self.extensions.code.as_str() == Some(code)
     }
 
-    /// As a failure of the contract.
+    /// Makes a failure of the contract.
     pub(crate) fn error(&self) -> Error {
         let kind = match self.extensions.code.as_str() {
             Some("NODE_NOT_FOUND") => ErrorKind::NotFound,
@@ -62,26 +64,26 @@ impl Refusal {
     }
 }
 
-/// Whether another object stands in the way.
+/// Says whether another object is in the way.
 pub(crate) fn is_collision(message: &str) -> bool {
     message.contains("uniqueness constraint") || message.contains("already exist")
 }
 
-/// What an executed document gave.
+/// The answer to an executed document.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Answer {
-    /// By alias. None when the document was refused as a whole.
+    /// By alias. None when the document was rejected as a whole.
     pub(crate) data: Option<Map<String, Value>>,
     pub(crate) errors: Vec<Refusal>,
 }
 
-/// What became of a mutation.
+/// The outcome of a mutation.
 #[derive(Debug)]
 pub(crate) enum Sent {
-    /// It was executed, or refused, and this is the answer.
+    /// It was executed, or rejected, and this is the answer.
     Answered(Answer),
-    /// It may have been executed, wholly or in part: the answer is lost.
+    /// The answer is lost: it may have been executed, wholly or in part.
     Lost(Error),
 }
 
@@ -90,29 +92,29 @@ impl<'b> Client<'b> {
         Client { branch }
     }
 
-    /// Sends a document that only reads, as of a moment, and wants all of its data.
+    /// Sends a document that only reads, as of a moment, and returns a response with all of its data.
     pub(crate) fn query(&self, what: &str, document: &str, variables: &Value, at: Option<&str>) -> Result<Response> {
         let send = || self.request(document, variables, at)?.only_reads().send();
         let mut response = send()?;
-        // A server process that broke down: the next request goes to another one. What comes after the other failures the host repeats.
+        // A server process broke down: the next request goes to another one. After other failures the host has repeated the request.
         if response.status() == 500 {
             response = send()?;
         }
         self.readable(what, response)
     }
 
-    /// As [`query`](Self::query), with the data taken out of the response.
+    /// Does the same as [`query`](Self::query) and returns the data.
     pub(crate) fn ask(&self, what: &str, document: &str, variables: &Value) -> Result<Map<String, Value>> {
         let response = self.query(what, document, variables, None)?;
         let answer: Answer = response.parse()?;
-        answer.data.ok_or_else(|| Error::remote(format!("Infrahub's answer about {what} has no data")))
+        answer.data.ok_or_else(|| Error::remote(format!("Infrahub's answer for `{what}` has no data")))
     }
 
-    /// Sends a mutation. It is never sent twice by the host unless the server proves that it did nothing with it.
+    /// Sends a mutation. The host never sends it twice, unless the server proves that it was not executed.
     ///
     /// # Errors
-    /// When the server refused it, or it cannot have arrived.
-    pub(crate) fn mutate(&self, document: &str, variables: &Value) -> Result<Sent> {
+    /// When the server rejected it, or it cannot have arrived.
+    pub(crate) fn mutate(&self, what: &str, document: &str, variables: &Value) -> Result<Sent> {
         let response = match self.request(document, variables, None)?.send() {
             Ok(response) => response,
             Err(error) if error.kind == ErrorKind::Transport => return Ok(Sent::Lost(error)),
@@ -121,26 +123,25 @@ impl<'b> Client<'b> {
         match response.status() {
             200 => match response.parse::<Answer>() {
                 Ok(answer) => Ok(Sent::Answered(answer)),
-                // Half an answer is none.
+                // A cut answer counts as lost.
                 Err(error) => Ok(Sent::Lost(error)),
             },
-            429 if response.header(SHED.0).is_some() => Err(self.refused("the changes", &response)),
-            429 | 500..=599 => Ok(Sent::Lost(self.refused("the changes", &response))),
-            _ => Err(self.refused("the changes", &response)),
+            429 if response.header(SHED.0).is_some() => Err(self.refused(what, &response)),
+            429 | 500..=599 => Ok(Sent::Lost(self.refused(what, &response))),
+            _ => Err(self.refused(what, &response)),
         }
     }
 
     fn request(&self, document: &str, variables: &Value, at: Option<&str>) -> Result<http::Request> {
-        let mut path = format!("/graphql/{}", escaped(self.branch));
+        let mut url = Query::new(&format!("/graphql/{}", path_segment(self.branch)));
         if let Some(at) = at {
-            path.push_str("?at=");
-            path.push_str(&escaped(at));
+            url = url.with("at", at);
         }
-        let request = http::post(path, &json!({ "query": document, "variables": variables }))?;
+        let request = http::post(url, &json!({ "query": document, "variables": variables }))?;
         Ok(request.with_header(PRIORITY.0, PRIORITY.1).unprocessed_if(SHED.0, SHED.1))
     }
 
-    /// The response if it holds data and no error.
+    /// Returns the response if it holds data and no error.
     fn readable(&self, what: &str, response: Response) -> Result<Response> {
         if response.status() != 200 {
             return Err(self.refused(what, &response));
@@ -151,77 +152,60 @@ impl<'b> Client<'b> {
             return Err(self.unreadable(what, first));
         }
         match data.as_deref() {
-            None | Some("null") => Err(Error::remote(format!("the answer about {what} is none of Infrahub's API: is `url` its address?"))),
+            None | Some("null") => Err(INFRAHUB.unexpected(what, &response)),
             Some(_) => Ok(response),
         }
     }
 
-    /// A query that the server does not take: of another version, unless the schema changed under us.
+    /// Makes the failure of a query that the server rejects: it has another version, unless the schema has just changed.
     fn unreadable(&self, what: &str, refusal: &Refusal) -> Error {
         let unknown = ["Cannot query field", "Unknown argument", "is not defined by type", "Unknown type"];
         let error = refusal.error();
         if !unknown.iter().any(|words| refusal.message.contains(words)) {
-            return Error { message: format!("Infrahub does not answer about {what}: {}", error.message), ..error };
+            return Error { message: format!("Infrahub rejects the query for `{what}`: {}", error.message), ..error };
         }
         let version = version().map(|version| format!(" (its version is {version})")).unwrap_or_default();
         Error::unsupported(format!(
-            "Infrahub{version} does not know what we ask about {what}: {}. Either its schema has changed this moment, then run again; or it \
-             is too old: infrahub-sync needs Infrahub 1.7 or newer",
+            "Infrahub{version} does not know a part of the query for `{what}`: {}. If its schema has just changed, run again. Else it is too old: \
+             infrahub-sync needs Infrahub 1.7 or newer",
             refusal.message
         ))
     }
 
-    /// A response that is no success, in a user's words.
-    pub(crate) fn refused(&self, what: &str, response: &Response) -> Error {
+    /// Makes the failure of a response without success.
+    fn refused(&self, what: &str, response: &Response) -> Error {
         refused(self.branch, what, response)
     }
 }
 
-/// A response that is no success, in a user's words.
+/// Makes the failure of a response without success.
 pub(crate) fn refused(branch: &str, what: &str, response: &Response) -> Error {
-    let status = response.status();
-    let general = Error::from_response(&format!("Infrahub's answer about {what}"), response);
-    let said = said(response).map(|said| format!(" ({said})")).unwrap_or_default();
-    let (kind, message) = match status {
-        401 => (ErrorKind::Auth, format!("Infrahub does not know us{said}: the token (INFRAHUB_API_TOKEN) is missing, wrong or expired")),
-        403 => (ErrorKind::Auth, format!("Infrahub does not let this token do that{said}: {what}, on the branch `{branch}`")),
-        400 | 404 if said.contains("ranch") => {
-            (ErrorKind::Config, format!("Infrahub has no branch `{branch}`{said}: see `branch` in the settings, and --branch"))
+    let said = said(response);
+    let words = said.as_deref().map(|said| format!(" ({said})")).unwrap_or_default();
+    let error = INFRAHUB.refuse_saying(what, response, said);
+    let message = match response.status() {
+        400 | 404 if words.contains("ranch") => {
+            format!("Infrahub has no branch `{branch}`{words}: check `branch` in the settings, and --branch")
         }
-        404 => (ErrorKind::Config, format!("nothing of Infrahub's is there{said}: is `url` its address?")),
-        300..=399 => {
-            let to = response.header("location").map(|to| format!(" to {to}")).unwrap_or_default();
-            (ErrorKind::Config, format!("the address (`url`) is not Infrahub's own: it redirects{to}"))
-        }
-        429 => (ErrorKind::RateLimited, general.message),
-        _ => (ErrorKind::Remote, general.message),
+        404 => format!("there is no Infrahub API at this address{words}: check that `url` is the address of Infrahub"),
+        _ => return error,
     };
-    Error { kind, message, ..general }
+    Error { kind: ErrorKind::Config, message, ..error }
 }
 
-/// The words of a refusal: GraphQL's first error, which may be an object or a text.
+/// Makes the failure of a success that is not an answer of Infrahub.
+pub(crate) fn unexpected(what: &str, response: &Response) -> Error {
+    INFRAHUB.unexpected(what, response)
+}
+
+/// Returns the words of a refusal: GraphQL's first error, which may be an object or a text.
 fn said(response: &Response) -> Option<String> {
     let found = response.json(&["/errors/0/message", "/errors/0"]);
     let words = found.into_iter().flatten().find_map(|json| serde_json::from_str::<String>(&json).ok());
     words.or_else(|| response.detail())
 }
 
-/// The server's version, when it says so.
+/// Returns the server's version, if it tells.
 pub(crate) fn version() -> Option<String> {
-    let response = http::get("/api/info").send().ok()?;
-    let version = response.json(&["/version"]).into_iter().next()??;
-    serde_json::from_str(&version).ok()
-}
-
-/// Text as a part of a URL.
-pub(crate) fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
-            out.push(byte as char);
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
+    http::get("/api/info").send().ok()?.get("/version").ok()
 }

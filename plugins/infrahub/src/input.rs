@@ -1,7 +1,7 @@
-//! Rows as the inputs of mutations.
+//! Turns rows into inputs of mutations.
 //!
-//! What the server would store as something else without a word is refused here: it takes 5.5 for the number 5, and the text `NULL` for
-//! no text. A row that is written must read back as what was wanted, or the next run finds the same difference again.
+//! The server silently stores some values as others: 5.5 as the number 5, the text `NULL` as no text. Such values are rejected here: a row must
+//! read back as it was written, or the next run finds the same difference again.
 
 use infrahub_sync_adapter::{Error, Operation, Result, Row};
 use serde_json::{Map, Value, json};
@@ -20,16 +20,16 @@ pub(crate) struct Inputs<'c> {
 }
 
 impl Inputs<'_> {
-    /// The object's id: the server's, or for a new one the one that it gets.
+    /// Returns the object's id: the server's, or the one that a new object gets.
     ///
-    /// The id of a new object is ours to choose, and the server refuses an id that is in use. So a create that is sent again, because
-    /// its answer was lost or the program was killed, finds its own object instead of making a second one. `attempt` is for the run that
-    /// is applied again after somebody deleted what it had made: ids are never used twice.
+    /// The adapter chooses the id of a new object, and the server rejects an id in use. So a create that is sent again, because its answer was
+    /// lost or the program was killed, finds its own object instead of making a second one. `attempt` is for a run that is applied again after
+    /// its objects were deleted: ids are never used twice.
     pub(crate) fn id(&self, row: &Row, attempt: u32) -> Result<String> {
         match (self.operation, &row.id) {
             (Operation::Create, _) => Ok(self.new_id(row, attempt)),
             (_, Some(id)) => Ok(id.clone()),
-            (_, None) => Err(Error::internal("the row has no id, without which Infrahub does not know the object")),
+            (_, None) => Err(Error::internal("the row of an existing object has no id")),
         }
     }
 
@@ -44,17 +44,17 @@ impl Inputs<'_> {
         for (to, from) in id.iter_mut().zip(sha.finalize()) {
             *to = from;
         }
-        // Version 8 of RFC 9562: made from what the program knows.
+        // Version 8 of RFC 9562: made of the program's own data.
         id[6] = id[6] & 0x0f | 0x80;
         id[8] = id[8] & 0x3f | 0x80;
         let hex: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
         format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
     }
 
-    /// The input of a row.
+    /// Returns the input of a row.
     ///
     /// # Errors
-    /// What the server would refuse or store as something else, with the field.
+    /// A value that the server would reject or store as another one, with its field.
     pub(crate) fn input(&self, row: &Row, id: &str) -> Result<Map<String, Value>> {
         let mut input = Map::new();
         input.insert("id".to_owned(), json!(id));
@@ -74,7 +74,7 @@ impl Inputs<'_> {
     fn attribute(&self, attribute: &Attribute, value: &Value) -> Result<Value> {
         check(attribute, value)?;
         let mut input = Map::new();
-        // Without a value the server would keep none where it has a default to go back to.
+        // With a null value the server would keep null, although it has a default to go back to.
         if value.is_null() && !attribute.default_value.is_null() && self.operation == Operation::Update {
             input.insert("is_default".to_owned(), json!(true));
         } else {
@@ -84,9 +84,9 @@ impl Inputs<'_> {
         Ok(Value::Object(input))
     }
 
-    /// Adds who it is from.
+    /// Adds source and owner.
     fn attribute_to(&self, prefix: &str, input: &mut Map<String, Value>) {
-        // As infrahub-sync marks what it creates.
+        // infrahub-sync marks the objects that it creates.
         if self.operation == Operation::Create {
             input.insert(format!("{prefix}is_protected"), json!(true));
         }
@@ -103,7 +103,7 @@ impl Inputs<'_> {
             (Cardinality::One, Value::Array(peers)) => match peers.as_slice() {
                 [] => Ok(Value::Null),
                 [peer] => self.peer(relationship, peer),
-                more => Err(Error::invalid(format!("`{}` takes one object, and {} are to be written", relationship.name, more.len()))),
+                more => Err(Error::invalid(format!("`{}` takes one object, but the row has {}", relationship.name, more.len()))),
             },
             (Cardinality::One, peer) => self.peer(relationship, peer),
             (Cardinality::Many, Value::Null) => Ok(json!([])),
@@ -111,7 +111,7 @@ impl Inputs<'_> {
                 let mut inputs: Vec<Value> = Vec::with_capacity(peers.len());
                 for peer in peers {
                     let input = self.peer(relationship, peer)?;
-                    // Infrahub stores a peer that is named twice twice, and takes only one of them away again.
+                    // Infrahub stores a repeated peer twice, and later removes only one of them.
                     if !inputs.contains(&input) {
                         inputs.push(input);
                     }
@@ -130,8 +130,8 @@ impl Inputs<'_> {
         let mut input = Map::new();
         let kind = peer.get("kind").and_then(Value::as_str).unwrap_or_default();
         if self.schema.is_pool(kind) && !self.schema.is_pool(&relationship.peer) {
-            // The pool gives the peer; asked again for the same object, it gives the same one.
-            // It also becomes the source of the relationship, by which we know it again: nobody else is named.
+            // The pool gives the peer; for the same object it gives the same one again. The pool also becomes the source of the
+            // relationship, by which it is recognized later: no other source is named.
             input.insert("from_pool".to_owned(), json!({ "id": id }));
             return Ok(Value::Object(input));
         }
@@ -141,7 +141,7 @@ impl Inputs<'_> {
     }
 }
 
-/// Refuses what the server would store as something else, or refuse together with the rows beside it.
+/// Rejects a value that the server would store as another one, or reject together with the rows beside it.
 fn check(attribute: &Attribute, value: &Value) -> Result<()> {
     let wants = match (attribute.kind.as_str(), value) {
         (_, Value::Null) => return Ok(()),
@@ -155,10 +155,10 @@ fn check(attribute: &Attribute, value: &Value) -> Result<()> {
         ("JSON", _) => "an object or a list",
         ("Any", _) => return Ok(()),
         (_, Value::String(text)) if text == "NULL" => {
-            return Err(Error::invalid(format!("`{}` would be the text `NULL`, which Infrahub stores as no value", attribute.name)));
+            return Err(Error::invalid(format!("`{}` has the text `NULL`, which Infrahub stores as no value", attribute.name)));
         }
         (_, Value::String(_)) => return Ok(()),
-        // A text of a closed set may be a number there.
+        // A value of a closed set may be a number.
         (_, Value::Number(_)) if attribute.enumeration.as_ref().is_some_and(|values| values.contains(value)) => return Ok(()),
         (_, _) => "text",
     };

@@ -1,7 +1,7 @@
-//! The schema as the contract wants it.
+//! Turns the schema into the kinds of the contract.
 
 use infrahub_sync_adapter::memo::{self, Lifetime};
-use infrahub_sync_adapter::{Field, FieldType, Kind, Result};
+use infrahub_sync_adapter::{Cascade, Field, FieldType, Kind, Result, Target};
 use serde_json::Value;
 
 use crate::schema::{Attribute, Cardinality, KindSchema, Relationship, Schema};
@@ -9,14 +9,14 @@ use crate::schema::{Attribute, Cardinality, KindSchema, Relationship, Schema};
 /// Pools, and the generic whose objects they allocate.
 const POOLS: [(&str, &str); 2] = [("CoreIPAddressPool", "BuiltinIPAddress"), ("CoreIPPrefixPool", "BuiltinIPPrefix")];
 
-/// Where it is kept, for all instances of a run, what the pools that a project names allocate.
+/// Returns the key of the memo with the kinds that the project's pools allocate, for all instances of a run.
 fn allocated_key(branch: &str) -> String {
     format!("allocated/{branch}")
 }
 
-/// Keeps what the pools among the kinds of a project allocate: objects of those kinds are then known by the pool that gave them.
-pub(crate) fn keep_allocated(branch: &str, names: &[String], kinds: &[Kind]) -> Result<()> {
-    let pools = kinds.iter().filter(|kind| names.contains(&kind.name) && is_pool(&kind.name));
+/// Stores the kinds that the project's pools allocate: objects of those kinds are then known by the pool that gave them.
+pub(crate) fn keep_allocated(branch: &str, targets: &[Target], kinds: &[Kind]) -> Result<()> {
+    let pools = kinds.iter().filter(|kind| is_pool(&kind.name) && targets.iter().any(|target| target.kind == kind.name));
     let allocated: Vec<String> = pools.flat_map(|pool| pool.stands_for.iter().cloned()).collect();
     if !allocated.is_empty() {
         memo::put_as(Lifetime::Run, &allocated_key(branch), &allocated)?;
@@ -24,46 +24,58 @@ pub(crate) fn keep_allocated(branch: &str, names: &[String], kinds: &[Kind]) -> 
     Ok(())
 }
 
-/// What [`keep_allocated`] has kept.
+/// Returns the kinds that [`keep_allocated`] stored.
 pub(crate) fn allocated(branch: &str) -> Vec<String> {
     memo::get_as(Lifetime::Run, &allocated_key(branch)).unwrap_or_default()
 }
 
-/// Whether objects of the kind are pools.
+/// Says whether objects of the kind are pools.
 pub(crate) fn is_pool(kind: &str) -> bool {
     POOLS.iter().any(|(pool, _)| *pool == kind)
 }
 
-/// The kinds named, or all of them.
-pub(crate) fn kinds(schema: &Schema, names: &[String]) -> Vec<Kind> {
-    if names.is_empty() {
+/// Returns the kinds of the targets, or all of them.
+pub(crate) fn kinds(schema: &Schema, targets: &[Target]) -> Vec<Kind> {
+    if targets.is_empty() {
         return schema.all().map(|found| kind(schema, found)).collect();
     }
-    names.iter().filter_map(|name| Some(kind(schema, schema.kind(name)?))).collect()
+    targets.iter().filter_map(|target| Some(kind(schema, schema.kind(&target.kind)?))).collect()
 }
 
 fn kind(schema: &Schema, kind: &KindSchema) -> Kind {
     let attributes = kind.attributes.iter().map(attribute);
-    let relationships = kind.relationships.iter().map(relationship);
+    let relationships = kind.relationships.iter().map(|found| relationship(schema, found));
     let mut stands_for = kind.inherit_from.clone();
     if let Some((_, allocates)) = POOLS.iter().find(|(pool, _)| *pool == kind.kind) {
         stands_for.push((*allocates).to_owned());
-        let members = schema.all().filter(|member| member.inherit_from.iter().any(|generic| generic == allocates));
-        stands_for.extend(members.map(|member| member.kind.clone()));
+        stands_for.extend(schema.members(allocates).map(|member| member.kind.clone()));
     }
     Kind {
         name: kind.kind.clone(),
         identifiers: identifiers(kind),
         fields: attributes.chain(relationships).collect(),
         stands_for,
+        cascades: cascades(schema, kind),
         can_create: !kind.generic,
         can_update: !kind.generic,
         can_delete: !kind.generic,
     }
 }
 
-/// The human friendly id, where it does not go through a relationship to an attribute of the peer: `device__name__value` identifies by
-/// the device.
+/// Returns the objects that Infrahub deletes along with one of the kind, by kind, with their field that refers to it.
+fn cascades(schema: &Schema, kind: &KindSchema) -> Vec<Cascade> {
+    let is_ours = |name: &String| *name == kind.kind || kind.inherit_from.contains(name);
+    let cascades = kind.cascading().flat_map(|relationship| {
+        schema.concrete(&relationship.peer).map(move |member| {
+            let back = member.relationships.iter().find(|back| back.identifier == relationship.identifier && is_ours(&back.peer));
+            Cascade { kind: member.kind.clone(), field: back.map(|back| back.name.clone()) }
+        })
+    });
+    cascades.collect()
+}
+
+/// Returns the fields of the human friendly id. One that goes through a relationship to an attribute of the peer (`device__name__value`)
+/// identifies by the peer (`device`).
 fn identifiers(kind: &KindSchema) -> Vec<String> {
     let parts = kind.human_friendly_id.iter().flatten().map(|part| part.split("__").next().unwrap_or(part));
     let mut names: Vec<String> = Vec::new();
@@ -87,13 +99,14 @@ fn attribute(attribute: &Attribute) -> Field {
         optional: attribute.optional || default.is_some(),
         unique: attribute.unique,
         read_only: attribute.is_left_alone(),
-        reference: None,
+        references: Vec::new(),
         choices: attribute.choices.iter().flatten().map(|choice| choice.name.clone()).chain(of_enumeration).collect(),
         default: default.map(Value::to_string),
     }
 }
 
-fn relationship(relationship: &Relationship) -> Field {
+fn relationship(schema: &Schema, relationship: &Relationship) -> Field {
+    let members = schema.members(&relationship.peer).map(|member| member.kind.clone());
     Field {
         name: relationship.name.clone(),
         type_: match relationship.cardinality {
@@ -103,7 +116,7 @@ fn relationship(relationship: &Relationship) -> Field {
         optional: relationship.optional,
         unique: false,
         read_only: relationship.read_only,
-        reference: Some(relationship.peer.clone()),
+        references: std::iter::once(relationship.peer.clone()).chain(members).collect(),
         choices: Vec::new(),
         default: None,
     }
@@ -121,7 +134,7 @@ fn field_type(kind: &str) -> FieldType {
         "List" => FieldType::List,
         "JSON" => FieldType::Json,
         "Any" => FieldType::Any,
-        // ID, Dropdown, Text, TextArea, Email, Password, HashedPassword, URL, File, Color, and what is to come.
+        // ID, Dropdown, Text, TextArea, Email, Password, HashedPassword, URL, File, Color, and future ones.
         _ => FieldType::Text,
     }
 }

@@ -1,20 +1,22 @@
 //! Infrahub as a source and as a destination, by its GraphQL API.
 //!
-//! | module | what it knows |
+//! | module | |
 //! |---|---|
-//! | [`schema`] | the schema: fetched only when its hash is another one than last time |
-//! | [`kinds`] | the schema as the contract wants it |
-//! | [`clock`] | the server's time, at which all pages of a load are pinned |
-//! | [`graphql`] | one GraphQL request and what can become of it |
-//! | [`read`] | lists, page by page |
-//! | [`input`] | rows as the inputs of mutations |
-//! | [`write`] | mutations: many rows a request, an outcome a row |
-//! | [`run`] | what comes before the first write and after the last: permissions, attribution, branch and proposed change |
+//! | [`schema`] | fetches the schema, only when its hash has changed since the last run |
+//! | [`kinds`] | turns the schema into the kinds of the contract |
+//! | [`clock`] | knows the server's time, at which all pages of a load are pinned |
+//! | [`graphql`] | sends one GraphQL request and reads its answer |
+//! | [`read`] | reads lists, page by page |
+//! | [`input`] | turns rows into inputs of mutations |
+//! | [`write`] | writes many rows a request, with an outcome a row |
+//! | [`cascade`] | finds the objects that a delete takes along |
+//! | [`run`] | begins and finishes a run: permissions, attribution, branch and proposed change |
 //!
-//! The README says what a project sees of it.
+//! The README describes it for users.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on has failed"))]
 
+mod cascade;
 mod clock;
 mod graphql;
 mod input;
@@ -30,27 +32,27 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 
 use infrahub_sync_adapter::{
-    Adapter, Addressing, Credential, Error, HeaderTemplate, Kind, LoadRequest, Manifest, Outcome, Page, Result, Run, RunResult, Setting,
-    SettingType, WriteRequest, settings,
+    Adapter, Addressing, Credential, Dependents, Error, Evidence, Kind, LoadRequest, Manifest, Outcome, Page, Result, Run, RunResult,
+    Setting, SettingType, Target, WriteRequest, settings,
 };
 use serde::Deserialize;
 
 use crate::graphql::Client;
 use crate::schema::Schema;
 
-/// Objects in one page: the server needs about 5 ms an object, whatever the page.
+/// Objects in one page: the server needs about 5 ms an object, for any size of page.
 const PAGE_SIZE: u32 = 1000;
-/// Objects in one mutation: more make it no faster, and what is lost with an answer grows.
+/// Objects in one mutation: more do not make it faster, and a lost answer loses more.
 const WRITE_BATCH_MAX: u32 = 100;
-/// Mutations under way: a server process works on one at a time, and the next should not wait for the network.
+/// Mutations in flight: a server process works on one at a time, and the next should not wait for the network.
 const WRITE_CONCURRENCY: u32 = 2;
-/// The branch when nobody says, which is also the one that others are made from.
+/// The branch of a project that names none; other branches are made from it.
 const DEFAULT_BRANCH: &str = "main";
 
 /// The adapter.
 pub struct Infrahub {
     settings: Settings,
-    /// Read once an instance.
+    /// Read once per instance.
     schema: OnceCell<Rc<Schema>>,
 }
 
@@ -73,9 +75,9 @@ impl Adapter for Infrahub {
     fn manifest() -> Manifest {
         let url = Setting::text("url", "the address of Infrahub, such as https://infrahub.example.com");
         let token = Setting::secret("token", "an API token");
-        let branch = Setting::text("branch", "the branch to read and to write");
+        let branch = Setting::text("branch", "the branch to read and to write").command_line("branch");
         let review = "write each run to a branch of its own and open a proposed change, instead of writing to `branch`";
-        let timeout = "seconds of silence before a request is given up; Infrahub queues requests when it is busy";
+        let timeout = "seconds without an answer after which a request fails; Infrahub queues requests when it is busy";
         Manifest::new("infrahub", env!("CARGO_PKG_VERSION"), "Infrahub 1.7 and newer, by its GraphQL API")
             .with_setting(url.required().from_environment("INFRAHUB_ADDRESS").from_environment("INFRAHUB_URL"))
             .with_setting(token.from_environment("INFRAHUB_API_TOKEN"))
@@ -90,9 +92,11 @@ impl Adapter for Infrahub {
             .with_setting(Setting::new("timeout", SettingType::Integer, timeout).with_default("180"))
             .with_setting(Setting::new("max_concurrency", SettingType::Integer, "requests at a time").with_default("2"))
             .with_address("url")
-            .with_credential(Credential::Header(vec![HeaderTemplate::new("x-infrahub-key", "{token}")]))
+            .with_credential(Credential::header("x-infrahub-key", "{token}"))
             .with_source(Addressing::Kind)
-            .with_destination()
+            .with_destination(Addressing::Kind)
+            .with_evidence(Evidence::TOTAL)
+            .with_reads_ids()
             .with_schema()
             .with_page_size(PAGE_SIZE)
             .with_write_batch_max(WRITE_BATCH_MAX)
@@ -108,9 +112,9 @@ impl Adapter for Infrahub {
         Ok(Infrahub { settings, schema: OnceCell::new() })
     }
 
-    fn kinds(&self, names: &[String]) -> Result<Vec<Kind>> {
-        let kinds = kinds::kinds(&*self.schema()?, names);
-        kinds::keep_allocated(&self.settings.branch, names, &kinds)?;
+    fn kinds(&self, targets: &[Target]) -> Result<Vec<Kind>> {
+        let kinds = kinds::kinds(&*self.schema()?, targets);
+        kinds::keep_allocated(&self.settings.branch, targets, &kinds)?;
         Ok(kinds)
     }
 
@@ -126,13 +130,17 @@ impl Adapter for Infrahub {
         write::write(self, request)
     }
 
+    fn cascade(&self, target: &Target, ids: &[String]) -> Result<Vec<Dependents>> {
+        cascade::dependents(self, &target.kind, ids)
+    }
+
     fn finish(&self, run: &Run, result: RunResult) -> Result<Option<String>> {
         run::finish(self, run, result)
     }
 }
 
 impl Infrahub {
-    /// The configured branch's API.
+    /// Returns the API of the configured branch.
     fn client(&self) -> Client<'_> {
         Client::new(&self.settings.branch)
     }

@@ -1,46 +1,46 @@
-//! Lists, page by page, all as of one moment.
+//! Reads lists page by page, all as of one moment.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use infrahub_sync_adapter::{Error, LoadRequest, Page, Response, Result};
+use infrahub_sync_adapter::{Error, LoadRequest, Moment, Page, Response, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::clock::Start;
+use crate::graphql::unexpected;
 use crate::kinds::{allocated, is_pool};
 use crate::schema::{Cardinality, Field, KindSchema};
 use crate::{DEFAULT_BRANCH, Infrahub, PAGE_SIZE};
 
-/// Times that a first page is asked for until the moment of the load has passed, which is a second away at most. A server that gives two
-/// full pages in that time gives all of them soon after, and the number of objects shows what changed meanwhile.
+/// The most requests for a first page until the moment of the load has passed, which is a second away at most. A server that gives two full
+/// pages in that time gives all of them soon after, and the number of objects shows changes meanwhile.
 const TRIES: u32 = 2;
 
-/// Changes are asked for from so many seconds before the moment of the last load: a change that was on its way to the database then has a
-/// time from before.
-const OVERLAP: u64 = 30;
+/// The time before the last load from which changes are read: a change on its way to the database then has an earlier time.
+const OVERLAP: Duration = Duration::from_secs(30);
 
-/// Where to go on.
+/// The cursor: where to continue.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Position {
     /// Objects read so far.
     offset: u64,
-    /// Objects in all, as the first page told.
+    /// The number of all objects, by the first page.
     count: u64,
-    /// The moment of the first page, where that is not the load's.
+    /// The moment of the first page, where it is not the load's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    at: Option<u64>,
+    at: Option<Moment>,
 }
 
-/// Something that is asked of each object.
+/// A field of the query.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Asked {
     Attribute {
-        /// The kind's objects may have profiles, which give values that nobody wrote.
+        /// The kind's objects may have profiles, which supply values.
         profiles: bool,
     },
     One,
-    /// An object that a pool may have given; the pool is then the source of the relationship, and what the project refers to.
+    /// A peer that a pool may have given; the pool is then the source of the relationship, and the project refers to the pool.
     Allocated,
     Many,
     /// `display_label` and `hfid`, which every object has.
@@ -69,23 +69,30 @@ pub(crate) fn load(adapter: &Infrahub, request: &LoadRequest) -> Result<Page> {
         Some(since) => Some(changed_since(adapter, since)?),
         None => None,
     };
-    let document = document(&kind.kind, &asked, since.is_some());
+    let document = document(&kind.kind, &asked, request);
     let position: Option<Position> = request.cursor_as()?;
     let mut start = Start::of_list(position.is_none(), position.and_then(|position| position.at));
     let offset = position.map_or(0, |position| position.offset);
     let mut variables = json!({ "offset": offset, "limit": request.page_size.clamp(1, PAGE_SIZE) });
-    if let (Some(since), Some(variables)) = (since, variables.as_object_mut()) {
-        variables.insert("since".to_owned(), json!(since));
+    if let Some(variables) = variables.as_object_mut() {
+        since.into_iter().for_each(|since| drop(variables.insert("since".to_owned(), json!(since))));
+        if !request.ids.is_empty() {
+            variables.insert("ids".to_owned(), json!(request.ids));
+        }
     }
     let mut tries = 0;
     let (list, total, at) = loop {
         tries += 1;
         let at = start.as_ref().and_then(Start::at);
-        let response = adapter.client().query(&format!("`{}`", kind.kind), &document, &variables, at.as_deref())?;
+        let response = adapter.client().query(&kind.kind, &document, &variables, at.as_deref())?;
         let passed = start.as_ref().is_none_or(|start| start.passed(&response));
         let list = list(&kind.kind, &response)?;
-        let total = if request.since.is_some() { number(&response, "/data/all/count") } else { Some(list.count) };
-        // One page is whole, whenever it was made. The first of several must be of the same moment as the others.
+        let total = match (&request.since, request.ids.as_slice()) {
+            (None, []) => Some(list.count),
+            (Some(_), []) => response.get("/data/all/count").ok(),
+            (_, _) => None,
+        };
+        // A single page is consistent at any moment. The first of several must be of the same moment as the others.
         let is_whole = list.edges.len() as u64 >= list.count;
         if position.is_none() && !is_whole && start.as_mut().is_some_and(|start| start.pin(&response)) {
             continue;
@@ -96,13 +103,13 @@ pub(crate) fn load(adapter: &Infrahub, request: &LoadRequest) -> Result<Page> {
     };
     if let Some(position) = position.filter(|position| position.count != list.count) {
         return Err(Error::conflict(format!(
-            "`{}` was changed in Infrahub while it was read ({} objects, now {}), so that some of it may have been left out: run again",
+            "`{}` was modified in Infrahub while it was read ({} objects, now {}), so objects may be missing: run again",
             kind.kind, position.count, list.count
         )));
     }
     let read = offset + list.edges.len() as u64;
     if list.edges.is_empty() && read < list.count {
-        return Err(Error::remote(format!("Infrahub told of {} `{}` and gave {read}", list.count, kind.kind)));
+        return Err(Error::remote(format!("Infrahub counts {} `{}` and returned {read}", list.count, kind.kind)));
     }
     let pinned = start.as_ref().filter(|start| Start::known().as_ref() != Some(*start)).and_then(|start| start.at);
     let next = (read < list.count).then_some(Position { offset: read, count: list.count, at: pinned });
@@ -118,34 +125,27 @@ pub(crate) fn load(adapter: &Infrahub, request: &LoadRequest) -> Result<Page> {
     })
 }
 
-/// The moment from which on changes are asked for.
+/// Returns the moment from which changes are read.
 ///
 /// # Errors
-/// `unsupported` on a branch: there an object's time of change goes back when what was changed is taken away, and the removal of a peer
-/// leaves no trace.
+/// `unsupported` on a branch: there an object's time of change goes back when a change is reverted, and the removal of a peer leaves no
+/// trace.
 fn changed_since(adapter: &Infrahub, since: &str) -> Result<String> {
     let branch = &adapter.settings.branch;
     if branch != DEFAULT_BRANCH {
-        return Err(Error::unsupported(format!("on the branch `{branch}` Infrahub does not tell everything that has changed")));
+        return Err(Error::unsupported(format!("Infrahub does not report all changes on the branch `{branch}`")));
     }
-    let moment = humantime::parse_rfc3339(since).map_err(|_| Error::unsupported(format!("`{since}` is no moment")))?;
-    Ok(humantime::format_rfc3339_seconds(moment - Duration::from_secs(OVERLAP)).to_string())
-}
-
-fn number(response: &Response, pointer: &str) -> Option<u64> {
-    response.json(&[pointer]).into_iter().next()??.parse().ok()
+    let moment: Moment = since.parse().map_err(|_| Error::unsupported(format!("`{since}` is not the time of a load from Infrahub")))?;
+    Ok((moment - OVERLAP).to_string())
 }
 
 fn list(kind: &str, response: &Response) -> Result<List> {
-    let list = response.json(&[&format!("/data/{kind}")]).into_iter().next().flatten();
-    list.and_then(|list| serde_json::from_str(&list).ok())
-        .ok_or_else(|| Error::remote(format!("Infrahub's answer about `{kind}` is no list")))
+    response.get(&format!("/data/{kind}")).map_err(|_| unexpected(kind, response))
 }
 
-/// What is asked of each object: the fields that the mapping reads, no others, since each costs the server a millisecond.
+/// Returns the fields of the query: those that the mapping reads and no others, since each costs the server a millisecond.
 fn asked<'r>(kind: &KindSchema, request: &'r LoadRequest, allocated: &[String]) -> Result<Vec<(&'r str, Asked)>> {
-    let names =
-        if request.model.is_empty() { request.top_level_fields() } else { request.model.iter().map(|(name, _)| name.as_str()).collect() };
+    let names = request.top_level_fields();
     let profiles = kind.generate_profile == Some(true);
     let mut asked = Vec::with_capacity(names.len());
     for name in names {
@@ -172,10 +172,10 @@ fn asked<'r>(kind: &KindSchema, request: &'r LoadRequest, allocated: &[String]) 
     Ok(asked)
 }
 
-/// The query of a list. Its text depends on the fields alone, so that the server parses it once.
+/// Returns the query of a list. Its text depends on the fields and on the kind of request alone, so the server parses it once.
 ///
-/// With `changed` only what changed since is asked for, and how many objects there are in all.
-fn document(kind: &str, asked: &[(&str, Asked)], changed: bool) -> String {
+/// An incremental request also asks for the number of all objects.
+fn document(kind: &str, asked: &[(&str, Asked)], request: &LoadRequest) -> String {
     let mut fields = String::from("id");
     for (name, asked) in asked {
         // Writing to a String cannot fail.
@@ -189,17 +189,18 @@ fn document(kind: &str, asked: &[(&str, Asked)], changed: bool) -> String {
             Asked::Meta => write!(fields, " {name}"),
         };
     }
-    let (variable, filter, all) = match changed {
-        true => (",$since:DateTime!", ",node_metadata__updated_at__after:$since", format!(" all:{kind}{{count}}")),
-        false => ("", "", String::new()),
+    let (since, after, all) = match &request.since {
+        Some(_) => (",$since:DateTime!", ",node_metadata__updated_at__after:$since", format!(" all:{kind}{{count}}")),
+        None => ("", "", String::new()),
     };
+    let (ids, among) = if request.ids.is_empty() { ("", "") } else { (",$ids:[ID]", ",ids:$ids") };
     format!(
-        "query($offset:Int!,$limit:Int!{variable}){{{kind}(offset:$offset,limit:$limit,order:{{disable:true}}{filter})\
+        "query($offset:Int!,$limit:Int!{since}{ids}){{{kind}(offset:$offset,limit:$limit,order:{{disable:true}}{after}{among})\
          {{count edges{{node{{{fields}}}}}}}{all}}}"
     )
 }
 
-/// An object as the host knows it: attributes as values, relationships as objects with an id.
+/// Turns an object into a record: attributes into values, relationships into objects with an id.
 fn record(mut node: Map<String, Value>, asked: &[(&str, Asked)]) -> Map<String, Value> {
     let mut record = Map::new();
     if let Some(id) = node.remove("id") {
@@ -209,7 +210,7 @@ fn record(mut node: Map<String, Value>, asked: &[(&str, Asked)]) -> Map<String, 
         let Some(value) = node.remove(*name) else { continue };
         let value = match (asked, value) {
             (Asked::Attribute { .. }, Value::Object(mut attribute)) => {
-                // What a profile gives is no value of the object: a source that says nothing about it is not contradicted.
+                // A value of a profile is not the object's own: a source without a value does not differ.
                 let of_profile = attribute.get("is_from_profile").and_then(Value::as_bool) == Some(true);
                 if of_profile { Value::Null } else { attribute.remove("value").unwrap_or(Value::Null) }
             }
@@ -233,7 +234,7 @@ fn peer(edge: Value) -> Option<Value> {
     }
 }
 
-/// The pool that gave the peer of a relationship.
+/// Returns the pool that gave the peer of a relationship.
 fn pool(edge: &Value) -> Option<Value> {
     let source = edge.get("properties")?.get("source")?;
     let is_pool = is_pool(source.get("__typename")?.as_str()?);

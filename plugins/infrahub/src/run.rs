@@ -1,4 +1,4 @@
-//! What comes before the first write of a run and after its last.
+//! Begins and finishes a run.
 
 use std::fmt::Write as _;
 
@@ -11,41 +11,41 @@ use crate::Infrahub;
 use crate::clock::Start;
 use crate::graphql::{Answer, Client, Refusal, Sent};
 
-/// Where the context is kept for all instances of a run.
+/// The memo of the context, for all instances of a run.
 const KEY: &str = "run";
-/// Kinds whose permissions are asked for in one request.
+/// Kinds whose permissions one request asks for.
 const KINDS_ASKED: usize = 50;
-/// Rights on all objects; the second is about the branch that the others are made from.
+/// Rights on all objects; the second one is for the branch from which others are made.
 const SUPER_ADMIN: &str = "super_admin";
 const EDIT_DEFAULT_BRANCH: &str = "edit_default_branch";
-/// A global permission's decision is a set of bits: on the default branch, on others.
+/// The bit of a global permission for the default branch.
 const ON_DEFAULT_BRANCH: u8 = 2;
 
-/// What each write of a run needs to know.
+/// The facts that each write of a run needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Context {
     /// The run's id.
     pub(crate) run: String,
     /// The branch that is written.
     pub(crate) branch: String,
-    /// The ids of who is recorded as source and owner.
+    /// The ids of the accounts or groups that are recorded as source and owner.
     pub(crate) source: Option<String>,
     pub(crate) owner: Option<String>,
 }
 
 impl Context {
-    /// What [`begin`] found out.
+    /// Returns the facts that [`begin`] found.
     pub(crate) fn known() -> Result<Context> {
-        memo::get_as(Lifetime::Run, KEY).ok_or_else(|| Error::internal("a write without a run that has begun"))
+        memo::get_as(Lifetime::Run, KEY).ok_or_else(|| Error::internal("a write before the beginning of its run"))
     }
 }
 
-/// Whether anything is to be written.
+/// Says whether the run has rows to write.
 fn writes(run: &Run) -> bool {
     run.changes.iter().any(|kind| kind.creates + kind.updates + kind.deletes > 0)
 }
 
-/// Finds out what would be refused, and who the writes are from; makes the branch of a proposed change.
+/// Checks the permissions, and finds source and owner; makes the branch of a proposed change.
 pub(crate) fn begin(adapter: &Infrahub, run: &Run) -> Result<Option<String>> {
     if !writes(run) {
         return Ok(None);
@@ -57,16 +57,16 @@ pub(crate) fn begin(adapter: &Infrahub, run: &Run) -> Result<Option<String>> {
     let on_default = default_branch.as_deref() == Some(base);
     if adapter.settings.proposed_change && !on_default {
         return Err(Error::config(format!(
-            "`proposed_change` makes its branch from Infrahub's default branch `{}`, and `branch` is `{base}`: use one of them",
+            "`proposed_change` makes its branch from Infrahub's default branch `{}`, but `branch` is `{base}`: use only one of them",
             default_branch.unwrap_or_default()
         )));
     }
     let to_default = on_default && !adapter.settings.proposed_change;
     if let Err(refusal) = permitted(&client, run, base, to_default) {
-        // About a kind that the schema does not have, permissions cannot be asked either: that is said then, instead of a field that the
+        // Permissions of a kind that the schema does not have cannot be read either. Its own message is better than one about a field that the
         // server does not know.
         let schema = adapter.schema()?;
-        run.changes.iter().try_for_each(|kind| schema.known(&kind.kind).map(drop))?;
+        run.changes.iter().try_for_each(|kind| schema.known(&kind.target.kind).map(drop))?;
         return Err(refusal);
     }
     let (source, owner) = attribution(adapter, &client, &run.source)?;
@@ -82,20 +82,20 @@ pub(crate) fn begin(adapter: &Infrahub, run: &Run) -> Result<Option<String>> {
     Ok(words)
 }
 
-/// The branch of a run that is reviewed in Infrahub.
+/// Returns the branch of a run that is reviewed in Infrahub.
 fn review_branch(run: &Run) -> String {
     format!("infrahub-sync-{}", run.id)
 }
 
-/// The branch that others are made from; none where the server does not tell.
+/// Returns the branch from which others are made; none where the server does not tell.
 fn default_branch(client: &Client<'_>) -> Result<Option<String>> {
-    let data = client.ask("its branches", "{Branch{name is_default}}", &json!({}))?;
+    let data = client.ask("Branch", "{Branch{name is_default}}", &json!({}))?;
     let branches = data.get("Branch").and_then(Value::as_array).cloned().unwrap_or_default();
     let default = branches.iter().find(|branch| branch.get("is_default").and_then(Value::as_bool) == Some(true));
     Ok(default.and_then(|branch| Some(branch.get("name")?.as_str()?.to_owned())))
 }
 
-/// Refuses a run that the token may not write, with everything that is missing.
+/// Rejects a run that the token may not write, with all missing permissions.
 fn permitted(client: &Client<'_>, run: &Run, branch: &str, to_default: bool) -> Result<()> {
     let mut missing: Vec<String> = Vec::new();
     let changes: Vec<&KindChanges> = run.changes.iter().filter(|kind| kind.creates + kind.updates + kind.deletes > 0).collect();
@@ -103,13 +103,14 @@ fn permitted(client: &Client<'_>, run: &Run, branch: &str, to_default: bool) -> 
         let mut document = String::from("{");
         for kind in kinds {
             // Writing to a String cannot fail.
-            let _ = write!(document, "{}(limit:1){{permissions{{edges{{node{{kind create update delete}}}}}}}} ", kind.kind);
+            let _ = write!(document, "{}(limit:1){{permissions{{edges{{node{{kind create update delete}}}}}}}} ", kind.target.kind);
         }
         document.push('}');
         let data = client.ask("permissions", &document, &json!({}))?;
         for kind in kinds {
             let granted = |what: &str| {
-                let decision = data.get(&kind.kind)?.get("permissions")?.get("edges")?.get(0)?.get("node")?.get(what)?.as_str()?.to_owned();
+                let decision =
+                    data.get(&kind.target.kind)?.get("permissions")?.get("edges")?.get(0)?.get("node")?.get(what)?.as_str()?.to_owned();
                 Some(match decision.as_str() {
                     "ALLOW" => true,
                     "ALLOW_DEFAULT" => to_default,
@@ -121,14 +122,14 @@ fn permitted(client: &Client<'_>, run: &Run, branch: &str, to_default: bool) -> 
             let lacking: Vec<&str> =
                 wanted.iter().filter(|(what, rows)| *rows > 0 && granted(what) == Some(false)).map(|(what, _)| *what).collect();
             if !lacking.is_empty() {
-                missing.push(format!("{} `{}`", lacking.join(" and "), kind.kind));
+                missing.push(format!("{} `{}`", lacking.join(" and "), kind.target.kind));
             }
         }
     }
     if missing.is_empty() && to_default && !may_edit_default(client) {
         return Err(Error::auth(format!(
-            "the token (INFRAHUB_API_TOKEN) may not change the default branch `{branch}`: name another one with `branch`, have the run \
-             reviewed with `proposed_change: true`, or give its account the global permission `{EDIT_DEFAULT_BRANCH}`"
+            "the token (INFRAHUB_API_TOKEN) may not change the default branch `{branch}`: set `branch` to another one, set \
+             `proposed_change: true`, or give its account the global permission `{EDIT_DEFAULT_BRANCH}`"
         )));
     }
     if missing.is_empty() {
@@ -138,7 +139,7 @@ fn permitted(client: &Client<'_>, run: &Run, branch: &str, to_default: bool) -> 
     Err(Error::auth(format!("the token (INFRAHUB_API_TOKEN) may not, on {branch}: {}", missing.join(", "))))
 }
 
-/// Whether the token may write to the default branch. A server that does not tell refuses the first write instead.
+/// Says whether the token may write to the default branch. A server that does not tell rejects the first write instead.
 fn may_edit_default(client: &Client<'_>) -> bool {
     let document = "{InfrahubPermissions{global_permissions{edges{node{action decision}}}}}";
     let Ok(data) = client.ask("permissions", document, &json!({})) else { return true };
@@ -151,9 +152,9 @@ fn may_edit_default(client: &Client<'_>) -> bool {
     })
 }
 
-/// The ids of source and owner: the groups that the settings name, else the account that is named like the project's source.
+/// Returns the ids of source and owner: the groups in the settings, else the account with the name of the project's source.
 ///
-/// They are resolved and never taken as given: Infrahub does not check them, and a wrong one makes objects unreadable.
+/// They are always looked up: Infrahub does not check them, and a wrong one makes objects unreadable.
 fn attribution(adapter: &Infrahub, client: &Client<'_>, account: &str) -> Result<(Option<String>, Option<String>)> {
     let settings = &adapter.settings;
     let named = |setting: &Option<String>| setting.clone().filter(|name| !name.is_empty());
@@ -163,7 +164,7 @@ fn attribution(adapter: &Infrahub, client: &Client<'_>, account: &str) -> Result
                     source:CoreAccountGroup(name__values:$source){edges{node{id}}} \
                     owner:CoreAccountGroup(name__values:$owner){edges{node{id}}}}";
     let one = |name: &Option<String>| json!([name.clone().unwrap_or_default()]);
-    let data = client.ask("source and owner", document, &json!({ "account": [account], "source": one(&source), "owner": one(&owner) }))?;
+    let data = client.ask("CoreAccount", document, &json!({ "account": [account], "source": one(&source), "owner": one(&owner) }))?;
     let id = |alias: &str| Some(data.get(alias)?.get("edges")?.get(0)?.get("node")?.get("id")?.as_str()?.to_owned());
     let default = id("account");
     let mut without: Vec<&str> = Vec::new();
@@ -171,7 +172,7 @@ fn attribution(adapter: &Infrahub, client: &Client<'_>, account: &str) -> Result
         let group = name.as_ref().and_then(|_| id(alias));
         if let (Some(name), None) = (name, &group) {
             let instead =
-                if default.is_some() { format!("the account `{account}` is taken instead") } else { "nobody is recorded".to_owned() };
+                if default.is_some() { format!("the account `{account}` is used instead") } else { "none is recorded".to_owned() };
             log::warn(&format!("Infrahub has no account group `{name}` (`{alias}` in the settings): {instead}"));
         }
         let id = group.or_else(|| default.clone());
@@ -183,24 +184,24 @@ fn attribution(adapter: &Infrahub, client: &Client<'_>, account: &str) -> Result
     let (source, owner) = (found("source", &source), found("owner", &owner));
     if !without.is_empty() {
         log::warn(&format!(
-            "Infrahub has no account `{account}`, so nobody is recorded as {} of what is written: make one, or name a group in the settings",
-            without.join(" and ")
+            "Infrahub has no account `{account}`, so no {} of the written objects is recorded: make the account, or name a group in the settings",
+            without.join(" or ")
         ));
     }
     Ok((source, owner))
 }
 
-/// A single mutation, which must succeed.
+/// Sends a single mutation, which must succeed.
 fn mutate(client: &Client<'_>, what: &str, document: &str, variables: &Value) -> Result<Map<String, Value>, Fault> {
-    match client.mutate(document, variables).map_err(Fault::Failed)? {
+    match client.mutate(what, document, variables).map_err(Fault::Failed)? {
         Sent::Answered(Answer { errors, .. }) if !errors.is_empty() => Err(Fault::Refused(errors.into_iter().next().unwrap_or_default())),
         Sent::Answered(Answer { data: Some(data), .. }) => Ok(data),
-        Sent::Answered(_) => Err(Fault::Failed(Error::remote(format!("Infrahub's answer about {what} has no data")))),
+        Sent::Answered(_) => Err(Fault::Failed(Error::remote(format!("Infrahub's answer for `{what}` has no data")))),
         Sent::Lost(error) => Err(Fault::Lost(error)),
     }
 }
 
-/// Makes something that can be looked for, and gives its id: again when the answer was lost and it is not there.
+/// Makes an object that can be looked up, and returns its id. Tries again when the answer was lost and the object is missing.
 fn make(
     client: &Client<'_>,
     name: &str,
@@ -227,11 +228,11 @@ fn make(
     }
 }
 
-/// How a single mutation failed.
+/// The failure of a single mutation.
 enum Fault {
     Refused(Refusal),
     Failed(Error),
-    /// Something may have been done.
+    /// It may have been executed.
     Lost(Error),
 }
 
@@ -258,16 +259,16 @@ fn make_branch(client: &Client<'_>, branch: &str, run: &Run) -> Result<()> {
     let document = "mutation($data:BranchCreateInput!){BranchCreate(data:$data,wait_until_completion:true){ok object{id}}}";
     let description = format!("infrahub-sync `{}`, run {}", run.sync, run.id);
     let data = json!({ "data": { "name": branch, "description": description, "sync_with_git": false } });
-    // It is there when this very run was stopped and goes on.
+    // It exists when this run was stopped and is resumed.
     match make(client, "BranchCreate", document, &data, || existing(client, branch))? {
         Ok(_) => Ok(()),
-        Err(fault) => Err(fault.error(&format!("the branch `{branch}` cannot be made"))),
+        Err(fault) => Err(fault.error(&format!("the branch `{branch}` cannot be created"))),
     }
 }
 
-/// The id of a branch.
+/// Returns the id of a branch.
 fn existing(client: &Client<'_>, branch: &str) -> Result<Option<String>> {
-    let data = client.ask("its branches", "query($name:String!){Branch(name:$name){id}}", &json!({ "name": branch }))?;
+    let data = client.ask("Branch", "query($name:String!){Branch(name:$name){id}}", &json!({ "name": branch }))?;
     Ok(data.get("Branch").and_then(|branches| Some(branches.get(0)?.get("id")?.as_str()?.to_owned())))
 }
 
@@ -277,14 +278,14 @@ pub(crate) fn finish(adapter: &Infrahub, run: &Run, result: RunResult) -> Result
         return Ok(None);
     }
     let branch = review_branch(run);
-    // What is there already may be what an attempt wrote whose answers are lost.
+    // Unchanged rows may be those of an attempt whose answers were lost.
     if result.created + result.updated + result.deleted + result.unchanged == 0 {
         return Ok(Some(format!("Nothing was written to the branch `{branch}` of Infrahub, so no proposed change is opened")));
     }
     let base = &adapter.settings.branch;
     let client = Client::new(base);
     let document = "mutation($data:CoreProposedChangeCreateInput!){CoreProposedChangeCreate(data:$data){ok object{id}}}";
-    // What is not whole is a draft: somebody should look before anybody merges.
+    // An incomplete run is a draft: it needs a check before it is merged.
     let draft = result.failed + result.skipped > 0;
     let data = json!({ "data": {
         "name": { "value": format!("infrahub-sync {}: run {}", run.sync, run.id) },
@@ -293,12 +294,12 @@ pub(crate) fn finish(adapter: &Infrahub, run: &Run, result: RunResult) -> Result
         "destination_branch": { "value": base },
         "is_draft": { "value": draft },
     } });
-    let what = format!("everything is on the branch `{branch}`, but its proposed change cannot be opened");
+    let what = format!("all changes are on the branch `{branch}`, but its proposed change cannot be opened");
     let name = "CoreProposedChangeCreate";
-    // It is there when the run was applied before.
+    // It exists when the run was applied before.
     let mut opened = make(&client, name, document, &data, || open(&client, &branch))?;
     if opened.as_ref().is_err_and(Fault::is_denied) {
-        // Whoever may not change the default branch may do so elsewhere: proposed changes belong to no branch.
+        // A token that may not write to the default branch may write to others: proposed changes belong to no branch.
         opened = make(&Client::new(&branch), name, document, &data, || open(&client, &branch))?;
     }
     let id = opened.map_err(|fault| fault.error(&what))?;
@@ -306,19 +307,19 @@ pub(crate) fn finish(adapter: &Infrahub, run: &Run, result: RunResult) -> Result
     Ok(Some(format!("{kind} for the branch `{branch}`: {}/proposed-changes/{id}", adapter.settings.url.trim_end_matches('/'))))
 }
 
-/// The open proposed change of a branch.
+/// Returns the id of the open proposed change of a branch.
 fn open(client: &Client<'_>, branch: &str) -> Result<Option<String>> {
     let document = "query($branch:String!){CoreProposedChange(source_branch__value:$branch,state__value:\"open\"){edges{node{id}}}}";
-    let data = client.ask("proposed changes", document, &json!({ "branch": branch }))?;
+    let data = client.ask("CoreProposedChange", document, &json!({ "branch": branch }))?;
     Ok(data.get("CoreProposedChange").and_then(|list| Some(list.get("edges")?.get(0)?.get("node")?.get("id")?.as_str()?.to_owned())))
 }
 
-/// What a reviewer reads first.
+/// Returns the text that a reviewer reads first.
 fn description(run: &Run, result: RunResult) -> String {
     let mut text =
         format!("Run `{}` of `{}`, from `{}`.\n\n| kind | create | update | delete |\n|---|---|---|---|\n", run.id, run.sync, run.source);
     for kind in &run.changes {
-        let _ = writeln!(text, "| {} | {} | {} | {} |", kind.kind, kind.creates, kind.updates, kind.deletes);
+        let _ = writeln!(text, "| {} | {} | {} | {} |", kind.target.kind, kind.creates, kind.updates, kind.deletes);
     }
     let RunResult { created, updated, deleted, unchanged, failed, skipped } = result;
     let _ = write!(text, "\n{created} created, {updated} updated, {deleted} deleted");

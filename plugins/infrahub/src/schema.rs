@@ -1,25 +1,27 @@
-//! The schema, as far as the adapter needs it.
+//! Fetches the schema, as far as the adapter needs it.
 //!
-//! A run asks for the summary (5 KB, a few milliseconds). Only when its hash is another one than that of the schema that an earlier run
-//! left with the host is the schema itself downloaded.
+//! A run reads the summary (5 KB, a few milliseconds). It downloads the schema itself only when the hash differs from that of the schema that
+//! an earlier run stored with the host.
 
 use std::collections::BTreeMap;
 
 use infrahub_sync_adapter::memo::{self, Lifetime};
-use infrahub_sync_adapter::{Error, Response, Result, http};
+use infrahub_sync_adapter::{Error, Query, Response, Result, http};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::clock::Start;
-use crate::graphql::{escaped, refused};
+use crate::graphql::{refused, unexpected};
 
+/// The name of the schema in messages.
+const WHAT: &str = "schema";
 /// The generic that all pools belong to.
 const POOL: &str = "CoreResourcePool";
 
 /// All kinds of a branch.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Schema {
-    /// The hash of the whole.
+    /// The hash of the whole schema.
     main: String,
     kinds: BTreeMap<String, KindSchema>,
 }
@@ -81,13 +83,31 @@ pub(crate) struct Relationship {
     pub(crate) optional: bool,
     #[serde(default)]
     pub(crate) read_only: bool,
+    /// The name that both ends of the relationship share.
+    #[serde(default)]
+    pub(crate) identifier: Option<String>,
+    /// The fate of the peers when the object is deleted.
+    #[serde(default)]
+    pub(crate) on_delete: OnDelete,
 }
 
-/// How many peers.
+/// The fate of the peers of a deleted object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) enum OnDelete {
+    /// They are deleted along.
+    #[serde(rename = "cascade")]
+    Cascade,
+    /// They stay.
+    #[default]
+    #[serde(other, rename = "no-action")]
+    NoAction,
+}
+
+/// The number of peers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Cardinality {
-    /// One, or none.
+    /// At most one.
     One,
     /// A set.
     #[default]
@@ -102,7 +122,7 @@ pub(crate) enum Field<'s> {
 }
 
 impl Attribute {
-    /// Whether it is neither compared nor written: what the server computes, and what it keeps a hash of, which equals nothing.
+    /// Says whether it is neither compared nor written: the server computes it, or keeps only a hash of it.
     pub(crate) fn is_left_alone(&self) -> bool {
         self.read_only || self.kind == "HashedPassword"
     }
@@ -113,6 +133,11 @@ impl KindSchema {
         let attribute = self.attributes.iter().find(|attribute| attribute.name == name);
         let relationship = || self.relationships.iter().find(|relationship| relationship.name == name);
         attribute.map(Field::Attribute).or_else(|| relationship().map(Field::Relationship))
+    }
+
+    /// Returns the relationships whose peers are deleted along with an object.
+    pub(crate) fn cascading(&self) -> impl Iterator<Item = &Relationship> {
+        self.relationships.iter().filter(|relationship| relationship.on_delete == OnDelete::Cascade)
     }
 }
 
@@ -125,12 +150,22 @@ impl Schema {
         self.kinds.values()
     }
 
-    /// The kind, or an error for whoever named it.
+    /// Returns the kinds that inherit from a generic.
+    pub(crate) fn members<'s>(&'s self, generic: &'s str) -> impl Iterator<Item = &'s KindSchema> {
+        self.all().filter(move |kind| !kind.generic && kind.inherit_from.iter().any(|name| name == generic))
+    }
+
+    /// Returns the kinds whose objects a relationship to `peer` may have: its members, or the kind itself.
+    pub(crate) fn concrete<'s>(&'s self, peer: &'s str) -> impl Iterator<Item = &'s KindSchema> {
+        self.kind(peer).into_iter().filter(|kind| !kind.generic).chain(self.members(peer))
+    }
+
+    /// Returns the kind, or an error for the user who named it.
     pub(crate) fn known(&self, name: &str) -> Result<&KindSchema> {
         self.kind(name).ok_or_else(|| Error::config(format!("Infrahub's schema has no kind `{name}`")))
     }
 
-    /// Whether objects of the kind are pools: a relationship to one is given what the pool allocates.
+    /// Says whether objects of the kind are pools: a relationship to one gets an object that the pool allocates.
     pub(crate) fn is_pool(&self, name: &str) -> bool {
         self.kind(name).is_some_and(|kind| kind.inherit_from.iter().any(|generic| generic == POOL))
     }
@@ -146,16 +181,13 @@ struct Download {
     generics: Vec<KindSchema>,
 }
 
-/// The branch's schema as it is now.
+/// Returns the current schema of the branch.
 pub(crate) fn current(branch: &str) -> Result<Schema> {
     let start = match Start::known() {
         Some(start) => start,
         None => {
-            let response = get(&format!("/api/schema/summary?branch={}", escaped(branch)), branch)?;
-            let main = response.json(&["/main"]).into_iter().next().flatten();
-            let Some(main) = main.and_then(|main| serde_json::from_str(&main).ok()) else {
-                return Err(no_schema(&response));
-            };
+            let response = get("/api/schema/summary", branch)?;
+            let main = response.get("/main").map_err(|_| unexpected(WHAT, &response))?;
             Start::keep(main, &response)?
         }
     };
@@ -163,8 +195,8 @@ pub(crate) fn current(branch: &str) -> Result<Schema> {
     if let Some(kept) = memo::get_as::<Schema>(Lifetime::Lasting, &key).filter(|kept| kept.main == start.schema) {
         return Ok(kept);
     }
-    let response = get(&format!("/api/schema?branch={}", escaped(branch)), branch)?;
-    let download: Download = response.parse().map_err(|_| no_schema(&response))?;
+    let response = get("/api/schema", branch)?;
+    let download: Download = response.parse().map_err(|_| unexpected(WHAT, &response))?;
     let generics = download.generics.into_iter().map(|kind| KindSchema { generic: true, ..kind });
     let kinds = download.nodes.into_iter().chain(generics).map(|kind| (kind.kind.clone(), kind)).collect();
     let schema = Schema { main: download.main, kinds };
@@ -173,11 +205,6 @@ pub(crate) fn current(branch: &str) -> Result<Schema> {
 }
 
 fn get(path: &str, branch: &str) -> Result<Response> {
-    let response = http::get(path).send()?;
-    if response.status() == 200 { Ok(response) } else { Err(refused(branch, "the schema", &response)) }
-}
-
-fn no_schema(response: &Response) -> Error {
-    let what = response.header("content-type").map(|what| format!(" but {what}")).unwrap_or_default();
-    Error::remote(format!("the answer is no schema of Infrahub{what}: is `url` the address of an Infrahub?")).with_status(response.status())
+    let response = http::get(Query::new(path).with("branch", branch)).send()?;
+    if response.status() == 200 { Ok(response) } else { Err(refused(branch, WHAT, &response)) }
 }

@@ -1,13 +1,13 @@
-//! The adapter against answers in the words of an Infrahub 1.11.9.
+//! Tests the adapter against answers in the words of an Infrahub 1.11.9.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
 use infrahub_sync_adapter::testing::{
-    fail_request, first_page, load_all, messages, requests, reset, respond, respond_with, respond_with_headers,
+    fail_request, first_page, load_all, messages, page_records, requests, reset, respond, respond_with, respond_with_headers, write_request,
 };
 use infrahub_sync_adapter::{
-    Adapter, ErrorKind, FieldType, KindChanges, LoadRequest, Operation, Outcome, Result, Run, RunResult, WriteRequest,
+    Adapter, ErrorKind, FieldType, KindChanges, LoadRequest, Operation, Outcome, Result, Run, RunResult, Target, TargetField, WriteRequest,
 };
 use serde_json::{Map, Value, json};
 
@@ -87,21 +87,24 @@ fn begun(infrahub: &Infrahub, mut mutation: impl FnMut(&str, &Value) -> Option<V
 }
 
 fn run(creates: u64, updates: u64, deletes: u64) -> Run {
-    let changes = vec![KindChanges { kind: "DcimRack".into(), creates, updates, deletes }];
+    let changes = vec![KindChanges { target: racks(), creates, updates, deletes }];
     Run { id: RUN.into(), sync: "nightly".into(), source: "netbox".into(), changes }
 }
 
+fn racks() -> Target {
+    Target::new("DcimRack")
+        .with_field(TargetField::new("name").identifying())
+        .with_field(TargetField::new("site").referring_to(&["DcimPlace"]).identifying())
+        .with_field(TargetField::new("tags").referring_to(&["BuiltinTag"]).many())
+        .with_field(TargetField::new("ip").referring_to(&["IpamAddress", "CoreIPAddressPool"]))
+}
+
+fn targets(kinds: &[&str]) -> Vec<Target> {
+    kinds.iter().map(|kind| Target::new(kind)).collect()
+}
+
 fn request(operation: Operation, rows: &[Value]) -> WriteRequest {
-    let lines: Vec<String> = rows.iter().map(Value::to_string).collect();
-    WriteRequest {
-        kind: "DcimRack".into(),
-        resource: None,
-        operation,
-        identifiers: vec!["name".into(), "site".into()],
-        references: vec!["site".into(), "tags".into(), "ip".into()],
-        rows: lines.join("\n").into_bytes(),
-        count: u32::try_from(rows.len()).unwrap(),
-    }
+    write_request(&racks(), operation, rows)
 }
 
 fn rack(name: &str) -> Value {
@@ -130,9 +133,9 @@ fn ids(outcomes: &[Outcome]) -> Vec<String> {
 }
 
 #[test]
-fn the_schema_is_downloaded_when_its_hash_is_another() {
+fn the_schema_is_downloaded_when_its_hash_has_changed() {
     let infrahub = server();
-    let kinds = infrahub.kinds(&["DcimRack".into(), "Nope".into(), "DcimPlace".into(), "CoreIPAddressPool".into()]).unwrap();
+    let kinds = infrahub.kinds(&targets(&["DcimRack", "Nope", "DcimPlace", "CoreIPAddressPool"])).unwrap();
     assert_eq!(
         kinds.iter().map(|kind| (kind.name.as_str(), kind.can_create)).collect::<Vec<_>>(),
         [("DcimRack", true), ("DcimPlace", false), ("CoreIPAddressPool", true)]
@@ -143,7 +146,8 @@ fn the_schema_is_downloaded_when_its_hash_is_another() {
         (FieldType::IpInterface, FieldType::Mac, FieldType::Integer)
     );
     assert_eq!(field("status").default.as_deref(), Some(r#""active""#));
-    assert_eq!((field("status").choices.join(" "), field("site").reference.as_deref()), ("active planned".into(), Some("DcimPlace")));
+    assert_eq!(field("status").choices, ["active", "planned"]);
+    assert_eq!(field("site").references, ["DcimPlace", "DcimRack"], "the generic, and the kinds of it");
     assert!(field("label").read_only && field("slug").unique && !field("name").optional);
     // A pool may be named where what it allocates is wanted.
     assert!(kinds[2].stands_for.iter().any(|kind| kind == "IpamAddress"));
@@ -155,7 +159,7 @@ fn the_schema_is_downloaded_when_its_hash_is_another() {
 }
 
 #[test]
-fn an_unknown_branch_and_a_server_that_is_none_are_told() {
+fn an_unknown_branch_and_another_product_are_reported() {
     reset();
     respond("GET", SUMMARY, 400, r#"{"data": null, "errors": [{"message": "Branch: main not found.", "extensions": {"code": 400}}]}"#);
     let infrahub = Infrahub::configure(r#"{"url": "https://infrahub.example.com"}"#).unwrap();
@@ -216,7 +220,7 @@ fn what_a_pool_gave_is_known_by_the_pool() {
     });
     let read = |infrahub: &Infrahub| load_all(infrahub, first_page("DcimRack", &["id", "ip"])).unwrap();
     assert_eq!(read(&infrahub)[0]["ip"], json!({"id": "a0"}), "without the pool in the project the address is itself");
-    infrahub.kinds(&["DcimRack".into(), "CoreIPAddressPool".into()]).unwrap();
+    infrahub.kinds(&targets(&["DcimRack", "CoreIPAddressPool"])).unwrap();
     let records = read(&infrahub);
     assert_eq!([&records[0]["ip"], &records[1]["ip"], &records[2]["ip"]], [&json!({"id": "pool"}), &json!({"id": "a1"}), &Value::Null]);
     assert!(asked.borrow()[1].0.contains("ip{node{id __typename} properties{source{id __typename}}}"));
@@ -480,7 +484,7 @@ fn a_reviewed_run_has_a_branch_and_a_proposed_change() {
 }
 
 #[test]
-fn nobody_to_attribute_to_is_a_warning() {
+fn a_missing_account_is_a_warning() {
     let infrahub = server();
     graphql(|_, _| {
         Some(json!({"data": {"Branch": [], "account": {"edges": []}, "source": {"edges": []}, "owner": {"edges": []}, "DcimRack": null}}))
@@ -504,4 +508,73 @@ fn a_wrong_token_is_named() {
     let error = error.unwrap_err();
     assert_eq!((error.kind, error.http_status), (ErrorKind::Auth, Some(401)));
     assert!(error.message.contains("INFRAHUB_API_TOKEN") && error.message.contains("Invalid token"), "{}", error.message);
+}
+
+/// A device with interfaces (a generic) that have addresses; a delete of the first takes along the others.
+fn server_with_cascades() -> Infrahub {
+    let mut schema = schema();
+    let relationship = |name: &str, peer: &str, cardinality: &str, identifier: &str, on_delete: &str| json!({"name": name, "peer": peer, "cardinality": cardinality, "identifier": identifier, "on_delete": on_delete, "optional": true});
+    schema["nodes"].as_array_mut().unwrap().extend([
+        json!({"kind": "DcimDevice", "relationships": [relationship("interfaces", "DcimInterface", "many", "device__interface", "cascade")]}),
+        json!({"kind": "DcimPort", "inherit_from": ["DcimInterface"], "relationships": [
+            relationship("device", "DcimDevice", "one", "device__interface", "no-action"),
+            relationship("address", "IpamAddress", "one", "port__address", "cascade"),
+        ]}),
+        json!({"kind": "DcimLag", "inherit_from": ["DcimInterface"]}),
+    ]);
+    schema["generics"].as_array_mut().unwrap().push(json!({"kind": "DcimInterface"}));
+    let infrahub = server();
+    reset();
+    respond("GET", SUMMARY, 200, r#"{"main": "1234"}"#);
+    respond("GET", SCHEMA, 200, schema.to_string());
+    infrahub
+}
+
+#[test]
+fn the_schema_tells_what_a_delete_takes_along() {
+    let infrahub = server_with_cascades();
+    let kinds = infrahub.kinds(&targets(&["DcimDevice", "DcimPort", "DcimRack"])).unwrap();
+    let cascades = |at: usize| {
+        let of_kind = kinds[at].cascades.iter();
+        of_kind.map(|cascade| (cascade.kind.as_str(), cascade.field.as_deref())).collect::<Vec<_>>()
+    };
+    assert_eq!(cascades(0), [("DcimLag", None), ("DcimPort", Some("device"))]);
+    assert_eq!((cascades(1), cascades(2)), (vec![("IpamAddress", None)], vec![]));
+}
+
+#[test]
+fn a_delete_takes_along_peers_and_their_peers() {
+    let infrahub = server_with_cascades();
+    let asked = graphql(|document, variables| {
+        let peer = |kind: &str, id: &str| json!({"node": {"id": id, "__typename": kind}});
+        let kind = if document.contains("DcimDevice(") { "DcimDevice" } else { "DcimPort" };
+        let objects: Vec<Value> = match kind {
+            "DcimDevice" => vec![
+                json!({"node": {"id": "d1", "interfaces": {"edges": [peer("DcimPort", "p1"), peer("DcimLag", "l1"), peer("DcimPort", "p2")]}}}),
+            ],
+            _ => vec![
+                json!({"node": {"id": "p1", "address": peer("IpamAddress", "a1")}}),
+                json!({"node": {"id": "p2", "address": {"node": null}}}),
+            ],
+        };
+        assert!(variables["limit"].as_u64() <= Some(20));
+        Some(json!({"data": {kind: {"edges": objects}}}))
+    });
+    let found = infrahub.cascade(&Target::new("DcimDevice"), &["d1".into()]).unwrap();
+    let found: Vec<(&str, u64, String)> = found.iter().map(|kind| (kind.kind.as_str(), kind.count, kind.ids.join(" "))).collect();
+    assert_eq!(found, [("DcimLag", 1, "l1".into()), ("DcimPort", 2, "p1 p2".into()), ("IpamAddress", 1, "a1".into())]);
+    assert_eq!(asked.borrow().len(), 2, "kinds without cascades are not asked about");
+    assert!(infrahub.cascade(&Target::new("DcimRack"), &["r1".into()]).unwrap().is_empty());
+}
+
+#[test]
+fn objects_are_read_back_by_id() {
+    let infrahub = server();
+    let asked = graphql(|_, _| Some(page(1, vec![json!({"id": "r7", "name": {"value": "n7"}})])));
+    let ids = vec!["r7".to_owned(), "r8".to_owned()];
+    let page = infrahub.load(&LoadRequest { ids: ids.clone(), ..first_page("DcimRack", &["name"]) }).unwrap();
+    assert_eq!((page_records(&page), page.total), (vec![json!({"id": "r7", "name": "n7"})], None), "the count is not that of the resource");
+    let asked = asked.borrow();
+    assert!(asked[0].0.contains("$ids:[ID]") && asked[0].0.contains("order:{disable:true},ids:$ids)"), "{}", asked[0].0);
+    assert_eq!(asked[0].1["ids"], json!(ids));
 }
