@@ -1,11 +1,36 @@
 """The SDK natively: python3 -m unittest (in this folder)."""
 
-import json
 import unittest
+from datetime import datetime, timezone
 
-from infrahub_sync_adapter import Adapter, Error, ErrorKind, Operation, Outcome, Page, WriteRequest, files, http, log, memo, testing
+from infrahub_sync_adapter import (
+    Adapter,
+    Error,
+    ErrorKind,
+    LoadRequest,
+    Operation,
+    Outcome,
+    Page,
+    System,
+    Target,
+    TargetField,
+    files,
+    http,
+    log,
+    memo,
+    reference_ids,
+    testing,
+)
 from infrahub_sync_adapter.http import end_call, with_query
 from infrahub_sync_adapter.memo import Lifetime
+
+
+RACKS = Target(
+    "Rack",
+    "dcim.racks",
+    [TargetField("name", identifier=True), TargetField("state", "status.value"), TargetField("location", "site", ["Site", "Room"])],
+)
+ACME = System("Acme", credential=("token", "ACME_TOKEN"), address="server")
 
 
 class SdkTest(unittest.TestCase):
@@ -23,9 +48,10 @@ class SdkTest(unittest.TestCase):
         self.assertEqual(with_query("/x?a=1", [("b", 2), ("b", 3)]), "/x?a=1&b=2&b=3")
         self.assertEqual(with_query("/x", {}), "/x")
 
-    def test_a_status_has_its_case_and_its_words(self):
+    def test_a_status_is_a_kind_of_failure(self):
         for status, kind, body, words in [
             (401, ErrorKind.AUTH, {"detail": "no  token"}, ": no token"),
+            (302, ErrorKind.REMOTE, b"", ""),
             (404, ErrorKind.NOT_FOUND, b"", ""),
             (412, ErrorKind.CONFLICT, {"error": {"a": 1}}, ': {"a": 1}'),
             (400, ErrorKind.INVALID, "x" * 400, ": " + "x" * 300 + "…"),
@@ -39,14 +65,48 @@ class SdkTest(unittest.TestCase):
             self.assertEqual(error.message, f"the list: HTTP status {status}{words}")
             self.assertTrue(all(response.released for response in testing._mock().responses))
 
-    def test_how_long_to_wait_is_told(self):
+    def test_a_refusal_says_what_to_change(self):
+        headers = {"Location": "https://acme.example.com/", "Retry-After": "3"}
+        lacks = "`token` (ACME_TOKEN) is missing, wrong or expired, or lacks the permission"
+        for status, kind, message in [
+            (401, ErrorKind.AUTH, f"Acme denies access to `racks`: {lacks}"),
+            (403, ErrorKind.AUTH, f"Acme denies access to `racks`: {lacks}"),
+            (301, ErrorKind.CONFIG, "`server` is not the address of Acme: it redirects to https://acme.example.com/"),
+            (404, ErrorKind.NOT_FOUND, "Acme has no `racks`"),
+            (409, ErrorKind.CONFLICT, "Acme rejects `racks` with HTTP status 409"),
+            (429, ErrorKind.RATE_LIMITED, "Acme asks for fewer requests: set a lower `max_concurrency`"),
+            (422, ErrorKind.INVALID, "Acme rejects `racks` with HTTP status 422"),
+            (503, ErrorKind.REMOTE, "Acme failed on `racks` with HTTP status 503"),
+        ]:
+            testing.reset()
+            testing.respond("GET", "/x", status, "<html>no</html>", headers)
+            testing.respond("GET", "/y", status, {"detail": "the bell\n  tolls"}, headers)
+            error = self.failure(ACME.success, "racks", http.get("/x"))
+            self.assertEqual((error.kind, error.message), (kind, message))
+            self.assertEqual((error.http_status, error.retry_after_ms), (status, 3000))
+            self.assertEqual("(the bell tolls)" in ACME.refuse("racks", http.get("/y")).message, status != 301)
+            self.assertEqual("(its own)" in ACME.refuse("racks", http.get("/y"), "its own").message, status != 301)
+        testing.respond("GET", "/z", 403)
+        error = System("Acme").refuse("racks", http.get("/z"))
+        self.assertEqual(error.message, f"Acme denies access to `racks`: the credential{lacks[20:]}")
+        testing.respond("GET", "/ok", 200)
+        self.assertTrue(ACME.success("racks", http.get("/ok")).is_success)
+
+    def test_a_page_for_people_is_not_an_answer(self):
+        testing.respond("GET", "/x", 200, "<html>Log in</html>", {"Content-Type": "text/html"})
+        error = ACME.unexpected("racks", http.get("/x"))
+        self.assertEqual((error.kind, error.http_status), (ErrorKind.REMOTE, 200))
+        check = "check that `server` is the address of Acme"
+        self.assertEqual(error.message, f"the answer for `racks` is not what Acme sends but text/html: {check}")
+
+    def test_retry_after_is_read(self):
         testing.respond("GET", "/x", 429, b"", {"Retry-After": " 7 "})
         error = self.failure(lambda: http.get("/x").success("x"))
         self.assertEqual((error.kind, error.retry_after_ms), (ErrorKind.RATE_LIMITED, 7000))
         testing.respond("GET", "/y", 429, b"", {"Retry-After": "Fri, 31 Dec 1999 23:59:59 GMT"})
         self.assertIsNone(self.failure(lambda: http.get("/y").success("y")).retry_after_ms)
 
-    def test_a_request_says_what_it_is(self):
+    def test_a_request_carries_its_options(self):
         testing.respond_with(lambda request: (200, {}))
         http.post("/x", json={"a": "é"}, headers={"X-A": "1"}, only_reads=True, unprocessed_if=("x-busy", "1"), timeout_ms=5)
         http.delete("/x")
@@ -59,7 +119,7 @@ class SdkTest(unittest.TestCase):
         testing.reset()
         self.assertEqual(self.failure(http.get, "/x").kind, ErrorKind.TRANSPORT)
 
-    def test_a_response_is_of_no_use_after_its_release(self):
+    def test_a_response_is_invalid_after_its_release(self):
         testing.respond("GET", "/x", 200, {"a/b": {"~": [1, None]}})
         with http.get("/x") as response:
             self.assertEqual(response.json("/a~1b/~0/0", "/a~1b/~0/1", "/nothing"), ["1", "null", None])
@@ -72,9 +132,54 @@ class SdkTest(unittest.TestCase):
         end_call()
         self.assertEqual(self.failure(kept.parse).kind, ErrorKind.INTERNAL)
 
-    def test_what_is_no_json_is_a_failure_of_the_system(self):
+    def test_a_value_has_its_type_and_a_failure_its_pointer(self):
+        body = {"n": 7, "f": 1, "t": "x", "b": True, "l": [1], "o": {"a": None}, "big": 9007199254740993}
+        testing.respond("GET", "/x", 200, body)
+        response = http.get("/x")
+        for pointer, kind, value in [
+            ("/n", int, 7),
+            ("/f", float, 1.0),
+            ("/t", str, "x"),
+            ("/b", bool, True),
+            ("/l", list, [1]),
+            ("/o", dict, {"a": None}),
+            ("", dict, body),
+            ("/big", int, 9007199254740993),
+        ]:
+            self.assertEqual(response.get(pointer, kind), value)
+            self.assertIs(type(response.get(pointer, kind)), kind)
+        for pointer, kind, words in [
+            ("/t", int, "the value at `/t` of the answer is not an integer"),
+            ("/b", int, "the value at `/b` of the answer is not an integer"),
+            ("/b", float, "the value at `/b` of the answer is not a number"),
+            ("/n", bool, "the value at `/n` of the answer is not a boolean"),
+            ("/o/a", str, "the value at `/o/a` of the answer is not a text"),
+            ("/l", dict, "the value at `/l` of the answer is not an object"),
+            ("/nothing", list, "the answer has no JSON value at `/nothing`"),
+        ]:
+            error = self.failure(response.get, pointer, kind)
+            self.assertEqual((error.kind, error.http_status, error.message), (ErrorKind.REMOTE, 200, words))
+
+    def test_a_body_that_is_not_json_is_a_failure_of_the_system(self):
         testing.respond("GET", "/x", 200, b"<html>")
-        self.assertEqual(self.failure(http.get("/x").parse).kind, ErrorKind.REMOTE)
+        error = self.failure(http.get("/x").parse)
+        self.assertEqual((error.kind, error.message), (ErrorKind.REMOTE, "the answer cannot be read: it is not JSON"))
+        self.assertEqual(self.failure(http.get("/x").get, "", dict).message, "the answer has no JSON value")
+
+    def test_the_date_of_an_answer_is_read(self):
+        for text, date in [
+            ("Sun, 06 Nov 1994 08:49:37 GMT", datetime(1994, 11, 6, 8, 49, 37, tzinfo=timezone.utc)),
+            ("Tue, 29 Feb 2028 23:59:60 GMT", datetime(2028, 3, 1, tzinfo=timezone.utc)),
+            ("Sun, 06 Nov 1994 08:49:37 CET", None),
+            ("Sun, 31 Feb 1994 08:49:37 GMT", None),
+            ("Sun, 06 Nov 1994 08:49:61 GMT", None),
+            ("Sun, 06 Nov", None),
+        ]:
+            testing.reset()
+            testing.respond("GET", "/x", 200, b"", {"Date": text})
+            self.assertEqual(http.get("/x").date(), date, text)
+        testing.respond("GET", "/y", 200)
+        self.assertIsNone(http.get("/y").date())
 
     def test_in_a_run_the_first_value_stays_and_a_lasting_one_is_replaced(self):
         self.assertIsNone(memo.get(Lifetime.RUN, "a"))
@@ -82,6 +187,22 @@ class SdkTest(unittest.TestCase):
         self.assertEqual([memo.put(Lifetime.LASTING, "a", value) for value in ("1", "2")], ["1", "2"])
         testing.next_run()
         self.assertEqual((memo.get(Lifetime.RUN, "a"), memo.get(Lifetime.LASTING, "a")), (None, "2"))
+
+    def test_a_value_is_made_once_in_a_run(self):
+        made = []
+
+        def make():
+            made.append(1)
+
+        self.assertIsNone(memo.once("a", make))
+        self.assertIsNone(memo.once("a", make))
+        self.assertEqual((made, memo.once("b", lambda: "é"), memo.once("b", lambda: 1 / 0)), ([1], "é", "é"))
+        with self.assertRaises(ZeroDivisionError):
+            memo.once("c", lambda: 1 / 0)
+        self.assertEqual(memo.once("c", lambda: 7), 7)
+        testing.next_run()
+        memo.once("a", make)
+        self.assertEqual(made, [1, 1])
 
     def test_lines_are_read_whole(self):
         whole = b"one\ntwo\n\nthree, the longest\nlast"
@@ -106,30 +227,94 @@ class SdkTest(unittest.TestCase):
         files.remove("a")
         self.assertEqual(self.failure(files.append, "../a", b"").kind, ErrorKind.CONFIG)
 
-    def test_records_of_one_s_own_are_lines(self):
+    def test_records_of_the_adapter_are_lines(self):
         page = Page.records(({"id": number, "name": "é"} for number in range(2)), next={"after": 1})
         self.assertEqual(page.payload.data, '{"id":0,"name":"é"}\n{"id":1,"name":"é"}\n'.encode())
         self.assertEqual(testing.page_records(page)[1], {"id": 1, "name": "é"})
         self.assertEqual(testing.page_records(Page.empty()), [])
 
-    def test_a_row_that_breaks_the_adapter_does_not_take_the_others_with_it(self):
-        lines = b"".join(json.dumps({"key": {"n": n}}).encode() + b"\n" for n in range(3))
-
+    def test_a_row_that_breaks_the_adapter_does_not_break_the_others(self):
         def write(row):
             return Outcome.written(1 // (row.key["n"] - 1))
 
-        one, broken, three = WriteRequest("K", Operation.CREATE, lines, 3).outcomes(write)
+        request = testing.write_of(RACKS, Operation.CREATE, *({"key": {"n": n}} for n in range(3)))
+        one, broken, three = request.outcomes(write)
         self.assertEqual((one, three), (Outcome.written("-1"), Outcome.written("1")))
         self.assertEqual(broken.error.kind, ErrorKind.INTERNAL)
         self.assertRegex(broken.error.message, r"^ZeroDivisionError: .* \(test_sdk\.py, line \d+\)$")
         self.assertIn("Traceback", testing.messages()[0][1])
 
-    def test_what_an_adapter_does_not_implement_is_unsupported_or_nothing(self):
+    def halved(self, count, write):
+        sent = []
+
+        def record(rows):
+            sent.append([row.key["n"] for row in rows])
+            return write(sent[-1])
+
+        request = testing.write_of(RACKS, Operation.CREATE, *({"key": {"n": n}} for n in range(count)))
+        outcomes = request.outcomes_by_halves(record)
+        return sent, [outcome.id or outcome.error.message for outcome in outcomes]
+
+    def test_a_rejected_batch_is_halved_until_the_rows_at_fault_are_alone(self):
+        def write(rows):
+            if any(n in (2, 6) for n in rows):
+                raise Error.invalid(f"bad: {rows}")
+            return [Outcome.written(f"id {n}") for n in rows]
+
+        sent, outcomes = self.halved(7, write)
+        self.assertEqual(outcomes, ["id 0", "id 1", "bad: [2]", "id 3", "id 4", "id 5", "bad: [6]"])
+        self.assertEqual(sent, [[0, 1, 2, 3, 4, 5, 6], [0, 1, 2], [0], [1, 2], [1], [2], [3, 4, 5, 6], [3, 4], [5, 6], [5], [6]])
+        self.assertEqual(self.halved(0, write), ([], []))
+
+    def test_a_failure_that_is_not_of_the_rows_is_not_halved(self):
+        def closed(rows):
+            raise Error.auth("closed")
+
+        self.assertEqual(self.failure(self.halved, 4, closed).kind, ErrorKind.AUTH)
+
+        def breaks(rows):
+            if len(rows) > 2:
+                raise Error.invalid("bad")
+            if 2 in rows:
+                raise Error.transport("broken")
+            return [Outcome.written(n) for n in rows]
+
+        sent, outcomes = self.halved(8, breaks)
+        self.assertEqual(outcomes, ["0", "1"] + ["broken"] * 6)
+        self.assertEqual(sent[-1], [2, 3])
+
+    def test_each_row_of_a_batch_has_an_outcome(self):
+        self.assertEqual(self.failure(self.halved, 2, lambda rows: []).message, "0 outcomes for 2 rows")
+
+    def test_fields_are_found_by_name_and_by_path(self):
+        self.assertEqual((RACKS.place, Target("Rack").place), ("dcim.racks", "Rack"))
+        self.assertEqual(RACKS.known_field("state").split_path(), ("status", "value"))
+        self.assertEqual(RACKS.known_field("name").split_path(), ("name", None))
+        self.assertEqual([field.name for field in RACKS.fields_at("site")], ["location"])
+        self.assertEqual([field.name for field in RACKS.fields_at("name")], ["name"])
+        self.assertEqual([field.name for field in RACKS.identifiers], ["name"])
+        self.assertEqual([field.is_reference for field in RACKS.fields], [False, False, True])
+        error = self.failure(RACKS.known_field, "nope")
+        self.assertEqual((error.kind, error.message), (ErrorKind.INTERNAL, "the target `Rack` has no field `nope`"))
+
+    def test_the_owner_is_not_a_field(self):
+        request = LoadRequest("racks", ["site.slug", "@owner", "name", "site.name"])
+        self.assertEqual((request.top_level_fields(), request.wants_owner), (["site", "name"], True))
+        self.assertFalse(LoadRequest("racks").wants_owner)
+
+    def test_references_are_ids(self):
+        peer = {"kind": "Site", "key": {"name": "a"}, "id": "7"}
+        self.assertEqual([reference_ids(value) for value in (peer, [peer, peer], [], None)], ["7", ["7", "7"], [], None])
+        error = self.failure(reference_ids, [peer, {"kind": "Site", "key": {"name": "b"}}])
+        self.assertEqual((error.kind, error.message), (ErrorKind.INVALID, "the id of the Site that it refers to is not known"))
+
+    def test_a_missing_method_is_unsupported_or_does_nothing(self):
         adapter = Adapter.configure({"a": 1})
         self.assertEqual(adapter.settings, {"a": 1})
-        for call in (adapter.kinds, adapter.load, adapter.write):
-            self.assertEqual(self.failure(call, []).kind, ErrorKind.UNSUPPORTED)
+        for call, arguments in ((adapter.kinds, [[]]), (adapter.load, [[]]), (adapter.write, [[]]), (adapter.absent, [RACKS, []])):
+            self.assertEqual(self.failure(call, *arguments).kind, ErrorKind.UNSUPPORTED)
         self.assertEqual((adapter.begin(None), adapter.commit([]), adapter.finish(None, None)), (None, None, None))
+        self.assertEqual(adapter.cascade(RACKS, ["1"]), [])
 
     def test_messages_are_kept(self):
         log.info("a")

@@ -1,7 +1,6 @@
-"""What an author of an adapter in Python imports. The author's guide is the README beside this package.
+"""The SDK for adapters in Python. The author's guide is the README beside this package.
 
-The contract itself, with a comment on every item, is ``wit/adapter.wit``; this package keeps an author away from the code that is generated
-from it.
+The contract itself, with a comment on every item, is ``wit/adapter.wit``; this package hides the code that is generated from it.
 """
 
 from . import files, http, log, memo
@@ -9,11 +8,14 @@ from ._export import export_adapter
 from .adapter import Adapter
 from .errors import Error, ErrorKind
 from .http import Request, Response
-from .kinds import Field, FieldType, Kind
+from .kinds import Cascade, Field, FieldType, Kind
 from .manifest import (
     Addressing,
+    Alias,
     Basic,
+    Condition,
     Credential,
+    Evidence,
     Header,
     HeaderTemplate,
     Login,
@@ -21,20 +23,30 @@ from .manifest import (
     LoginStep,
     Manifest,
     QueryParameter,
+    ReferenceRule,
     Setting,
     SettingType,
+    Table,
 )
-from .page import Document, JsonLines, Layout, LoadRequest, Page
-from .write import KindChanges, Operation, Outcome, Row, Run, RunResult, WriteRequest
+from .page import Absence, Document, JsonLines, Layout, LoadRequest, Page
+from .refusal import System
+from .target import Target, TargetField
+from .write import Dependents, KindChanges, Operation, Outcome, Row, Run, RunResult, WriteRequest, reference_ids
 
 __all__ = [
+    "Absence",
     "Adapter",
     "Addressing",
+    "Alias",
     "Basic",
+    "Cascade",
+    "Condition",
     "Credential",
+    "Dependents",
     "Document",
     "Error",
     "ErrorKind",
+    "Evidence",
     "Field",
     "FieldType",
     "Header",
@@ -52,6 +64,7 @@ __all__ = [
     "Outcome",
     "Page",
     "QueryParameter",
+    "ReferenceRule",
     "Request",
     "Response",
     "Row",
@@ -59,10 +72,15 @@ __all__ = [
     "RunResult",
     "Setting",
     "SettingType",
+    "System",
+    "Table",
+    "Target",
+    "TargetField",
     "WriteRequest",
     "export_adapter",
     "files",
     "http",
     "log",
     "memo",
+    "reference_ids",
 ]

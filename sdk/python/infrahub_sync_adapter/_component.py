@@ -1,7 +1,7 @@
 """Between the bindings that componentize-py generates from the contract and this package. Only a component imports it.
 
-An exception that leaves an export ends the instance, and its text is seen by nobody but the host's log. So each export turns whatever an
-adapter raises into the contract's failure.
+An exception that leaves an export ends the instance, and only the host's log shows its text. So each export turns any exception of an
+adapter into the contract's failure.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ from .adapter import Adapter
 from .errors import Error
 from .http import end_call
 from .kinds import Kind
-from .manifest import Basic, Credential, Header, Login, LoginPlace, LoginStep, Manifest, Setting
+from .manifest import Addressing, Basic, Condition, Credential, Evidence, Header, Login, LoginPlace, LoginStep, Manifest, Setting
 from .page import Document, LoadRequest, Page
-from .write import KindChanges, Operation, Outcome, Run, RunResult, WriteRequest, defect
+from .target import Target, TargetField
+from .write import Dependents, KindChanges, Operation, Outcome, Run, RunResult, WriteRequest, defect
 
 T = TypeVar("T")
 
@@ -56,7 +57,7 @@ _REFUSALS = {
 
 
 def _ask(call: Callable[..., T], *arguments: Any) -> T:
-    """Calls the host. What it refuses arrives as the bindings' own exception, and only that one is caught."""
+    """Calls the host. A denial arrives as the bindings' own exception, and only that one is caught."""
     try:
         return call(*arguments)
     except Err as refused:
@@ -153,7 +154,7 @@ def _wit_error(error: Error) -> wit_types.Error:
 
 
 def _fail(error: BaseException) -> NoReturn:
-    """Raises whatever an adapter raised as the contract's failure."""
+    """Raises an exception of an adapter as the contract's failure."""
     raise Err(_wit_error(error if isinstance(error, Error) else defect(error))) from None
 
 
@@ -161,7 +162,7 @@ class Meta(exports.Meta):
     """The adapter's description of itself."""
 
     def describe(self) -> wit_meta.Manifest:
-        # There is no failure to answer here: an exception ends the instance, and the host shows its text.
+        # This call cannot fail in the contract: an exception ends the instance, and the host shows its text.
         return _wit_manifest(exported().manifest())
 
     def configure(self, settings: str) -> None:
@@ -177,9 +178,9 @@ class Meta(exports.Meta):
 class Schema(exports.Schema):
     """The kinds of the system."""
 
-    def kinds(self, names: list[str]) -> list[wit_types.Kind]:
+    def kinds(self, targets: list[wit_types.Target]) -> list[wit_types.Kind]:
         try:
-            return [_wit_kind(kind) for kind in _adapter().kinds(names)]
+            return [_wit_kind(kind) for kind in _adapter().kinds([_target(target) for target in targets])]
         except BaseException as error:
             _fail(error)
         finally:
@@ -192,10 +193,27 @@ class Source(exports.Source):
     def load(self, request: wit_source.LoadRequest) -> wit_source.Page:
         try:
             cursor = None if request.cursor is None else json.loads(request.cursor)
+            targets = [_target(target) for target in request.targets]
             page = _adapter().load(
-                LoadRequest(request.resource, request.fields, request.model, request.page_size, cursor, request.since)
+                LoadRequest(
+                    request.resource,
+                    request.fields,
+                    targets,
+                    request.ids,
+                    page_size=request.page_size,
+                    cursor=cursor,
+                    since=request.since,
+                )
             )
             return _wit_page(page)
+        except BaseException as error:
+            _fail(error)
+        finally:
+            end_call()
+
+    def absent(self, target: wit_types.Target, ids: list[str]) -> list[wit_source.Absence]:
+        try:
+            return [wit_source.Absence[_name(each.value)] for each in _adapter().absent(_target(target), ids)]
         except BaseException as error:
             _fail(error)
         finally:
@@ -216,15 +234,7 @@ class Destination(exports.Destination):
     def write(self, request: wit_destination.WriteRequest) -> list[wit_destination.Outcome]:
         try:
             outcomes = _adapter().write(
-                WriteRequest(
-                    request.kind,
-                    Operation(request.operation.name.lower()),
-                    request.rows,
-                    request.count,
-                    request.resource,
-                    request.identifiers,
-                    request.references,
-                )
+                WriteRequest(_target(request.target), Operation(request.operation.name.lower()), request.rows, request.count)
             )
             return [_wit_outcome(outcome) for outcome in outcomes]
         except BaseException as error:
@@ -235,6 +245,14 @@ class Destination(exports.Destination):
     def commit(self, kinds: list[str]) -> None:
         try:
             _adapter().commit(kinds)
+        except BaseException as error:
+            _fail(error)
+        finally:
+            end_call()
+
+    def cascade(self, target: wit_types.Target, ids: list[str]) -> list[wit_destination.Dependents]:
+        try:
+            return [_wit_dependents(each) for each in _adapter().cascade(_target(target), ids)]
         except BaseException as error:
             _fail(error)
         finally:
@@ -252,9 +270,18 @@ class Destination(exports.Destination):
             end_call()
 
 
+def _target(target: wit_types.Target) -> Target:
+    fields = [TargetField(each.name, each.path, each.peers, each.many, each.identifier) for each in target.fields]
+    return Target(target.kind, target.resource, fields)
+
+
 def _run(run: wit_destination.Run) -> Run:
-    changes = [KindChanges(change.kind, change.creates, change.updates, change.deletes) for change in run.changes]
+    changes = [KindChanges(_target(change.target), change.creates, change.updates, change.deletes) for change in run.changes]
     return Run(run.id, run.sync, run.source, changes)
+
+
+def _wit_dependents(dependents: Dependents) -> wit_destination.Dependents:
+    return wit_destination.Dependents(dependents.kind, dependents.count, dependents.ids, dependents.mapped)
 
 
 def _wit_setting(setting: Setting) -> wit_meta.Setting:
@@ -265,18 +292,29 @@ def _wit_setting(setting: Setting) -> wit_meta.Setting:
         setting.required,
         setting.secret,
         list(setting.environment),
+        setting.environment_setting,
+        setting.project_first,
+        setting.command_line,
         setting.default,
     )
 
 
 def _wit_credential(credential: Credential) -> wit_meta.Credential:
+    return wit_meta.Credential(_wit_condition(credential.when), _wit_credential_form(credential))
+
+
+def _wit_condition(condition: Condition | None) -> wit_meta.Condition | None:
+    return None if condition is None else wit_meta.Condition(condition.setting, condition.values)
+
+
+def _wit_credential_form(credential: Credential) -> wit_meta.CredentialForm:
     if isinstance(credential, Header):
         templates = [wit_meta.HeaderTemplate(each.name, each.template, each.prefix) for each in credential.templates]
-        return wit_meta.Credential_Header(templates)
+        return wit_meta.CredentialForm_Header(templates)
     if isinstance(credential, Basic):
-        return wit_meta.Credential_Basic((credential.user_setting, credential.password_setting))
+        return wit_meta.CredentialForm_Basic((credential.user_setting, credential.password_setting))
     if isinstance(credential, Login):
-        return wit_meta.Credential_Login(
+        return wit_meta.CredentialForm_Login(
             wit_meta.Login(
                 [_wit_login_step(step) for step in credential.steps],
                 list(credential.headers.items()),
@@ -285,7 +323,7 @@ def _wit_credential(credential: Credential) -> wit_meta.Credential:
                 [_wit_login_step(step) for step in credential.refresh],
             )
         )
-    return wit_meta.Credential_Query((credential.parameter, credential.setting))
+    return wit_meta.CredentialForm_Query((credential.parameter, credential.setting))
 
 
 def _wit_login_step(step: LoginStep) -> wit_meta.LoginStep:
@@ -306,6 +344,10 @@ def _wit_login_place(place: LoginPlace) -> wit_meta.LoginPlace:
     return wit_meta.LoginPlace_Cookie(place.where)
 
 
+def _wit_addressing(addressing: Addressing | None) -> wit_meta.Addressing | None:
+    return None if addressing is None else wit_meta.Addressing[_name(addressing.value)]
+
+
 def _wit_manifest(manifest: Manifest) -> wit_meta.Manifest:
     return wit_meta.Manifest(
         manifest.name,
@@ -315,14 +357,29 @@ def _wit_manifest(manifest: Manifest) -> wit_meta.Manifest:
         manifest.address_setting,
         manifest.folder_setting,
         [_wit_credential(credential) for credential in manifest.credentials],
-        None if manifest.source is None else wit_meta.Addressing[_name(manifest.source.value)],
-        manifest.destination,
+        [wit_meta.Alias(each.name, each.setting, list(each.environment)) for each in manifest.aliases],
+        _wit_addressing(manifest.source),
+        _wit_addressing(manifest.destination),
+        [wit_meta.ReferenceRule[_name(rule.value)] for rule in manifest.references],
+        [wit_meta.Table(table.name, table.resource, table.key, table.value) for table in manifest.tables],
+        manifest.lookup,
+        _wit_evidence(manifest.evidence),
+        manifest.ownership,
+        manifest.reads_ids,
         manifest.schema,
         manifest.page_size,
         manifest.write_batch_max,
         manifest.write_concurrency,
         manifest.has_ids,
     )
+
+
+def _wit_evidence(evidence: Evidence) -> wit_meta.Evidence:
+    found = wit_meta.Evidence(0)
+    for each in Evidence:
+        if each in evidence:
+            found |= wit_meta.Evidence[each.name]
+    return found
 
 
 def _wit_kind(kind: Kind) -> wit_types.Kind:
@@ -333,14 +390,15 @@ def _wit_kind(kind: Kind) -> wit_types.Kind:
             field.optional,
             field.unique,
             field.read_only,
-            field.reference,
+            field.references,
             field.choices,
             field.default_text(),
         )
         for field in kind.fields
     ]
+    cascades = [wit_types.Cascade(each.kind, each.field) for each in kind.cascades]
     return wit_types.Kind(
-        kind.name, kind.identifiers, fields, kind.stands_for, kind.can_create, kind.can_update, kind.can_delete
+        kind.name, kind.identifiers, fields, kind.stands_for, cascades, kind.can_create, kind.can_update, kind.can_delete
     )
 
 
@@ -350,14 +408,14 @@ def _wit_page(page: Page) -> wit_source.Page:
     if isinstance(page.payload, Document):
         document = page.payload
         layout = wit_source.Layout[_name(document.layout.value)]
-        # The handle is emptied when it goes back: the response forgets it first, so that touching it later is an ordinary error.
+        # Handing the handle back empties it. The response forgets it first, so that a later use is an ordinary error.
         handle = document.response._take().handle  # type: ignore[attr-defined]
         payload = wit_source.Payload_Document(
             wit_source.Document(handle, layout, document.pointer, [(path, at) for path, at in document.projection])
         )
     else:
         payload = wit_source.Payload_JsonLines(page.payload.data)
-    return wit_source.Page(payload, after, page.watermark, page.deleted, page.total)
+    return wit_source.Page(payload, after, page.watermark, page.deleted, page.total, page.partial)
 
 
 def _wit_outcome(outcome: Outcome) -> wit_destination.Outcome:

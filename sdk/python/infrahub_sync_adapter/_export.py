@@ -1,4 +1,4 @@
-"""Which adapter this component is."""
+"""The adapter that this component exports."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ _exported: type[Adapter] | None = None
 
 
 def export_adapter(adapter: A) -> A:
-    """Makes a class the adapter of this component. The last one that is named counts. May be used as a decorator."""
+    """Makes a class the adapter of this component. The last one counts. Works as a decorator, too."""
     global _exported
     _exported = adapter
     return adapter
 
 
 def exported() -> type[Adapter]:
-    """The class that was exported.
+    """Returns the class that was exported.
 
     Raises:
-        RuntimeError: There is none; componentize-py shows it when the component is built.
+        RuntimeError: No class was exported; componentize-py shows it when the component is built.
     """
     if _exported is None:
         raise RuntimeError("no adapter is exported: write export_adapter(YourAdapter) at the end of adapter.py")

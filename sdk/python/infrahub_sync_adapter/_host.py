@@ -1,6 +1,6 @@
-"""Where the abilities of an adapter come from: the real host in a component, a mock host (``testing``) natively.
+"""The abilities of an adapter: the real host in a component, a mock host (``testing``) natively.
 
-Everything here speaks the contract's own terms; the modules beside this one turn them into what authors use.
+This module uses the contract's own terms; the modules beside it turn them into the API of authors.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 
 class HostError(Exception):
-    """What the host answers instead of a response: the contract's case, and what comes with it."""
+    """An answer of the host in place of a response: the contract's case, and its value."""
 
     def __init__(self, case: str, value: Any = None) -> None:
         super().__init__(case, value)
@@ -56,13 +56,13 @@ _host: Host | None = None
 
 
 def use(host: Host) -> None:
-    """Sets the host that everything asks from now on."""
+    """Sets the host."""
     global _host
     _host = host
 
 
 def host() -> Host:
-    """The host. Natively that is the mock host, unless a test has set another one."""
+    """Returns the host. Natively that is the mock host, unless a test has set another one."""
     if _host is None:
         # Not at the top: in a component the real host is set, and the mock host need not be in there.
         from .testing import MockHost

@@ -1,4 +1,4 @@
-"""Failures are cases: the host acts on the kind, a person reads the message."""
+"""Failures are cases: the host acts on the kind, the user reads the message."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .http import Response
 
-# Most of a refusal's own words that go into a message: enough for a sentence, not for a page of HTML.
+# Characters of a system's own text in a message: enough for a sentence, not for a page of HTML.
 _DETAIL_CHARS_MAX = 300
 
 
@@ -19,27 +19,27 @@ class ErrorKind(enum.Enum):
     CONFIG = "config"
     """A setting or the mapping asks for something that cannot work: the user must change config.yml."""
     AUTH = "auth"
-    """The credentials were refused, or do not permit this."""
+    """The system rejected the credentials, or they do not permit this."""
     NOT_FOUND = "not-found"
     """The resource or object does not exist."""
     CONFLICT = "conflict"
-    """The object exists already, or somebody else changed it."""
+    """The object exists already, or was modified by another user."""
     INVALID = "invalid"
-    """The system refused the data."""
+    """The system rejected the data."""
     RATE_LIMITED = "rate-limited"
     """The system asks for fewer requests. The host has retried already."""
     TRANSPORT = "transport"
-    """There was no answer."""
+    """No answer: connection, name resolution, TLS, timeout."""
     REMOTE = "remote"
-    """The system failed, or answered something that is no valid answer."""
+    """The system failed, or sent an invalid answer."""
     UNSUPPORTED = "unsupported"
     """The adapter cannot do this."""
     INTERNAL = "internal"
-    """A defect of the adapter."""
+    """A defect of the adapter itself."""
 
 
 class Error(Exception):
-    """A failure. ``message`` is one sentence for a person, without credentials.
+    """A failure. ``message`` is one sentence for the user, without credentials.
 
     Any other exception that leaves the adapter becomes an ``internal`` one with its text, and its traceback goes to the log.
     """
@@ -53,52 +53,52 @@ class Error(Exception):
 
     @classmethod
     def config(cls, message: str) -> Error:
-        """A setting or the mapping asks for something that cannot work: the user must change config.yml."""
+        """Makes a ``config`` failure: the user must change config.yml."""
         return cls(ErrorKind.CONFIG, message)
 
     @classmethod
     def auth(cls, message: str) -> Error:
-        """The credentials were refused, or do not permit this."""
+        """Makes an ``auth`` failure: the system rejected the credentials, or they do not permit this."""
         return cls(ErrorKind.AUTH, message)
 
     @classmethod
     def not_found(cls, message: str) -> Error:
-        """The resource or object does not exist."""
+        """Makes a ``not-found`` failure: the resource or object does not exist."""
         return cls(ErrorKind.NOT_FOUND, message)
 
     @classmethod
     def conflict(cls, message: str) -> Error:
-        """The object exists already, or somebody else changed it."""
+        """Makes a ``conflict`` failure: the object exists already, or was modified by another user."""
         return cls(ErrorKind.CONFLICT, message)
 
     @classmethod
     def invalid(cls, message: str) -> Error:
-        """The system refused the data."""
+        """Makes an ``invalid`` failure: the system rejected the data."""
         return cls(ErrorKind.INVALID, message)
 
     @classmethod
     def rate_limited(cls, message: str, retry_after_ms: int | None = None) -> Error:
-        """The system asks for fewer requests."""
+        """Makes a ``rate-limited`` failure: the system asks for fewer requests."""
         return cls(ErrorKind.RATE_LIMITED, message, retry_after_ms=retry_after_ms)
 
     @classmethod
     def transport(cls, message: str) -> Error:
-        """There was no answer."""
+        """Makes a ``transport`` failure: no answer."""
         return cls(ErrorKind.TRANSPORT, message)
 
     @classmethod
     def remote(cls, message: str) -> Error:
-        """The system failed, or answered something that is no valid answer."""
+        """Makes a ``remote`` failure: the system failed, or sent an invalid answer."""
         return cls(ErrorKind.REMOTE, message)
 
     @classmethod
     def unsupported(cls, message: str) -> Error:
-        """The adapter cannot do this."""
+        """Makes an ``unsupported`` failure: the adapter cannot do this."""
         return cls(ErrorKind.UNSUPPORTED, message)
 
     @classmethod
     def internal(cls, message: str) -> Error:
-        """A defect of the adapter."""
+        """Makes an ``internal`` failure: a defect of the adapter itself."""
         return cls(ErrorKind.INTERNAL, message)
 
     def with_status(self, status: int) -> Error:
@@ -108,10 +108,10 @@ class Error(Exception):
 
     @classmethod
     def from_response(cls, what: str, response: Response) -> Error:
-        """What a response that is no success means; ``what`` says what was asked for. The response is released.
+        """Makes the failure that a response without success stands for, and releases the response. ``what`` names the requested resource.
 
-        401 and 403 are ``auth``, 404 and 410 ``not-found``, 409 and 412 ``conflict``, 429 ``rate-limited``, other 4xx ``invalid``, all
-        else ``remote``. A short text or JSON body is quoted.
+        401 and 403 are ``auth``, 404 and 410 ``not-found``, 409 and 412 ``conflict``, 429 ``rate-limited``, other 4xx ``invalid``, all others
+        ``remote``. A short text or JSON body is quoted. ``System.refuse`` has better words.
         """
         status = response.status
         if status in (401, 403):
@@ -130,12 +130,12 @@ class Error(Exception):
         after = (response.header("retry-after") or "").strip()
         response.release()
         message = f"{what}: HTTP status {status}" + (f": {detail}" if detail else "")
-        # Only digits: a date in there is the host's business, which has waited already.
+        # Only digits: the host has waited already where the header is a date.
         return cls(kind, message, status, int(after) * 1000 if after.isascii() and after.isdigit() else None)
 
 
 def detail(response: Response) -> str | None:
-    """A person-sized piece of a refusal's body: the usual JSON members, else a plain text; never HTML."""
+    """Returns the text of a refusal at a length for people: the usual JSON members, else a plain text; never HTML."""
     found = next((text for text in response.json("/detail", "/error", "/message", "") if text is not None), None)
     if found is not None:
         value = json.loads(found)

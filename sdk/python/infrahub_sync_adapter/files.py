@@ -1,4 +1,4 @@
-"""The one folder that the project granted. Paths are relative, with ``/``."""
+"""The one folder that the project granted. Paths are relative, with ``/``; they cannot lead out of the folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .http import Response
 
 
 def _failed(path: str, refused: HostError) -> Error:
-    # What the operating system refuses is `remote`: the folder is the system here.
+    # An error of the operating system is `remote`: the folder is the system here.
     if refused.case == "denied":
         return Error.config(refused.value)
     if refused.case == "not-found":
@@ -21,7 +21,7 @@ def _failed(path: str, refused: HostError) -> Error:
 
 
 def list() -> builtins.list[str]:  # noqa: A001 - the contract's word
-    """The names of the files in the folder, sorted, without sub-folders.
+    """Returns the names of the files in the folder, sorted, without sub-folders.
 
     Raises:
         Error: ``config`` when no folder was granted, ``remote`` when it cannot be read.
@@ -45,7 +45,7 @@ def read(path: str) -> Response:
 
 
 def read_lines(path: str, offset: int, bytes_max: int) -> tuple[Response, int | None]:
-    """Reads whole lines from ``offset``, up to about ``bytes_max`` bytes (always at least one line), and says where the next line begins;
+    """Reads whole lines from ``offset``, up to about ``bytes_max`` bytes (always at least one line), and returns where the next line begins;
     None at the end of the file.
 
     Raises:
@@ -59,7 +59,7 @@ def read_lines(path: str, offset: int, bytes_max: int) -> tuple[Response, int | 
 
 
 def append(path: str, data: bytes) -> None:
-    """Appends to a file, which is created when there is none.
+    """Appends to a file. Creates it if it is missing.
 
     Raises:
         Error: ``config`` (denied), ``remote``.
@@ -71,7 +71,7 @@ def append(path: str, data: bytes) -> None:
 
 
 def replace(from_path: str, to_path: str) -> None:
-    """Puts a finished file in the place of another, atomically and durably.
+    """Replaces a file by a finished one, atomically and durably.
 
     Raises:
         Error: ``not-found``, ``config`` (denied), ``remote``.
@@ -83,7 +83,7 @@ def replace(from_path: str, to_path: str) -> None:
 
 
 def remove(path: str) -> None:
-    """Removes a file. One that is not there is no error.
+    """Removes a file. A missing file is not an error.
 
     Raises:
         Error: ``config`` (denied), ``remote``.

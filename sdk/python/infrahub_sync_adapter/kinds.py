@@ -12,7 +12,7 @@ class FieldType(enum.Enum):
     """The type of a field's values."""
 
     ANY = "any"
-    """Not known: values are taken as they come."""
+    """Unknown: values are taken as they are."""
     BOOLEAN = "boolean"
     INTEGER = "integer"
     FLOAT = "float"
@@ -21,7 +21,7 @@ class FieldType(enum.Enum):
     TIMESTAMP = "timestamp"
     """A date and time, as ISO 8601 text."""
     IP_INTERFACE = "ip-interface"
-    """An IP address with the length of its prefix; addresses are compared, not spellings."""
+    """An IP address with the length of its prefix. The host compares addresses, not spellings."""
     IP_NETWORK = "ip-network"
     IP_ADDRESS = "ip-address"
     MAC = "mac"
@@ -51,17 +51,27 @@ class Field:
     """No two objects of the kind have the same value."""
     read_only: bool = False
     """Computed by the system: never written, never compared."""
-    reference: str | None = None
-    """The kind that a reference points to."""
+    references: list[str] = field(default_factory=list)
+    """The kinds that a reference may point to; generic kinds count for the kinds that stand for them."""
     choices: list[str] = field(default_factory=list)
-    """The closed set of values, empty where any value is good."""
+    """The closed set of values; empty if any value is allowed."""
     default: Any = _NOTHING
-    """What the system puts there when nothing is given: any JSON value. Such a value in the destination is not fought over when the source
-    has none."""
+    """The value that the system sets when none is given: any JSON value. The host does not report a difference when the destination has this
+    value and the source has none."""
 
     def default_text(self) -> str | None:
-        """The default as JSON text; None when there is none."""
+        """Returns the default as JSON text; None if there is none."""
         return None if self.default is _NOTHING else json.dumps(self.default)
+
+
+@dataclass
+class Cascade:
+    """Objects that the system deletes along with another one."""
+
+    kind: str
+    """The kind of the objects that are deleted, or their resource where the schema knows no kind."""
+    field: str | None = None
+    """Their field that refers to the deleted object. None: the system does not expose it."""
 
 
 @dataclass
@@ -73,7 +83,9 @@ class Kind:
     """The fields of the natural key, in order. Empty where the schema does not tell."""
     fields: list[Field] = field(default_factory=list)
     stands_for: list[str] = field(default_factory=list)
-    """Further kinds that a reference may name and be given an object of this kind."""
+    """Further kinds that a reference may name to accept an object of this kind."""
+    cascades: list[Cascade] = field(default_factory=list)
+    """Objects that are deleted along with an object of this kind."""
     can_create: bool = True
     can_update: bool = True
     can_delete: bool = True

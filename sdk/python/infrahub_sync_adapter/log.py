@@ -1,4 +1,4 @@
-"""Words for the person who runs the sync."""
+"""Messages for the user; they go to stderr with the adapter's name."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from ._host import host
 
 
 def trace(message: str) -> None:
-    """What only somebody who follows every step wants to know."""
+    """Logs a step, for a user who follows every step."""
     host().log("trace", message)
 
 
 def debug(message: str) -> None:
-    """What helps to find a defect."""
+    """Logs a fact that helps to find a defect."""
     host().log("debug", message)
 
 
 def info(message: str) -> None:
-    """What was done."""
+    """Logs what the adapter has done."""
     host().log("info", message)
 
 
 def warn(message: str) -> None:
-    """What a person may act on."""
+    """Logs a problem that the user may act on."""
     host().log("warn", message)
 
 
 def error(message: str) -> None:
-    """What went wrong and is told nowhere else."""
+    """Logs a failure that is reported nowhere else."""
     host().log("error", message)

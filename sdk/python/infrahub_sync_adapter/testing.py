@@ -1,7 +1,7 @@
 """A mock host for an adapter's own unit tests.
 
-Natively, ``http``, ``files``, ``memo`` and ``log`` come here. It answers registered requests, keeps files and memos in memory, and records
-requests and messages. Its limits are none: what the sandbox refuses shows in a run only.
+Natively, ``http``, ``files``, ``memo`` and ``log`` use it. It answers registered requests, keeps files and memos in memory, and records
+requests and messages. It has no limits: only a run shows what the sandbox denies.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import Any, Union
 from . import _host
 from .adapter import Adapter
 from .page import Document, JsonLines, Layout, LoadRequest, Page
+from .target import Target
+from .write import Operation, WriteRequest
 
 Answer = tuple[int, dict[str, str], bytes]
 """Status, headers, body."""
@@ -32,7 +34,7 @@ class SentRequest:
     unprocessed_if: tuple[str, str] | None
 
     def json(self) -> Any:
-        """The body, read as JSON."""
+        """Parses the body as JSON."""
         return json.loads(self.body or b"null")
 
 
@@ -43,7 +45,7 @@ def _bytes(body: Any) -> bytes:
 
 
 def _at(value: Any, pointer: str) -> tuple[bool, Any]:
-    """The value at an RFC 6901 pointer, and whether there is one."""
+    """Returns whether there is a value at an RFC 6901 pointer, and the value."""
     for token in pointer.split("/")[1:]:
         token = token.replace("~1", "/").replace("~0", "~")
         if isinstance(value, dict) and token in value:
@@ -90,7 +92,7 @@ class MockResponse:
 
 @dataclass
 class MockHost:
-    """What the mock host knows."""
+    """The state of the mock host."""
 
     answers: dict[tuple[str, str], list[Answer]] = field(default_factory=dict)
     handler: Callable[[SentRequest], Answer | None] | None = None
@@ -116,7 +118,7 @@ class MockHost:
         for broken in self.breaks:
             if broken(request):
                 self.breaks.remove(broken)
-                raise _host.HostError("transport", f"{method} {url}: the connection broke, as the test wants")
+                raise _host.HostError("transport", f"{method} {url}: the test broke the connection")
         registered = self.answers.get((method, url))
         answer: Answer | None
         if registered:
@@ -189,18 +191,18 @@ def _mock() -> MockHost:
 
 
 def reset() -> None:
-    """Forgets everything that was registered and recorded."""
+    """Drops everything that was registered and recorded."""
     _host.use(MockHost())
 
 
 def respond(method: str, url: str, status: int, body: Any = b"", headers: dict[str, str] | None = None) -> None:
     """Registers the answer to a request: bytes, text, or any value that can be written as JSON. The URL must be the same text. Several
-    answers to the same request are given in their order, the last one again and again."""
+    answers to the same request are given in order; the last one repeats."""
     _mock().answers.setdefault((method, url), []).append((status, headers or {}, _bytes(body)))
 
 
 def respond_with(handler: Callable[[SentRequest], Union[tuple[int, Any], None]]) -> None:
-    """Registers what answers requests that have no answer of their own, by status and body; None is no answer."""
+    """Registers a function for requests without an answer of their own. It returns status and body; None: no answer."""
 
     def answer(request: SentRequest) -> Answer | None:
         made = handler(request)
@@ -210,25 +212,25 @@ def respond_with(handler: Callable[[SentRequest], Union[tuple[int, Any], None]])
 
 
 def fail_request(breaks: Callable[[SentRequest], bool]) -> None:
-    """Makes the next request that ``breaks`` says yes to fail in transport, once: as if the connection broke, so that nobody knows whether
-    it arrived."""
+    """Makes the next request for which ``breaks`` returns true fail in transport, once: as if the connection broke, so that it is unknown
+    whether the request arrived."""
     _mock().breaks.append(breaks)
 
 
 def next_run() -> None:
-    """Begins another run: what was kept for the length of a run is forgotten, what lasts is not."""
+    """Begins another run: drops the values of the run, keeps the lasting ones."""
     memos = _mock().memos
     for key in [key for key in memos if key[0] == "run"]:
         del memos[key]
 
 
 def requests() -> list[SentRequest]:
-    """The requests that were sent, in their order."""
+    """Returns the requests that were sent, in order."""
     return _mock().requests
 
 
 def messages() -> list[tuple[str, str]]:
-    """What was logged (level, text), in its order."""
+    """Returns the messages that were logged (level, text), in order."""
     return _mock().messages
 
 
@@ -238,32 +240,37 @@ def put_file(path: str, data: bytes) -> None:
 
 
 def file(path: str) -> bytes | None:
-    """The bytes of a file of the folder; None when there is none."""
+    """Returns the bytes of a file of the folder; None if it is missing."""
     return _mock().files.get(path)
 
 
 def first_page(resource: str, *fields: str, page_size: int = 1000) -> LoadRequest:
-    """A request for the first page."""
+    """Makes a request for the first page."""
     return LoadRequest(resource, list(fields), page_size=page_size)
 
 
+def write_of(target: Target, operation: Operation, *rows: Any) -> WriteRequest:
+    """Makes a write of these rows: values that can be written as JSON."""
+    return WriteRequest(target, operation, "".join(json.dumps(row) + "\n" for row in rows).encode(), len(rows))
+
+
 def load_all(adapter: Adapter, request: LoadRequest) -> list[Any]:
-    """Reads all pages, and the records in them as the host would see them."""
+    """Reads all pages. Returns their records as the host sees them."""
     records: list[Any] = []
     while True:
         page = adapter.load(request)
         records.extend(page_records(page))
         if page.next is None:
             return records
-        # As the host hands it over: through JSON.
+        # The host hands it over as JSON.
         request.cursor = json.loads(json.dumps(page.next))
 
 
 def page_records(page: Page) -> list[Any]:
-    """The records of a page.
+    """Returns the records of a page.
 
     Raises:
-        AssertionError: The payload is not what the contract says: that is what a test wants to know.
+        AssertionError: The payload breaks the contract.
     """
     if isinstance(page.payload, JsonLines):
         return [json.loads(line) for line in page.payload.data.splitlines() if line]

@@ -1,17 +1,16 @@
-"""An adapter for a REST API with paged lists, as a source and as a destination. Replace what is special about it by your system.
+"""An adapter for a REST API with paged lists, as a source and as a destination. Replace the parts that are special to this API.
 
     GET    /v1/{resource}?page=1&size=100   {"items": [{"id": "7", "name": "r1"}, ...], "total": 250}
     GET    /v1/{resource}/{id}              {"id": "7", "name": "r1"}
-    POST   /v1/{resource}                   201 {"id": "8", ...}; 409 {"id": "7", ...} when there is one of that name
+    POST   /v1/{resource}                   201 {"id": "8", ...}; 409 {"id": "7", ...} if one of that name exists
     PATCH  /v1/{resource}/{id}              200
     DELETE /v1/{resource}/{id}              204
 
-Everything that is used at run time is imported here, at the top: a component has no files to import from later.
+Import everything here, at the top: a component has no files to import from later.
 """
 
 from functools import partial
 from typing import Any
-from urllib.parse import quote
 
 from infrahub_sync_adapter import (
     Adapter,
@@ -30,6 +29,7 @@ from infrahub_sync_adapter import (
     WriteRequest,
     export_adapter,
     http,
+    reference_ids,
 )
 
 
@@ -48,7 +48,7 @@ class Inventory(Adapter):
             # The host adds it to each request. The adapter never sees the token.
             credentials=[Header(HeaderTemplate("authorization", "Bearer {token}"))],
             source=Addressing.MAPPING,
-            destination=True,
+            destination=Addressing.MAPPING,
             has_ids=True,
             page_size=100,
             write_batch_max=100,
@@ -56,16 +56,14 @@ class Inventory(Adapter):
 
     def load(self, request: LoadRequest) -> Page:
         if request.since is not None:
-            raise Error.unsupported("this system does not tell what changed")
+            raise Error.unsupported("this system does not report modifications")
         number = request.cursor["page"] if request.cursor else 1
-        path = f"/v1/{quote(request.resource, safe='')}"
-        response = http.get(path, query={"page": number, "size": request.page_size}).success(request.resource)
-        total = response.value("/total")
-        if not isinstance(total, int):
-            raise Error.remote(f"{request.resource}: the answer is no list with a `total`")
-        # Pages by number shift when somebody adds or removes an object meanwhile, and what is skipped would look deleted.
+        query = {"page": number, "size": request.page_size}
+        response = http.get(f"/v1/{http.path_segment(request.resource)}", query=query).success(request.resource)
+        total = response.get("/total", int)
+        # Page numbers shift when an object is added or removed meanwhile, and a skipped object would look deleted.
         if request.cursor and request.cursor["total"] != total:
-            raise Error.conflict(f"{request.resource}: the list changed while it was read; run it again")
+            raise Error.conflict(f"{request.resource}: the list changed during the read; run it again")
         more = number * request.page_size < total
         return Page.document(response, "/items", next={"page": number + 1, "total": total} if more else None, total=total)
 
@@ -73,48 +71,47 @@ class Inventory(Adapter):
         return request.outcomes(partial(self._write, request))
 
     def _write(self, request: WriteRequest, row: Row) -> Outcome:
-        path = f"/v1/{quote(request.resource or request.kind, safe='')}"
-        fields = {name: _plain(value) if name in request.references else value for name, value in row.fields.items()}
+        resource = request.target.place
+        path = f"/v1/{http.path_segment(resource)}"
+        fields = _fields(request, row)
         if request.operation is Operation.CREATE:
             created = http.post(path, json=fields)
             id = created.value("/id")
-            # A write may be repeated after an interruption: what is there as it should be was created before.
-            if created.status == 409 and id is not None and _is_there(f"{path}/{quote(str(id), safe='')}", fields):
-                return Outcome.unchanged(str(id))
-            created.success(request.kind)
-            return Outcome.written(id if id is None else str(id))
-        if row.id is None:
-            raise Error.invalid("the id of this object is not known")
-        path += f"/{quote(row.id, safe='')}"
+            # A write may be repeated after an interruption: an object with these very fields was created before.
+            if created.status == 409 and id is not None and _has(f"{path}/{http.path_segment(id)}", fields):
+                return Outcome.unchanged(id)
+            created.success(resource)
+            return Outcome.written(id)
+        path += f"/{http.path_segment(row.known_id())}"
         try:
             if request.operation is Operation.UPDATE:
-                http.patch(path, json=fields).success(request.kind)
+                http.patch(path, json=fields).success(resource)
             else:
-                http.delete(path).success(request.kind)
+                http.delete(path).success(resource)
         except Error as error:
-            # In the same way: what is gone was deleted before.
+            # Likewise: a missing object was deleted before.
             if request.operation is Operation.DELETE and error.kind is ErrorKind.NOT_FOUND:
                 return Outcome.unchanged(row.id)
             raise
         return Outcome.written(row.id)
 
 
-def _is_there(url: str, fields: dict[str, Any]) -> bool:
-    """Whether the object has these fields already."""
+def _fields(request: WriteRequest, row: Row) -> dict[str, Any]:
+    """Returns the fields of a row as this system takes them: by their names in the system, references as ids."""
+    fields = {}
+    for name, value in row.fields.items():
+        field = request.target.known_field(name)
+        # `site.id` is read, `site` is written.
+        written, _ = field.split_path()
+        fields[written] = reference_ids(value) if field.is_reference else value
+    return fields
+
+
+def _has(url: str, fields: dict[str, Any]) -> bool:
+    """Whether the object has these fields."""
     response = http.get(url)
     found = response.value("") if response.is_success else None
     return isinstance(found, dict) and all(name in found and found[name] == value for name, value in fields.items())
-
-
-def _plain(reference: Any) -> Any:
-    """A reference as this system wants it: the peer's id, or a list of them."""
-    if isinstance(reference, list):
-        return [_plain(each) for each in reference]
-    if reference is None:
-        return None
-    if reference.get("id") is None:
-        raise Error.invalid(f"the id of the {reference['kind']} that it refers to is not known")
-    return reference["id"]
 
 
 export_adapter(Inventory)
