@@ -13,12 +13,16 @@ export class Adapter {
     return adapter;
   }
 
-  kinds(_names) {
+  kinds(_targets) {
     throw AdapterError.unsupported('this adapter does not know the kinds of its system');
   }
 
   load(_request) {
     throw AdapterError.unsupported('this adapter cannot be read');
+  }
+
+  absent(_target, _ids) {
+    throw AdapterError.unsupported('this adapter has no evidence of deletions');
   }
 
   begin(_run) {}
@@ -28,6 +32,10 @@ export class Adapter {
   }
 
   commit(_kinds) {}
+
+  cascade(_target, _ids) {
+    return [];
+  }
 
   finish(_run, _result) {}
 }

@@ -1,21 +1,22 @@
 // Between the interfaces of the contract and this package; only a component imports it.
 //
-// What is thrown out of an export and is not the contract's error ends the instance, and its text is seen by nobody but the host's log. So each
-// export turns whatever an adapter throws into the contract's failure.
+// A value that leaves an export and is not the contract's error ends the instance, and only the host's log shows its text. So each export turns
+// any value that an adapter throws into the contract's failure.
 
-import * as witFiles from 'infrahub-sync:adapter/files@0.1.0';
-import * as witHttp from 'infrahub-sync:adapter/http@0.1.0';
-import * as witLog from 'infrahub-sync:adapter/log@0.1.0';
-import * as witMemo from 'infrahub-sync:adapter/memo@0.1.0';
+import * as witFiles from 'infrahub-sync:adapter/files@0.2.0';
+import * as witHttp from 'infrahub-sync:adapter/http@0.2.0';
+import * as witLog from 'infrahub-sync:adapter/log@0.2.0';
+import * as witMemo from 'infrahub-sync:adapter/memo@0.2.0';
 
 import { AdapterError } from './errors.js';
 import { HostError, useHost } from './host.js';
 import { endCall } from './http.js';
 import { LoadRequest } from './page.js';
+import { Target } from './target.js';
 import { decode, encode } from './text.js';
 import { WriteRequest, asFailure } from './write.js';
 
-/** Calls the host; what it refuses arrives as an Error whose `payload` is the contract's variant. */
+/** Calls the host; a denial arrives as an Error whose `payload` is the contract's variant. */
 function ask(call) {
   try {
     return call();
@@ -26,15 +27,15 @@ function ask(call) {
 }
 
 const bytesOf = (list) => (list instanceof Uint8Array ? list : Uint8Array.from(list));
-const absent = (value) => value ?? undefined;
+const some = (value) => value ?? undefined;
 
 /** A response of the real host. */
 const responseOf = (handle) => ({
   handle,
   status: () => handle.status(),
-  header: (name) => absent(handle.header(name)),
-  json: (pointers) => handle.json(pointers).map(absent),
-  count: (pointer) => absent(handle.count(pointer)),
+  header: (name) => some(handle.header(name)),
+  json: (pointers) => handle.json(pointers).map(some),
+  count: (pointer) => some(handle.count(pointer)),
   body: () => bytesOf(handle.body()),
   release: () => handle.release(),
 });
@@ -52,7 +53,7 @@ useHost({
   remove: (path) => ask(() => witFiles.remove(path)),
   log: (level, message) => witLog.log(level, message),
   memoGet: (lifetime, key) => {
-    const kept = absent(witMemo.get(lifetime, key));
+    const kept = some(witMemo.get(lifetime, key));
     return kept === undefined ? undefined : bytesOf(kept);
   },
   memoPut: (lifetime, key, value) => bytesOf(witMemo.put(lifetime, key, value)),
@@ -71,7 +72,7 @@ function answer(call) {
   }
 }
 
-/** The exports of the contract for an adapter's class. */
+/** Returns the exports of the contract for an adapter's class. */
 export function componentOf(adapterClass) {
   let configured;
   const adapter = () => {
@@ -80,34 +81,37 @@ export function componentOf(adapterClass) {
   };
   return {
     meta: {
-      // There is no failure to answer here: what is thrown ends the instance, and the host shows its text.
+      // This call cannot fail in the contract: an exception ends the instance, and the host shows its text.
       describe: () => witManifest(adapterClass.manifest()),
       configure: (settings) =>
         answer(() => {
           configured = adapterClass.configure(JSON.parse(settings));
         }),
     },
-    schema: { kinds: (names) => answer(() => adapter().kinds(names).map(witKind)) },
+    schema: { kinds: (targets) => answer(() => adapter().kinds(targets.map(targetOf)).map(witKind)) },
     source: {
-      load: ({ resource, fields, model, pageSize, cursor, since }) =>
+      load: ({ targets, cursor, since, ...rest }) =>
         answer(() => {
           const after = cursor === undefined || cursor === null ? undefined : JSON.parse(decode(bytesOf(cursor)));
-          return witPage(adapter().load(new LoadRequest({ resource, fields, model, pageSize, cursor: after, since: absent(since) })));
+          const request = new LoadRequest({ ...rest, targets: targets.map(targetOf), cursor: after, since: some(since) });
+          return witPage(adapter().load(request));
         }),
+      absent: (target, ids) => answer(() => adapter().absent(targetOf(target), ids)),
     },
     destination: {
-      begin: (run) => answer(() => absent(adapter().begin(runOf(run)))),
+      begin: (run) => answer(() => some(adapter().begin(runOf(run)))),
       write: (request) =>
         answer(() =>
           adapter()
-            .write(new WriteRequest({ ...request, resource: absent(request.resource), rows: bytesOf(request.rows) }))
+            .write(new WriteRequest({ ...request, target: targetOf(request.target), rows: bytesOf(request.rows) }))
             .map(witOutcome),
         ),
       commit: (kinds) =>
         answer(() => {
           adapter().commit(kinds);
         }),
-      finish: (run, result) => answer(() => absent(adapter().finish(runOf(run), numbers(result)))),
+      cascade: (target, ids) => answer(() => adapter().cascade(targetOf(target), ids).map(witDependents)),
+      finish: (run, result) => answer(() => some(adapter().finish(runOf(run), numbers(result)))),
     },
   };
 }
@@ -118,8 +122,13 @@ const runOf = ({ id, sync, source, changes }) => ({
   id,
   sync,
   source,
-  changes: changes.map(({ kind, ...rows }) => ({ kind, ...numbers(rows) })),
+  changes: changes.map(({ target, ...rows }) => ({ target: targetOf(target), ...numbers(rows) })),
 });
+
+const targetOf = ({ kind, resource, fields }) =>
+  new Target({ kind, resource: some(resource), fields: fields.map(({ path, ...rest }) => ({ ...rest, path: some(path) })) });
+
+const witDependents = ({ kind, count, ids = [], mapped = true }) => ({ kind, count, ids, mapped });
 
 function witManifest({ name, version, description, settings = [], credentials = [], ...rest }) {
   return {
@@ -130,8 +139,15 @@ function witManifest({ name, version, description, settings = [], credentials = 
     addressSetting: rest.addressSetting,
     folderSetting: rest.folderSetting,
     credentials: credentials.map(witCredential),
+    aliases: (rest.aliases ?? []).map(({ name, setting, environment = [] }) => ({ name, setting, environment })),
     source: rest.source,
-    destination: rest.destination ?? false,
+    destination: rest.destination,
+    references: rest.references ?? [],
+    tables: rest.tables ?? [],
+    lookup: rest.lookup,
+    evidence: witEvidence(rest.evidence ?? []),
+    ownership: rest.ownership ?? false,
+    readsIds: rest.readsIds ?? false,
     schema: rest.schema ?? false,
     pageSize: rest.pageSize ?? 1000,
     writeBatchMax: rest.writeBatchMax ?? 1000,
@@ -140,11 +156,30 @@ function witManifest({ name, version, description, settings = [], credentials = 
   };
 }
 
-function witSetting({ name, help, type = 'text', required = false, secret = false, environment = [], default: value }) {
-  return { name, help, type, required, secret, environment, default: value === undefined ? undefined : String(value) };
+const witEvidence = (names) => ({
+  total: names.includes('total'),
+  changeLog: names.includes('change-log'),
+  permissions: names.includes('permissions'),
+});
+
+function witSetting({ name, help, type = 'text', required = false, secret = false, default: value, ...rest }) {
+  return {
+    name,
+    help,
+    type,
+    required,
+    secret,
+    environment: rest.environment ?? [],
+    environmentSetting: rest.environmentSetting,
+    projectFirst: rest.projectFirst ?? false,
+    commandLine: rest.commandLine,
+    default: value === undefined ? undefined : String(value),
+  };
 }
 
-function witCredential({ header, basic, query, login }) {
+const witCredential = ({ when, ...form }) => ({ when, form: witCredentialForm(form) });
+
+function witCredentialForm({ header, basic, query, login }) {
   if (header) {
     const templates = Array.isArray(header) ? header : [header];
     return { tag: 'header', val: templates.map(({ name, template, prefix = '' }) => ({ name, template, prefix })) };
@@ -170,22 +205,25 @@ function witLoginStep({ method, path, headers = {}, json, form, values = {} }) {
   return { method, path, headers: Object.entries(headers), body, values: taken };
 }
 
-function witKind({ name, identifiers = [], fields = [], standsFor = [], canCreate = true, canUpdate = true, canDelete = true }) {
-  return { name, identifiers, fields: fields.map(witField), standsFor, canCreate, canUpdate, canDelete };
+function witKind({ name, identifiers = [], fields = [], standsFor = [], cascades = [], ...can }) {
+  const { canCreate = true, canUpdate = true, canDelete = true } = can;
+  const taken = cascades.map(({ kind, field }) => ({ kind, field }));
+  return { name, identifiers, fields: fields.map(witField), standsFor, cascades: taken, canCreate, canUpdate, canDelete };
 }
 
-function witField({ name, type = 'any', optional = false, unique = false, readOnly = false, reference, choices = [], default: value }) {
+function witField({ name, type = 'any', optional = false, unique = false, readOnly = false, references = [], choices = [], default: value }) {
   const text = value === undefined ? undefined : JSON.stringify(value);
-  return { name, type, optional, unique, readOnly, reference, choices, default: text };
+  return { name, type, optional, unique, readOnly, references, choices, default: text };
 }
 
-function witPage({ payload, next, watermark, deleted, total }) {
+function witPage({ payload, next, watermark, deleted, total, partial }) {
   return {
     payload: witPayload(payload),
     next: next === undefined || next === null ? undefined : encode(JSON.stringify(next)),
-    watermark: absent(watermark),
-    deleted: absent(deleted),
-    total: absent(total),
+    watermark: some(watermark),
+    deleted: some(deleted),
+    total: some(total),
+    partial: some(partial),
   };
 }
 

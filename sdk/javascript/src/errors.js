@@ -1,8 +1,8 @@
-// Failures are cases: the host acts on the kind, a person reads the message.
+// Failures are cases: the host acts on the kind, the user reads the message.
 
 import { decode } from './text.js';
 
-// Most of a refusal's own words that go into a message: enough for a sentence, not for a page of HTML.
+// Characters of a system's own text in a message: enough for a sentence, not for a page of HTML.
 const DETAIL_CHARS_MAX = 300;
 
 export class AdapterError extends Error {
@@ -64,7 +64,7 @@ export class AdapterError extends Error {
     const detail = response.detail();
     const after = (response.header('retry-after') ?? '').trim();
     response.release();
-    // Only digits: a date in there is the host's business, which has waited already.
+    // Only digits: the host has waited already where the header is a date.
     const retryAfterMs = /^[0-9]+$/.test(after) ? Number(after) * 1000 : undefined;
     const message = `${what}: HTTP status ${status}${detail ? `: ${detail}` : ''}`;
     return new AdapterError(kindOf(status), message, { httpStatus: status, retryAfterMs });
@@ -79,7 +79,7 @@ function kindOf(status) {
   return status >= 400 && status < 500 ? 'invalid' : 'remote';
 }
 
-/** A person-sized piece of a refusal's body: the usual JSON members, else a plain text; never HTML. */
+/** Returns the text of a refusal at a length for people: the usual JSON members, else a plain text; never HTML. */
 export function detail(response) {
   const found = response.json(['/detail', '/error', '/message', '']).find((text) => text !== undefined);
   let text;

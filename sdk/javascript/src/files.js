@@ -1,4 +1,4 @@
-// The one folder that the project granted. Paths are relative, with `/`.
+// The one folder that the project granted. Paths are relative, with `/`; they cannot lead out of the folder.
 
 import { AdapterError } from './errors.js';
 import { HostError, currentHost } from './host.js';
@@ -13,7 +13,7 @@ function ask(path, call) {
   }
 }
 
-// What the operating system refuses is `remote`: the folder is the system here.
+// An error of the operating system is `remote`: the folder is the system here.
 function failed(path, { tag, val }) {
   switch (tag) {
     case 'denied':

@@ -1,20 +1,20 @@
-// Where the abilities of an adapter come from: the real host in a component, a mock host (testing.js) natively. A host speaks the contract's
-// own terms; the modules beside this one turn them into what authors use.
+// The abilities of an adapter: the real host in a component, a mock host (testing.js) natively. A host uses the contract's own terms; the
+// modules beside this one turn them into the API of authors.
 
 let host;
 
-/** Sets the host that everything asks from now on. */
+/** Sets the host. */
 export function useHost(other) {
   host = other;
 }
 
-/** The host. */
+/** Returns the host. */
 export function currentHost() {
   if (!host) throw new Error('there is no host: a test imports infrahub-sync-adapter/testing');
   return host;
 }
 
-/** What the host answers instead of a response: the contract's case, and what comes with it. */
+/** An answer of the host in place of a response: the contract's case, and its value. */
 export class HostError extends Error {
   constructor(tag, val) {
     super(`${tag}: ${val}`);

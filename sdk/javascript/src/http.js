@@ -6,11 +6,23 @@ import { encode } from './text.js';
 
 const READS = ['GET', 'HEAD', 'PUT', 'DELETE'];
 
-// The responses of the call under way. QuickJS lets go of a handle only when the call ends, so what is left then is released by endCall,
-// and an adapter that asks for many releases them itself.
+// The types that a value of JSON may have: the words of a message, and the test.
+const TYPES = {
+  boolean: ['a boolean', (value) => typeof value === 'boolean'],
+  integer: ['an integer', Number.isInteger],
+  number: ['a number', (value) => typeof value === 'number'],
+  text: ['a text', (value) => typeof value === 'string'],
+  list: ['a list', Array.isArray],
+  object: ['an object', (value) => typeof value === 'object' && value !== null && !Array.isArray(value)],
+};
+
+const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
+
+// The responses of the current call. QuickJS drops a handle only when the call ends: endCall releases the ones that are left then, and an
+// adapter that asks for many releases them itself.
 let held = new Set();
 
-/** Releases what the call that ended has left. */
+/** Releases the responses that the call has left. */
 export function endCall() {
   const left = held;
   held = new Set();
@@ -61,6 +73,31 @@ export class Response {
     return text === undefined ? undefined : JSON.parse(text);
   }
 
+  get(pointer, type) {
+    const [text] = this.json([pointer]);
+    if (text === undefined) throw this.#unreadable(`the answer has no JSON value${pointer ? ` at \`${pointer}\`` : ''}`);
+    const [words, fits] = TYPES[type];
+    const value = JSON.parse(text);
+    if (!fits(value)) throw this.#unreadable(`the value at \`${pointer}\` of the answer is not ${words}`);
+    return value;
+  }
+
+  #unreadable(message) {
+    return AdapterError.remote(message).withStatus(this.#status);
+  }
+
+  date() {
+    // RFC 9110. Not Date.parse: what it takes depends on the engine.
+    const parts = /^\w+, (\d+) (\w+) (\d+) (\d+):(\d+):(\d+) GMT$/.exec(this.header('date') ?? '');
+    const month = MONTHS.indexOf(parts?.[2]);
+    if (month < 0) return undefined;
+    const [day, year, hour, minute, second] = [1, 3, 4, 5, 6].map((at) => Number(parts[at]));
+    if (hour > 23 || minute > 59 || second > 60) return undefined;
+    const date = new Date(Date.UTC(year, month, day, hour, minute));
+    // A day that the month does not have becomes one of the next month; so does a leap second, which is meant to.
+    return date.getUTCDate() === day ? new Date(date.getTime() + second * 1000) : undefined;
+  }
+
   count(pointer) {
     return this.#held().count(pointer);
   }
@@ -72,7 +109,7 @@ export class Response {
   parse() {
     // As text, not as bytes: QuickJS has no decoder of its own, and ours is slower than the host's.
     const [text] = this.json(['']);
-    if (text === undefined) throw AdapterError.remote('the answer cannot be read: it is no JSON');
+    if (text === undefined) throw this.#unreadable('the answer cannot be read: it is not JSON');
     return JSON.parse(text);
   }
 
@@ -90,7 +127,7 @@ export class Response {
   }
 }
 
-/** A path with a query. */
+/** Returns a path with a query. */
 export function withQuery(path, query = {}) {
   const pairs = Array.isArray(query) ? query : Object.entries(query);
   const texts = pairs.map(([name, value]) => `${percent(name)}=${percent(value)}`);
@@ -98,11 +135,14 @@ export function withQuery(path, query = {}) {
   return `${path}${path.includes('?') ? '&' : '?'}${texts.join('&')}`;
 }
 
-/** Percent-encodes all but the unreserved characters of RFC 3986 and the comma, which lists are written with. */
+/** Percent-encodes all characters but the unreserved ones of RFC 3986 and the comma, which separates lists. */
 function percent(value) {
   const encoded = encodeURIComponent(String(value));
   return encoded.replace(/%2C|[!'()*]/g, (found) => (found === '%2C' ? ',' : `%${found.charCodeAt(0).toString(16).toUpperCase()}`));
 }
+
+/** Encodes a text, or an id, as one segment of a path. */
+export const pathSegment = (text) => percent(text).replaceAll(',', '%2C');
 
 export function request(method, url, options = {}) {
   const { query, json, headers = {}, timeoutMs, onlyReads = READS.includes(method), unprocessedIf } = options;
@@ -143,9 +183,9 @@ function failed(what, { tag, val }) {
     case 'too-large':
       return AdapterError.remote(`the answer to ${what} is larger than the limit of ${val} bytes`);
     case 'too-many-responses':
-      return AdapterError.internal(`the adapter holds ${val} responses already, which is the limit: release what is done with`);
+      return AdapterError.internal(`the adapter already holds ${val} responses, which is the limit: release some`);
     default:
-      return AdapterError.internal(`${what} is no request: ${val}`);
+      return AdapterError.internal(`${what} is not a valid request: ${val}`);
   }
 }
 

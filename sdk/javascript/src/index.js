@@ -1,7 +1,6 @@
-// What an author of an adapter in JavaScript imports. The author's guide is the README beside this folder; types are in index.d.ts.
+// The SDK for adapters in JavaScript. The author's guide is the README beside this folder; types are in index.d.ts.
 //
-// The contract itself, with a comment on every item, is wit/adapter.wit; this package keeps an author away from the code that is
-// generated from it.
+// The contract itself, with a comment on every item, is wit/adapter.wit; this package hides the code that is generated from it.
 
 export { Adapter } from './adapter.js';
 export { AdapterError } from './errors.js';
@@ -11,4 +10,6 @@ export { Response } from './http.js';
 export * as log from './log.js';
 export * as memo from './memo.js';
 export { LoadRequest, Page } from './page.js';
-export { Outcome, WriteRequest } from './write.js';
+export { System } from './refusal.js';
+export { Target, TargetField } from './target.js';
+export { Outcome, Row, WriteRequest, referenceIds } from './write.js';

@@ -1,4 +1,4 @@
-// Words for the person who runs the sync.
+// Messages for the user.
 
 import { currentHost } from './host.js';
 

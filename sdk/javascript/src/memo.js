@@ -1,4 +1,4 @@
-// Small values that the host keeps: instances come and go, and any of them may be asked for anything.
+// Small values that the host keeps: instances are created and dropped, and any of them may serve any call.
 
 import { currentHost } from './host.js';
 import { decode, encode } from './text.js';
@@ -10,4 +10,9 @@ export function get(lifetime, key) {
 
 export function put(lifetime, key, value) {
   return JSON.parse(decode(currentHost().memoPut(lifetime, key, encode(JSON.stringify(value)))));
+}
+
+export function once(key, make) {
+  const kept = currentHost().memoGet('run', key);
+  return kept === undefined ? put('run', key, make()) : JSON.parse(decode(kept));
 }

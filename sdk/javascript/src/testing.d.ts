@@ -1,4 +1,4 @@
-import type { Adapter, LoadRequest, Page, Row, WriteRequest } from './index.js';
+import type { Adapter, LoadRequest, Page, Row, TargetShape, WriteRequest } from './index.js';
 
 /** A request that the adapter sent. */
 export interface SentRequest {
@@ -9,45 +9,38 @@ export interface SentRequest {
   timeoutMs?: number;
   onlyReads: boolean;
   unprocessedIf?: [string, string];
-  /** The body, read as JSON. */
+  /** Parses the body as JSON. */
   json(): any;
 }
 
-/** Forgets everything that was registered and recorded. */
+/** Drops everything that was registered and recorded. */
 export function reset(): void;
 /**
  * Registers the answer to a request: bytes, text, or any value that can be written as JSON. The URL must be the same text. Several answers to
- * the same request are given in their order, the last one again and again.
+ * the same request are given in order; the last one repeats.
  */
 export function respond(method: string, url: string, status: number, body?: unknown, headers?: Record<string, string>): void;
-/** Registers what answers requests that have no answer of their own; undefined is no answer. */
+/** Registers a function for requests without an answer of their own. It returns the answer; undefined: no answer. */
 export function respondWith(
   handler: (request: SentRequest) => { status: number; body?: unknown; headers?: Record<string, string> } | undefined,
 ): void;
-/** Makes the next request that `breaks` says yes to fail in transport, once. */
+/** Makes the next request for which `breaks` returns true fail in transport, once. */
 export function failRequest(breaks: (request: SentRequest) => boolean): void;
-/** Begins another run: what was kept for the length of a run is forgotten, what lasts is not. */
+/** Begins another run: drops the values of the run, keeps the lasting ones. */
 export function nextRun(): void;
-/** The requests that were sent, in their order. */
+/** Returns the requests that were sent, in order. */
 export function requests(): SentRequest[];
-/** What was logged (level, text), in its order. */
+/** Returns the messages that were logged (level, text), in order. */
 export function messages(): [string, string][];
 /** Puts a file into the folder. */
 export function putFile(path: string, data: Uint8Array | string): void;
-/** The bytes of a file of the folder; undefined when there is none. */
+/** Returns the bytes of a file of the folder; undefined if it is missing. */
 export function file(path: string): Uint8Array | undefined;
-/** A request for the first page. */
+/** Makes a request for the first page. */
 export function firstPage(resource: string, fields?: string[], pageSize?: number): LoadRequest;
-/** A write of these rows. */
-export function writeOf(request: {
-  kind: string;
-  operation: 'create' | 'update' | 'delete';
-  rows: Partial<Row>[];
-  resource?: string;
-  identifiers?: string[];
-  references?: string[];
-}): WriteRequest;
-/** Reads all pages, and the records in them as the host would see them. */
+/** Makes a write of these rows. */
+export function writeOf(target: TargetShape, operation: 'create' | 'update' | 'delete', ...rows: Partial<Row>[]): WriteRequest;
+/** Reads all pages. Returns their records as the host sees them. */
 export function loadAll(adapter: Adapter, request: LoadRequest): any[];
-/** The records of a page. Throws when the payload is not what the contract says: that is what a test wants to know. */
+/** Returns the records of a page. Throws when the payload breaks the contract. */
 export function pageRecords(page: Page): any[];

@@ -1,5 +1,5 @@
 // A mock host for an adapter's own unit tests: it answers registered requests, keeps files and memos in memory, and records requests and
-// messages. Its limits are none: what the sandbox refuses shows in a run only.
+// messages. It has no limits: only a run shows what the sandbox denies.
 
 import { HostError, useHost } from './host.js';
 import { LoadRequest } from './page.js';
@@ -8,7 +8,7 @@ import { WriteRequest } from './write.js';
 
 let mock;
 
-/** Forgets everything that was registered and recorded. */
+/** Drops everything that was registered and recorded. */
 export function reset() {
   mock = { answers: new Map(), handler: undefined, breaks: [], requests: [], messages: [], files: new Map(), memos: new Map() };
 }
@@ -22,28 +22,28 @@ export function respond(method, url, status, body = '', headers = {}) {
   mock.answers.set(key, [...(mock.answers.get(key) ?? []), { status, body: bytesOf(body), headers }]);
 }
 
-/** Registers what answers requests that have no answer of their own. */
+/** Registers a function for requests without an answer of their own. */
 export function respondWith(handler) {
   mock.handler = handler;
 }
 
-/** Makes the next request that `breaks` says yes to fail in transport, once. */
+/** Makes the next request for which `breaks` returns true fail in transport, once. */
 export function failRequest(breaks) {
   mock.breaks.push(breaks);
 }
 
-/** Begins another run: what was kept for the length of a run is forgotten. */
+/** Begins another run: drops the values of the run, keeps the lasting ones. */
 export function nextRun() {
   for (const key of [...mock.memos.keys()]) if (key.startsWith('run ')) mock.memos.delete(key);
 }
 
-/** The requests that were sent. */
+/** Returns the requests that were sent. */
 export const requests = () => mock.requests;
-/** What was logged. */
+/** Returns the messages that were logged. */
 export const messages = () => mock.messages;
 /** Puts a file into the folder. */
 export const putFile = (path, data) => void mock.files.set(path, bytesOf(data));
-/** The bytes of a file of the folder. */
+/** Returns the bytes of a file of the folder. */
 export const file = (path) => mock.files.get(path);
 
 function at(value, pointer) {
@@ -107,7 +107,7 @@ useHost({
     const broken = mock.breaks.findIndex((breaks) => breaks(request));
     if (broken >= 0) {
       mock.breaks.splice(broken, 1);
-      throw new HostError('transport', `${method} ${url}: the connection broke, as the test wants`);
+      throw new HostError('transport', `${method} ${url}: the test broke the connection`);
     }
     const registered = mock.answers.get(`${method} ${url}`);
     if (registered) return responseOf(registered.length > 1 ? registered.shift() : registered[0]);
@@ -148,26 +148,26 @@ useHost({
   },
 });
 
-/** A request for the first page. */
+/** Makes a request for the first page. */
 export const firstPage = (resource, fields = [], pageSize = 1000) => new LoadRequest({ resource, fields, pageSize });
 
-/** A write of these rows. */
-export const writeOf = ({ kind, operation, rows, ...rest }) =>
-  new WriteRequest({ kind, operation, ...rest, rows: encode(rows.map((row) => `${JSON.stringify(row)}\n`).join('')), count: rows.length });
+/** Makes a write of these rows. */
+export const writeOf = (target, operation, ...rows) =>
+  new WriteRequest({ target, operation, rows: encode(rows.map((row) => `${JSON.stringify(row)}\n`).join('')), count: rows.length });
 
-/** Reads all pages, and the records in them as the host would see them. */
+/** Reads all pages. Returns their records as the host sees them. */
 export function loadAll(adapter, request) {
   const records = [];
   for (;;) {
     const page = adapter.load(request);
     records.push(...pageRecords(page));
     if (page.next === undefined || page.next === null) return records;
-    // As the host hands it over: through JSON.
+    // The host hands it over as JSON.
     request = new LoadRequest({ ...request, cursor: JSON.parse(JSON.stringify(page.next)) });
   }
 }
 
-/** The records of a page. */
+/** Returns the records of a page. */
 export function pageRecords({ payload }) {
   const records = (bytes) => lines(decode(bytes)).map((line) => JSON.parse(line));
   if (payload.tag === 'json-lines') return records(payload.bytes);

@@ -1,6 +1,6 @@
 // UTF-8. QuickJS has neither TextEncoder nor TextDecoder.
 
-/** The bytes of a text. A half of a surrogate pair becomes U+FFFD, as with TextEncoder. */
+/** Returns the bytes of a text. A half of a surrogate pair becomes U+FFFD, as with TextEncoder. */
 export function encode(text) {
   const bytes = new Uint8Array(text.length * 3);
   let end = 0;
@@ -35,7 +35,7 @@ export function encode(text) {
   return bytes.slice(0, end);
 }
 
-/** The text of some bytes; undefined when they are not UTF-8. */
+/** Returns the text of bytes; undefined when they are not UTF-8. */
 export function decode(bytes) {
   const pieces = [];
   let units = [];
@@ -66,7 +66,7 @@ export function decode(bytes) {
   return pieces.join('');
 }
 
-/** The lines of a text that are not empty. */
+/** Returns the lines of a text that are not empty. */
 export function lines(text) {
   return text.split('\n').filter((line) => line.trim() !== '');
 }
