@@ -18,7 +18,6 @@ from infrahub_sync_adapter import (
     http,
     log,
     memo,
-    reference_ids,
     testing,
 )
 from infrahub_sync_adapter.http import end_call, with_query
@@ -237,7 +236,7 @@ class SdkTest(unittest.TestCase):
         def write(row):
             return Outcome.written(1 // (row.key["n"] - 1))
 
-        request = testing.write_of(RACKS, Operation.CREATE, *({"key": {"n": n}} for n in range(3)))
+        request = testing.write_request(RACKS, Operation.CREATE, *({"key": {"n": n}} for n in range(3)))
         one, broken, three = request.outcomes(write)
         self.assertEqual((one, three), (Outcome.written("-1"), Outcome.written("1")))
         self.assertEqual(broken.error.kind, ErrorKind.INTERNAL)
@@ -251,8 +250,8 @@ class SdkTest(unittest.TestCase):
             sent.append([row.key["n"] for row in rows])
             return write(sent[-1])
 
-        request = testing.write_of(RACKS, Operation.CREATE, *({"key": {"n": n}} for n in range(count)))
-        outcomes = request.outcomes_by_halves(record)
+        request = testing.write_request(RACKS, Operation.CREATE, *({"key": {"n": n}} for n in range(count)))
+        outcomes = request.bisect(record)
         return sent, [outcome.id or outcome.error.message for outcome in outcomes]
 
     def test_a_rejected_batch_is_halved_until_the_rows_at_fault_are_alone(self):
@@ -275,19 +274,21 @@ class SdkTest(unittest.TestCase):
         def breaks(rows):
             if len(rows) > 2:
                 raise Error.invalid("bad")
-            if 2 in rows:
+            if rows[0] == at:
                 raise Error.transport("broken")
             return [Outcome.written(n) for n in rows]
 
-        sent, outcomes = self.halved(8, breaks)
-        self.assertEqual(outcomes, ["0", "1"] + ["broken"] * 6)
-        self.assertEqual(sent[-1], [2, 3])
+        for at in (0, 2):
+            sent, outcomes = self.halved(8, breaks)
+            self.assertEqual(outcomes, ["0", "1"][:at] + ["broken"] * (8 - at))
+            self.assertEqual(sent[-1], [at, at + 1])
 
-    def test_each_row_of_a_batch_has_an_outcome(self):
-        self.assertEqual(self.failure(self.halved, 2, lambda rows: []).message, "0 outcomes for 2 rows")
+    def test_a_row_that_the_answer_leaves_out_failed(self):
+        _, outcomes = self.halved(2, lambda rows: [Outcome.written("0")])
+        self.assertEqual(outcomes, ["0", "the answer says nothing about this row"])
 
     def test_fields_are_found_by_name_and_by_path(self):
-        self.assertEqual((RACKS.place, Target("Rack").place), ("dcim.racks", "Rack"))
+        self.assertEqual((RACKS.resource_or_kind, Target("Rack").resource_or_kind), ("dcim.racks", "Rack"))
         self.assertEqual(RACKS.known_field("state").split_path(), ("status", "value"))
         self.assertEqual(RACKS.known_field("name").split_path(), ("name", None))
         self.assertEqual([field.name for field in RACKS.fields_at("site")], ["location"])
@@ -301,12 +302,18 @@ class SdkTest(unittest.TestCase):
         request = LoadRequest("racks", ["site.slug", "@owner", "name", "site.name"])
         self.assertEqual((request.top_level_fields(), request.wants_owner), (["site", "name"], True))
         self.assertFalse(LoadRequest("racks").wants_owner)
+        request = testing.first_page_of(RACKS)
+        self.assertEqual((request.resource, request.fields, request.targets), ("dcim.racks", ["name", "status.value", "site"], [RACKS]))
 
-    def test_references_are_ids(self):
+    def test_references_become_what_the_system_wants(self):
+        site = RACKS.known_field("location")
         peer = {"kind": "Site", "key": {"name": "a"}, "id": "7"}
-        self.assertEqual([reference_ids(value) for value in (peer, [peer, peer], [], None)], ["7", ["7", "7"], [], None])
-        error = self.failure(reference_ids, [peer, {"kind": "Site", "key": {"name": "b"}}])
-        self.assertEqual((error.kind, error.message), (ErrorKind.INVALID, "the id of the Site that it refers to is not known"))
+        self.assertEqual([site.with_peers(value) for value in (peer, [peer, peer], [], None)], ["7", ["7", "7"], [], None])
+        self.assertEqual(site.with_peers([peer], lambda each: int(each["id"])), [7])
+        self.assertIs(RACKS.known_field("name").with_peers(peer), peer)
+        error = self.failure(site.with_peers, [peer, {"kind": "Site", "key": {"name": "Zürich"}}])
+        message = 'the object {"name":"Zürich"} of `Site`, to which it refers, is not in the system'
+        self.assertEqual((error.kind, error.message), (ErrorKind.NOT_FOUND, message))
 
     def test_a_missing_method_is_unsupported_or_does_nothing(self):
         adapter = Adapter.configure({"a": 1})

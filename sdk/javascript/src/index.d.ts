@@ -479,6 +479,11 @@ export class TargetField implements Required<Omit<TargetFieldShape, 'path'>> {
   readonly isReference: boolean;
   /** Returns the first segment of the path (`status` of `status.value`) and the rest, if any: many systems take the value at the first one. */
   splitPath(): [first: string, rest: string | undefined];
+  /**
+   * Returns a value of the field with its references replaced: by null, by one value of `peer`, or by a list of them. A value of a field without
+   * references stays as it is. By default a reference becomes its peer's id.
+   */
+  withPeers(value: any, peer?: (reference: Reference) => any): any;
 }
 
 /** The parts of a target. */
@@ -497,7 +502,7 @@ export class Target {
   resource?: string;
   fields: TargetField[];
   /** The resource; the kind, where the system is addressed by kind. */
-  readonly place: string;
+  readonly resourceOrKind: string;
   /** The fields of the natural key, in the order of the key. */
   readonly identifiers: TargetField[];
   /** Returns the field with that name in the model; undefined if the project has no such field. */
@@ -590,20 +595,30 @@ export class Row {
   /** The system's own id of the object, when the host knows it. */
   id?: string;
   /**
-   * All set fields on create, the changed ones on update (null = clear), none on delete, by their names in the model. A reference is
-   * `{"kind": "…", "key": {…}, "id": "…"}` with the peer's id in this system; where the system is addressed by mapping it has
-   * `"resource": "…"` as well. Where a field may refer to several kinds it has all of them in `"of": […]`.
+   * All set fields on create, the changed ones on update (null = clear), none on delete, by their names in the model. `TargetField.withPeers`
+   * reads references.
    */
   fields: Record<string, any>;
   /** Returns the id of the object; throws `invalid` if the host does not know it. */
   knownId(): string;
 }
 
-/**
- * Returns a reference as its peer's id, a list of references as the list of ids, null as null. Throws `invalid` if the id of a peer is not
- * known.
- */
-export function referenceIds(value: any): any;
+/** A reference of a row: another object. */
+export interface Reference {
+  /** The kind of the object itself, also where the field refers to a generic kind. */
+  kind: string;
+  /** Its natural key. */
+  key: Record<string, any>;
+  /** Its id in this system, when the host knows it. */
+  id?: string | null;
+  /** Its list, where the system is addressed by mapping. */
+  resource?: string;
+  /** The kinds that the field may refer to, where there are several. */
+  of?: string[];
+}
+
+/** Returns the id of the object that a reference points to; throws `not-found` if the host does not know it. */
+export function peerId(reference: Reference): string;
 
 /** The outcome of a row. */
 export type Outcome =
@@ -636,13 +651,13 @@ export class WriteRequest {
    */
   outcomes(write: (row: Row) => Outcome): Outcome[];
   /**
-   * Writes all rows at once, for a system that takes a batch or rejects it as a whole.
+   * Sends the rows in as few requests as possible. A batch that the system rejects as a whole is halved until the rows at fault are alone.
    *
-   * `write` returns one outcome a row, or throws the `AdapterError` of a batch of which nothing was written. A batch that is `invalid`,
-   * `conflict` or `not-found` is halved until the rows at fault are alone. Any other failure is not of the rows: nothing more is sent, and the
-   * rows that have no outcome yet fail with it. If no row has one, it is thrown.
+   * `send` sends one request and returns one outcome a row. An `AdapterError` of kind `invalid`, `conflict` or `not-found` says that the system
+   * rejected the rows and wrote none of them. After any other error no further request is sent: it is the failure of the rows that have no
+   * outcome yet. If it comes from the first request, it is thrown: the outcome of every row is unknown.
    */
-  outcomesByHalves(write: (rows: Row[]) => Outcome[]): Outcome[];
+  bisect(send: (rows: Row[]) => Outcome[]): Outcome[];
 }
 
 /** Objects of one kind that a delete takes along. */
@@ -711,7 +726,7 @@ export class Adapter {
   begin(run: Run): string | void;
   /**
    * Writes a batch of rows of one target and one operation. Returns one outcome a row, in their order (`request.outcomes` and
-   * `request.outcomesByHalves` help). A failure that is thrown means that the outcome of every row is unknown.
+   * `request.bisect` help). A failure that is thrown means that the outcome of every row is unknown.
    */
   write(request: WriteRequest): Outcome[];
   /** Makes the rows of these kinds durable that `write` reported as staged. An adapter that writes at once needs no `commit`. */

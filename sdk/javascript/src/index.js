@@ -11,5 +11,5 @@ export * as log from './log.js';
 export * as memo from './memo.js';
 export { LoadRequest, Page } from './page.js';
 export { System } from './refusal.js';
-export { Target, TargetField } from './target.js';
-export { Outcome, Row, WriteRequest, referenceIds } from './write.js';
+export { Target, TargetField, peerId } from './target.js';
+export { Outcome, Row, WriteRequest } from './write.js';

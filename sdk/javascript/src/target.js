@@ -2,6 +2,13 @@
 
 import { AdapterError } from './errors.js';
 
+export function peerId({ kind, key = {}, id }) {
+  if (id === undefined || id === null) {
+    throw AdapterError.notFound(`the object ${JSON.stringify(key)} of \`${kind}\`, to which it refers, is not in the system`);
+  }
+  return String(id);
+}
+
 export class TargetField {
   constructor({ name, path, peers = [], many = false, identifier = false }) {
     this.name = name;
@@ -24,6 +31,11 @@ export class TargetField {
     const at = path.indexOf('.');
     return at < 0 ? [path, undefined] : [path.slice(0, at), path.slice(at + 1)];
   }
+
+  withPeers(value, peer = peerId) {
+    if (!this.isReference || value === null) return value;
+    return Array.isArray(value) ? value.map((each) => peer(each)) : peer(value);
+  }
 }
 
 export class Target {
@@ -33,7 +45,7 @@ export class Target {
     this.fields = fields.map((field) => new TargetField(field));
   }
 
-  get place() {
+  get resourceOrKind() {
     return this.resource ?? this.kind;
   }
 

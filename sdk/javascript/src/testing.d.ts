@@ -38,8 +38,10 @@ export function putFile(path: string, data: Uint8Array | string): void;
 export function file(path: string): Uint8Array | undefined;
 /** Makes a request for the first page. */
 export function firstPage(resource: string, fields?: string[], pageSize?: number): LoadRequest;
+/** Makes a request for the first page of a target: its resource, and the paths of its fields. */
+export function firstPageOf(target: TargetShape): LoadRequest;
 /** Makes a write of these rows. */
-export function writeOf(target: TargetShape, operation: 'create' | 'update' | 'delete', ...rows: Partial<Row>[]): WriteRequest;
+export function writeRequest(target: TargetShape, operation: 'create' | 'update' | 'delete', ...rows: Partial<Row>[]): WriteRequest;
 /** Reads all pages. Returns their records as the host sees them. */
 export function loadAll(adapter: Adapter, request: LoadRequest): any[];
 /** Returns the records of a page. Throws when the payload breaks the contract. */

@@ -3,6 +3,7 @@
 
 import { HostError, useHost } from './host.js';
 import { LoadRequest } from './page.js';
+import { Target } from './target.js';
 import { decode, encode, lines } from './text.js';
 import { WriteRequest } from './write.js';
 
@@ -107,7 +108,7 @@ useHost({
     const broken = mock.breaks.findIndex((breaks) => breaks(request));
     if (broken >= 0) {
       mock.breaks.splice(broken, 1);
-      throw new HostError('transport', `${method} ${url}: the test broke the connection`);
+      throw new HostError('transport', `${method} ${url}: the connection broke, as the test asked`);
     }
     const registered = mock.answers.get(`${method} ${url}`);
     if (registered) return responseOf(registered.length > 1 ? registered.shift() : registered[0]);
@@ -151,8 +152,14 @@ useHost({
 /** Makes a request for the first page. */
 export const firstPage = (resource, fields = [], pageSize = 1000) => new LoadRequest({ resource, fields, pageSize });
 
+/** Makes a request for the first page of a target: its resource, and the paths of its fields. */
+export function firstPageOf(shape) {
+  const target = new Target(shape);
+  return new LoadRequest({ resource: target.resourceOrKind, fields: target.fields.map(({ readPath }) => readPath), targets: [target] });
+}
+
 /** Makes a write of these rows. */
-export const writeOf = (target, operation, ...rows) =>
+export const writeRequest = (target, operation, ...rows) =>
   new WriteRequest({ target, operation, rows: encode(rows.map((row) => `${JSON.stringify(row)}\n`).join('')), count: rows.length });
 
 /** Reads all pages. Returns their records as the host sees them. */

@@ -5,8 +5,8 @@ import * as log from './log.js';
 import { Target } from './target.js';
 import { decode, lines } from './text.js';
 
-// Failures of data. Any other one has a cause beside the rows, and would come again for each half of them.
-const OF_ROWS = ['invalid', 'conflict', 'not-found'];
+// The system rejected the rows. Any other failure has another cause, and would come again for each half of them.
+const REJECTIONS = ['invalid', 'conflict', 'not-found'];
 
 export const Outcome = {
   written: (id) => ({ tag: 'written', id: textOf(id) }),
@@ -25,18 +25,9 @@ export class Row {
   }
 
   knownId() {
-    if (this.id === undefined) throw AdapterError.invalid('the id of this object is not known');
+    if (this.id === undefined) throw AdapterError.invalid('the id of this object is unknown');
     return this.id;
   }
-}
-
-export function referenceIds(value) {
-  if (Array.isArray(value)) return value.map(referenceIds);
-  if (value === null) return null;
-  if (value.id === undefined || value.id === null) {
-    throw AdapterError.invalid(`the id of the ${value.kind} that it refers to is not known`);
-  }
-  return value.id;
 }
 
 export class WriteRequest {
@@ -65,32 +56,34 @@ export class WriteRequest {
     return outcomes;
   }
 
-  outcomesByHalves(write) {
+  bisect(send) {
     const rows = [...this.rows()];
     const outcomes = new Map();
     const waiting = rows.length > 0 ? [[0, rows.length]] : [];
+    let first = true;
+    let rest = AdapterError.remote('the answer says nothing about this row');
     while (waiting.length > 0) {
       const [start, end] = waiting.pop();
-      let written;
       try {
-        written = write(rows.slice(start, end));
+        const sent = send(rows.slice(start, end));
+        for (let at = start; at < end && at - start < sent.length; at++) outcomes.set(at, sent[at - start]);
       } catch (thrown) {
         const error = asFailure(thrown);
-        if (!OF_ROWS.includes(error.kind)) {
-          if (outcomes.size === 0) throw error;
-          return rows.map((_, at) => outcomes.get(at) ?? Outcome.failed(error));
-        }
-        if (end - start === 1) outcomes.set(start, Outcome.failed(error));
-        else {
+        if (REJECTIONS.includes(error.kind) && end - start > 1) {
           const middle = Math.floor((start + end) / 2);
           waiting.push([middle, end], [start, middle]);
+        } else if (REJECTIONS.includes(error.kind)) {
+          outcomes.set(start, Outcome.failed(error));
+        } else if (first) {
+          throw error;
+        } else {
+          rest = error;
+          break;
         }
-        continue;
       }
-      if (written.length !== end - start) throw AdapterError.internal(`${written.length} outcomes for ${end - start} rows`);
-      written.forEach((outcome, at) => outcomes.set(start + at, outcome));
+      first = false;
     }
-    return rows.map((_, at) => outcomes.get(at));
+    return rows.map((_, at) => outcomes.get(at) ?? Outcome.failed(rest));
   }
 }
 

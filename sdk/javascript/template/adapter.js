@@ -6,7 +6,7 @@
 //     PATCH  /v1/{resource}/{id}              200
 //     DELETE /v1/{resource}/{id}              204
 
-import { Adapter, AdapterError, Outcome, Page, http, referenceIds } from 'infrahub-sync-adapter';
+import { Adapter, AdapterError, Outcome, Page, http } from 'infrahub-sync-adapter';
 
 export default class Inventory extends Adapter {
   /** @returns {import('infrahub-sync-adapter').Manifest} */
@@ -55,7 +55,7 @@ export default class Inventory extends Adapter {
  * @param {import('infrahub-sync-adapter').Row} row
  */
 function writeRow({ target, operation }, row) {
-  const path = pathOf(target.place);
+  const path = pathOf(target.resourceOrKind);
   const fields = fieldsOf(target, row);
   if (operation === 'create') {
     const created = http.post(path, { json: fields });
@@ -66,12 +66,12 @@ function writeRow({ target, operation }, row) {
       return Outcome.unchanged(id);
     }
     // One response a row: a batch has more rows than the host keeps responses.
-    created.success(target.place).release();
+    created.success(target.resourceOrKind).release();
     return Outcome.written(id);
   }
   const url = `${path}/${http.pathSegment(row.knownId())}`;
   try {
-    (operation === 'update' ? http.patch(url, { json: fields }) : http.del(url)).success(target.place).release();
+    (operation === 'update' ? http.patch(url, { json: fields }) : http.del(url)).success(target.resourceOrKind).release();
   } catch (error) {
     // Likewise: a missing object was deleted before.
     if (operation === 'delete' && error.kind === 'not-found') return Outcome.unchanged(row.id);
@@ -89,7 +89,7 @@ function fieldsOf(target, row) {
       const field = target.knownField(name);
       // `site.id` is read, `site` is written.
       const [written] = field.splitPath();
-      return [written, field.isReference ? referenceIds(value) : value];
+      return [written, field.withPeers(value)];
     }),
   );
 }

@@ -17,7 +17,7 @@ const rack = {
   fields: [{ name: 'name', path: 'label', identifier: true }, { name: 'height' }, { name: 'location', path: 'site.id', peers: ['Site'] }],
 };
 
-const write = (operation, ...rows) => adapter.write(testing.writeOf(rack, operation, ...rows));
+const write = (operation, ...rows) => adapter.write(testing.writeRequest(rack, operation, ...rows));
 
 test('reads all pages of a list', () => {
   testing.respond('GET', '/v1/cabinets?page=1&size=2', 200, { items: [{ id: '1' }, { id: '2' }], total: 3 });
@@ -59,7 +59,7 @@ test('each row gets its outcome', () => {
   assert.deepEqual(created, { tag: 'written', id: '8' });
   assert.deepEqual(testing.requests()[0].json(), { label: 'r1', site: '17' });
   assert.deepEqual([rejected.error.kind, rejected.error.httpStatus], ['conflict', 409]);
-  assert.equal(unknown.error.kind, 'invalid');
+  assert.equal(unknown.error.kind, 'not-found');
 });
 
 test('does not create an object twice', () => {

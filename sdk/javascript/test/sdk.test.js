@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
 
-import { Adapter, AdapterError, LoadRequest, Outcome, Page, System, Target, files, http, log, memo, referenceIds } from '../src/index.js';
+import { Adapter, AdapterError, LoadRequest, Outcome, Page, System, Target, files, http, log, memo } from '../src/index.js';
 import { endCall } from '../src/http.js';
 import { decode, encode } from '../src/text.js';
 import * as testing from '../src/testing.js';
@@ -242,7 +242,7 @@ test('records of the adapter are lines', () => {
 });
 
 test('a row that breaks the adapter does not break the others', () => {
-  const request = testing.writeOf(racks, 'create', { key: { n: 0 } }, { key: {} }, { key: { n: 2 } });
+  const request = testing.writeRequest(racks, 'create', { key: { n: 0 } }, { key: {} }, { key: { n: 2 } });
   const [one, broken, three] = request.outcomes(({ key }) => Outcome.written(key.n.toFixed()));
   assert.deepEqual([one, three], [{ tag: 'written', id: '0' }, { tag: 'written', id: '2' }]);
   assert.equal(broken.error.kind, 'internal');
@@ -253,7 +253,7 @@ test('a row that breaks the adapter does not break the others', () => {
 function halved(count, write) {
   const sent = [];
   const rows = Array.from({ length: count }, (_, n) => ({ key: { n } }));
-  const outcomes = testing.writeOf(racks, 'create', ...rows).outcomesByHalves((part) => {
+  const outcomes = testing.writeRequest(racks, 'create', ...rows).bisect((part) => {
     sent.push(part.map(({ key }) => key.n));
     return write(sent.at(-1));
   });
@@ -276,18 +276,24 @@ test('a failure that is not of the rows is not halved', () => {
     throw AdapterError.auth('closed');
   };
   assert.throws(() => halved(4, closed), { kind: 'auth' });
-  const [sent, outcomes] = halved(8, (rows) => {
-    if (rows.length > 2) throw AdapterError.invalid('bad');
-    if (rows.includes(2)) throw AdapterError.transport('broken');
-    return rows.map((n) => Outcome.written(n));
-  });
-  assert.deepEqual(outcomes, ['0', '1', ...Array(6).fill('broken')]);
-  assert.deepEqual(sent.at(-1), [2, 3]);
-  assert.throws(() => halved(2, () => []), { kind: 'internal', message: '0 outcomes for 2 rows' });
+  for (const at of [0, 2]) {
+    const [sent, outcomes] = halved(8, (rows) => {
+      if (rows.length > 2) throw AdapterError.invalid('bad');
+      if (rows[0] === at) throw AdapterError.transport('broken');
+      return rows.map((n) => Outcome.written(n));
+    });
+    assert.deepEqual(outcomes, [...['0', '1'].slice(0, at), ...Array(8 - at).fill('broken')]);
+    assert.deepEqual(sent.at(-1), [at, at + 1]);
+  }
+});
+
+test('a row that the answer leaves out failed', () => {
+  const [, outcomes] = halved(2, () => [Outcome.written('0')]);
+  assert.deepEqual(outcomes, ['0', 'the answer says nothing about this row']);
 });
 
 test('fields are found by name and by path', () => {
-  assert.deepEqual([racks.place, new Target({ kind: 'Rack' }).place], ['dcim.racks', 'Rack']);
+  assert.deepEqual([racks.resourceOrKind, new Target({ kind: 'Rack' }).resourceOrKind], ['dcim.racks', 'Rack']);
   assert.deepEqual(racks.knownField('state').splitPath(), ['status', 'value']);
   assert.deepEqual(racks.knownField('name').splitPath(), ['name', undefined]);
   const names = (fields) => fields.map(({ name }) => name);
@@ -300,13 +306,18 @@ test('the owner is not a field', () => {
   const request = new LoadRequest({ resource: 'racks', fields: ['site.slug', '@owner', 'name', 'site.name'] });
   assert.deepEqual([request.topLevelFields(), request.wantsOwner], [['site', 'name'], true]);
   assert.equal(new LoadRequest({ resource: 'racks' }).wantsOwner, false);
+  const { resource, fields, targets } = testing.firstPageOf(racks);
+  assert.deepEqual([resource, fields, targets], ['dcim.racks', ['name', 'status.value', 'site'], [racks]]);
 });
 
-test('references are ids', () => {
+test('references become what the system wants', () => {
+  const site = racks.knownField('location');
   const peer = { kind: 'Site', key: { name: 'a' }, id: '7' };
-  assert.deepEqual([peer, [peer, peer], [], null].map(referenceIds), ['7', ['7', '7'], [], null]);
-  const message = 'the id of the Site that it refers to is not known';
-  assert.throws(() => referenceIds([peer, { kind: 'Site', key: { name: 'b' } }]), { kind: 'invalid', message });
+  assert.deepEqual([peer, [peer, peer], [], null].map((value) => site.withPeers(value)), ['7', ['7', '7'], [], null]);
+  assert.deepEqual(site.withPeers([peer], ({ id }) => Number(id)), [7]);
+  assert.equal(racks.knownField('name').withPeers(peer), peer);
+  const message = 'the object {"name":"Zürich"} of `Site`, to which it refers, is not in the system';
+  assert.throws(() => site.withPeers([peer, { kind: 'Site', key: { name: 'Zürich' } }]), { kind: 'not-found', message });
 });
 
 test('a missing method is unsupported or does nothing', () => {

@@ -30,8 +30,8 @@ from .manifest import (
 )
 from .page import Absence, Document, JsonLines, Layout, LoadRequest, Page
 from .refusal import System
-from .target import Target, TargetField
-from .write import Dependents, KindChanges, Operation, Outcome, Row, Run, RunResult, WriteRequest, reference_ids
+from .target import Target, TargetField, peer_id
+from .write import Dependents, KindChanges, Operation, Outcome, Row, Run, RunResult, WriteRequest
 
 __all__ = [
     "Absence",
@@ -82,5 +82,5 @@ __all__ = [
     "http",
     "log",
     "memo",
-    "reference_ids",
+    "peer_id",
 ]

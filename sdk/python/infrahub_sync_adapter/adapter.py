@@ -62,7 +62,7 @@ class Adapter:
 
     def write(self, request: WriteRequest) -> list[Outcome]:
         """Writes a batch of rows of one target and one operation. Returns one outcome a row, in their order (``WriteRequest.outcomes`` and
-        ``WriteRequest.outcomes_by_halves`` help).
+        ``WriteRequest.bisect`` help).
 
         Raises:
             Error: The outcome of every row is unknown. A rejected row is an ``Outcome.failed`` instead.

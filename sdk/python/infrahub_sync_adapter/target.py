@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from .errors import Error
+
+
+def peer_id(reference: dict[str, Any]) -> str:
+    """Returns the id of the object that a reference of a row points to.
+
+    Raises:
+        Error: ``not-found``: the host does not know the id.
+    """
+    id = reference.get("id")  # noqa: A001 - the contract's word
+    if id is None:
+        key = json.dumps(reference.get("key") or {}, ensure_ascii=False, separators=(",", ":"))
+        raise Error.not_found(f"the object {key} of `{reference['kind']}`, to which it refers, is not in the system")
+    return str(id)
 
 
 @dataclass
@@ -39,6 +55,17 @@ class TargetField:
         first, dot, rest = self.read_path.partition(".")
         return first, rest if dot else None
 
+    def with_peers(self, value: Any, peer: Callable[[dict[str, Any]], Any] = peer_id) -> Any:
+        """Returns a value of the field with its references replaced: by None, by one value of ``peer``, or by a list of them. A value of a
+        field without references stays as it is. By default a reference becomes its peer's id.
+
+        Raises:
+            Error: See ``peer_id``.
+        """
+        if not self.is_reference or value is None:
+            return value
+        return [peer(each) for each in value] if isinstance(value, list) else peer(value)
+
 
 @dataclass
 class Target:
@@ -51,7 +78,7 @@ class Target:
     fields: list[TargetField] = field(default_factory=list)
 
     @property
-    def place(self) -> str:
+    def resource_or_kind(self) -> str:
         """The resource; the kind, where the system is addressed by kind."""
         return self.kind if self.resource is None else self.resource
 

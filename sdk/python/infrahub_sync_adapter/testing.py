@@ -118,7 +118,7 @@ class MockHost:
         for broken in self.breaks:
             if broken(request):
                 self.breaks.remove(broken)
-                raise _host.HostError("transport", f"{method} {url}: the test broke the connection")
+                raise _host.HostError("transport", f"{method} {url}: the connection broke, as the test asked")
         registered = self.answers.get((method, url))
         answer: Answer | None
         if registered:
@@ -249,7 +249,12 @@ def first_page(resource: str, *fields: str, page_size: int = 1000) -> LoadReques
     return LoadRequest(resource, list(fields), page_size=page_size)
 
 
-def write_of(target: Target, operation: Operation, *rows: Any) -> WriteRequest:
+def first_page_of(target: Target) -> LoadRequest:
+    """Makes a request for the first page of a target: its resource, and the paths of its fields."""
+    return LoadRequest(target.resource_or_kind, [each.read_path for each in target.fields], [target])
+
+
+def write_request(target: Target, operation: Operation, *rows: Any) -> WriteRequest:
     """Makes a write of these rows: values that can be written as JSON."""
     return WriteRequest(target, operation, "".join(json.dumps(row) + "\n" for row in rows).encode(), len(rows))
 

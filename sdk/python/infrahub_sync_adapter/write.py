@@ -13,8 +13,8 @@ from . import log
 from .errors import Error, ErrorKind
 from .target import Target
 
-# Failures of data. Any other one has a cause beside the rows, and would come again for each half of them.
-_OF_ROWS = (ErrorKind.INVALID, ErrorKind.CONFLICT, ErrorKind.NOT_FOUND)
+# The system rejected the rows. Any other failure has another cause, and would come again for each half of them.
+_REJECTIONS = (ErrorKind.INVALID, ErrorKind.CONFLICT, ErrorKind.NOT_FOUND)
 
 
 class Operation(enum.Enum):
@@ -36,7 +36,8 @@ class Row:
     fields: dict[str, Any] = field(default_factory=dict)
     """All set fields on create, the changed ones on update (None = clear), none on delete, by their names in the model. A reference is
     ``{"kind": "…", "key": {…}, "id": "…"}`` with the peer's id in this system; where the system is addressed by mapping it has
-    ``"resource": "…"`` as well. Where a field may refer to several kinds it has all of them in ``"of": […]``."""
+    ``"resource": "…"`` as well. Where a field may refer to several kinds it has all of them in ``"of": […]``. See
+    ``TargetField.with_peers``."""
 
     def known_id(self) -> str:
         """Returns the id of the object.
@@ -45,23 +46,8 @@ class Row:
             Error: ``invalid``: the host does not know it.
         """
         if self.id is None:
-            raise Error.invalid("the id of this object is not known")
+            raise Error.invalid("the id of this object is unknown")
         return self.id
-
-
-def reference_ids(value: Any) -> Any:
-    """Returns a reference as its peer's id, a list of references as the list of ids, None as None.
-
-    Raises:
-        Error: ``invalid``: the id of a peer is not known.
-    """
-    if isinstance(value, list):
-        return [reference_ids(each) for each in value]
-    if value is None:
-        return None
-    if value.get("id") is None:
-        raise Error.invalid(f"the id of the {value['kind']} that it refers to is not known")
-    return value["id"]
 
 
 @dataclass
@@ -124,38 +110,39 @@ class WriteRequest:
         except Exception as error:
             return Outcome.failed(defect(error))
 
-    def outcomes_by_halves(self, write: Callable[[list[Row]], list[Outcome]]) -> list[Outcome]:
-        """Writes all rows at once, for a system that takes a batch or rejects it as a whole.
+    def bisect(self, send: Callable[[list[Row]], list[Outcome]]) -> list[Outcome]:
+        """Sends the rows in as few requests as possible. A batch that the system rejects as a whole is halved until the rows at fault are
+        alone.
 
-        ``write`` returns one outcome a row, or raises the ``Error`` of a batch of which nothing was written. A batch that is ``invalid``,
-        ``conflict`` or ``not-found`` is halved until the rows at fault are alone. Any other failure is not of the rows: nothing more is
-        sent, and the rows that have no outcome yet fail with it.
+        ``send`` sends one request and returns one outcome a row. An ``Error`` of kind ``invalid``, ``conflict`` or ``not-found`` says that the
+        system rejected the rows and wrote none of them. After any other error no further request is sent: it is the failure of the rows
+        that have no outcome yet.
 
         Raises:
-            Error: The first request failed, and not because of its rows.
+            Error: Any other error of the first request: the outcome of every row is unknown.
         """
         rows = list(self.rows())
         outcomes: dict[int, Outcome] = {}
         waiting = [(0, len(rows))] if rows else []
+        first = True
         while waiting:
             start, end = waiting.pop()
             try:
-                written = write(rows[start:end])
+                outcomes.update(zip(range(start, end), send(rows[start:end])))
             except Error as error:
-                if error.kind not in _OF_ROWS:
-                    if not outcomes:
-                        raise
-                    return [outcomes.get(at) or Outcome.failed(error) for at in range(len(rows))]
-                if end - start == 1:
-                    outcomes[start] = Outcome.failed(error)
-                else:
+                if error.kind in _REJECTIONS and end - start > 1:
                     middle = (start + end) // 2
                     waiting += [(middle, end), (start, middle)]
-                continue
-            if len(written) != end - start:
-                raise Error.internal(f"{len(written)} outcomes for {end - start} rows")
-            outcomes.update(enumerate(written, start))
-        return [outcomes[at] for at in range(len(rows))]
+                elif error.kind in _REJECTIONS:
+                    outcomes[start] = Outcome.failed(error)
+                elif first:
+                    raise
+                else:
+                    outcomes = {at: outcomes.get(at) or Outcome.failed(error) for at in range(len(rows))}
+                    break
+            first = False
+        unknown = Outcome.failed(Error.remote("the answer says nothing about this row"))
+        return [outcomes.get(at, unknown) for at in range(len(rows))]
 
 
 def defect(error: BaseException) -> Error:

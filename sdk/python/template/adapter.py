@@ -29,7 +29,6 @@ from infrahub_sync_adapter import (
     WriteRequest,
     export_adapter,
     http,
-    reference_ids,
 )
 
 
@@ -71,7 +70,7 @@ class Inventory(Adapter):
         return request.outcomes(partial(self._write, request))
 
     def _write(self, request: WriteRequest, row: Row) -> Outcome:
-        resource = request.target.place
+        resource = request.target.resource_or_kind
         path = f"/v1/{http.path_segment(resource)}"
         fields = _fields(request, row)
         if request.operation is Operation.CREATE:
@@ -103,7 +102,7 @@ def _fields(request: WriteRequest, row: Row) -> dict[str, Any]:
         field = request.target.known_field(name)
         # `site.id` is read, `site` is written.
         written, _ = field.split_path()
-        fields[written] = reference_ids(value) if field.is_reference else value
+        fields[written] = field.with_peers(value)
     return fields
 
 

@@ -14,7 +14,7 @@ RACK = Target(
 
 
 def write(operation, *rows):
-    return Inventory().write(testing.write_of(RACK, operation, *rows))
+    return Inventory().write(testing.write_request(RACK, operation, *rows))
 
 
 class InventoryTest(unittest.TestCase):
@@ -61,7 +61,7 @@ class InventoryTest(unittest.TestCase):
         self.assertEqual(created, Outcome.written("8"))
         self.assertEqual(testing.requests()[0].json(), {"label": "r1", "site": "17"})
         self.assertEqual((rejected.error.kind, rejected.error.http_status), (ErrorKind.CONFLICT, 409))
-        self.assertEqual(unknown.error.kind, ErrorKind.INVALID)
+        self.assertEqual(unknown.error.kind, ErrorKind.NOT_FOUND)
 
     def test_does_not_create_an_object_twice(self):
         for height in (42, 48):
