@@ -8,9 +8,9 @@ import (
 	"github.com/opsmill/infrahub-sync/sdk/go/host"
 )
 
-// What follows is between the bindings and the Adapter interface. Authors do not need it.
+// This file connects the bindings with the Adapter interface. Authors do not need it.
 
-// Describe asks for the manifest. What goes wrong here ends the instance, and the host shows its text.
+// Describe returns the manifest. A panic here ends the instance, and the host shows its text.
 func Describe() Manifest {
 	if exportedManifest == nil {
 		panic("no adapter is exported: call adapter.Export from an init function")
@@ -30,7 +30,7 @@ func Configure(settings []byte) *Error {
 	return failure
 }
 
-// Answer runs a call of the host to its end: whatever goes wrong is a failure, and what the call has left is released.
+// Answer runs a call of the host to its end: any error or panic is a failure. It releases the responses that the call has left.
 func Answer[T any](call func() (T, error)) (T, *Error) {
 	collect()
 	value, err := guard(call)

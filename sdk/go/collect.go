@@ -7,11 +7,11 @@ import (
 	"runtime/debug"
 )
 
-// What may be allocated between two collections. The sandbox grants 256 MiB, and a page that an adapter parses takes ten times its size.
+// The bytes that may be allocated between two collections. The sandbox grants 256 MiB, and a page that an adapter parses takes ten times its size.
 const garbageMax = 32 << 20
 
-// A collection that begins while the host hands something over asks for the time, which a component must not do then: it ends the instance
-// ("cannot leave component instance"). So Go never begins one by itself; collect does, where it is allowed.
+// A collection that begins while the host hands a value over asks for the time, which a component must not do then: it ends the instance
+// ("cannot leave component instance"). So Go never begins one of its own; collect does, where it is allowed.
 func init() { debug.SetGCPercent(-1) }
 
 var (
@@ -19,7 +19,7 @@ var (
 	live   uint64
 )
 
-// collect collects garbage, if there may be much. To be called where the adapter itself runs: at the beginning of a call, before a request.
+// collect collects garbage, if there may be much. It is called where the adapter itself runs: at the beginning of a call, before a request.
 func collect() {
 	runtime.ReadMemStats(&memory)
 	if memory.HeapAlloc < live+garbageMax {

@@ -2,5 +2,5 @@
 
 package adapter
 
-// collect has nothing to do natively: Go collects by itself.
+// collect does nothing natively: there Go collects when it wants.
 func collect() {}

@@ -16,31 +16,31 @@ type ErrorKind string
 const (
 	// Config: a setting or the mapping asks for something that cannot work; the user must change config.yml.
 	Config ErrorKind = "config"
-	// Auth: the credentials were refused, or do not permit this.
+	// Auth: the system rejected the credentials, or they do not permit this.
 	Auth ErrorKind = "auth"
 	// NotFound: the resource or object does not exist.
 	NotFound ErrorKind = "not-found"
-	// Conflict: the object exists already, or somebody else changed it.
+	// Conflict: the object exists already, or was modified by another user.
 	Conflict ErrorKind = "conflict"
-	// Invalid: the system refused the data.
+	// Invalid: the system rejected the data.
 	Invalid ErrorKind = "invalid"
 	// RateLimited: the system asks for fewer requests. The host has retried already.
 	RateLimited ErrorKind = "rate-limited"
-	// Transport: there was no answer.
+	// Transport: no answer (connection, name resolution, TLS, timeout).
 	Transport ErrorKind = "transport"
-	// Remote: the system failed, or answered something that is no valid answer.
+	// Remote: the system failed, or sent an invalid answer.
 	Remote ErrorKind = "remote"
 	// Unsupported: the adapter cannot do this.
 	Unsupported ErrorKind = "unsupported"
-	// Internal: a defect of the adapter.
+	// Internal: a defect of the adapter itself.
 	Internal ErrorKind = "internal"
 )
 
-// Error is a failure. Message is one sentence for a person, without credentials.
+// Error is a failure. Message is one sentence for the user, without credentials.
 type Error struct {
 	Kind    ErrorKind
 	Message string
-	// HTTPStatus is what caused it; 0 for none.
+	// HTTPStatus is the status that caused it; 0 for none.
 	HTTPStatus uint16
 	// RetryAfter is how long the system asked to wait; 0 when it did not.
 	RetryAfter time.Duration
@@ -53,7 +53,7 @@ func Errorf(kind ErrorKind, format string, arguments ...any) *Error {
 	return &Error{Kind: kind, Message: fmt.Sprintf(format, arguments...)}
 }
 
-// KindOf is the kind of an error: Internal where it is no *Error, empty for nil.
+// KindOf returns the kind of an error: Internal where it is not an *Error, empty for nil.
 func KindOf(err error) ErrorKind {
 	if err == nil {
 		return ""
@@ -61,7 +61,7 @@ func KindOf(err error) ErrorKind {
 	return asError(err).Kind
 }
 
-// asError has any error as a failure.
+// asError returns any error as a failure.
 func asError(err error) *Error {
 	var failure *Error
 	if errors.As(err, &failure) {
@@ -76,10 +76,10 @@ func asError(err error) *Error {
 	return Errorf(Internal, "%v", err)
 }
 
-// ErrorFromResponse says what a response that is no success means; what says what was asked for. The response is released.
+// ErrorFromResponse makes the failure that a response without success stands for, and releases the response. what names the requested resource.
 //
-// 401 and 403 are Auth, 404 and 410 NotFound, 409 and 412 Conflict, 429 RateLimited, other 4xx Invalid, all else Remote. A short text or JSON
-// body is quoted.
+// 401 and 403 are Auth, 404 and 410 NotFound, 409 and 412 Conflict, 429 RateLimited, other 4xx Invalid, all others Remote. A short text or JSON
+// body is quoted. System has better words.
 func ErrorFromResponse(what string, response *Response) *Error {
 	status := response.Status()
 	failure := Errorf(kindOfStatus(status), "%s: HTTP status %d", what, status)
@@ -113,10 +113,10 @@ func kindOfStatus(status uint16) ErrorKind {
 	}
 }
 
-// Most of a refusal's own words that go into a message: enough for a sentence, not for a page of HTML.
+// Characters of a system's own text in a message: enough for a sentence, not for a page of HTML.
 const detailCharsMax = 300
 
-// detail is a person-sized piece of a refusal's body: the usual JSON members, else a plain text; never HTML.
+// detail returns the text of a refusal at a length for people: the usual JSON members, else a plain text; never HTML.
 func detail(response *Response) string {
 	text := ""
 	found := false

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -11,8 +12,8 @@ import (
 	"github.com/opsmill/infrahub-sync/sdk/go/host"
 )
 
-// Request is a request, which the host sends: it adds the credentials, checks the address, keeps connections, retries and limits. What comes
-// back is final. A URL is a path below the configured address, beginning with "/", or an absolute one of the same origin.
+// Request is a request, which the host sends: it adds the credentials, checks the address, keeps connections, retries and limits. A response is
+// final. A URL is a path below the configured address, beginning with "/", or an absolute one of the same origin.
 type Request struct {
 	raw host.Request
 	err error
@@ -37,7 +38,7 @@ func Patch(url, body any) *Request { return NewRequest("PATCH", url).WithJSON(bo
 // Delete makes a DELETE.
 func Delete(url any) *Request { return NewRequest("DELETE", url) }
 
-// WithHeader sets a header, in place of one of the same name.
+// WithHeader sets a header. It replaces one of the same name.
 func (r *Request) WithHeader(name, value string) *Request {
 	r.raw.Headers = slices.DeleteFunc(r.raw.Headers, func(header host.Header) bool { return strings.EqualFold(header.Name, name) })
 	r.raw.Headers = append(r.raw.Headers, host.Header{Name: name, Value: value})
@@ -56,29 +57,29 @@ func (r *Request) WithBody(body []byte) *Request {
 	return r
 }
 
-// WithTimeout sets a limit of its own for this request, within the host's.
+// WithTimeout sets a shorter limit for this request than the host's.
 func (r *Request) WithTimeout(limit time.Duration) *Request {
 	r.raw.TimeoutMS = uint32(limit.Milliseconds())
 	return r
 }
 
-// OnlyReads says that this request only reads, so that the host may send it twice.
+// OnlyReads says that this request only reads, so the host may send it twice.
 func (r *Request) OnlyReads() *Request {
 	r.raw.Idempotent = true
 	return r
 }
 
-// UnprocessedIf names the header of an answer (429 or 503) that proves that nothing was done with the request. A request that does not only
-// read is then repeated by the host after such an answer, and after no other; without a name it is after any 429.
+// UnprocessedIf names the header of a 429 or 503 answer that proves that the request was not executed. The host then repeats a request that does
+// not only read only after an answer with this header. Without it: after any 429.
 func (r *Request) UnprocessedIf(header, value string) *Request {
 	r.raw.Unprocessed = &host.Header{Name: header, Value: value}
 	return r
 }
 
-// Send sends it and waits. A response of any status is a success here: see Success.
+// Send sends it and waits. A response of any status counts as a success here: see Success.
 //
-// The error is Config when the host denies it, Auth when its login is refused, Transport without an answer, Remote when the answer is too
-// large, Internal for what the adapter did wrong.
+// The error is Config when the host denies it, Auth when the login is rejected, Transport without an answer, Remote when the answer is too
+// large, Internal for a mistake of the adapter.
 func (r *Request) Send() (*Response, error) {
 	what := r.raw.Method + " " + r.raw.URL
 	if r.err != nil {
@@ -99,13 +100,13 @@ func (r *Request) Send() (*Response, error) {
 	case "too-large":
 		return nil, Errorf(Remote, "the answer to %s is larger than the limit of %d bytes", what, refused.Number)
 	case "too-many-responses":
-		return nil, Errorf(Internal, "the adapter holds %d responses already, which is the limit: release what is done with", refused.Number)
+		return nil, Errorf(Internal, "the adapter already holds %d responses, which is the limit: release some", refused.Number)
 	default:
-		return nil, Errorf(Internal, "%s is no request: %s", what, refused.Text)
+		return nil, Errorf(Internal, "%s is not a valid request: %s", what, refused.Text)
 	}
 }
 
-// Success sends it and wants a success (2xx); anything else is what the status means: see ErrorFromResponse. what says what is asked for.
+// Success sends it and returns a success (2xx); for any other status see ErrorFromResponse. what names the requested resource.
 func (r *Request) Success(what string) (*Response, error) {
 	response, err := r.Send()
 	if err != nil {
@@ -119,14 +120,14 @@ func (r *Request) Success(what string) (*Response, error) {
 
 // Response is a response of a request or of a file. The body stays in host memory until the adapter asks for a part of it.
 //
-// The handle lives for the call in which it was received: hand it back in a page, or release it. What is left when the call ends is released
-// then; the host keeps a limited number at a time, so release what you are done with before you ask for many.
+// The handle lives for the call in which it was received: hand it back in a page, or release it. The end of the call releases the others. The
+// host keeps a limited number at a time, so release responses before you ask for many.
 type Response struct {
 	raw    host.Response
 	status uint16
 }
 
-// The responses of the call under way. Go's collector, which would let go of them, runs between calls only.
+// The responses of the current call. Go's collector, which would drop them, runs between calls only.
 var held = map[*Response]struct{}{}
 
 // NewResponse wraps a response of the host. The packages of this module need it; authors do not.
@@ -136,7 +137,7 @@ func NewResponse(raw host.Response) *Response {
 	return response
 }
 
-// errGone is what becomes of using a response too late.
+// errGone is the failure of a response that is used too late.
 var errGone = errors.New("a response was used after it was released or handed back")
 
 func (r *Response) live() host.Response {
@@ -146,7 +147,7 @@ func (r *Response) live() host.Response {
 	return r.raw
 }
 
-// Take takes the handle away, to hand it back to the host. The component's own code needs it; authors do not.
+// Take takes the handle away, to hand it back to the host. The code of the component needs it; authors do not.
 func (r *Response) Take() host.Response {
 	raw := r.live()
 	r.raw = nil
@@ -154,17 +155,60 @@ func (r *Response) Take() host.Response {
 	return raw
 }
 
-// Status is the HTTP status; 200 for a file. It can be asked after the release, too.
+// Status returns the HTTP status; 200 for a file. It stays after the release.
 func (r *Response) Status() uint16 { return r.status }
 
 // IsSuccess says whether the status is a success (2xx).
 func (r *Response) IsSuccess() bool { return r.status >= 200 && r.status < 300 }
 
-// Header is the value of a header, whatever its case; the first one of several.
+// Header returns the value of a header, whatever its case; the first one of several.
 func (r *Response) Header(name string) (string, bool) { return r.live().Header(name) }
 
-// JSON is the JSON text at each RFC 6901 pointer, in one pass over the body; nil where there is nothing. The empty pointer is the whole body.
+// Date returns the time of the system when it answered, and whether there is one: the header Date.
+func (r *Response) Date() (time.Time, bool) {
+	value, _ := r.Header("date")
+	// RFC 9110. A leap second counts as the first one of the next minute.
+	text, leap := strings.CutSuffix(value, ":60 GMT")
+	if leap {
+		text += ":59 GMT"
+	} else {
+		text = value
+	}
+	date, err := time.Parse("Mon, 02 Jan 2006 15:04:05 GMT", text)
+	if leap {
+		date = date.Add(time.Second)
+	}
+	return date, err == nil
+}
+
+// JSON returns the JSON text at each RFC 6901 pointer, in one pass over the body; nil where the pointer leads nowhere. The empty pointer is the
+// whole body.
 func (r *Response) JSON(pointers ...string) []*string { return r.live().JSON(pointers) }
+
+// Get reads the value at a pointer into value. The error is Remote: the answer has no such value. It names the pointer.
+func (r *Response) Get(pointer string, value any) error {
+	text := r.JSON(pointer)[0]
+	failure := Errorf(Remote, "the answer has no JSON value")
+	failure.HTTPStatus = r.status
+	if text == nil {
+		if pointer != "" {
+			failure.Message += fmt.Sprintf(" at `%s`", pointer)
+		}
+		return failure
+	}
+	err := json.Unmarshal([]byte(*text), value)
+	// Go reads null into anything, and leaves it as it was.
+	if target := reflect.ValueOf(value); err == nil && *text == "null" && target.Kind() == reflect.Pointer {
+		if !slices.Contains([]reflect.Kind{reflect.Pointer, reflect.Interface, reflect.Map, reflect.Slice}, target.Elem().Kind()) {
+			err = errors.New("it is null")
+		}
+	}
+	if err != nil {
+		failure.Message = fmt.Sprintf("the value at `%s` of the answer has the wrong type: %v", pointer, err)
+		return failure
+	}
+	return nil
+}
 
 // Value reads the value at a pointer, and says whether there is one that fits. Null fits nothing.
 func (r *Response) Value(pointer string, value any) bool {
@@ -172,14 +216,14 @@ func (r *Response) Value(pointer string, value any) bool {
 	return text != nil && *text != "null" && json.Unmarshal([]byte(*text), value) == nil
 }
 
-// Count is the number of elements of the array at the pointer; false where there is no array.
+// Count returns the number of elements of the array at the pointer; false where there is no array.
 func (r *Response) Count(pointer string) (uint32, bool) { return r.live().Count(pointer) }
 
-// Body is the whole body, copied into the adapter. For small bodies.
+// Body returns the whole body, copied into the adapter. For small bodies.
 func (r *Response) Body() []byte { return r.live().Body() }
 
-// Parse reads the whole body as JSON. This costs many times what handing the response back costs: for small bodies. The error is Remote when
-// it is not such JSON.
+// Parse parses the whole body as JSON. This costs many times as much as handing the response back: for small bodies. The error is Remote: it is
+// not such JSON.
 func (r *Response) Parse(value any) error {
 	if err := json.Unmarshal(r.Body(), value); err != nil {
 		return Errorf(Remote, "the answer cannot be read: %v", err)
@@ -187,28 +231,28 @@ func (r *Response) Parse(value any) error {
 	return nil
 }
 
-// Release gives the memory back before the call ends.
+// Release frees the memory before the call ends.
 func (r *Response) Release() {
 	if r.raw != nil {
 		r.Take().Release()
 	}
 }
 
-// Detail is what the system says about a refusal, as one short line: `detail`, `error` or `message` of a JSON body, else the JSON or the
-// plain text itself; empty where there is nothing. HTML is no answer for a person.
+// Detail returns the system's own words about a refusal, as one short line: `detail`, `error` or `message` of a JSON body, else the JSON or the
+// plain text itself, never HTML; empty for none.
 func (r *Response) Detail() string { return detail(r) }
 
 // Query is a path with a query: NewQuery("/api/dcim/devices/").With("limit", 1000).
 type Query struct{ url strings.Builder }
 
-// NewQuery starts with a path, which is taken as it is.
+// NewQuery starts with a path, which is not encoded again.
 func NewQuery(path string) *Query {
 	query := &Query{}
 	query.url.WriteString(path)
 	return query
 }
 
-// With adds a pair; both are percent-encoded.
+// With adds a pair. Name and value are percent-encoded.
 func (q *Query) With(name string, value any) *Query {
 	separator := "?"
 	if strings.Contains(q.url.String(), "?") {
@@ -220,10 +264,10 @@ func (q *Query) With(name string, value any) *Query {
 
 func (q *Query) String() string { return q.url.String() }
 
-// PathSegment is a text as one segment of a path.
+// PathSegment encodes a text as one segment of a path.
 func PathSegment(text string) string { return percent(text, "") }
 
-// percent encodes all but the unreserved characters of RFC 3986 and those of also: in a query the comma, which lists are written with.
+// percent encodes all characters but the unreserved ones of RFC 3986 and those of also: in a query the comma, which separates lists.
 func percent(text, also string) string {
 	var encoded strings.Builder
 	for _, letter := range []byte(text) {

@@ -24,20 +24,42 @@ type Setting struct {
 	// Secret: the value is a credential; the host keeps it and the adapter never sees it.
 	Secret      bool
 	Environment []string
+	// EnvironmentSetting is the setting, a JSON list of texts, that names variables in place of Environment; empty for none.
+	EnvironmentSetting string
+	// ProjectFirst: `settings` in config.yml is taken before the environment.
+	ProjectFirst bool
+	// CommandLine is the command-line option that sets it when config.yml does not (branch for --branch); empty for none.
+	CommandLine string
 	// Default is nil for none.
 	Default *string
+}
+
+// Alias is another spelling of a setting, of the adapter or of the host: {Name: "verify", Setting: "verify_ssl"}.
+type Alias struct {
+	Name string
+	// Setting is the setting that it stands for.
+	Setting     string
+	Environment []string
+}
+
+// Condition is a setting and the values under which something applies. A setting without a value has its default.
+type Condition struct {
+	Setting string
+	Values  []string
 }
 
 // HeaderTemplate is a header with a place for a secret: {Name: "authorization", Template: "Token {token}"}.
 type HeaderTemplate struct {
 	Name, Template string
-	// Prefix: used when the secret begins with this text; empty fits all.
+	// Prefix: used when the secret begins with this text; empty fits any.
 	Prefix string
 }
 
-// Credential is what the host adds to each request to the configured origin. One of its fields is set.
+// Credential is a credential that the host adds to each request to the configured origin. One of its fields beside When is set.
 type Credential struct {
-	// Header: the first template whose prefix fits is taken.
+	// When: only if this holds; nil is always.
+	When *Condition
+	// Header: the host takes the first template whose prefix fits.
 	Header []HeaderTemplate
 	// Basic: HTTP basic authentication from two settings.
 	Basic *Basic
@@ -47,17 +69,17 @@ type Credential struct {
 	Login *Login
 }
 
-// Login is done by the host before the first request that needs it: the adapter sees neither what is sent nor what is answered.
+// Login is done by the host before the first request that needs it. The adapter sees neither requests nor answers.
 type Login struct {
-	// Steps are the requests, in their order; mostly one.
+	// Steps are the requests, in order; usually one.
 	Steps []LoginStep
-	// Headers are what each request gets afterwards: {"authorization", "Bearer {token}"}.
+	// Headers are those that each request gets afterwards: {"authorization", "Bearer {token}"}.
 	Headers []Template
-	// RenewAfterS: after so many seconds the host renews it before the next request; 0: when it is refused.
+	// RenewAfterS is the age in seconds at which the host renews it before the next request; 0: when the system rejects it.
 	RenewAfterS uint32
-	// Expired are the statuses which say that it has expired, and that nothing was done with the request; nil is 401.
+	// Expired are the statuses which say that the login has expired and that the request was not executed; nil is 401.
 	Expired []uint16
-	// Refresh is how it is renewed when the time is up; nil: by the steps.
+	// Refresh are the requests that renew it; nil: the steps.
 	Refresh []LoginStep
 }
 
@@ -67,14 +89,14 @@ type Template struct{ Name, Template string }
 // LoginStep is a request of a login.
 type LoginStep struct {
 	Method string
-	// Path is below the configured address, beginning with "/". No template.
+	// Path is below the configured address, beginning with "/": a template of settings that are not secret.
 	Path    string
 	Headers []Template
 	// JSON is a JSON body, a template: {password} stands for the setting of that name, within quotation marks. Empty for none.
 	JSON string
 	// Form is a form as the body.
 	Form []Template
-	// Values are what its answer gives.
+	// Values are the values to take from its answer.
 	Values []LoginValue
 }
 
@@ -87,16 +109,47 @@ type Basic struct{ UserSetting, PasswordSetting string }
 // QueryParameter is a query parameter with the value of a setting.
 type QueryParameter struct{ Parameter, Setting string }
 
-// Addressing is what a resource of this system is named after in the project.
+// Addressing names the words of the project that name a resource of this system.
 type Addressing string
 
 const (
-	// NoSource: it cannot be read as a source.
-	NoSource Addressing = ""
-	// ByMapping: the mapping's `mapping:` (dcim.devices).
+	// ByMapping: the mapping's `mapping:` (dcim.devices); for a destination `destination_mapping:` first.
 	ByMapping Addressing = "mapping"
 	// ByKind: the mapping's `name:`, the kind itself.
 	ByKind Addressing = "kind"
+)
+
+// ReferenceRule is a rule by which the value of a reference is matched with an object. The host tries the manifest's rules in their order, and
+// the system's id and the natural key last.
+type ReferenceRule string
+
+const (
+	// RuleFieldName: the record's own value at the field's name in the model comes before the mapping's path.
+	RuleFieldName ReferenceRule = "field-name"
+	// RulePeerColumns: the key is built from columns of this record, the paths from which the first mapping of the peer's kind takes its
+	// identifiers.
+	RulePeerColumns ReferenceRule = "peer-columns"
+	// RuleUniqueID: the value is the peer's unique id text (identifiers joined by `__`).
+	RuleUniqueID ReferenceRule = "unique-id"
+)
+
+// Table is a table that the host makes of a resource and lends to transforms as a filter: {{ x | name }} is the value for the key x.
+type Table struct {
+	Name, Resource string
+	// Key and Value are the dotted paths of the keys and the values, in a record of the resource.
+	Key, Value string
+}
+
+// Evidence is a set of statements about objects that a read does not return.
+type Evidence uint8
+
+const (
+	// EvidenceTotal: pages carry the number of objects that the system reports (Page.Total).
+	EvidenceTotal Evidence = 1 << iota
+	// EvidenceChangeLog: deletions are in a change log (Adapter.Absent answers from it).
+	EvidenceChangeLog
+	// EvidencePermissions: Adapter.Absent notices objects that exist but that the credentials do not show.
+	EvidencePermissions
 )
 
 // Manifest is the adapter's description of itself.
@@ -112,19 +165,31 @@ type Manifest struct {
 	// FolderSetting is the setting that holds the folder to be granted. Empty: no files.
 	FolderSetting string
 	Credentials   []Credential
-	// Source says how it is read.
+	// Aliases are other spellings of settings.
+	Aliases []Alias
+	// Source says how it is addressed as a source; empty if it cannot be read.
 	Source Addressing
-	// Destination: it can be a destination.
-	Destination bool
-	// Schema: it knows the kinds of its system.
+	// Destination says how it is addressed as a destination; empty if it cannot be written.
+	Destination Addressing
+	References  []ReferenceRule
+	Tables      []Table
+	// Lookup is the name of the function lookup(resource, key, path, default) in transforms and in the `mapping:` of fields, if the adapter
+	// lends one. The host evaluates it over the records of the resource.
+	Lookup   string
+	Evidence Evidence
+	// Ownership: a read returns at the path @owner the name of the sync that made an object, if the system records it, and writes record it.
+	Ownership bool
+	// ReadsIDs: a read can be limited to ids (LoadRequest.IDs).
+	ReadsIDs bool
+	// Schema: it knows the kinds of its system. If not, the mapping alone gives the shapes.
 	Schema bool
-	// HasIDs: objects have ids of the system's own, by which references can be written.
+	// HasIDs: the system gives its objects ids, by which references can be written.
 	HasIDs bool
-	// PageSize is how many records to ask for in one page; 0 is 1000.
+	// PageSize is the number of records to ask for in one page; 0 is 1000.
 	PageSize uint32
-	// WriteBatchMax is how many rows to hand over in one write, at most; 0 is 1000.
+	// WriteBatchMax is the number of rows to hand over in one write, at most; 0 is 1000.
 	WriteBatchMax uint32
-	// WriteConcurrency is how many writes may be under way at a time; 0 is 1.
+	// WriteConcurrency is the number of writes in flight at a time, at most; 0 is 1.
 	WriteConcurrency uint32
 }
 
@@ -132,7 +197,7 @@ type Manifest struct {
 type FieldType string
 
 const (
-	// FieldAny: not known; values are taken as they come.
+	// FieldAny: unknown; values are taken as they are.
 	FieldAny           FieldType = "any"
 	FieldBoolean       FieldType = "boolean"
 	FieldInteger       FieldType = "integer"
@@ -160,12 +225,20 @@ type Field struct {
 	Unique bool
 	// ReadOnly: computed by the system; never written, never compared.
 	ReadOnly bool
-	// Reference is the kind that a reference points to; empty for none.
-	Reference string
-	// Choices is the closed set of values, empty where any value is good.
+	// References are the kinds that a reference may point to; generic kinds count for the kinds that stand for them.
+	References []string
+	// Choices is the closed set of values; empty if any value is allowed.
 	Choices []string
-	// Default is what the system puts there when nothing is given, as JSON text; empty for none.
+	// Default is the value that the system sets when none is given, as JSON text; empty for none.
 	Default string
+}
+
+// Cascade names objects that the system deletes along with another one.
+type Cascade struct {
+	// Kind is the kind of the objects that are deleted, or their resource where the schema knows no kind.
+	Kind string
+	// Field is their field that refers to the deleted object. Empty: the system does not expose it.
+	Field string
 }
 
 // Kind is a kind of objects as the system's schema describes it.
@@ -174,8 +247,10 @@ type Kind struct {
 	// Identifiers are the fields of the natural key, in order. Empty where the schema does not tell.
 	Identifiers []string
 	Fields      []Field
-	// StandsFor are further kinds that a reference may name and be given an object of this kind.
+	// StandsFor are further kinds that a reference may name to accept an object of this kind.
 	StandsFor []string
-	// CanCreate, CanUpdate and CanDelete say what is permitted; false also for generic kinds, of which there are no objects.
+	// Cascades are objects that are deleted along with an object of this kind.
+	Cascades []Cascade
+	// CanCreate, CanUpdate and CanDelete are false also for generic kinds, which have no objects of their own.
 	CanCreate, CanUpdate, CanDelete bool
 }

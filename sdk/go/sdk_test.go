@@ -3,6 +3,7 @@ package adapter_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,12 +16,21 @@ import (
 	"github.com/opsmill/infrahub-sync/sdk/go/memo"
 )
 
+var racks = adapter.Target{Kind: "Rack", Resource: "dcim.racks", Fields: []adapter.TargetField{
+	{Name: "name", Identifier: true},
+	{Name: "state", Path: "status.value"},
+	{Name: "location", Path: "site", Peers: []string{"Site", "Room"}},
+}}
+
 func equal[T comparable](t *testing.T, found, wanted T) {
 	t.Helper()
 	if found != wanted {
 		t.Fatalf("%v instead of %v", found, wanted)
 	}
 }
+
+// words has the values with a space between them.
+func words(values ...any) string { return strings.TrimSuffix(fmt.Sprintln(values...), "\n") }
 
 func TestAQueryIsEncoded(t *testing.T) {
 	query := adapter.NewQuery("/x/").With("q", "a&b=ü /+").With("fields", "id,name").With("limit", 1000).With("all", true)
@@ -29,7 +39,7 @@ func TestAQueryIsEncoded(t *testing.T) {
 	equal(t, adapter.PathSegment("a/b?c,d"), "a%2Fb%3Fc%2Cd")
 }
 
-func TestAStatusHasItsCaseAndItsWords(t *testing.T) {
+func TestAStatusIsAKindOfFailure(t *testing.T) {
 	for _, refusal := range []struct {
 		status uint16
 		kind   adapter.ErrorKind
@@ -37,6 +47,7 @@ func TestAStatusHasItsCaseAndItsWords(t *testing.T) {
 		words  string
 	}{
 		{401, adapter.Auth, `{"detail": "no  token"}`, ": no token"},
+		{302, adapter.Remote, "", ""},
 		{404, adapter.NotFound, "", ""},
 		{412, adapter.Conflict, `{"error": {"a": 1}}`, `: {"a":1}`},
 		{400, adapter.Invalid, strings.Repeat("x", 400), ": " + strings.Repeat("x", 300) + "…"},
@@ -50,18 +61,244 @@ func TestAStatusHasItsCaseAndItsWords(t *testing.T) {
 	}
 }
 
-func TestHowLongToWaitIsTold(t *testing.T) {
-	host := adaptertest.New(t)
+func TestRetryAfterIsRead(t *testing.T) {
 	for value, wanted := range map[string]time.Duration{" 7 ": 7 * time.Second, "Fri, 31 Dec 1999 23:59:59 GMT": 0} {
-		answer := answered(429, "")
-		answer.Headers = map[string]string{"Retry-After": value}
-		host.Handler = always(answer)
+		adaptertest.New(t).Respond("GET", "/x", 429, "", map[string]string{"Retry-After": value})
 		_, err := adapter.Get("/x").Success("x")
 		var failure *adapter.Error
 		if !errors.As(err, &failure) || failure.RetryAfter != wanted || failure.Kind != adapter.RateLimited {
 			t.Fatal(err)
 		}
 	}
+}
+
+func TestARefusalSaysWhatToChange(t *testing.T) {
+	acme := adapter.System{Name: "Acme", Credential: "token", Variable: "ACME_TOKEN", Address: "server"}
+	headers := map[string]string{"Location": "https://acme.example.com/", "Retry-After": "3"}
+	lacks := "`token` (ACME_TOKEN) is missing, wrong or expired, or lacks the permission"
+	for _, refusal := range []struct {
+		status  uint16
+		kind    adapter.ErrorKind
+		message string
+	}{
+		{401, adapter.Auth, "Acme denies access to `racks`: " + lacks},
+		{403, adapter.Auth, "Acme denies access to `racks`: " + lacks},
+		{301, adapter.Config, "`server` is not the address of Acme: it redirects to https://acme.example.com/"},
+		{404, adapter.NotFound, "Acme has no `racks`"},
+		{409, adapter.Conflict, "Acme rejects `racks` with HTTP status 409"},
+		{429, adapter.RateLimited, "Acme asks for fewer requests: set a lower `max_concurrency`"},
+		{422, adapter.Invalid, "Acme rejects `racks` with HTTP status 422"},
+		{503, adapter.Remote, "Acme failed on `racks` with HTTP status 503"},
+	} {
+		mock := adaptertest.New(t)
+		mock.Respond("GET", "/x", refusal.status, "<html>no</html>", headers)
+		mock.Respond("GET", "/y", refusal.status, `{"detail": "the bell\n  tolls"}`, headers)
+		_, err := acme.Success("racks", adapter.Get("/x"))
+		var failure *adapter.Error
+		if !errors.As(err, &failure) {
+			t.Fatal(err)
+		}
+		equal(t, failure.Message, refusal.message)
+		equal(t, *failure, adapter.Error{Kind: refusal.kind, Message: refusal.message, HTTPStatus: refusal.status, RetryAfter: 3 * time.Second})
+		_, err = acme.Success("racks", adapter.Get("/y"))
+		equal(t, strings.Contains(err.Error(), "(the bell tolls)"), refusal.status != 301)
+		failure = acme.Refuse("racks", send(t, adapter.Get("/y")), "its own")
+		equal(t, strings.Contains(failure.Message, "(its own)"), refusal.status != 301)
+	}
+	mock := adaptertest.New(t)
+	mock.Respond("GET", "/x", 403, "")
+	_, err := adapter.System{Name: "Acme"}.Success("racks", adapter.Get("/x"))
+	equal(t, err.Error(), "Acme denies access to `racks`: the credential is missing, wrong or expired, or lacks the permission")
+	mock.Respond("GET", "/ok", 200, "<html>Log in</html>", map[string]string{"Content-Type": "text/html"})
+	response, err := acme.Success("racks", adapter.Get("/ok"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	failure := acme.Unexpected("racks", response)
+	equal(t, *failure, adapter.Error{Kind: adapter.Remote, HTTPStatus: 200, Message: failure.Message})
+	equal(t, failure.Message, "the answer for `racks` is not what Acme sends but text/html: check that `server` is the address of Acme")
+}
+
+func TestAValueHasItsTypeAndAFailureItsPointer(t *testing.T) {
+	mock := adaptertest.New(t)
+	mock.Respond("GET", "/x", 200, `{"n": 7, "t": "x", "l": [1], "null": null}`)
+	mock.Respond("GET", "/html", 200, "<html>")
+	response := send(t, adapter.Get("/x"))
+	var number uint64
+	var text string
+	var list []int
+	var pointer *string
+	for _, err := range []error{
+		response.Get("/n", &number), response.Get("/t", &text), response.Get("/l", &list), response.Get("/null", &pointer),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	equal(t, words(number, text, list, pointer), "7 x [1] <nil>")
+	for at, message := range map[string]string{
+		"/t":    "the value at `/t` of the answer has the wrong type: json: cannot unmarshal string into Go value of type uint64",
+		"/null": "the value at `/null` of the answer has the wrong type: it is null",
+		"/none": "the answer has no JSON value at `/none`",
+	} {
+		err := response.Get(at, &number)
+		equal(t, adapter.KindOf(err), adapter.Remote)
+		equal(t, err.Error(), message)
+	}
+	equal(t, send(t, adapter.Get("/html")).Get("", &text).Error(), "the answer has no JSON value")
+}
+
+func TestTheDateOfAnAnswerIsRead(t *testing.T) {
+	for text, wanted := range map[string]string{
+		"Sun, 06 Nov 1994 08:49:37 GMT": "1994-11-06T08:49:37Z",
+		"Tue, 29 Feb 2028 23:59:60 GMT": "2028-03-01T00:00:00Z",
+		"Sun, 06 Nov 1994 08:49:37 CET": "",
+		"Mon, 31 Feb 1994 08:49:37 GMT": "",
+		"Sun, 06 Nov 1994 08:49:61 GMT": "",
+		"Sun, 06 Nov":                   "",
+		"":                              "",
+	} {
+		mock := adaptertest.New(t)
+		mock.Respond("GET", "/x", 200, "", map[string]string{"Date": text})
+		date, there := send(t, adapter.Get("/x")).Date()
+		equal(t, there, wanted != "")
+		if there {
+			equal(t, date.Format(time.RFC3339), wanted)
+		}
+	}
+}
+
+func TestFieldsAreFoundByNameAndByPath(t *testing.T) {
+	names := func(fields []adapter.TargetField) string {
+		var names []string
+		for _, field := range fields {
+			names = append(names, field.Name)
+		}
+		return strings.Join(names, " ")
+	}
+	equal(t, racks.ResourceOrKind()+" "+adapter.Target{Kind: "Rack"}.ResourceOrKind(), "dcim.racks Rack")
+	equal(t, names(racks.FieldsAt("site"))+", "+names(racks.FieldsAt("name"))+", "+names(racks.Identifiers()), "location, name, name")
+	state, err := racks.KnownField("state")
+	first, rest := state.SplitPath()
+	equal(t, words(first, rest, err, state.IsReference(), racks.Fields[2].IsReference()), "status value <nil> false true")
+	_, err = racks.KnownField("nope")
+	equal(t, adapter.KindOf(err), adapter.Internal)
+	equal(t, err.Error(), "the target `Rack` has no field `nope`")
+}
+
+func TestTheOwnerIsNotAField(t *testing.T) {
+	request := adapter.LoadRequest{Fields: []string{"site.slug", "@owner", "name", "site.name"}}
+	equal(t, words(request.TopLevelFields(), request.WantsOwner()), "[site name] true")
+	request = adaptertest.FirstPageOf(racks)
+	equal(t, words(request.Resource, request.Fields, len(request.Targets), request.WantsOwner()), "dcim.racks [name status.value site] 1 false")
+}
+
+func TestReferencesBecomeWhatTheSystemWants(t *testing.T) {
+	site, _ := racks.Field("location")
+	type object = map[string]any
+	peer := object{"kind": "Site", "key": object{"name": "a"}, "id": "7", "resource": "sites", "of": []any{"Site", "Room"}}
+	for _, each := range []struct {
+		value any
+		ids   string
+	}{{peer, "7"}, {[]any{peer, peer}, "[7 7]"}, {[]any{}, "[]"}, {nil, "<nil>"}} {
+		ids, err := site.WithPeers(each.value, adapter.PeerID)
+		equal(t, words(ids, err), each.ids+" <nil>")
+	}
+	whole, err := site.WithPeers(peer, func(reference adapter.Reference) (any, error) { return words(reference), nil })
+	equal(t, words(whole, err), "{Site map[name:a] 7 sites [Site Room]} <nil>")
+	plain, err := racks.Fields[0].WithPeers("x", adapter.PeerID)
+	equal(t, words(plain, err), "x <nil>")
+	_, err = site.WithPeers([]any{peer, object{"kind": "Site", "key": object{"name": "Zürich"}}}, adapter.PeerID)
+	equal(t, adapter.KindOf(err), adapter.NotFound)
+	equal(t, err.Error(), "the object {\"name\":\"Zürich\"} of `Site`, to which it refers, is not in the system")
+	_, err = site.WithPeers("x", adapter.PeerID)
+	equal(t, adapter.KindOf(err), adapter.Internal)
+}
+
+// bisected returns the numbers of the rows of each request, and the outcomes.
+func bisected(count int, send func(rows []string) ([]adapter.Outcome, error)) (sent, outcomes string, err error) {
+	var rows []any
+	for n := range count {
+		rows = append(rows, map[string]any{"id": fmt.Sprint(n)})
+	}
+	var requests []string
+	found, err := adaptertest.WriteRequest(racks, adapter.Create, rows...).Bisect(func(rows []adapter.Row) ([]adapter.Outcome, error) {
+		var ids []string
+		for _, row := range rows {
+			ids = append(ids, row.ID)
+		}
+		requests = append(requests, strings.Join(ids, ""))
+		return send(ids)
+	})
+	var words []string
+	for _, outcome := range found {
+		if outcome.Failure != nil {
+			words = append(words, outcome.Failure.Message)
+		} else {
+			words = append(words, outcome.ID)
+		}
+	}
+	return strings.Join(requests, " "), strings.Join(words, " "), err
+}
+
+func written(ids []string) []adapter.Outcome {
+	var outcomes []adapter.Outcome
+	for _, id := range ids {
+		outcomes = append(outcomes, adapter.Written(id))
+	}
+	return outcomes
+}
+
+func TestARejectedBatchIsHalvedUntilTheRowsAtFaultAreAlone(t *testing.T) {
+	sent, outcomes, err := bisected(7, func(ids []string) ([]adapter.Outcome, error) {
+		if slices.Contains(ids, "2") || slices.Contains(ids, "6") {
+			return nil, adapter.Errorf(adapter.Invalid, "bad%v", ids)
+		}
+		return written(ids), nil
+	})
+	equal(t, words(outcomes, err), "0 1 bad[2] 3 4 5 bad[6] <nil>")
+	equal(t, sent, "0123456 012 0 12 1 2 3456 34 56 5 6")
+	sent, outcomes, err = bisected(0, nil)
+	equal(t, words(sent, outcomes, err), "  <nil>")
+}
+
+func TestAFailureThatIsNotOfTheRowsIsNotHalved(t *testing.T) {
+	_, _, err := bisected(4, func([]string) ([]adapter.Outcome, error) { return nil, adapter.Errorf(adapter.Auth, "closed") })
+	equal(t, adapter.KindOf(err), adapter.Auth)
+	for at, wanted := range map[string]string{"0": strings.Repeat(" broken", 8)[1:], "2": "0 1" + strings.Repeat(" broken", 6)} {
+		_, outcomes, err := bisected(8, func(ids []string) ([]adapter.Outcome, error) {
+			if len(ids) > 2 {
+				return nil, adapter.Errorf(adapter.Invalid, "bad")
+			}
+			if ids[0] == at {
+				return nil, adapter.Errorf(adapter.Transport, "broken")
+			}
+			return written(ids), nil
+		})
+		equal(t, words(outcomes, err), wanted+" <nil>")
+	}
+}
+
+func TestARowThatTheAnswerLeavesOutFailed(t *testing.T) {
+	_, outcomes, err := bisected(2, func(ids []string) ([]adapter.Outcome, error) { return written(ids[:1]), nil })
+	equal(t, words(outcomes, err), "0 the answer says nothing about this row <nil>")
+}
+
+func TestAValueIsMadeOnceInARun(t *testing.T) {
+	mock := adaptertest.New(t)
+	made := 0
+	once := func() int {
+		value, err := memo.Once("a", func() (int, error) { made++; return made, nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return value
+	}
+	_, err := memo.Once("a", func() (int, error) { return 0, adapter.Errorf(adapter.Remote, "not now") })
+	equal(t, adapter.KindOf(err), adapter.Remote)
+	equal(t, words(once(), once()), "1 1")
+	mock.NextRun()
+	equal(t, once(), 2)
 }
 
 func answered(status uint16, body any) *adaptertest.Answer {
@@ -81,7 +318,7 @@ func send(t *testing.T, request *adapter.Request) *adapter.Response {
 	return response
 }
 
-func TestARequestSaysWhatItIs(t *testing.T) {
+func TestARequestCarriesItsOptions(t *testing.T) {
 	mock := adaptertest.New(t)
 	mock.Handler = always(answered(200, "{}"))
 	post := adapter.Post("/x", map[string]string{"a": "é"}).WithHeader("X-A", "1").WithHeader("x-a", "2").OnlyReads()
@@ -103,7 +340,7 @@ func TestARequestSaysWhatItIs(t *testing.T) {
 	send(t, adapter.Get("/x"))
 }
 
-func TestAResponseIsOfNoUseAfterItsRelease(t *testing.T) {
+func TestAResponseIsInvalidAfterItsRelease(t *testing.T) {
 	adaptertest.New(t).Respond("GET", "/x", 200, `{"a/b": {"~": [1, null]}, "n": 9007199254740993}`)
 	response := send(t, adapter.Get("/x"))
 	found := response.JSON("/a~1b/~0/0", "/a~1b/~0/1", "/nothing", "/n")
@@ -123,7 +360,7 @@ func TestAResponseIsOfNoUseAfterItsRelease(t *testing.T) {
 	equal(t, failure.Message, "panic: a response was used after it was released or handed back")
 }
 
-func TestWhatACallLeavesIsReleased(t *testing.T) {
+func TestTheEndOfACallReleasesItsResponses(t *testing.T) {
 	adaptertest.New(t).Respond("GET", "/x", 200, "{}")
 	left, failure := adapter.Answer(func() (*adapter.Response, error) { return adapter.Get("/x").Send() })
 	if failure != nil {
@@ -213,10 +450,10 @@ func TestFilesStayInTheFolder(t *testing.T) {
 	equal(t, files.Remove("a") == nil && files.Remove("a") == nil, true)
 }
 
-func TestARowThatBreaksTheAdapterDoesNotTakeTheOthersWithIt(t *testing.T) {
+func TestARowThatBreaksTheAdapterDoesNotBreakTheOthers(t *testing.T) {
 	mock := adaptertest.New(t)
 	type row = map[string]any
-	request := adaptertest.Write("K", adapter.Create, row{"id": "0"}, row{"key": row{"n": 1.5}}, row{"id": "2"})
+	request := adaptertest.WriteRequest(racks, adapter.Create, row{"id": "0"}, row{"key": row{"n": 1.5}}, row{"id": "2"})
 	outcomes, err := request.Outcomes(func(row adapter.Row) (adapter.Outcome, error) {
 		_ = row.ID[0]
 		return adapter.Written(row.ID), nil
@@ -228,7 +465,7 @@ func TestARowThatBreaksTheAdapterDoesNotTakeTheOthersWithIt(t *testing.T) {
 	equal(t, len(mock.Messages), 1)
 }
 
-func TestRecordsOfOnesOwnAreLines(t *testing.T) {
+func TestRecordsOfTheAdapterAreLines(t *testing.T) {
 	page, err := adapter.Records([]map[string]string{{"name": "é <b>"}, {"name": "b"}})
 	if err != nil {
 		t.Fatal(err)
@@ -241,18 +478,21 @@ func TestRecordsOfOnesOwnAreLines(t *testing.T) {
 	}
 }
 
-func TestWhatAnAdapterDoesNotImplementIsUnsupportedOrNothing(t *testing.T) {
+func TestAMissingMethodIsUnsupportedOrDoesNothing(t *testing.T) {
 	var base adapter.Base
 	_, kinds := base.Kinds(nil)
 	_, load := base.Load(adapter.LoadRequest{})
 	_, write := base.Write(adapter.WriteRequest{})
-	for _, err := range []error{kinds, load, write} {
+	_, absent := base.Absent(racks, nil)
+	for _, err := range []error{kinds, load, write, absent} {
 		equal(t, adapter.KindOf(err), adapter.Unsupported)
 	}
 	begin, _ := base.Begin(adapter.Run{})
 	finish, _ := base.Finish(adapter.Run{}, adapter.RunResult{})
 	equal(t, begin+finish, "")
 	equal(t, base.Commit(nil), nil)
+	cascade, err := base.Cascade(racks, nil)
+	equal(t, len(cascade) == 0 && err == nil, true)
 }
 
 func TestMessagesAreKept(t *testing.T) {

@@ -3,9 +3,10 @@ package adapter
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 )
 
-// Operation is what is done with the rows.
+// Operation is the operation on the rows.
 type Operation string
 
 const (
@@ -17,16 +18,13 @@ const (
 	Remove Operation = "delete"
 )
 
-// WriteRequest has rows of one kind and one operation.
+// The system rejected the rows. Any other failure has another cause, and would come again for each half of them.
+var rejections = []ErrorKind{Invalid, Conflict, NotFound}
+
+// WriteRequest has rows of one target and one operation.
 type WriteRequest struct {
-	Kind string
-	// Resource is the mapping's `mapping:`, for systems that are addressed by it; empty for none.
-	Resource  string
+	Target    Target
 	Operation Operation
-	// Identifiers are the fields of the natural key, in order.
-	Identifiers []string
-	// References are the fields that are references.
-	References []string
 	// Rows are the rows as the host wrote them, one JSON object a line. Each reads them.
 	Rows  []byte
 	Count uint32
@@ -38,31 +36,39 @@ type Row struct {
 	Key map[string]any `json:"key"`
 	// ID is the system's own id of the object; empty when the host does not know it.
 	ID string `json:"id"`
-	// Fields are all set fields on create, the changed ones on update (nil clears), none on delete. A reference is
-	// {"kind": "…", "key": {…}, "id": "…"}.
+	// Fields are all set fields on create, the changed ones on update (nil clears), none on delete, by their names in the model.
+	// TargetField.WithPeers reads references.
 	Fields map[string]any `json:"fields"`
 }
 
-// Outcome is what became of a row.
+// KnownID returns the id of the object. The error is Invalid: the host does not know it.
+func (r Row) KnownID() (string, error) {
+	if r.ID == "" {
+		return "", Errorf(Invalid, "the id of this object is unknown")
+	}
+	return r.ID, nil
+}
+
+// Outcome is the outcome of a row.
 type Outcome struct {
 	// Case is written, staged, unchanged or failed.
 	Case string
 	// ID is the system's id of the object; empty for none.
 	ID string
-	// Failure is why it failed.
+	// Failure is the reason of a failed row.
 	Failure *Error
 }
 
-// Written: it is done; the id that the system gave, if it has ids.
+// Written reports a row as written, with the id that the system gave, if it has ids.
 func Written(id string) Outcome { return Outcome{Case: "written", ID: id} }
 
-// Staged: it is done once Commit succeeds.
+// Staged reports a row as accepted, and written when Commit succeeds.
 func Staged() Outcome { return Outcome{Case: "staged"} }
 
-// Unchanged: what was wanted is there already; nothing was sent.
+// Unchanged reports that the destination has the wanted state already: nothing was sent.
 func Unchanged(id string) Outcome { return Outcome{Case: "unchanged", ID: id} }
 
-// Failed: this row was refused; others are not affected.
+// Failed reports a row as rejected; the other rows are not affected.
 func Failed(err error) Outcome { return Outcome{Case: "failed", Failure: asError(err)} }
 
 // Each reads the rows one at a time.
@@ -84,8 +90,8 @@ func (r WriteRequest) Each(do func(row Row) error) error {
 	return nil
 }
 
-// Outcomes writes row by row. An error that write returns is that row's failure, and so is a panic: what became of the rows before it is not
-// lost.
+// Outcomes writes row by row. An error that write returns is that row's failure, and so is a panic: the outcomes of the rows before it are
+// kept.
 func (r WriteRequest) Outcomes(write func(row Row) (Outcome, error)) ([]Outcome, error) {
 	outcomes := make([]Outcome, 0, r.Count)
 	err := r.Each(func(row Row) error {
@@ -99,9 +105,67 @@ func (r WriteRequest) Outcomes(write func(row Row) (Outcome, error)) ([]Outcome,
 	return outcomes, err
 }
 
-// KindChanges is what a run is going to write to a kind, in rows.
+// Bisect sends the rows in as few requests as possible. A batch that the system rejects as a whole is halved until the rows at fault are alone.
+//
+// send sends one request and returns one outcome a row. An error of kind Invalid, Conflict or NotFound says that the system rejected the rows
+// and wrote none of them. After any other error no further request is sent: it is the failure of the rows that have no outcome yet. If it comes
+// from the first request, Bisect returns it: the outcome of every row is unknown.
+func (r WriteRequest) Bisect(send func(rows []Row) ([]Outcome, error)) ([]Outcome, error) {
+	rows := make([]Row, 0, r.Count)
+	err := r.Each(func(row Row) error {
+		rows = append(rows, row)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	outcomes := make([]Outcome, len(rows))
+	var waiting [][2]int
+	if len(rows) > 0 {
+		waiting = append(waiting, [2]int{0, len(rows)})
+	}
+	rest := Errorf(Remote, "the answer says nothing about this row")
+	for first := true; len(waiting) > 0; first = false {
+		start, end := waiting[len(waiting)-1][0], waiting[len(waiting)-1][1]
+		waiting = waiting[:len(waiting)-1]
+		sent, err := guard(func() ([]Outcome, error) { return send(rows[start:end]) })
+		rejected := slices.Contains(rejections, KindOf(err))
+		switch {
+		case err == nil:
+			copy(outcomes[start:end], sent)
+		case rejected && end-start > 1:
+			middle := (start + end) / 2
+			waiting = append(waiting, [2]int{middle, end}, [2]int{start, middle})
+		case rejected:
+			outcomes[start] = Failed(err)
+		case first:
+			return nil, err
+		default:
+			rest, waiting = asError(err), nil
+		}
+	}
+	for at := range outcomes {
+		if outcomes[at].Case == "" {
+			outcomes[at] = Failed(rest)
+		}
+	}
+	return outcomes, nil
+}
+
+// Dependents are objects of one kind that a delete takes along.
+type Dependents struct {
+	// Kind is the kind, or the resource where the project maps no kind to it.
+	Kind  string
+	Count uint64
+	// IDs are their ids, if the system tells them.
+	IDs []string
+	// Mapped: the kind is a kind of the project.
+	Mapped bool
+}
+
+// KindChanges are the rows that a run is going to write to a kind.
 type KindChanges struct {
-	Kind                      string
+	Target                    Target
 	Creates, Updates, Deletes uint64
 }
 
@@ -113,9 +177,9 @@ type Run struct {
 	Sync string
 	// Source is the `name` of the project's source.
 	Source string
-	// Changes has the kinds that get something.
+	// Changes has one entry for each kind and resource with changes.
 	Changes []KindChanges
 }
 
-// RunResult is what became of a run, in rows.
+// RunResult is the outcome of a run, in rows.
 type RunResult struct{ Created, Updated, Deleted, Unchanged, Failed, Skipped uint64 }

@@ -1,11 +1,12 @@
 // Package adaptertest is a mock host for an adapter's own unit tests: it answers registered requests, keeps files and memos in memory, and
-// records requests and messages. Its limits are none: what the sandbox refuses shows in a run only.
+// records requests and messages. It has no limits: only a run shows what the sandbox denies.
 package adaptertest
 
 import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,18 +24,18 @@ type Answer struct {
 	Body any
 }
 
-// Message is what was logged.
+// Message is a message that was logged.
 type Message struct{ Level, Text string }
 
 // Host is a mock host.
 type Host struct {
 	// Requests are those that were sent.
 	Requests []host.Request
-	// Messages are what was logged.
+	// Messages are those that were logged.
 	Messages []Message
 	// Files are in the folder.
 	Files map[string][]byte
-	// Handler answers requests that have no answer of their own; nil is no answer.
+	// Handler answers the requests without an answer of their own; nil is no answer.
 	Handler func(host.Request) *Answer
 
 	answers map[string][]Answer
@@ -49,18 +50,22 @@ func New(*testing.T) *Host {
 	return made
 }
 
-// Respond registers the answer to a request. The URL must be the same text. Several answers to the same request are given in their order, the
-// last one again and again.
-func (h *Host) Respond(method, url string, status uint16, body any) {
+// Respond registers the answer to a request, with headers if given. The URL must be the same text. Several answers to the same request are
+// given in order; the last one repeats.
+func (h *Host) Respond(method, url string, status uint16, body any, headers ...map[string]string) {
 	key := method + " " + url
-	h.answers[key] = append(h.answers[key], Answer{Status: status, Body: body})
+	answer := Answer{Status: status, Headers: map[string]string{}, Body: body}
+	for _, each := range headers {
+		maps.Copy(answer.Headers, each)
+	}
+	h.answers[key] = append(h.answers[key], answer)
 }
 
-// FailRequest makes the next request that breaks says yes to fail in transport, once: as if the connection broke, so that nobody knows
-// whether it arrived.
+// FailRequest makes the next request for which breaks returns true fail in transport, once: as if the connection broke, so that it is unknown
+// whether the request arrived.
 func (h *Host) FailRequest(breaks func(host.Request) bool) { h.breaks = append(h.breaks, breaks) }
 
-// NextRun begins another run: what was kept for the length of a run is forgotten, what lasts is not.
+// NextRun begins another run: it drops the values of the run and keeps the lasting ones.
 func (h *Host) NextRun() {
 	for key := range h.memos {
 		if strings.HasPrefix(key, "run ") {
@@ -69,22 +74,32 @@ func (h *Host) NextRun() {
 	}
 }
 
-// FirstPage is a request for the first page.
+// FirstPage makes a request for the first page.
 func FirstPage(resource string, fields ...string) adapter.LoadRequest {
 	return adapter.LoadRequest{Resource: resource, Fields: fields, PageSize: 1000}
 }
 
-// Write is a write of these rows: values that can be written as JSON.
-func Write(kind string, operation adapter.Operation, rows ...any) adapter.WriteRequest {
+// FirstPageOf makes a request for the first page of a target: its resource, and the paths of its fields.
+func FirstPageOf(target adapter.Target) adapter.LoadRequest {
+	request := FirstPage(target.ResourceOrKind())
+	request.Targets = []adapter.Target{target}
+	for _, field := range target.Fields {
+		request.Fields = append(request.Fields, field.ReadPath())
+	}
+	return request
+}
+
+// WriteRequest makes a write of these rows: values that can be written as JSON.
+func WriteRequest(target adapter.Target, operation adapter.Operation, rows ...any) adapter.WriteRequest {
 	var lines bytes.Buffer
 	for _, row := range rows {
 		lines.Write(bytesOf(row))
 		lines.WriteByte('\n')
 	}
-	return adapter.WriteRequest{Kind: kind, Operation: operation, Rows: lines.Bytes(), Count: uint32(len(rows))}
+	return adapter.WriteRequest{Target: target, Operation: operation, Rows: lines.Bytes(), Count: uint32(len(rows))}
 }
 
-// LoadAll reads all pages, and the records in them as the host would see them.
+// LoadAll reads all pages. It returns their records as the host sees them.
 func LoadAll(from adapter.Adapter, request adapter.LoadRequest) ([]map[string]any, error) {
 	var records []map[string]any
 	for {
@@ -100,14 +115,14 @@ func LoadAll(from adapter.Adapter, request adapter.LoadRequest) ([]map[string]an
 		if page.Next == nil {
 			return records, nil
 		}
-		// As the host hands it over: as JSON.
+		// The host hands it over as JSON.
 		if request.Cursor, err = json.Marshal(page.Next); err != nil {
 			return nil, err
 		}
 	}
 }
 
-// Records are the records of a page. The error says that the payload is not what the contract says.
+// Records returns the records of a page. The error says that the payload breaks the contract.
 func Records(page adapter.Page) ([]map[string]any, error) {
 	lines := page.Made
 	if page.Response != nil {
@@ -115,7 +130,7 @@ func Records(page adapter.Page) ([]map[string]any, error) {
 			var records []map[string]any
 			found := page.Response.JSON(page.Pointer)[0]
 			if found == nil {
-				return nil, fmt.Errorf("there is nothing at %q", page.Pointer)
+				return nil, fmt.Errorf("there is no value at %q", page.Pointer)
 			}
 			if json.Unmarshal([]byte(*found), &records) == nil {
 				return records, nil
@@ -138,7 +153,7 @@ func Records(page adapter.Page) ([]map[string]any, error) {
 		}
 		var record map[string]any
 		if err := json.Unmarshal(line, &record); err != nil {
-			return nil, fmt.Errorf("a line is no JSON: %w", err)
+			return nil, fmt.Errorf("a line is not JSON: %w", err)
 		}
 		records = append(records, record)
 	}
@@ -244,7 +259,7 @@ func (h *Host) Send(request host.Request) (host.Response, *host.Error) {
 	for at, breaks := range h.breaks {
 		if breaks(request) {
 			h.breaks = slices.Delete(h.breaks, at, at+1)
-			return nil, &host.Error{Case: "transport", Text: what + ": the connection broke, as the test wants"}
+			return nil, &host.Error{Case: "transport", Text: what + ": the connection broke, as the test asked"}
 		}
 	}
 	var answer *Answer
@@ -269,7 +284,7 @@ func inFolder(path string) *host.Error {
 	return nil
 }
 
-// List has the names of the files.
+// List returns the names of the files.
 func (h *Host) List() ([]string, *host.Error) {
 	var names []string
 	for path := range h.Files {
@@ -331,7 +346,7 @@ func (h *Host) Append(path string, data []byte) *host.Error {
 	return nil
 }
 
-// Replace puts a file in the place of another.
+// Replace replaces a file by another one.
 func (h *Host) Replace(from, to string) *host.Error {
 	data, refused := h.contents(from)
 	if refused == nil {
@@ -354,16 +369,16 @@ func (h *Host) Remove(path string) *host.Error {
 	return nil
 }
 
-// Log keeps a message.
+// Log records a message.
 func (h *Host) Log(level, message string) { h.Messages = append(h.Messages, Message{level, message}) }
 
-// MemoGet has what is kept.
+// MemoGet returns a value.
 func (h *Host) MemoGet(lifetime, key string) ([]byte, bool) {
 	value, there := h.memos[lifetime+" "+key]
 	return value, there
 }
 
-// MemoPut keeps a value.
+// MemoPut stores a value.
 func (h *Host) MemoPut(lifetime, key string, value []byte) []byte {
 	name := lifetime + " " + key
 	if kept, there := h.memos[name]; there && lifetime == "run" {

@@ -1,4 +1,4 @@
-// Package files is the one folder that the project granted. Paths are relative, with "/".
+// Package files is the one folder that the project granted. Paths are relative, with "/"; they cannot lead out of the folder.
 package files
 
 import (
@@ -6,7 +6,7 @@ import (
 	"github.com/opsmill/infrahub-sync/sdk/go/host"
 )
 
-// failed is a refusal as a failure that the host can act on. What the operating system refuses is remote: the folder is the system here.
+// failed makes a failure that the host can act on. An error of the operating system is Remote: the folder is the system here.
 func failed(path string, refused *host.Error) error {
 	switch {
 	case refused == nil:
@@ -22,7 +22,7 @@ func failed(path string, refused *host.Error) error {
 	}
 }
 
-// List has the names of the files in the folder, sorted, without sub-folders.
+// List returns the names of the files in the folder, sorted, without sub-folders.
 func List() ([]string, error) {
 	names, refused := host.Current().List()
 	return names, failed(".", refused)
@@ -37,7 +37,7 @@ func Read(path string) (*adapter.Response, error) {
 	return adapter.NewResponse(response), nil
 }
 
-// ReadLines reads whole lines from offset, up to about bytesMax bytes (always at least one line), and says where the next line begins; more
+// ReadLines reads whole lines from offset, up to about bytesMax bytes (always at least one line), and returns where the next line begins; more
 // is false at the end of the file.
 func ReadLines(path string, offset uint64, bytesMax uint32) (response *adapter.Response, next uint64, more bool, err error) {
 	raw, next, more, refused := host.Current().ReadLines(path, offset, bytesMax)
@@ -47,11 +47,11 @@ func ReadLines(path string, offset uint64, bytesMax uint32) (response *adapter.R
 	return adapter.NewResponse(raw), next, more, nil
 }
 
-// Append appends to a file, which is created when there is none.
+// Append appends to a file. It creates a missing file.
 func Append(path string, data []byte) error { return failed(path, host.Current().Append(path, data)) }
 
-// Replace puts a finished file in the place of another, atomically and durably.
+// Replace replaces a file by a finished one, atomically and durably.
 func Replace(from, to string) error { return failed(from, host.Current().Replace(from, to)) }
 
-// Remove removes a file. One that is not there is no error.
+// Remove removes a file. A missing file is not an error.
 func Remove(path string) error { return failed(path, host.Current().Remove(path)) }

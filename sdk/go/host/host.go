@@ -1,5 +1,5 @@
-// Package host is where the abilities of an adapter come from: the real host in a component, a mock host (package adaptertest) natively. It
-// speaks the contract's own terms. Authors of adapters never name anything in here.
+// Package host has the abilities of an adapter: the real host in a component, a mock host (package adaptertest) natively. It uses the
+// contract's own terms. Authors of adapters never name anything in here.
 package host
 
 import "fmt"
@@ -24,18 +24,18 @@ type Request struct {
 type Response interface {
 	Status() uint16
 	Header(name string) (string, bool)
-	// JSON has nil where there is nothing.
+	// JSON has nil where a pointer leads nowhere.
 	JSON(pointers []string) []*string
 	Count(pointer string) (uint32, bool)
 	Body() []byte
 	Release()
 }
 
-// Error is what the host answers instead of a response: the contract's case, and what comes with it.
+// Error is an answer of the host in place of a response: the contract's case, and its value.
 type Error struct {
 	Case string
 	Text string
-	// Number is what the cases with a limit have.
+	// Number is the limit, in the cases that have one.
 	Number uint64
 }
 
@@ -46,7 +46,7 @@ type Host interface {
 	Send(request Request) (Response, *Error)
 	List() ([]string, *Error)
 	Read(path string) (Response, *Error)
-	// ReadLines says where the next line begins, and whether there is one.
+	// ReadLines returns where the next line begins, and whether there is one.
 	ReadLines(path string, offset uint64, bytesMax uint32) (Response, uint64, bool, *Error)
 	Append(path string, data []byte) *Error
 	Replace(from, to string) *Error
@@ -58,10 +58,10 @@ type Host interface {
 
 var current Host
 
-// Use sets the host that everything asks from now on.
+// Use sets the host.
 func Use(host Host) { current = host }
 
-// Current is the host.
+// Current returns the host.
 func Current() Host {
 	if current == nil {
 		panic("there is no host: a test imports the package adaptertest")

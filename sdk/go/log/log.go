@@ -1,4 +1,4 @@
-// Package log has words for the person who runs the sync.
+// Package log sends messages to the user; they go to stderr with the adapter's name.
 package log
 
 import (
@@ -7,21 +7,21 @@ import (
 	"github.com/opsmill/infrahub-sync/sdk/go/host"
 )
 
-// Tracef tells what only somebody who follows every step wants to know.
-func Tracef(format string, arguments ...any) { tell("trace", format, arguments) }
+// Tracef logs a step.
+func Tracef(format string, arguments ...any) { send("trace", format, arguments) }
 
-// Debugf tells what helps to find a defect.
-func Debugf(format string, arguments ...any) { tell("debug", format, arguments) }
+// Debugf logs a detail that helps to find a defect.
+func Debugf(format string, arguments ...any) { send("debug", format, arguments) }
 
-// Infof tells what was done.
-func Infof(format string, arguments ...any) { tell("info", format, arguments) }
+// Infof logs an action that is done.
+func Infof(format string, arguments ...any) { send("info", format, arguments) }
 
-// Warnf tells what a person may act on.
-func Warnf(format string, arguments ...any) { tell("warn", format, arguments) }
+// Warnf logs a warning that the user may act on.
+func Warnf(format string, arguments ...any) { send("warn", format, arguments) }
 
-// Errorf tells what went wrong and is told nowhere else.
-func Errorf(format string, arguments ...any) { tell("error", format, arguments) }
+// Errorf logs an error that is reported nowhere else.
+func Errorf(format string, arguments ...any) { send("error", format, arguments) }
 
-func tell(level, format string, arguments []any) {
+func send(level, format string, arguments []any) {
 	host.Current().Log(level, fmt.Sprintf(format, arguments...))
 }

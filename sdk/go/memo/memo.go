@@ -1,8 +1,8 @@
-// Package memo keeps small values with the host: instances come and go, and any of them may be asked for anything.
+// Package memo keeps small values with the host: instances are created and dropped, and any of them may serve any call.
 //
-// What is kept belongs to this very component and the address that it was granted. It may be gone at any time, a lasting value also between
-// two runs: it saves work, and is never the only place of anything. A value is anything that can be written as JSON. A key has up to 256
-// bytes, a value up to 8 MiB, all values of a lifetime together 32 MiB; what is more is not kept.
+// Values belong to this component and its granted address. A value may be dropped at any time, so it can only save work. A value is anything
+// that can be written as JSON. A key has up to 256 bytes, a value up to 8 MiB, all values of a lifetime together 32 MiB; the host does not keep
+// more.
 package memo
 
 import (
@@ -22,20 +22,20 @@ const (
 	Lasting Lifetime = "lasting"
 )
 
-// Get reads what is kept under a key into value, and says whether anything is.
+// Get reads the value under a key into value, and says whether there is one.
 func Get(lifetime Lifetime, key string, value any) (bool, error) {
 	kept, there := host.Current().MemoGet(string(lifetime), key)
 	if !there {
 		return false, nil
 	}
 	if err := json.Unmarshal(kept, value); err != nil {
-		return false, fmt.Errorf("what is kept as %q is of another type: %w", key, err)
+		return false, fmt.Errorf("the value kept as %q is of another type: %w", key, err)
 	}
 	return true, nil
 }
 
-// Put keeps a value and reads the one that is kept into kept, which may be nil: in a run the first one stays, a lasting one is replaced. A
-// value that the host does not keep, because it is too large, comes back all the same.
+// Put stores a value and reads the stored one into kept, which may be nil: within a run the first value stays; a lasting one is replaced. A
+// value over the host's limits is not stored and is returned as given.
 func Put(lifetime Lifetime, key string, value, kept any) error {
 	text, err := json.Marshal(value)
 	if err != nil {
@@ -46,7 +46,22 @@ func Put(lifetime Lifetime, key string, value, kept any) error {
 		return nil
 	}
 	if err := json.Unmarshal(answer, kept); err != nil {
-		return fmt.Errorf("what is kept as %q is of another type: %w", key, err)
+		return fmt.Errorf("the value kept as %q is of another type: %w", key, err)
 	}
 	return nil
+}
+
+// Once returns the value that this run keeps under a key, and makes it when there is none yet: a request that all instances need once. A failure
+// is not kept.
+func Once[T any](key string, make func() (T, error)) (T, error) {
+	var kept T
+	if there, err := Get(Run, key, &kept); there || err != nil {
+		return kept, err
+	}
+	made, err := make()
+	if err != nil {
+		return made, err
+	}
+	err = Put(Run, key, made, &kept)
+	return kept, err
 }

@@ -1,9 +1,9 @@
-// Package inventory is an adapter for a REST API with paged lists, as a source and as a destination. Replace what is special about
-// it by your system.
+// Package inventory is an adapter for a REST API with paged lists, as a source and as a destination. Replace the parts that are special to this
+// API.
 //
 //	GET    /v1/{resource}?page=1&size=100   {"items": [{"id": "7", "name": "r1"}, ...], "total": 250}
 //	GET    /v1/{resource}/{id}              {"id": "7", "name": "r1"}
-//	POST   /v1/{resource}                   201 {"id": "8", ...}; 409 {"id": "7", ...} when there is one of that name
+//	POST   /v1/{resource}                   201 {"id": "8", ...}; 409 {"id": "7", ...} if one of that name exists
 //	PATCH  /v1/{resource}/{id}              200
 //	DELETE /v1/{resource}/{id}              204
 package inventory
@@ -12,7 +12,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
-	"slices"
 	"strings"
 
 	adapter "github.com/opsmill/infrahub-sync/sdk/go"
@@ -36,7 +35,7 @@ func manifest() adapter.Manifest {
 		// The host adds it to each request. The adapter never sees the token.
 		Credentials:   []adapter.Credential{{Header: []adapter.HeaderTemplate{{Name: "authorization", Template: "Bearer {token}"}}}},
 		Source:        adapter.ByMapping,
-		Destination:   true,
+		Destination:   adapter.ByMapping,
 		HasIDs:        true,
 		PageSize:      100,
 		WriteBatchMax: 100,
@@ -45,7 +44,7 @@ func manifest() adapter.Manifest {
 
 func configure([]byte) (adapter.Adapter, error) { return Inventory{}, nil }
 
-// position is the cursor: where to go on, and how many objects there were.
+// position is the cursor: the page to continue with, and the number of objects.
 type position struct {
 	Page  uint32 `json:"page"`
 	Total uint64 `json:"total"`
@@ -54,10 +53,10 @@ type position struct {
 // Load reads one page.
 func (Inventory) Load(request adapter.LoadRequest) (adapter.Page, error) {
 	if request.Since != "" {
-		return adapter.Page{}, adapter.Errorf(adapter.Unsupported, "this system does not tell what changed")
+		return adapter.Page{}, adapter.Errorf(adapter.Unsupported, "this system does not report modifications")
 	}
 	at := position{Page: 1}
-	goesOn, err := request.CursorAs(&at)
+	isFurther, err := request.CursorAs(&at)
 	if err != nil {
 		return adapter.Page{}, err
 	}
@@ -67,12 +66,12 @@ func (Inventory) Load(request adapter.LoadRequest) (adapter.Page, error) {
 		return adapter.Page{}, err
 	}
 	var total uint64
-	if !response.Value("/total", &total) {
-		return adapter.Page{}, adapter.Errorf(adapter.Remote, "%s: the answer is no list with a `total`", request.Resource)
+	if err := response.Get("/total", &total); err != nil {
+		return adapter.Page{}, err
 	}
-	// Pages by number shift when somebody adds or removes an object meanwhile, and what is skipped would look deleted.
-	if goesOn && at.Total != total {
-		return adapter.Page{}, adapter.Errorf(adapter.Conflict, "%s: the list changed while it was read; run it again", request.Resource)
+	// Page numbers shift when an object is added or removed meanwhile, and a skipped object would look deleted.
+	if isFurther && at.Total != total {
+		return adapter.Page{}, adapter.Errorf(adapter.Conflict, "%s: the list changed during the read; run it again", request.Resource)
 	}
 	page := adapter.Document(response, "/items")
 	page.Total = &total
@@ -88,45 +87,54 @@ func (Inventory) Write(request adapter.WriteRequest) ([]adapter.Outcome, error) 
 }
 
 func write(request adapter.WriteRequest, row adapter.Row) (adapter.Outcome, error) {
-	resource := request.Resource
-	if resource == "" {
-		resource = request.Kind
-	}
-	fields := map[string]any{}
-	for name, value := range row.Fields {
-		if slices.Contains(request.References, name) {
-			id, err := plain(value)
-			if err != nil {
-				return adapter.Outcome{}, err
-			}
-			value = id
-		}
-		fields[name] = value
+	resource := request.Target.ResourceOrKind()
+	fields, err := fieldsOf(request.Target, row)
+	if err != nil {
+		return adapter.Outcome{}, err
 	}
 	if request.Operation == adapter.Create {
-		return create(request.Kind, pathOf(resource), fields)
+		return create(resource, fields)
 	}
-	if row.ID == "" {
-		return adapter.Outcome{}, adapter.Errorf(adapter.Invalid, "the id of this object is not known")
+	id, err := row.KnownID()
+	if err != nil {
+		return adapter.Outcome{}, err
 	}
-	url := pathOf(resource) + "/" + adapter.PathSegment(row.ID)
+	url := pathOf(resource) + "/" + adapter.PathSegment(id)
 	change := adapter.Delete(url)
 	if request.Operation == adapter.Update {
 		change = adapter.Patch(url, fields)
 	}
-	response, err := change.Success(request.Kind)
-	// In the same way: what is gone was deleted before.
+	response, err := change.Success(resource)
+	// Likewise: a missing object was deleted before.
 	if request.Operation == adapter.Remove && adapter.KindOf(err) == adapter.NotFound {
-		return adapter.Unchanged(row.ID), nil
+		return adapter.Unchanged(id), nil
 	}
 	if err != nil {
 		return adapter.Outcome{}, err
 	}
 	response.Release()
-	return adapter.Written(row.ID), nil
+	return adapter.Written(id), nil
 }
 
-func create(kind, collection string, fields map[string]any) (adapter.Outcome, error) {
+// fieldsOf returns the fields of a row as this system takes them: by their names in the system, references as ids.
+func fieldsOf(target adapter.Target, row adapter.Row) (map[string]any, error) {
+	fields := map[string]any{}
+	for name, value := range row.Fields {
+		field, err := target.KnownField(name)
+		if err != nil {
+			return nil, err
+		}
+		// site.id is read, site is written.
+		written, _ := field.SplitPath()
+		if fields[written], err = field.WithPeers(value, adapter.PeerID); err != nil {
+			return nil, err
+		}
+	}
+	return fields, nil
+}
+
+func create(resource string, fields map[string]any) (adapter.Outcome, error) {
+	collection := pathOf(resource)
 	response, err := adapter.Post(collection, fields).Send()
 	if err != nil {
 		return adapter.Outcome{}, err
@@ -135,18 +143,18 @@ func create(kind, collection string, fields map[string]any) (adapter.Outcome, er
 	defer response.Release()
 	var id any
 	known := response.Value("/id", &id)
-	// A write may be repeated after an interruption: what is there as it should be was created before.
+	// A write may be repeated after an interruption: an object with these very fields was created before.
 	if response.Status() == 409 && known {
-		there, err := isThere(collection+"/"+adapter.PathSegment(fmt.Sprint(id)), fields)
+		same, err := has(collection+"/"+adapter.PathSegment(fmt.Sprint(id)), fields)
 		if err != nil {
 			return adapter.Outcome{}, err
 		}
-		if there {
+		if same {
 			return adapter.Unchanged(fmt.Sprint(id)), nil
 		}
 	}
 	if !response.IsSuccess() {
-		return adapter.Outcome{}, adapter.ErrorFromResponse(kind, response)
+		return adapter.Outcome{}, adapter.ErrorFromResponse(resource, response)
 	}
 	if !known {
 		return adapter.Written(""), nil
@@ -154,8 +162,8 @@ func create(kind, collection string, fields map[string]any) (adapter.Outcome, er
 	return adapter.Written(fmt.Sprint(id)), nil
 }
 
-// isThere says whether the object has these fields already.
-func isThere(url string, fields map[string]any) (bool, error) {
+// has says whether the object has these fields.
+func has(url string, fields map[string]any) (bool, error) {
 	response, err := adapter.Get(url).Send()
 	if err != nil {
 		return false, err
@@ -165,7 +173,7 @@ func isThere(url string, fields map[string]any) (bool, error) {
 	if !response.IsSuccess() || text == nil {
 		return false, nil
 	}
-	// Numbers as those of a row are: as they are written.
+	// Numbers stay text, as in a row.
 	decoder := json.NewDecoder(strings.NewReader(*text))
 	decoder.UseNumber()
 	var found map[string]any
@@ -182,26 +190,3 @@ func isThere(url string, fields map[string]any) (bool, error) {
 }
 
 func pathOf(resource string) string { return "/v1/" + adapter.PathSegment(resource) }
-
-// plain is a reference as this system wants it: the peer's id, or a list of them.
-func plain(reference any) (any, error) {
-	switch reference := reference.(type) {
-	case []any:
-		ids := []any{}
-		for _, each := range reference {
-			id, err := plain(each)
-			if err != nil {
-				return nil, err
-			}
-			ids = append(ids, id)
-		}
-		return ids, nil
-	case map[string]any:
-		if reference["id"] == nil {
-			return nil, adapter.Errorf(adapter.Invalid, "the id of the %v that it refers to is not known", reference["kind"])
-		}
-		return reference["id"], nil
-	default:
-		return nil, nil
-	}
-}

@@ -1,4 +1,4 @@
-// Package prober does what it is told by the resource's name: see tests/tests/languages.rs.
+// Package prober acts by the name of the resource: see tests/tests/languages.rs.
 package prober
 
 import (
@@ -28,15 +28,41 @@ var kept *adapter.Response
 
 type list = []any
 
+func word(text string) string {
+	if text == "" {
+		return "None"
+	}
+	return text
+}
+
+func truth(value bool) string {
+	if value {
+		return "True"
+	}
+	return "False"
+}
+
+// told returns a target as text that is the same in each language.
+func told(target adapter.Target) string {
+	var fields []string
+	for _, field := range target.Fields {
+		parts := []string{field.Name, word(field.Path), strings.Join(field.Peers, "+"), truth(field.Many), truth(field.Identifier)}
+		fields = append(fields, strings.Join(parts, "/"))
+	}
+	return fmt.Sprintf("%s@%s(%s)", target.Kind, word(target.Resource), strings.Join(fields, " "))
+}
+
 func manifest() adapter.Manifest {
 	seven := "7"
 	return adapter.Manifest{
-		Name: "prober", Version: "1.2.3", Description: "does as it is told",
+		Name: "prober", Version: "1.2.3", Description: "acts by the name of the resource",
 		Settings: []adapter.Setting{
 			{Name: "url", Help: "an address"},
 			{Name: "path", Help: "a folder"},
 			{Name: "wish", Help: "a number", Type: adapter.Integer, Environment: []string{"WISH", "WISH2"}, Default: &seven},
-			{Name: "token", Help: "a token", Secret: true},
+			{Name: "branch", Help: "a branch", ProjectFirst: true, CommandLine: "branch"},
+			{Name: "variables", Help: "names of variables", Type: adapter.AnyJSON},
+			{Name: "token", Help: "a token", Secret: true, EnvironmentSetting: "variables"},
 			{Name: "user", Help: "a name"},
 			{Name: "password", Help: "a password", Secret: true},
 		},
@@ -46,7 +72,10 @@ func manifest() adapter.Manifest {
 				{Name: "x-token", Template: "New {token}", Prefix: "new_"},
 				{Name: "x-token", Template: "Old {token}"},
 			}},
-			{Basic: &adapter.Basic{UserSetting: "user", PasswordSetting: "password"}},
+			{
+				When:  &adapter.Condition{Setting: "wish", Values: []string{"8", "9"}},
+				Basic: &adapter.Basic{UserSetting: "user", PasswordSetting: "password"},
+			},
 			{Query: &adapter.QueryParameter{Parameter: "key", Setting: "token"}},
 			{Login: &adapter.Login{
 				Steps: []adapter.LoginStep{
@@ -61,7 +90,12 @@ func manifest() adapter.Manifest {
 				Refresh: []adapter.LoginStep{{Method: "POST", Path: "/again", Form: []adapter.Template{{Name: "t", Template: "{t}"}}}},
 			}},
 		},
-		Source: adapter.ByKind, Destination: true, Schema: true, PageSize: 7, WriteBatchMax: 8, WriteConcurrency: 3, HasIDs: true,
+		Aliases: []adapter.Alias{{Name: "verify", Setting: "verify_ssl", Environment: []string{"VERIFY"}}, {Name: "host", Setting: "url"}},
+		Source:  adapter.ByKind, Destination: adapter.ByMapping,
+		References: []adapter.ReferenceRule{adapter.RuleUniqueID, adapter.RuleFieldName, adapter.RulePeerColumns},
+		Tables:     []adapter.Table{{Name: "node_name", Resource: "nodes", Key: "attributes.id", Value: "attributes.name"}},
+		Lookup:     "find", Evidence: adapter.EvidenceTotal | adapter.EvidencePermissions, Ownership: true, ReadsIDs: true,
+		Schema: true, PageSize: 7, WriteBatchMax: 8, WriteConcurrency: 3, HasIDs: true,
 	}
 }
 
@@ -80,16 +114,23 @@ func configure(settings []byte) (adapter.Adapter, error) {
 }
 
 // Kinds has two.
-func (Prober) Kinds(names []string) ([]adapter.Kind, error) {
+func (Prober) Kinds(targets []adapter.Target) ([]adapter.Kind, error) {
 	kinds := []adapter.Kind{
-		{Name: "Site", Identifiers: []string{"name"}, StandsFor: []string{"Place"}, CanCreate: true, CanUpdate: true, Fields: []adapter.Field{
-			{Name: "name", Type: adapter.FieldText, Unique: true},
-			{Name: "region", Type: adapter.FieldReference, Optional: true, Reference: "Region"},
-			{Name: "state", Choices: []string{"a", "b"}, ReadOnly: true, Default: `"a"`},
-		}},
+		{
+			Name: "Site", Identifiers: []string{"name"}, StandsFor: []string{"Place"}, CanCreate: true, CanUpdate: true,
+			Fields: []adapter.Field{
+				{Name: "name", Type: adapter.FieldText, Unique: true},
+				{Name: "region", Type: adapter.FieldReference, Optional: true, References: []string{"Region", "Place"}},
+				{Name: "state", Choices: []string{"a", "b"}, ReadOnly: true, Default: `"a"`},
+			},
+			Cascades: []adapter.Cascade{{Kind: "Rack", Field: "site"}, {Kind: "Note"}},
+		},
 		{Name: "Region", CanCreate: true, CanUpdate: true, CanDelete: true},
 	}
-	return slices.DeleteFunc(kinds, func(kind adapter.Kind) bool { return len(names) > 0 && !slices.Contains(names, kind.Name) }), nil
+	return slices.DeleteFunc(kinds, func(kind adapter.Kind) bool {
+		asked := func(target adapter.Target) bool { return target.Kind == kind.Name }
+		return len(targets) > 0 && !slices.ContainsFunc(targets, asked)
+	}), nil
 }
 
 func one(record any) (adapter.Page, error) { return adapter.Records(list{record}) }
@@ -175,18 +216,36 @@ func (p Prober) echo(request adapter.LoadRequest) (adapter.Page, error) {
 	if _, err := request.CursorAs(&cursor); err != nil {
 		return adapter.Page{}, err
 	}
-	model := list{}
-	for _, field := range request.Model {
-		model = append(model, list{field.Name, field.IsReference})
+	targets := []string{}
+	for _, target := range request.Targets {
+		targets = append(targets, told(target))
 	}
 	page, err := one(map[string]any{
-		"fields": request.Fields, "top": request.TopLevelFields(), "model": model, "size": request.PageSize, "cursor": cursor,
+		"fields": request.Fields, "top": request.TopLevelFields(), "owner": request.WantsOwner(), "targets": targets, "ids": request.IDs,
+		"size": request.PageSize, "cursor": cursor,
 		"since": or(request.Since), "wish": p.settings["wish"], "settings": slices.Sorted(maps.Keys(p.settings)),
 	})
 	total := uint64(3)
 	page.Next = map[string]any{"after": list{"é", 1}}
-	page.Watermark, page.Deleted, page.Total = "now", []string{"7", "8"}, &total
+	page.Watermark, page.Deleted, page.Total, page.Partial = "now", []string{"7", "8"}, &total, "a part"
 	return page, err
+}
+
+// Absent answers by the id.
+func (Prober) Absent(target adapter.Target, ids []string) ([]adapter.Absence, error) {
+	if target.Kind == "Broken" {
+		return nil, adapter.Errorf(adapter.Remote, "no log of %s", told(target))
+	}
+	absences := map[string]adapter.Absence{"1": adapter.AbsenceDeleted, "2": adapter.AbsencePresent}
+	var found []adapter.Absence
+	for _, id := range ids {
+		absence, known := absences[id]
+		if !known {
+			absence = adapter.AbsenceUnknown
+		}
+		found = append(found, absence)
+	}
+	return found, nil
 }
 
 func many() (adapter.Page, error) {
@@ -273,7 +332,8 @@ func folder() (adapter.Page, error) {
 	return one(found)
 }
 
-// garbage makes so much of it that Go would begin a collection while the host hands over a body, many times, and tells how often there was one.
+// garbage makes so much of it that Go would begin a collection while the host hands over a body, many times. It returns the number of
+// collections.
 func garbage() (adapter.Page, error) {
 	for range 60 {
 		response, err := adapter.Get("/large").Send()
@@ -288,29 +348,21 @@ func garbage() (adapter.Page, error) {
 	return one(memory.NumGC)
 }
 
-// Begin tells what it was told.
+// Begin returns the run as text.
 func (Prober) Begin(run adapter.Run) (string, error) {
 	var changes []string
 	for _, change := range run.Changes {
-		changes = append(changes, fmt.Sprintf("['%s', %d, %d, %d]", change.Kind, change.Creates, change.Updates, change.Deletes))
+		changes = append(changes, fmt.Sprintf("['%s', %d, %d, %d]", told(change.Target), change.Creates, change.Updates, change.Deletes))
 	}
 	return fmt.Sprintf("%s %s %s [%s]", run.ID, run.Sync, run.Source, strings.Join(changes, ", ")), nil
 }
 
 // Write answers by the row's number.
 func (Prober) Write(request adapter.WriteRequest) ([]adapter.Outcome, error) {
-	if request.Kind == "Broken" {
+	if request.Target.Kind == "Broken" {
 		panic("broken")
 	}
-	resource := "None"
-	if request.Resource != "" {
-		resource = "'" + request.Resource + "'"
-	}
-	names := func(names []string) string {
-		return strings.ReplaceAll(strings.ReplaceAll(fmt.Sprintf("%q", names), `"`, "'"), " ", ", ")
-	}
-	facts := fmt.Sprintf("['%s', %s, '%s', %s, %s, %d]", request.Kind, resource, request.Operation, names(request.Identifiers),
-		names(request.References), request.Count)
+	facts := fmt.Sprintf("['%s', '%s', %d]", told(request.Target), request.Operation, request.Count)
 	return request.Outcomes(func(row adapter.Row) (adapter.Outcome, error) {
 		switch row.Key["n"].(json.Number) {
 		case "0":
@@ -328,7 +380,7 @@ func (Prober) Write(request adapter.WriteRequest) ([]adapter.Outcome, error) {
 	})
 }
 
-// Commit refuses one kind.
+// Commit rejects one kind.
 func (Prober) Commit(kinds []string) error {
 	if slices.Contains(kinds, "Bad") {
 		return adapter.Errorf(adapter.Remote, "%s", strings.Join(kinds, " "))
@@ -336,7 +388,15 @@ func (Prober) Commit(kinds []string) error {
 	return nil
 }
 
-// Finish tells what it was told.
+// Cascade returns the same for all objects.
+func (Prober) Cascade(target adapter.Target, ids []string) ([]adapter.Dependents, error) {
+	if target.Kind == "Broken" {
+		return nil, adapter.Errorf(adapter.Remote, "no cascades of %s", told(target))
+	}
+	return []adapter.Dependents{{Kind: "Rack", Count: 1 << 33, IDs: ids, Mapped: true}, {Kind: "notes", Count: 1}}, nil
+}
+
+// Finish returns the result as text.
 func (Prober) Finish(run adapter.Run, result adapter.RunResult) (string, error) {
 	if len(run.Changes) == 0 {
 		return "", nil

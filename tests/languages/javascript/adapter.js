@@ -1,21 +1,31 @@
-// Does what it is told by the resource's name: see tests/tests/languages.rs.
+// Acts by the name of the resource: see tests/tests/languages.rs.
 
 import { Adapter, AdapterError, Outcome, Page, files, http, log, memo } from 'infrahub-sync-adapter';
 
 let kept;
 const asText = (value) => JSON.stringify(value).replaceAll(',', ', ').replaceAll('"', "'").replaceAll('null', 'None');
 
+const word = (value) => (value === undefined ? 'None' : typeof value === 'boolean' ? (value ? 'True' : 'False') : value);
+
+/** Returns a target as text that is the same in each language. */
+function told({ kind, resource, fields }) {
+  const texts = fields.map((field) => [field.name, field.path, field.peers.join('+'), field.many, field.identifier].map(word).join('/'));
+  return `${kind}@${word(resource)}(${texts.join(' ')})`;
+}
+
 export default class Prober extends Adapter {
   static manifest() {
     return {
       name: 'prober',
       version: '1.2.3',
-      description: 'does as it is told',
+      description: 'acts by the name of the resource',
       settings: [
         { name: 'url', help: 'an address' },
         { name: 'path', help: 'a folder' },
         { name: 'wish', help: 'a number', type: 'integer', environment: ['WISH', 'WISH2'], default: 7 },
-        { name: 'token', help: 'a token', secret: true },
+        { name: 'branch', help: 'a branch', projectFirst: true, commandLine: 'branch' },
+        { name: 'variables', help: 'names of variables', type: 'json' },
+        { name: 'token', help: 'a token', secret: true, environmentSetting: 'variables' },
         { name: 'user', help: 'a name' },
         { name: 'password', help: 'a password', secret: true },
       ],
@@ -28,7 +38,7 @@ export default class Prober extends Adapter {
             { name: 'x-token', template: 'Old {token}' },
           ],
         },
-        { basic: ['user', 'password'] },
+        { basic: ['user', 'password'], when: { setting: 'wish', values: ['8', '9'] } },
         { query: ['key', 'token'] },
         {
           login: {
@@ -43,8 +53,15 @@ export default class Prober extends Adapter {
           },
         },
       ],
+      aliases: [{ name: 'verify', setting: 'verify_ssl', environment: ['VERIFY'] }, { name: 'host', setting: 'url' }],
       source: 'kind',
-      destination: true,
+      destination: 'mapping',
+      references: ['unique-id', 'field-name', 'peer-columns'],
+      tables: [{ name: 'node_name', resource: 'nodes', key: 'attributes.id', value: 'attributes.name' }],
+      lookup: 'find',
+      evidence: ['total', 'permissions'],
+      ownership: true,
+      readsIds: true,
       schema: true,
       pageSize: 7,
       writeBatchMax: 8,
@@ -59,14 +76,15 @@ export default class Prober extends Adapter {
     return super.configure(settings);
   }
 
-  kinds(names) {
+  kinds(targets) {
     const fields = [
       { name: 'name', type: 'text', unique: true },
-      { name: 'region', type: 'reference', optional: true, reference: 'Region' },
+      { name: 'region', type: 'reference', optional: true, references: ['Region', 'Place'] },
       { name: 'state', choices: ['a', 'b'], readOnly: true, default: 'a' },
     ];
-    const kinds = [{ name: 'Site', identifiers: ['name'], fields, standsFor: ['Place'], canDelete: false }, { name: 'Region' }];
-    return kinds.filter(({ name }) => names.length === 0 || names.includes(name));
+    const cascades = [{ kind: 'Rack', field: 'site' }, { kind: 'Note' }];
+    const kinds = [{ name: 'Site', identifiers: ['name'], fields, standsFor: ['Place'], cascades, canDelete: false }, { name: 'Region' }];
+    return kinds.filter(({ name }) => targets.length === 0 || targets.some(({ kind }) => kind === name));
   }
 
   load(request) {
@@ -78,14 +96,21 @@ export default class Prober extends Adapter {
     const record = {
       fields: request.fields,
       top: request.topLevelFields(),
-      model: request.model,
+      owner: request.wantsOwner,
+      targets: request.targets.map(told),
+      ids: request.ids,
       size: request.pageSize,
       cursor: request.cursor ?? null,
       since: request.since ?? null,
       wish: this.settings.wish,
       settings: Object.keys(this.settings).sort(),
     };
-    return Page.records([record], { next: { after: ['é', 1] }, watermark: 'now', deleted: ['7', '8'], total: 3 });
+    return Page.records([record], { next: { after: ['é', 1] }, watermark: 'now', deleted: ['7', '8'], total: 3, partial: 'a part' });
+  }
+
+  absent(target, ids) {
+    if (target.kind === 'Broken') throw AdapterError.remote(`no log of ${told(target)}`);
+    return ids.map((id) => ({ 1: 'deleted', 2: 'present' })[id] ?? 'unknown');
   }
 
   text() {
@@ -185,16 +210,16 @@ export default class Prober extends Adapter {
   }
 
   begin({ id, sync, source, changes }) {
-    return `${id} ${sync} ${source} ${asText(changes.map(({ kind, creates, updates, deletes }) => [kind, creates, updates, deletes]))}`;
+    return `${id} ${sync} ${source} ${asText(changes.map(({ target, creates, updates, deletes }) => [told(target), creates, updates, deletes]))}`;
   }
 
   write(request) {
-    if (request.kind === 'Broken') return null.nothing;
-    const { kind, resource = null, operation, identifiers, references, count } = request;
+    if (request.target.kind === 'Broken') return null.nothing;
+    const { target, operation, count } = request;
     return request.outcomes((row) => {
       switch (row.key.n) {
         case 0:
-          return Outcome.written(asText([kind, resource, operation, identifiers, references, count]));
+          return Outcome.written(asText([told(target), operation, count]));
         case 1:
           return Outcome.staged();
         case 2:
@@ -209,6 +234,11 @@ export default class Prober extends Adapter {
 
   commit(kinds) {
     if (kinds.includes('Bad')) throw AdapterError.remote(kinds.join(' '));
+  }
+
+  cascade(target, ids) {
+    if (target.kind === 'Broken') throw AdapterError.remote(`no cascades of ${told(target)}`);
+    return [{ kind: 'Rack', count: 2 ** 33, ids }, { kind: 'notes', count: 1, mapped: false }];
   }
 
   finish({ id, changes }, { created, updated, deleted, unchanged, failed, skipped }) {

@@ -1,12 +1,18 @@
-"""Does what it is told by the resource's name: see tests/tests/languages.rs."""
+"""Acts by the name of the resource: see tests/tests/languages.rs."""
 
 import sys
 
 from infrahub_sync_adapter import (
+    Absence,
     Adapter,
     Addressing,
+    Alias,
     Basic,
+    Cascade,
+    Condition,
+    Dependents,
     Error,
+    Evidence,
     Field,
     FieldType,
     Header,
@@ -19,8 +25,10 @@ from infrahub_sync_adapter import (
     Outcome,
     Page,
     QueryParameter,
+    ReferenceRule,
     Setting,
     SettingType,
+    Table,
     export_adapter,
     files,
     http,
@@ -32,18 +40,26 @@ from infrahub_sync_adapter.memo import Lifetime
 kept = []
 
 
+def told(target):
+    """Returns a target as text that is the same in each language."""
+    fields = [f"{each.name}/{each.path}/{'+'.join(each.peers)}/{each.many}/{each.identifier}" for each in target.fields]
+    return f"{target.kind}@{target.resource}({' '.join(fields)})"
+
+
 class Prober(Adapter):
     @classmethod
     def manifest(cls):
         return Manifest(
             name="prober",
             version="1.2.3",
-            description="does as it is told",
+            description="acts by the name of the resource",
             settings=[
                 Setting("url", "an address"),
                 Setting("path", "a folder"),
                 Setting("wish", "a number", type=SettingType.INTEGER, environment=["WISH", "WISH2"], default="7"),
-                Setting("token", "a token", secret=True),
+                Setting("branch", "a branch", project_first=True, command_line="branch"),
+                Setting("variables", "names of variables", type=SettingType.JSON),
+                Setting("token", "a token", secret=True, environment_setting="variables"),
                 Setting("user", "a name"),
                 Setting("password", "a password", secret=True),
             ],
@@ -51,7 +67,7 @@ class Prober(Adapter):
             folder_setting="path",
             credentials=[
                 Header(HeaderTemplate("x-token", "New {token}", "new_"), HeaderTemplate("x-token", "Old {token}")),
-                Basic("user", "password"),
+                Basic("user", "password", when=Condition("wish", "8", "9")),
                 QueryParameter("key", "token"),
                 Login(
                     [
@@ -64,8 +80,15 @@ class Prober(Adapter):
                     refresh=[LoginStep("POST", "/again", form={"t": "{t}"})],
                 ),
             ],
+            aliases=[Alias("verify", "verify_ssl", ["VERIFY"]), Alias("host", "url")],
             source=Addressing.KIND,
-            destination=True,
+            destination=Addressing.MAPPING,
+            references=[ReferenceRule.UNIQUE_ID, ReferenceRule.FIELD_NAME, ReferenceRule.PEER_COLUMNS],
+            tables=[Table("node_name", "nodes", "attributes.id", "attributes.name")],
+            lookup="find",
+            evidence=Evidence.TOTAL | Evidence.PERMISSIONS,
+            ownership=True,
+            reads_ids=True,
             schema=True,
             page_size=7,
             write_batch_max=8,
@@ -81,14 +104,15 @@ class Prober(Adapter):
             raise KeyError("odd")
         return super().configure(settings)
 
-    def kinds(self, names):
+    def kinds(self, targets):
         fields = [
             Field("name", FieldType.TEXT, unique=True),
-            Field("region", FieldType.REFERENCE, optional=True, reference="Region"),
+            Field("region", FieldType.REFERENCE, optional=True, references=["Region", "Place"]),
             Field("state", choices=["a", "b"], read_only=True, default="a"),
         ]
-        kinds = [Kind("Site", ["name"], fields, ["Place"], can_delete=False), Kind("Region")]
-        return [kind for kind in kinds if not names or kind.name in names]
+        cascades = [Cascade("Rack", "site"), Cascade("Note")]
+        kinds = [Kind("Site", ["name"], fields, ["Place"], cascades, can_delete=False), Kind("Region")]
+        return [kind for kind in kinds if not targets or kind.name in [target.kind for target in targets]]
 
     def load(self, request):
         return getattr(self, request.resource)(request)
@@ -98,14 +122,21 @@ class Prober(Adapter):
         record = {
             "fields": request.fields,
             "top": request.top_level_fields(),
-            "model": [[name, is_reference] for name, is_reference in request.model],
+            "owner": request.wants_owner,
+            "targets": [told(target) for target in request.targets],
+            "ids": request.ids,
             "size": request.page_size,
             "cursor": request.cursor,
             "since": request.since,
             "wish": self.settings["wish"],
             "settings": sorted(self.settings),
         }
-        return Page.records([record], next={"after": ["é", 1]}, watermark="now", deleted=["7", "8"], total=3)
+        return Page.records([record], next={"after": ["é", 1]}, watermark="now", deleted=["7", "8"], total=3, partial="a part")
+
+    def absent(self, target, ids):
+        if target.kind == "Broken":
+            raise Error.remote(f"no log of {told(target)}")
+        return [{"1": Absence.DELETED, "2": Absence.PRESENT}.get(each, Absence.UNKNOWN) for each in ids]
 
     def text(self, request):
         return Page.records([{"text": "é 🦀 \0 \" \\ \u2028"}, {"text": None}])
@@ -178,13 +209,13 @@ class Prober(Adapter):
         return Page.lines(files.read("data.jsonl"))
 
     def begin(self, run):
-        changes = [[change.kind, change.creates, change.updates, change.deletes] for change in run.changes]
+        changes = [[told(change.target), change.creates, change.updates, change.deletes] for change in run.changes]
         return f"{run.id} {run.sync} {run.source} {changes}"
 
     def write(self, request):
-        if request.kind == "Broken":
+        if request.target.kind == "Broken":
             return 1 / 0
-        facts = [request.kind, request.resource, request.operation.value, request.identifiers, request.references, request.count]
+        facts = [told(request.target), request.operation.value, request.count]
 
         def one(row):
             match row.key["n"]:
@@ -203,6 +234,11 @@ class Prober(Adapter):
     def commit(self, kinds):
         if "Bad" in kinds:
             raise Error.remote(" ".join(kinds))
+
+    def cascade(self, target, ids):
+        if target.kind == "Broken":
+            raise Error.remote(f"no cascades of {told(target)}")
+        return [Dependents("Rack", 2**33, ids), Dependents("notes", 1, mapped=False)]
 
     def finish(self, run, result):
         counts = [result.created, result.updated, result.deleted, result.unchanged, result.failed, result.skipped]

@@ -13,13 +13,13 @@ type Option[T any] struct {
 	value T
 }
 
-// None is an Option without a value.
+// None makes an Option without a value.
 func None[T any]() Option[T] { return Option[T]{} }
 
-// Some is an Option with a value.
+// Some makes an Option with a value.
 func Some[T any](value T) Option[T] { return Option[T]{OptionSome, value} }
 
-// Tag is OptionNone or OptionSome.
+// Tag returns OptionNone or OptionSome.
 func (o Option[T]) Tag() uint8 { return o.tag }
 
 // IsSome says whether there is a value.
@@ -28,15 +28,15 @@ func (o Option[T]) IsSome() bool { return o.tag == OptionSome }
 // IsNone says whether there is none.
 func (o Option[T]) IsNone() bool { return o.tag == OptionNone }
 
-// Some is the value, which must be there.
+// Some returns the value, which must be there.
 func (o Option[T]) Some() T {
 	if o.tag != OptionSome {
-		panic("an option without a value was asked for it")
+		panic("an option has no value")
 	}
 	return o.value
 }
 
-// SomeOr is the value, or another one where there is none.
+// SomeOr returns the value, or another one where there is none.
 func (o Option[T]) SomeOr(other T) T {
 	if o.tag == OptionSome {
 		return o.value
@@ -57,13 +57,13 @@ type Result[T, E any] struct {
 	err   E
 }
 
-// Ok is a Result that is a value.
+// Ok makes a Result that is a value.
 func Ok[T, E any](value T) Result[T, E] { return Result[T, E]{tag: ResultOk, value: value} }
 
-// Err is a Result that is an error.
+// Err makes a Result that is an error.
 func Err[T, E any](err E) Result[T, E] { return Result[T, E]{tag: ResultErr, err: err} }
 
-// Tag is ResultOk or ResultErr.
+// Tag returns ResultOk or ResultErr.
 func (r Result[T, E]) Tag() uint8 { return r.tag }
 
 // IsOk says whether it is a value.
@@ -72,18 +72,18 @@ func (r Result[T, E]) IsOk() bool { return r.tag == ResultOk }
 // IsErr says whether it is an error.
 func (r Result[T, E]) IsErr() bool { return r.tag == ResultErr }
 
-// Ok is the value, which must be there.
+// Ok returns the value, which must be there.
 func (r Result[T, E]) Ok() T {
 	if r.tag != ResultOk {
-		panic("a result that is an error was asked for its value")
+		panic("a result is an error, not a value")
 	}
 	return r.value
 }
 
-// Err is the error, which must be there.
+// Err returns the error, which must be there.
 func (r Result[T, E]) Err() E {
 	if r.tag != ResultErr {
-		panic("a result that is a value was asked for its error")
+		panic("a result is a value, not an error")
 	}
 	return r.err
 }
