@@ -154,13 +154,11 @@ func (r WriteRequest) Bisect(send func(rows []Row) ([]Outcome, error)) ([]Outcom
 
 // Dependents are objects of one kind that a delete takes along.
 type Dependents struct {
-	// Kind is the kind, or the resource where the project maps no kind to it.
+	// Kind is the kind; the resource where the system is addressed by mapping.
 	Kind  string
 	Count uint64
 	// IDs are their ids, if the system tells them.
 	IDs []string
-	// Mapped: the kind is a kind of the project.
-	Mapped bool
 }
 
 // KindChanges are the rows that a run is going to write to a kind.

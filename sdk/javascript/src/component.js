@@ -128,7 +128,7 @@ const runOf = ({ id, sync, source, changes }) => ({
 const targetOf = ({ kind, resource, fields }) =>
   new Target({ kind, resource: some(resource), fields: fields.map(({ path, ...rest }) => ({ ...rest, path: some(path) })) });
 
-const witDependents = ({ kind, count, ids = [], mapped = true }) => ({ kind, count, ids, mapped });
+const witDependents = ({ kind, count, ids = [] }) => ({ kind, count, ids });
 
 function witManifest({ name, version, description, settings = [], credentials = [], ...rest }) {
   return {

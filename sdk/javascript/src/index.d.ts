@@ -662,13 +662,11 @@ export class WriteRequest {
 
 /** Objects of one kind that a delete takes along. */
 export interface Dependents {
-  /** The kind, or the resource where the project maps no kind to it. */
+  /** The kind; the resource where the system is addressed by mapping. */
   kind: string;
   count: number;
   /** Their ids, if the system tells them. */
   ids?: string[];
-  /** The kind is a kind of the project; true by default. */
-  mapped?: boolean;
 }
 
 /** A run that is about to write. */

@@ -281,7 +281,7 @@ def _run(run: wit_destination.Run) -> Run:
 
 
 def _wit_dependents(dependents: Dependents) -> wit_destination.Dependents:
-    return wit_destination.Dependents(dependents.kind, dependents.count, dependents.ids, dependents.mapped)
+    return wit_destination.Dependents(dependents.kind, dependents.count, dependents.ids)
 
 
 def _wit_setting(setting: Setting) -> wit_meta.Setting:

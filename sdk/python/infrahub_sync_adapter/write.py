@@ -158,12 +158,10 @@ class Dependents:
     """Objects of one kind that a delete takes along."""
 
     kind: str
-    """The kind, or the resource where the project maps no kind to it."""
+    """The kind; the resource where the system is addressed by mapping."""
     count: int
     ids: list[str] = field(default_factory=list)
     """Their ids, if the system tells them."""
-    mapped: bool = True
-    """The kind is a kind of the project."""
 
 
 @dataclass

@@ -393,7 +393,7 @@ func (Prober) Cascade(target adapter.Target, ids []string) ([]adapter.Dependents
 	if target.Kind == "Broken" {
 		return nil, adapter.Errorf(adapter.Remote, "no cascades of %s", told(target))
 	}
-	return []adapter.Dependents{{Kind: "Rack", Count: 1 << 33, IDs: ids, Mapped: true}, {Kind: "notes", Count: 1}}, nil
+	return []adapter.Dependents{{Kind: "Rack", Count: 1 << 33, IDs: ids}, {Kind: "notes", Count: 1}}, nil
 }
 
 // Finish returns the result as text.

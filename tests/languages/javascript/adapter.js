@@ -238,7 +238,7 @@ export default class Prober extends Adapter {
 
   cascade(target, ids) {
     if (target.kind === 'Broken') throw AdapterError.remote(`no cascades of ${told(target)}`);
-    return [{ kind: 'Rack', count: 2 ** 33, ids }, { kind: 'notes', count: 1, mapped: false }];
+    return [{ kind: 'Rack', count: 2 ** 33, ids }, { kind: 'notes', count: 1 }];
   }
 
   finish({ id, changes }, { created, updated, deleted, unchanged, failed, skipped }) {

@@ -238,7 +238,7 @@ class Prober(Adapter):
     def cascade(self, target, ids):
         if target.kind == "Broken":
             raise Error.remote(f"no cascades of {told(target)}")
-        return [Dependents("Rack", 2**33, ids), Dependents("notes", 1, mapped=False)]
+        return [Dependents("Rack", 2**33, ids), Dependents("notes", 1)]
 
     def finish(self, run, result):
         counts = [result.created, result.updated, result.deleted, result.unchanged, result.failed, result.skipped]
