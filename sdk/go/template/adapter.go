@@ -1,11 +1,11 @@
-// Package inventory is an adapter for a REST API with paged lists, as a source and as a destination. Replace the parts that are special to this
-// API.
+// Package inventory is an adapter for a REST API with paged lists, as a source and as a destination. Replace the parts that are special about
+// your system.
 //
-//	GET    /v1/{resource}?page=1&size=100   {"items": [{"id": "7", "name": "r1"}, ...], "total": 250}
-//	GET    /v1/{resource}/{id}              {"id": "7", "name": "r1"}
-//	POST   /v1/{resource}                   201 {"id": "8", ...}; 409 {"id": "7", ...} if one of that name exists
-//	PATCH  /v1/{resource}/{id}              200
-//	DELETE /v1/{resource}/{id}              204
+//	GET    /v1/{list}?page=1&size=100   {"items": [{"id": "7", "name": "r1"}, ...], "total": 250}
+//	GET    /v1/{list}/{id}              {"id": "7", "name": "r1"}
+//	POST   /v1/{list}                   201 {"id": "8", ...}; 409 {"id": "7", ...} when there is one of that name
+//	PATCH  /v1/{list}/{id}              200
+//	DELETE /v1/{list}/{id}              204
 package inventory
 
 import (
@@ -18,6 +18,9 @@ import (
 )
 
 func init() { adapter.Export(manifest, configure) }
+
+// The names in messages about refusals.
+var system = adapter.System{Name: "the inventory", Credential: "token", Variable: "INVENTORY_TOKEN"}
 
 // Inventory is the adapter.
 type Inventory struct{ adapter.Base }
@@ -33,9 +36,11 @@ func manifest() adapter.Manifest {
 		},
 		AddressSetting: "url",
 		// The host adds it to each request. The adapter never sees the token.
-		Credentials:   []adapter.Credential{{Header: []adapter.HeaderTemplate{{Name: "authorization", Template: "Bearer {token}"}}}},
+		Credentials: []adapter.Credential{{Header: []adapter.HeaderTemplate{{Name: "authorization", Template: "Bearer {token}"}}}},
+		// In both directions, a project names the list by `mapping:`.
 		Source:        adapter.ByMapping,
 		Destination:   adapter.ByMapping,
+		Evidence:      adapter.EvidenceTotal,
 		HasIDs:        true,
 		PageSize:      100,
 		WriteBatchMax: 100,
@@ -53,25 +58,25 @@ type position struct {
 // Load reads one page.
 func (Inventory) Load(request adapter.LoadRequest) (adapter.Page, error) {
 	if request.Since != "" {
-		return adapter.Page{}, adapter.Errorf(adapter.Unsupported, "this system does not report modifications")
+		return adapter.Page{}, adapter.Errorf(adapter.Unsupported, "this system does not tell which objects changed")
 	}
 	at := position{Page: 1}
 	isFurther, err := request.CursorAs(&at)
 	if err != nil {
 		return adapter.Page{}, err
 	}
-	query := adapter.NewQuery(pathOf(request.Resource)).With("page", at.Page).With("size", request.PageSize)
-	response, err := adapter.Get(query).Success(request.Resource)
+	query := adapter.NewQuery(listPath(request.Resource)).With("page", at.Page).With("size", request.PageSize)
+	response, err := system.Success(request.Resource, adapter.Get(query))
 	if err != nil {
 		return adapter.Page{}, err
 	}
 	var total uint64
-	if err := response.Get("/total", &total); err != nil {
-		return adapter.Page{}, err
+	if response.Get("/total", &total) != nil {
+		return adapter.Page{}, system.Unexpected(request.Resource, response)
 	}
-	// Page numbers shift when an object is added or removed meanwhile, and a skipped object would look deleted.
+	// Pages by number shift when an object is added or removed meanwhile, and a skipped object would look deleted.
 	if isFurther && at.Total != total {
-		return adapter.Page{}, adapter.Errorf(adapter.Conflict, "%s: the list changed during the read; run it again", request.Resource)
+		return adapter.Page{}, adapter.Errorf(adapter.Conflict, "`%s` was modified while it was read: run again", request.Resource)
 	}
 	page := adapter.Document(response, "/items")
 	page.Total = &total
@@ -87,25 +92,25 @@ func (Inventory) Write(request adapter.WriteRequest) ([]adapter.Outcome, error) 
 }
 
 func write(request adapter.WriteRequest, row adapter.Row) (adapter.Outcome, error) {
-	resource := request.Target.ResourceOrKind()
-	fields, err := fieldsOf(request.Target, row)
+	// Objects are written to the list from which they are read, whatever the project calls their kind.
+	list := request.Target.ResourceOrKind()
+	fields, err := body(request.Target, row)
 	if err != nil {
 		return adapter.Outcome{}, err
 	}
 	if request.Operation == adapter.Create {
-		return create(resource, fields)
+		return create(list, fields)
 	}
 	id, err := row.KnownID()
 	if err != nil {
 		return adapter.Outcome{}, err
 	}
-	url := pathOf(resource) + "/" + adapter.PathSegment(id)
-	change := adapter.Delete(url)
+	change := adapter.Delete(objectPath(list, id))
 	if request.Operation == adapter.Update {
-		change = adapter.Patch(url, fields)
+		change = adapter.Patch(objectPath(list, id), fields)
 	}
-	response, err := change.Success(resource)
-	// Likewise: a missing object was deleted before.
+	response, err := system.Success(list, change)
+	// A write may be repeated after an interruption: this object was deleted before.
 	if request.Operation == adapter.Remove && adapter.KindOf(err) == adapter.NotFound {
 		return adapter.Unchanged(id), nil
 	}
@@ -116,53 +121,55 @@ func write(request adapter.WriteRequest, row adapter.Row) (adapter.Outcome, erro
 	return adapter.Written(id), nil
 }
 
-// fieldsOf returns the fields of a row as this system takes them: by their names in the system, references as ids.
-func fieldsOf(target adapter.Target, row adapter.Row) (map[string]any, error) {
+func create(list string, fields map[string]any) (adapter.Outcome, error) {
+	response, err := adapter.Post(listPath(list), fields).Send()
+	if err != nil {
+		return adapter.Outcome{}, err
+	}
+	// One response a row: a batch has more rows than the host keeps responses.
+	defer response.Release()
+	var value any
+	id := ""
+	if response.Value("/id", &value) {
+		id = fmt.Sprint(value)
+	}
+	// In the same way: an object with these values was created before.
+	if response.Status() == 409 && id != "" {
+		same, err := has(objectPath(list, id), fields)
+		if err != nil {
+			return adapter.Outcome{}, err
+		}
+		if same {
+			return adapter.Unchanged(id), nil
+		}
+	}
+	if !response.IsSuccess() {
+		return adapter.Outcome{}, system.Refuse(list, response, "")
+	}
+	return adapter.Written(id), nil
+}
+
+// body returns the fields of a row in the system's words: a value is written to the place from which it is read, a reference by the peer's id.
+func body(target adapter.Target, row adapter.Row) (map[string]any, error) {
 	fields := map[string]any{}
 	for name, value := range row.Fields {
 		field, err := target.KnownField(name)
 		if err != nil {
 			return nil, err
 		}
-		// site.id is read, site is written.
-		written, _ := field.SplitPath()
-		if fields[written], err = field.WithPeers(value, adapter.PeerID); err != nil {
+		place, _ := field.SplitPath()
+		if fields[place], err = field.WithPeers(value, adapter.PeerID); err != nil {
 			return nil, err
 		}
 	}
 	return fields, nil
 }
 
-func create(resource string, fields map[string]any) (adapter.Outcome, error) {
-	collection := pathOf(resource)
-	response, err := adapter.Post(collection, fields).Send()
-	if err != nil {
-		return adapter.Outcome{}, err
-	}
-	// One response a row: a batch has more rows than the host keeps responses.
-	defer response.Release()
-	var id any
-	known := response.Value("/id", &id)
-	// A write may be repeated after an interruption: an object with these very fields was created before.
-	if response.Status() == 409 && known {
-		same, err := has(collection+"/"+adapter.PathSegment(fmt.Sprint(id)), fields)
-		if err != nil {
-			return adapter.Outcome{}, err
-		}
-		if same {
-			return adapter.Unchanged(fmt.Sprint(id)), nil
-		}
-	}
-	if !response.IsSuccess() {
-		return adapter.Outcome{}, adapter.ErrorFromResponse(resource, response)
-	}
-	if !known {
-		return adapter.Written(""), nil
-	}
-	return adapter.Written(fmt.Sprint(id)), nil
-}
+func listPath(list string) string { return "/v1/" + adapter.PathSegment(list) }
 
-// has says whether the object has these fields.
+func objectPath(list, id string) string { return listPath(list) + "/" + adapter.PathSegment(id) }
+
+// has says whether the object has these values already.
 func has(url string, fields map[string]any) (bool, error) {
 	response, err := adapter.Get(url).Send()
 	if err != nil {
@@ -181,12 +188,10 @@ func has(url string, fields map[string]any) (bool, error) {
 		return false, nil
 	}
 	for name, wanted := range fields {
-		value, has := found[name]
-		if !has || !reflect.DeepEqual(value, wanted) {
+		value, there := found[name]
+		if !there || !reflect.DeepEqual(value, wanted) {
 			return false, nil
 		}
 	}
 	return true, nil
 }
-
-func pathOf(resource string) string { return "/v1/" + adapter.PathSegment(resource) }

@@ -1,12 +1,15 @@
-// An adapter for a REST API with paged lists, as a source and as a destination. Replace the parts that are special to this API.
+// An adapter for a REST API with paged lists, as a source and as a destination. Replace the parts that are special about your system.
 //
-//     GET    /v1/{resource}?page=1&size=100   {"items": [{"id": "7", "name": "r1"}, ...], "total": 250}
-//     GET    /v1/{resource}/{id}              {"id": "7", "name": "r1"}
-//     POST   /v1/{resource}                   201 {"id": "8", ...}; 409 {"id": "7", ...} if one of that name exists
-//     PATCH  /v1/{resource}/{id}              200
-//     DELETE /v1/{resource}/{id}              204
+//     GET    /v1/{list}?page=1&size=100   {"items": [{"id": "7", "name": "r1"}, ...], "total": 250}
+//     GET    /v1/{list}/{id}              {"id": "7", "name": "r1"}
+//     POST   /v1/{list}                   201 {"id": "8", ...}; 409 {"id": "7", ...} when there is one of that name
+//     PATCH  /v1/{list}/{id}              200
+//     DELETE /v1/{list}/{id}              204
 
-import { Adapter, AdapterError, Outcome, Page, http } from 'infrahub-sync-adapter';
+import { Adapter, AdapterError, Outcome, Page, System, http } from 'infrahub-sync-adapter';
+
+// The names in messages about refusals.
+const system = new System('the inventory', { credential: ['token', 'INVENTORY_TOKEN'] });
 
 export default class Inventory extends Adapter {
   /** @returns {import('infrahub-sync-adapter').Manifest} */
@@ -22,8 +25,10 @@ export default class Inventory extends Adapter {
       addressSetting: 'url',
       // The host adds it to each request. The adapter never sees the token.
       credentials: [{ header: { name: 'authorization', template: 'Bearer {token}' } }],
+      // In both directions, a project names the list by `mapping:`.
       source: 'mapping',
       destination: 'mapping',
+      evidence: ['total'],
       hasIds: true,
       pageSize: 100,
       writeBatchMax: 100,
@@ -32,14 +37,12 @@ export default class Inventory extends Adapter {
 
   /** @param {import('infrahub-sync-adapter').LoadRequest} request */
   load({ resource, pageSize, cursor, since }) {
-    if (since !== undefined) throw AdapterError.unsupported('this system does not report modifications');
+    if (since !== undefined) throw AdapterError.unsupported('this system does not tell which objects changed');
     const number = cursor?.page ?? 1;
-    const response = http.get(pathOf(resource), { query: { page: number, size: pageSize } }).success(resource);
-    const total = response.get('/total', 'integer');
-    // Page numbers shift when an object is added or removed meanwhile, and a skipped object would look deleted.
-    if (cursor && cursor.total !== total) {
-      throw AdapterError.conflict(`${resource}: the list changed during the read; run it again`);
-    }
+    const response = system.success(resource, http.get(listPath(resource), { query: { page: number, size: pageSize } }));
+    const total = totalOf(resource, response);
+    // Pages by number shift when an object is added or removed meanwhile, and a skipped object would look deleted.
+    if (cursor && cursor.total !== total) throw AdapterError.conflict(`\`${resource}\` was modified while it was read: run again`);
     const more = number * pageSize < total;
     return Page.document(response, '/items', { next: more ? { page: number + 1, total } : undefined, total });
   }
@@ -50,51 +53,63 @@ export default class Inventory extends Adapter {
   }
 }
 
+function totalOf(list, response) {
+  try {
+    return response.get('/total', 'integer');
+  } catch {
+    throw system.unexpected(list, response);
+  }
+}
+
 /**
  * @param {import('infrahub-sync-adapter').WriteRequest} request
  * @param {import('infrahub-sync-adapter').Row} row
  */
 function writeRow({ target, operation }, row) {
-  const path = pathOf(target.resourceOrKind);
-  const fields = fieldsOf(target, row);
-  if (operation === 'create') {
-    const created = http.post(path, { json: fields });
-    const id = created.value('/id') ?? undefined;
-    // A write may be repeated after an interruption: an object with these very fields was created before.
-    if (created.status === 409 && id !== undefined && has(`${path}/${http.pathSegment(id)}`, fields)) {
-      created.release();
-      return Outcome.unchanged(id);
-    }
-    // One response a row: a batch has more rows than the host keeps responses.
-    created.success(target.resourceOrKind).release();
-    return Outcome.written(id);
+  // Objects are written to the list from which they are read, whatever the project calls their kind.
+  const list = target.resourceOrKind;
+  if (operation === 'create') return create(list, body(target, row));
+  const url = objectPath(list, row.knownId());
+  // One response a row: a batch has more rows than the host keeps responses.
+  if (operation === 'update') {
+    system.success(list, http.patch(url, { json: body(target, row) })).release();
+    return Outcome.written(row.id);
   }
-  const url = `${path}/${http.pathSegment(row.knownId())}`;
   try {
-    (operation === 'update' ? http.patch(url, { json: fields }) : http.del(url)).success(target.resourceOrKind).release();
+    system.success(list, http.del(url)).release();
   } catch (error) {
-    // Likewise: a missing object was deleted before.
-    if (operation === 'delete' && error.kind === 'not-found') return Outcome.unchanged(row.id);
+    // A write may be repeated after an interruption: this object was deleted before.
+    if (error.kind === 'not-found') return Outcome.unchanged(row.id);
     throw error;
   }
   return Outcome.written(row.id);
 }
 
-const pathOf = (resource) => `/v1/${http.pathSegment(resource)}`;
-
-/** Returns the fields of a row as this system takes them: by their names in the system, references as ids. */
-function fieldsOf(target, row) {
-  return Object.fromEntries(
-    Object.entries(row.fields).map(([name, value]) => {
-      const field = target.knownField(name);
-      // `site.id` is read, `site` is written.
-      const [written] = field.splitPath();
-      return [written, field.withPeers(value)];
-    }),
-  );
+function create(list, fields) {
+  const created = http.post(listPath(list), { json: fields });
+  const id = created.value('/id') ?? undefined;
+  // In the same way: an object with these values was created before.
+  if (created.status === 409 && id !== undefined && has(objectPath(list, id), fields)) {
+    created.release();
+    return Outcome.unchanged(id);
+  }
+  system.success(list, created).release();
+  return Outcome.written(id);
 }
 
-/** Returns whether the object has these fields. */
+/** Returns the fields of a row in the system's words: a value is written to the place from which it is read, a reference by the peer's id. */
+function body(target, row) {
+  const written = ([name, value]) => {
+    const field = target.knownField(name);
+    return [field.splitPath()[0], field.withPeers(value)];
+  };
+  return Object.fromEntries(Object.entries(row.fields).map(written));
+}
+
+const listPath = (list) => `/v1/${http.pathSegment(list)}`;
+const objectPath = (list, id) => `${listPath(list)}/${http.pathSegment(id)}`;
+
+/** Says whether the object has these values already. */
 function has(url, fields) {
   const response = http.get(url);
   const found = response.isSuccess ? response.value('') : undefined;

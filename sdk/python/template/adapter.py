@@ -1,15 +1,14 @@
-"""An adapter for a REST API with paged lists, as a source and as a destination. Replace the parts that are special to this API.
+"""An adapter for a REST API with paged lists, as a source and as a destination. Replace the parts that are special about your system.
 
-    GET    /v1/{resource}?page=1&size=100   {"items": [{"id": "7", "name": "r1"}, ...], "total": 250}
-    GET    /v1/{resource}/{id}              {"id": "7", "name": "r1"}
-    POST   /v1/{resource}                   201 {"id": "8", ...}; 409 {"id": "7", ...} if one of that name exists
-    PATCH  /v1/{resource}/{id}              200
-    DELETE /v1/{resource}/{id}              204
+    GET    /v1/{list}?page=1&size=100   {"items": [{"id": "7", "name": "r1"}, ...], "total": 250}
+    GET    /v1/{list}/{id}              {"id": "7", "name": "r1"}
+    POST   /v1/{list}                   201 {"id": "8", ...}; 409 {"id": "7", ...} when there is one of that name
+    PATCH  /v1/{list}/{id}              200
+    DELETE /v1/{list}/{id}              204
 
 Import everything here, at the top: a component has no files to import from later.
 """
 
-from functools import partial
 from typing import Any
 
 from infrahub_sync_adapter import (
@@ -17,6 +16,7 @@ from infrahub_sync_adapter import (
     Addressing,
     Error,
     ErrorKind,
+    Evidence,
     Header,
     HeaderTemplate,
     LoadRequest,
@@ -26,10 +26,16 @@ from infrahub_sync_adapter import (
     Page,
     Row,
     Setting,
+    System,
+    Target,
     WriteRequest,
     export_adapter,
     http,
 )
+
+
+# The names in messages about refusals.
+SYSTEM = System("the inventory", credential=("token", "INVENTORY_TOKEN"))
 
 
 class Inventory(Adapter):
@@ -46,8 +52,10 @@ class Inventory(Adapter):
             address_setting="url",
             # The host adds it to each request. The adapter never sees the token.
             credentials=[Header(HeaderTemplate("authorization", "Bearer {token}"))],
+            # In both directions, a project names the list by `mapping:`.
             source=Addressing.MAPPING,
             destination=Addressing.MAPPING,
+            evidence=Evidence.TOTAL,
             has_ids=True,
             page_size=100,
             write_batch_max=100,
@@ -55,59 +63,74 @@ class Inventory(Adapter):
 
     def load(self, request: LoadRequest) -> Page:
         if request.since is not None:
-            raise Error.unsupported("this system does not report modifications")
+            raise Error.unsupported("this system does not tell which objects changed")
         number = request.cursor["page"] if request.cursor else 1
-        query = {"page": number, "size": request.page_size}
-        response = http.get(f"/v1/{http.path_segment(request.resource)}", query=query).success(request.resource)
-        total = response.get("/total", int)
-        # Page numbers shift when an object is added or removed meanwhile, and a skipped object would look deleted.
+        url = list_path(request.resource)
+        response = SYSTEM.success(request.resource, http.get(url, query={"page": number, "size": request.page_size}))
+        try:
+            total = response.get("/total", int)
+        except Error:
+            raise SYSTEM.unexpected(request.resource, response) from None
+        # Pages by number shift when an object is added or removed meanwhile, and a skipped object would look deleted.
         if request.cursor and request.cursor["total"] != total:
-            raise Error.conflict(f"{request.resource}: the list changed during the read; run it again")
+            raise Error.conflict(f"`{request.resource}` was modified while it was read: run again")
         more = number * request.page_size < total
         return Page.document(response, "/items", next={"page": number + 1, "total": total} if more else None, total=total)
 
     def write(self, request: WriteRequest) -> list[Outcome]:
-        return request.outcomes(partial(self._write, request))
+        return request.outcomes(lambda row: write(request, row))
 
-    def _write(self, request: WriteRequest, row: Row) -> Outcome:
-        resource = request.target.resource_or_kind
-        path = f"/v1/{http.path_segment(resource)}"
-        fields = _fields(request, row)
-        if request.operation is Operation.CREATE:
-            created = http.post(path, json=fields)
-            id = created.value("/id")
-            # A write may be repeated after an interruption: an object with these very fields was created before.
-            if created.status == 409 and id is not None and _has(f"{path}/{http.path_segment(id)}", fields):
-                return Outcome.unchanged(id)
-            created.success(resource)
-            return Outcome.written(id)
-        path += f"/{http.path_segment(row.known_id())}"
-        try:
-            if request.operation is Operation.UPDATE:
-                http.patch(path, json=fields).success(resource)
-            else:
-                http.delete(path).success(resource)
-        except Error as error:
-            # Likewise: a missing object was deleted before.
-            if request.operation is Operation.DELETE and error.kind is ErrorKind.NOT_FOUND:
-                return Outcome.unchanged(row.id)
-            raise
+
+def write(request: WriteRequest, row: Row) -> Outcome:
+    # Objects are written to the list from which they are read, whatever the project calls their kind.
+    name = request.target.resource_or_kind
+    if request.operation is Operation.CREATE:
+        return create(name, body(request.target, row))
+    url = object_path(name, row.known_id())
+    if request.operation is Operation.UPDATE:
+        SYSTEM.success(name, http.patch(url, json=body(request.target, row)))
         return Outcome.written(row.id)
+    try:
+        SYSTEM.success(name, http.delete(url))
+    except Error as error:
+        # A write may be repeated after an interruption: this object was deleted before.
+        if error.kind is ErrorKind.NOT_FOUND:
+            return Outcome.unchanged(row.id)
+        raise
+    return Outcome.written(row.id)
 
 
-def _fields(request: WriteRequest, row: Row) -> dict[str, Any]:
-    """Returns the fields of a row as this system takes them: by their names in the system, references as ids."""
+def create(name: str, fields: dict[str, Any]) -> Outcome:
+    created = http.post(list_path(name), json=fields)
+    id = created.value("/id")
+    # In the same way: an object with these values was created before.
+    if created.status == 409 and id is not None and has(object_path(name, id), fields):
+        return Outcome.unchanged(id)
+    SYSTEM.success(name, created)
+    return Outcome.written(id)
+
+
+def body(target: Target, row: Row) -> dict[str, Any]:
+    """Returns the fields of a row in the system's words: a value is written to the place from which it is read, a reference by the peer's
+    id."""
     fields = {}
     for name, value in row.fields.items():
-        field = request.target.known_field(name)
-        # `site.id` is read, `site` is written.
-        written, _ = field.split_path()
-        fields[written] = field.with_peers(value)
+        field = target.known_field(name)
+        place, _ = field.split_path()
+        fields[place] = field.with_peers(value)
     return fields
 
 
-def _has(url: str, fields: dict[str, Any]) -> bool:
-    """Whether the object has these fields."""
+def list_path(name: str) -> str:
+    return f"/v1/{http.path_segment(name)}"
+
+
+def object_path(name: str, id: str) -> str:
+    return f"{list_path(name)}/{http.path_segment(id)}"
+
+
+def has(url: str, fields: dict[str, Any]) -> bool:
+    """Says whether the object has these values already."""
     response = http.get(url)
     found = response.value("") if response.is_success else None
     return isinstance(found, dict) and all(name in found and found[name] == value for name, value in fields.items())
