@@ -1,50 +1,61 @@
-//! What an adapter could reach, told without opening it: by its manifest, the settings and what the project grants.
+//! The reach of an adapter, known without opening it: from its manifest, the settings and the project's grants.
 //!
-//! It is told from the same [`SessionConfig`] from which a session is opened, so that nothing is granted that was not told.
+//! It comes from the same [`SessionConfig`] that opens a session, so that no session can reach more.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path};
+
+use serde_json::Value;
 
 use crate::capability::http::parse_address;
 use crate::error::Role;
 use crate::exchange::Exchanges;
 use crate::manifest::Manifest;
 use crate::session::SessionConfig;
-use crate::settings::{SettingProblem, SettingProblemKind, find};
+use crate::settings::{SettingProblem, SettingProblemKind, Sources};
 
-/// What an adapter could reach.
+/// The reach of an adapter.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Abilities {
-    /// The origin of its address, where its credentials go. None where there is no address, and in a replay, which asks nobody.
+    /// The origin of its address, where its credentials go. None without an address, and in a replay, which sends nothing.
     pub address: Option<String>,
     /// Further origins of HTTP requests, without credentials. None without an address either.
     pub origins: BTreeSet<String>,
-    /// The networks that names may lead to although they are loopback, link-local or private.
+    /// The networks that names may resolve to although they are loopback, link-local or private.
     pub networks: BTreeSet<String>,
     /// The folder as the settings name it, without detours, and whether it may be written to.
     pub folder: Option<(String, bool)>,
     /// The environment variables that its settings may come from.
     pub environment: BTreeSet<String>,
-    /// The secrets that may have a value, and whether that can be in `settings`; else it can only be in the environment.
+    /// The secrets that may have a value, and whether `settings` has it; otherwise only the environment can. The project's `headers` are one of
+    /// them.
     pub secrets: BTreeMap<String, bool>,
-    /// What keeps address or folder from being known.
+    /// The settings that a command-line option can set, and their values.
+    pub options: BTreeMap<String, Value>,
+    /// The problems that keep the address or the folder from being known.
     pub problems: Vec<SettingProblem>,
 }
 
 impl Abilities {
-    /// What a session of this configuration could reach.
+    /// Returns the reach of a session of this configuration.
     pub(crate) fn new(manifest: &Manifest, config: &SessionConfig<'_>) -> Self {
         let mut abilities = Self::default();
-        for setting in &manifest.settings {
-            let variables: Vec<&String> = setting.environment.iter().filter(|variable| config.variables.allow(variable)).collect();
-            let in_settings = config.settings.get(&setting.name).is_some_and(|value| !value.is_null());
-            abilities.environment.extend(variables.iter().map(|variable| (*variable).clone()));
+        let sources = config.sources(manifest);
+        for setting in sources.all() {
+            let variables = sources.variables(&setting);
+            let in_settings = !matches!(sources.written(&setting), Ok(None));
             if setting.secret && (in_settings || !variables.is_empty()) {
                 abilities.secrets.insert(setting.name.clone(), in_settings);
             }
+            if setting.command_line.is_some()
+                && let Ok(Some(value)) = sources.find(&setting)
+            {
+                abilities.options.insert(setting.name.clone(), value);
+            }
+            abilities.environment.extend(variables);
         }
         let is_replay = matches!(config.exchanges, Exchanges::Replay(_));
-        if let Some(address) = abilities.text(manifest, &manifest.address_setting, config).filter(|_| !is_replay) {
+        if let Some(address) = abilities.text(&sources, &manifest.address_setting).filter(|_| !is_replay) {
             let origin = |text: &str| parse_address(text).map(|url| url.origin().ascii_serialization());
             let wrong = |reason| SettingProblemKind::Invalid { reason, variable: None };
             match origin(&address) {
@@ -59,7 +70,7 @@ impl Abilities {
             }
         }
         abilities.networks = config.networks.iter().map(ToString::to_string).collect();
-        let folder = abilities.text(manifest, &manifest.folder_setting, config);
+        let folder = abilities.text(&sources, &manifest.folder_setting);
         abilities.folder = folder.map(|folder| (plain(&folder), config.role == Role::Destination));
         if is_replay {
             // The address of a replay is invented.
@@ -72,15 +83,14 @@ impl Abilities {
         self.problems.push(SettingProblem { setting: setting.clone().unwrap_or_default(), kind });
     }
 
-    /// The text of the address or folder setting.
-    fn text(&mut self, manifest: &Manifest, name: &Option<String>, config: &SessionConfig<'_>) -> Option<String> {
-        let setting = manifest.setting(name.as_ref()?)?;
-        match find(setting, &config.settings, config.environment, &config.variables) {
+    /// Returns the text of the address or folder setting.
+    fn text(&mut self, sources: &Sources<'_>, name: &Option<String>) -> Option<String> {
+        let setting = sources.manifest.setting(name.as_ref()?)?;
+        match sources.find(setting) {
             Ok(Some(value)) => value.as_str().map(str::to_owned),
             Ok(None) => {
                 if setting.required {
-                    let variables = setting.environment.iter().filter(|variable| config.variables.allow(variable));
-                    self.problem(name, SettingProblemKind::Missing { environment: variables.cloned().collect() });
+                    self.problem(name, SettingProblemKind::Missing { environment: sources.variables(setting) });
                 }
                 None
             }
@@ -92,7 +102,7 @@ impl Abilities {
     }
 }
 
-/// A path without `.` and doubled or trailing separators: one folder has one spelling.
+/// Returns a path without `.` and doubled or trailing separators: one folder has one spelling.
 fn plain(path: &str) -> String {
     let parts: std::path::PathBuf = Path::new(path).components().filter(|part| *part != Component::CurDir).collect();
     let text = parts.display().to_string();
@@ -114,6 +124,7 @@ mod tests {
             settings: serde_json::from_value(settings).unwrap(),
             environment: &environment,
             variables: crate::settings::Variables::All,
+            command_line: BTreeMap::new(),
             project_dir: "/nowhere".into(),
             exchanges,
             limits: Limits::default(),
@@ -128,9 +139,9 @@ mod tests {
     }
 
     #[test]
-    fn what_the_manifest_and_the_settings_allow_is_told() {
-        let told = abilities(json!({"url": "http://netbox.example:8080/api", "token": "x"}), &[], Role::Source, Exchanges::Live);
-        let environment = set(&["NETBOX_ADDRESS", "NETBOX_TOKEN", "NETBOX_URL"]);
+    fn the_manifest_and_the_settings_give_the_reach() {
+        let reach = abilities(json!({"url": "http://netbox.example:8080/api", "token": "x"}), &[], Role::Source, Exchanges::Live);
+        let environment = set(&["NETBOX_ADDRESS", "NETBOX_TOKEN", "NETBOX_URL", "NETBOX_VERIFY"]);
         let expected = Abilities {
             address: Some("http://netbox.example:8080".to_owned()),
             origins: set(&["https://cdn.example"]),
@@ -138,23 +149,26 @@ mod tests {
             folder: None,
             environment: environment.clone(),
             secrets: [("token".to_owned(), true)].into(),
+            options: BTreeMap::new(),
             problems: Vec::new(),
         };
-        assert_eq!(told, expected);
-        // The environment wins, also over an address that is none; a secret without a value now may have one on the next machine.
+        assert_eq!(reach, expected);
+        // The environment wins, also over an invalid address; a secret without a value now may have one on the next machine.
         let variables = [("NETBOX_URL", "https://netbox.example")];
-        let told = abilities(json!({"url": "x"}), &variables, Role::Source, Exchanges::Live);
-        assert_eq!(told.address.as_deref(), Some("https://netbox.example"));
-        assert_eq!(told.secrets, [("token".to_owned(), false)].into());
+        let reach = abilities(json!({"url": "x"}), &variables, Role::Source, Exchanges::Live);
+        assert_eq!(reach.address.as_deref(), Some("https://netbox.example"));
+        assert_eq!(reach.secrets, [("token".to_owned(), false)].into());
+        let reach = abilities(json!({"headers": {"X-Key": "k"}}), &[], Role::Source, Exchanges::Live);
+        assert_eq!(reach.secrets, [("headers".to_owned(), true), ("token".to_owned(), false)].into());
     }
 
     #[test]
-    fn what_cannot_be_known_is_told_as_well() {
-        let told = abilities(json!({}), &[], Role::Source, Exchanges::Live);
-        assert_eq!((told.address, told.origins), (None, set(&[])));
-        assert_eq!(told.problems[0].to_string(), "`url` is required (or set NETBOX_ADDRESS or NETBOX_URL)");
-        let told = abilities(json!({"url": "netbox"}), &[], Role::Source, Exchanges::Live);
-        assert_eq!(told.problems[0].to_string(), "`url` must be an address that begins with `https://` or `http://`, not netbox");
+    fn the_unknown_is_reported_as_well() {
+        let reach = abilities(json!({}), &[], Role::Source, Exchanges::Live);
+        assert_eq!((reach.address, reach.origins), (None, set(&[])));
+        assert_eq!(reach.problems[0].to_string(), "`url` is required (or set NETBOX_ADDRESS or NETBOX_URL)");
+        let reach = abilities(json!({"url": "netbox"}), &[], Role::Source, Exchanges::Live);
+        assert_eq!(reach.problems[0].to_string(), "`url` must be an address that begins with `https://` or `http://`, not netbox");
         let replay = abilities(json!({}), &[], Role::Source, Exchanges::Replay("x".into()));
         assert_eq!((replay.address, replay.origins.len(), replay.problems), (None, 0, Vec::new()));
     }

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use semver::Version;
 use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use crate::abilities::Abilities;
-use crate::bindings::AdapterPre;
 use crate::error::{AdapterName, Error, Result};
+use crate::guest::bindings::AdapterPre;
 use crate::instance::{Grants, HostState, Instance};
 use crate::limits::Limits;
 use crate::manifest::Manifest;
@@ -138,7 +139,7 @@ fn check_header(wasm: &[u8]) -> std::result::Result<(), String> {
     match wasm.get(..8) {
         Some([0, b'a', b's', b'm', _, _, 1, 0]) => Ok(()),
         Some([0, b'a', b's', b'm', ..]) => Err("it is a core WebAssembly module, not a component; build it with the adapter SDK".into()),
-        _ => Err("it is no WebAssembly component".into()),
+        _ => Err("it is not a WebAssembly component".into()),
     }
 }
 
@@ -158,27 +159,27 @@ const WASI: [&str; 6] = ["wasi:io/", "wasi:cli/", "wasi:clocks/", "wasi:filesyst
 
 /// Compares what a component imports and exports with the contract, and tells its version of it; further exports are its own business.
 fn check_surface(imports: &[String], exports: &[String]) -> std::result::Result<String, String> {
-    let ours = |names: &[String]| -> Vec<(String, String)> {
+    let of_contract = |names: &[String]| -> Vec<(String, String)> {
         let names = names.iter().filter_map(|name| name.strip_prefix(CONTRACT));
         names.map(|name| name.split_once('@').unwrap_or((name, "")).to_owned()).map(|(a, b)| (a.to_owned(), b.to_owned())).collect()
     };
-    let (imported, exported) = (ours(imports), ours(exports));
+    let (imported, exported) = (of_contract(imports), of_contract(exports));
     if exported.is_empty() {
-        return Err("it is a component, but no adapter of infrahub-sync: it exports nothing of the contract".into());
+        return Err("it is a component, but not an adapter of infrahub-sync: it exports nothing of the contract".into());
     }
-    let (major, minor, _) = version(CONTRACT_VERSION).unwrap_or_default();
+    let ours = version(CONTRACT_VERSION)?;
     for (_, theirs) in imported.iter().chain(&exported) {
-        match version(theirs) {
-            Some((a, b, _)) if (a, b) == (major, minor) => {}
-            Some((a, b, _)) if (a, b) > (major, minor) => {
-                return Err(format!("it was built for contract {theirs}, this program speaks {CONTRACT_VERSION}: update infrahub-sync"));
-            }
-            Some(_) => {
-                return Err(format!(
-                    "it was built for contract {theirs}, this program speaks {CONTRACT_VERSION}: the adapter is too old, get a newer one"
-                ));
-            }
-            None => return Err("it was built for a contract without a version: build it with the adapter SDK".into()),
+        if theirs.is_empty() {
+            return Err("it was built for a contract without a version: build it with the adapter SDK".into());
+        }
+        let built_for = version(theirs)?;
+        if (built_for.major, built_for.minor) != (ours.major, ours.minor) {
+            let supported = format!("{}.{}", ours.major, ours.minor);
+            let remedy = match built_for > ours {
+                true => "update infrahub-sync".to_owned(),
+                false => format!("install a version of the adapter for contract {supported}, or rebuild it with the SDK of {supported}"),
+            };
+            return Err(format!("it was built for contract {theirs}, and this program supports contract {supported}: {remedy}"));
         }
     }
     if let Some(missing) = EXPORTS.iter().find(|name| !exported.iter().any(|(exported, _)| exported == *name)) {
@@ -193,15 +194,13 @@ fn check_surface(imports: &[String], exports: &[String]) -> std::result::Result<
     if let Some(foreign) = imports.iter().find(|name| !known(name)) {
         return Err(format!("it asks for `{foreign}`, which adapters are not granted"));
     }
-    // Several are of the same major and minor version by now; the newest is what it needs.
-    let newest = imported.iter().chain(&exported).max_by_key(|(_, theirs)| version(theirs));
+    // All have the same major and minor version; the adapter needs the newest of them.
+    let newest = imported.iter().chain(&exported).max_by_key(|(_, theirs)| version(theirs).ok());
     Ok(newest.map(|(_, theirs)| theirs.clone()).unwrap_or_default())
 }
 
-/// The numbers of `1.2.3`, whatever follows them.
-fn version(text: &str) -> Option<(u64, u64, u64)> {
-    let mut parts = text.split(['-', '+']).next()?.split('.').map(|part| part.parse::<u64>().ok());
-    Some((parts.next()??, parts.next()??, parts.next()??))
+fn version(text: &str) -> std::result::Result<Version, String> {
+    Version::parse(text).map_err(|error| format!("its contract has the version `{text}`, which is invalid: {error}"))
 }
 
 #[cfg(test)]
@@ -215,37 +214,44 @@ mod tests {
     }
 
     const ALL: [&str; 4] = [
-        "infrahub-sync:adapter/meta@0.1.0",
-        "infrahub-sync:adapter/schema@0.1.0",
-        "infrahub-sync:adapter/source@0.1.0",
-        "infrahub-sync:adapter/destination@0.1.0",
+        "infrahub-sync:adapter/meta@0.2.0",
+        "infrahub-sync:adapter/schema@0.2.0",
+        "infrahub-sync:adapter/source@0.2.0",
+        "infrahub-sync:adapter/destination@0.2.0",
     ];
 
     #[test]
     fn an_adapter_may_export_more_and_import_less() {
         let mut exports = ALL.to_vec();
         exports.extend(["exports", "init"]);
-        assert_eq!(check(&["infrahub-sync:adapter/http@0.1.7", "wasi:cli/environment@0.2.9"], &exports).unwrap(), "0.1.7");
-        assert_eq!(check(&[], &exports).unwrap(), "0.1.0");
+        assert_eq!(check(&["infrahub-sync:adapter/http@0.2.7", "wasi:cli/environment@0.2.9"], &exports).unwrap(), "0.2.7");
+        assert_eq!(check(&[], &exports).unwrap(), "0.2.0");
     }
 
     #[test]
     fn the_older_side_is_named() {
-        let newer = ["infrahub-sync:adapter/meta@0.2.0"];
-        insta::assert_snapshot!(check(&[], &newer).unwrap_err(), @"it was built for contract 0.2.0, this program speaks 0.1.0: update infrahub-sync");
-        let older = ["infrahub-sync:adapter/meta@0.0.9"];
-        insta::assert_snapshot!(check(&[], &older).unwrap_err(), @"it was built for contract 0.0.9, this program speaks 0.1.0: the adapter is too old, get a newer one");
-        insta::assert_snapshot!(check(&["infrahub-sync:adapter/sql@0.1.3"], &ALL).unwrap_err(), @"it asks for `sql` of contract 0.1.3, which this program (0.1.0) does not have: update infrahub-sync");
+        let told = |version: &str| check(&[], &[&format!("infrahub-sync:adapter/meta@{version}")]).unwrap_err();
+        insta::assert_snapshot!(told("0.3.0"), @"it was built for contract 0.3.0, and this program supports contract 0.2: update infrahub-sync");
+        insta::assert_snapshot!(told("0.1.0"), @"it was built for contract 0.1.0, and this program supports contract 0.2: install a version of the adapter for contract 0.2, or rebuild it with the SDK of 0.2");
+        insta::assert_snapshot!(told("0.2"), @"its contract has the version `0.2`, which is invalid: unexpected end of input while parsing minor version number");
+        insta::assert_snapshot!(check(&["infrahub-sync:adapter/sql@0.2.3"], &ALL).unwrap_err(), @"it asks for `sql` of contract 0.2.3, which this program (0.2.0) does not have: update infrahub-sync");
         insta::assert_snapshot!(check(&["wasi:http/outgoing-handler@0.2.0"], &ALL).unwrap_err(), @"it asks for `wasi:http/outgoing-handler@0.2.0`, which adapters are not granted");
-        insta::assert_snapshot!(check(&[], &ALL[..3]).unwrap_err(), @"it does not export `destination`, which every adapter of contract 0.1.0 has");
+        insta::assert_snapshot!(check(&[], &ALL[..3]).unwrap_err(), @"it does not export `destination`, which every adapter of contract 0.2.0 has");
+    }
+
+    #[test]
+    fn a_component_of_contract_0_1_gets_the_sentence_about_versions() {
+        let component = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/contract-0.1.0.wasm")).unwrap();
+        let error = Runtime::new(RuntimeOptions::default()).unwrap().load_adapter(&component, "golden").unwrap_err();
+        insta::assert_snapshot!(error.to_string(), @"adapter `golden` cannot be used: it was built for contract 0.1.0, and this program supports contract 0.2: install a version of the adapter for contract 0.2, or rebuild it with the SDK of 0.2");
     }
 
     #[test]
     fn what_is_no_adapter_is_told_so() {
         let runtime = Runtime::new(RuntimeOptions::default()).unwrap();
         let text = |wasm: &[u8]| runtime.load_adapter(wasm, "x").unwrap_err().to_string();
-        insta::assert_snapshot!(text(b"PK"), @"adapter `x` cannot be used: it is no WebAssembly component");
+        insta::assert_snapshot!(text(b"PK"), @"adapter `x` cannot be used: it is not a WebAssembly component");
         insta::assert_snapshot!(text(b"\0asm\x01\0\0\0"), @"adapter `x` cannot be used: it is a core WebAssembly module, not a component; build it with the adapter SDK");
-        insta::assert_snapshot!(text(b"\0asm\x0d\0\x01\0"), @"adapter `x` cannot be used: it is a component, but no adapter of infrahub-sync: it exports nothing of the contract");
+        insta::assert_snapshot!(text(b"\0asm\x0d\0\x01\0"), @"adapter `x` cannot be used: it is a component, but not an adapter of infrahub-sync: it exports nothing of the contract");
     }
 }

@@ -225,11 +225,11 @@ pub enum Error {
         reason: String,
     },
     /// The adapter cannot play that side of a sync.
-    #[error("{adapter} does not suit: {reason}")]
+    #[error("{adapter} cannot be used {reason}")]
     Role {
         /// The adapter.
         adapter: Arc<AdapterName>,
-        /// What it cannot do.
+        /// `as a source` or `as a destination`.
         reason: &'static str,
     },
     /// A recording cannot be read or written.

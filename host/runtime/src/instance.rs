@@ -11,14 +11,14 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::adapter::Loaded;
-use crate::bindings::Adapter as Bindings;
-use crate::bindings::infrahub_sync::adapter::types as wit;
 use crate::capability::files::Folder;
 use crate::capability::http::Http;
 use crate::capability::memo::Memos;
-use crate::error::{AdapterName, Error, Failure, FailureKind, Result};
+use crate::error::{AdapterName, Error, Failure, Result};
+use crate::guest::bindings::Adapter as Bindings;
+use crate::guest::bindings::infrahub_sync::adapter::types as wit;
+use crate::guest::convert;
 use crate::limits::{Exceeded, Limits, MemoryFence};
-use crate::manifest::Manifest;
 use crate::output::GuestOutput;
 use crate::response::{Responses, StaleHandle};
 use crate::secret::Scrubber;
@@ -230,19 +230,6 @@ impl Instance {
         }
     }
 
-    /// Asks the adapter to describe itself.
-    pub(crate) async fn describe(&mut self) -> Result<Manifest> {
-        let adapter = self.store.data().adapter.clone();
-        self.run("describe", |instance| {
-            Box::pin(async move {
-                let manifest = instance.bindings.infrahub_sync_adapter_meta().call_describe(&mut instance.store).await?;
-                Ok(Ok(Manifest::from_wit(manifest).map_err(Breach)?))
-            })
-        })
-        .await
-        .inspect(|manifest| tracing::debug!(%adapter, name = manifest.name, version = manifest.version, "adapter described itself"))
-    }
-
     /// Makes one call. After an error the instance is of no use: drop it.
     pub(crate) async fn run<T>(&mut self, call: &'static str, work: impl for<'a> FnOnce(&'a mut Instance) -> Calling<'a, T>) -> Result<T> {
         let limits = self.limits.clone();
@@ -260,7 +247,7 @@ impl Instance {
         match ended {
             Ok(Ok(Ok(value))) => Ok(value),
             Ok(Ok(Err(error))) => {
-                let failure = failure(error, &state.grants.scrubber);
+                let failure = convert::failure(error, &state.grants.scrubber);
                 let adapter = state.adapter.clone();
                 // The host knows better than the guest why it could not go on.
                 Err(match (state.refused.take(), state.login_failed.take()) {
@@ -332,33 +319,6 @@ impl HostState {
     fn over(&self, call: &'static str, exceeded: Exceeded, failure: Option<Failure>) -> Error {
         Error::Limit { adapter: self.adapter.clone(), call, resource: None, exceeded, failure }
     }
-}
-
-/// The contract's failure as ours, with credentials masked: a server may have echoed them.
-pub(crate) fn failure(error: wit::Error, scrubber: &Scrubber) -> Failure {
-    let kind = match error.kind {
-        wit::ErrorKind::Config => FailureKind::Config,
-        wit::ErrorKind::Auth => FailureKind::Auth,
-        wit::ErrorKind::NotFound => FailureKind::NotFound,
-        wit::ErrorKind::Conflict => FailureKind::Conflict,
-        wit::ErrorKind::Invalid => FailureKind::Invalid,
-        wit::ErrorKind::RateLimited => FailureKind::RateLimited,
-        wit::ErrorKind::Transport => FailureKind::Transport,
-        wit::ErrorKind::Remote => FailureKind::Remote,
-        wit::ErrorKind::Unsupported => FailureKind::Unsupported,
-        wit::ErrorKind::Internal => FailureKind::Internal,
-    };
-    Failure {
-        kind,
-        message: one_block(scrubber.scrub(error.message)),
-        http_status: error.http_status,
-        retry_after: error.retry_after_ms.map(Duration::from_millis),
-    }
-}
-
-/// An adapter's text: its further lines are set in, so that none of them looks like one of ours.
-pub(crate) fn one_block(text: String) -> String {
-    if text.contains('\n') { text.trim_end().replace('\n', "\n    ") } else { text }
 }
 
 /// wasmtime's words for a guest that hands over too much at once.

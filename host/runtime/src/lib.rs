@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Runtime ── load_adapter(wasm) ─▶ Adapter ── describe() ─▶ Manifest
-//!                                     └────── open(SessionConfig) ─▶ Session ── kinds / load / begin / write / commit / finish_run
+//!                                     └────── open(SessionConfig) ─▶ Session ── kinds / load / absent / begin / write / commit / cascade / finish_run
 //! ```
 //!
 //! Invariants: an adapter reaches nothing but `capability`; a credential never enters a guest, a message, a log or a recording; what
@@ -15,10 +15,11 @@
 
 mod abilities;
 mod adapter;
-mod bindings;
 mod capability;
 mod error;
 mod exchange;
+mod guest;
+mod headers;
 mod instance;
 mod limits;
 mod manifest;
@@ -42,7 +43,10 @@ pub use exchange::{Answer, Asked, Exchanges, REPLAY_ADDRESS, StandIn, read_recor
 pub use infrahub_sync_core::limits::Limit;
 pub use ipnet::IpNet;
 pub use limits::{Exceeded, Limits};
-pub use manifest::{Addressing, Credential, HeaderTemplate, Login, LoginBody, LoginPlace, LoginStep, Manifest, Setting, SettingType};
+pub use manifest::{
+    Addressing, Alias, Condition, Credential, CredentialForm, Evidence, HeaderTemplate, Login, LoginBody, LoginPlace, LoginStep, Manifest,
+    ReferenceRule, Setting, SettingType, Table,
+};
 #[doc(hidden)]
 pub use response::{count_at, json_at};
 pub use runtime::{CONTRACT_VERSION, Runtime, RuntimeOptions};
@@ -51,6 +55,6 @@ pub use session::{Session, SessionConfig};
 pub use settings::{Environment, SettingProblem, SettingProblemKind, SettingsError, Variables};
 pub use store::KeptComponent;
 pub use types::{
-    Column, ColumnData, Columns, Cursor, Field, FieldType, Kind, KindChanges, Layout, LoadRequest, Operation, Outcome, Page, Payload, Run,
-    RunResult, TextData, WriteRequest,
+    Absence, Cascade, Column, ColumnData, Columns, Cursor, Dependents, Field, FieldType, Kind, KindChanges, Layout, LoadRequest, Operation,
+    Outcome, Page, Payload, Run, RunResult, Target, TargetField, TextData, WriteRequest,
 };

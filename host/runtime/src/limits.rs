@@ -42,8 +42,6 @@ pub struct Limits {
     pub log_line_chars_max: usize,
     /// Instances of one session that work at a time. Further calls wait.
     pub instances_max: usize,
-    /// A cursor's bytes: 64 KiB.
-    pub cursor_bytes_max: usize,
     /// A memo's key in bytes: 256.
     pub memo_key_bytes_max: usize,
     /// A memo's value in bytes. A large schema as JSON is a few megabytes: 8 MiB.
@@ -90,7 +88,6 @@ impl From<&ProjectLimits> for Limits {
             log_lines_max: project.get(Limit::LogLines),
             log_line_chars_max: project.count(Limit::LogLineLength),
             instances_max: project.count(Limit::Instances),
-            cursor_bytes_max: 64 << 10,
             memo_key_bytes_max: 256,
             memo_bytes_max: 8 << 20,
             memos_bytes_max: 32 << 20,

@@ -3,13 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use reqwest::header::{self, HeaderName};
-
-use crate::bindings::exports::infrahub_sync::adapter::meta as wit;
-use crate::settings::VERIFY_SSL;
+use crate::headers::{belongs_to_connection, parse_name};
+use crate::settings::{HEADERS, HOST_SETTINGS, VERIFY_SSL};
 use crate::template;
 
-/// How a setting's value is checked.
+/// The type of a setting's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SettingType {
     /// Text. Numbers and booleans of the YAML are taken as they are written.
@@ -27,25 +25,60 @@ pub enum SettingType {
 /// A setting that an adapter declares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
-    /// Its name below `settings:`.
+    /// The name below `settings:`.
     pub name: String,
     /// One line for the user.
     pub help: String,
-    /// How its value is checked.
+    /// The type of the value.
     pub setting_type: SettingType,
-    /// There must be a value.
+    /// The user must give a value.
     pub required: bool,
     /// A credential: it stays with the host.
     pub secret: bool,
-    /// Environment variables that win over `settings:`, in their order.
+    /// Environment variables that it may come from, in their order.
     pub environment: Vec<String>,
+    /// The setting that names variables in place of `environment`.
+    pub environment_setting: Option<String>,
+    /// `settings:` is taken before the environment.
+    pub project_first: bool,
+    /// The command-line option that sets it when neither the environment nor `settings:` does.
+    pub command_line: Option<String>,
     /// The value when nothing else gives one.
     pub default: Option<String>,
 }
 
+/// Another spelling of a setting, of the adapter or of the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alias {
+    /// The name below `settings:`.
+    pub name: String,
+    /// The setting that it stands for.
+    pub setting: String,
+    /// Further environment variables of that setting.
+    pub environment: Vec<String>,
+}
+
+/// Says when something applies: the setting, or its default, has one of the values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Condition {
+    /// The setting; no secret.
+    pub setting: String,
+    /// The values, as text.
+    pub values: Vec<String>,
+}
+
 /// A credential that the host adds to each request to the configured address.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Credential {
+pub struct Credential {
+    /// None: always.
+    pub when: Option<Condition>,
+    /// The form.
+    pub form: CredentialForm,
+}
+
+/// The forms of credentials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CredentialForm {
     /// A header, by the first template whose prefix fits the secret.
     Header(Vec<HeaderTemplate>),
     /// HTTP basic authentication.
@@ -66,47 +99,90 @@ pub enum Credential {
     Login(Login),
 }
 
-impl Credential {
-    /// The settings that it is made of, each once.
+impl CredentialForm {
+    /// Returns the settings that it is made of, each once.
     pub fn settings(&self) -> BTreeSet<&str> {
         match self {
-            Credential::Header(templates) => templates.iter().flat_map(|template| template::names(&template.template)).collect(),
-            Credential::Basic { username, password } => BTreeSet::from([username.as_str(), password.as_str()]),
-            Credential::Query { parameter: _, setting } => BTreeSet::from([setting.as_str()]),
-            Credential::Login(login) => login.settings(),
+            CredentialForm::Header(templates) => templates.iter().flat_map(|template| template::names(&template.template)).collect(),
+            CredentialForm::Basic { username, password } => BTreeSet::from([username.as_str(), password.as_str()]),
+            CredentialForm::Query { parameter: _, setting } => BTreeSet::from([setting.as_str()]),
+            CredentialForm::Login(login) => login.settings(),
+        }
+    }
+
+    /// Checks it; the error names the broken promise.
+    fn check(&self, names: &Names<'_>) -> Result<(), String> {
+        match self {
+            CredentialForm::Header(templates) => {
+                for template in templates {
+                    let settings = template::names(&template.template);
+                    if settings.is_empty() {
+                        return Err(format!("the template `{}` mentions no setting", template.template));
+                    }
+                    for name in settings {
+                        names.declared(name, "a credential")?;
+                    }
+                    check_credential_header(&template.name)?;
+                }
+                Ok(())
+            }
+            CredentialForm::Basic { username, password } => {
+                names.declared(username, "a credential")?;
+                names.declared(password, "a credential")
+            }
+            CredentialForm::Query { parameter: _, setting } => names.declared(setting, "a credential"),
+            CredentialForm::Login(login) => login.check(names),
         }
     }
 }
 
-/// A login: requests whose answers hold what the other requests are sent with.
+/// The names of the declared settings.
+#[derive(Default)]
+struct Names<'s> {
+    all: BTreeSet<&'s str>,
+    secret: BTreeSet<&'s str>,
+}
+
+impl Names<'_> {
+    fn declared(&self, name: &str, whose: &str) -> Result<(), String> {
+        if self.all.contains(name) { Ok(()) } else { Err(format!("{whose} names the setting `{name}`, which is not declared")) }
+    }
+
+    fn plain(&self, name: &str, whose: &str) -> Result<(), String> {
+        self.declared(name, whose)?;
+        if self.secret.contains(name) { Err(format!("{whose} names the setting `{name}`, which is a secret")) } else { Ok(()) }
+    }
+}
+
+/// A login: requests whose answers hold the values that the other requests are sent with.
 ///
-/// In its templates `{name}` stands for a setting or for a value that an earlier answer gave.
+/// In its templates `{name}` stands for a setting or for a value from an earlier answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Login {
-    /// The requests, in their order.
+    /// The requests, in order.
     pub steps: Vec<LoginStep>,
     /// The headers that each request gets afterwards: name, template.
     pub headers: Vec<(String, String)>,
-    /// After this time it is renewed before the next request. None: when it is refused.
+    /// The age at which it is renewed before the next request. None: when the system rejects it.
     pub renew_after: Option<Duration>,
     /// The statuses which say that it has expired.
     pub expired: Vec<u16>,
-    /// How it is renewed when the time is up. Empty: by the steps.
+    /// The requests that renew it. Empty: the steps.
     pub refresh: Vec<LoginStep>,
 }
 
 /// A request of a login.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoginStep {
-    /// Its method.
+    /// `GET`, `POST` or `PUT`.
     pub method: String,
-    /// A path below the configured address.
+    /// A path below the configured address: a template of settings that are not secret.
     pub path: String,
-    /// Its headers: name, template.
+    /// Name and template of each header.
     pub headers: Vec<(String, String)>,
-    /// Its body.
+    /// The body, if there is one.
     pub body: Option<LoginBody>,
-    /// What its answer gives, by name.
+    /// The values to take from its answer, by name.
     pub values: Vec<(String, LoginPlace)>,
 }
 
@@ -119,7 +195,7 @@ pub enum LoginBody {
     Form(Vec<(String, String)>),
 }
 
-/// Where a value is in the answer to a request of a login.
+/// The place of a value in the answer to a request of a login.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LoginPlace {
     /// The text or number at an RFC 6901 pointer.
@@ -140,27 +216,26 @@ impl Login {
         templates.flat_map(template::names).filter(|name| !values.contains(name)).collect()
     }
 
-    /// Checks it. `declared` knows the settings.
-    fn check(&self, declared: &BTreeSet<&str>) -> Result<(), String> {
-        let mut known = declared.clone();
+    fn check(&self, names: &Names<'_>) -> Result<(), String> {
+        let mut known = names.all.clone();
         if self.steps.is_empty() {
             return Err("a login has no step".into());
         }
         for step in self.steps.iter().chain(&self.refresh) {
-            step.check(declared, &mut known)?;
+            step.check(names, &mut known)?;
         }
         if self.headers.is_empty() {
-            return Err("a login sets no header, so nothing would come of it".into());
+            return Err("a login sets no header, so it would have no effect".into());
         }
         for (name, template) in &self.headers {
             check_credential_header(name)?;
             check_names(template, &known)?;
         }
         if let Some(status) = self.expired.iter().find(|status| !(400..500).contains(*status)) {
-            return Err(format!("a login cannot expire by the status {status}: those from 400 to 499 say so"));
+            return Err(format!("a login cannot expire by the status {status}: use one from 400 to 499"));
         }
         if self.renew_after.is_some_and(|time| time.is_zero()) {
-            return Err("a login is renewed after 0 seconds, that is all the time".into());
+            return Err("a login is renewed after 0 seconds, before every request".into());
         }
         Ok(())
     }
@@ -173,18 +248,21 @@ impl LoginStep {
             Some(LoginBody::Form(fields)) => fields.iter().map(|(_, template)| template.as_str()).collect(),
             None => Vec::new(),
         };
-        self.headers.iter().map(|(_, template)| template.as_str()).chain(body)
+        self.headers.iter().map(|(_, template)| template.as_str()).chain(body).chain([self.path.as_str()])
     }
 
-    /// Checks it and adds what it takes to what is known.
-    fn check<'s>(&'s self, declared: &BTreeSet<&str>, known: &mut BTreeSet<&'s str>) -> Result<(), String> {
+    /// Checks it and adds the values that it takes to the known ones.
+    fn check<'s>(&'s self, names: &Names<'_>, known: &mut BTreeSet<&'s str>) -> Result<(), String> {
         let what = format!("{} {}", self.method, self.path);
         if !["GET", "POST", "PUT"].contains(&self.method.as_str()) {
             return Err(format!("the login's `{what}` is neither a GET nor a POST nor a PUT"));
         }
         // Two slashes begin another host's name, to some servers at least.
-        if !self.path.starts_with('/') || self.path.starts_with("//") || !template::names(&self.path).is_empty() {
-            return Err(format!("the login's `{what}` is no path that begins with `/` and has no places for values"));
+        if !self.path.starts_with('/') || self.path.starts_with("//") {
+            return Err(format!("the login's `{what}` is not a path that begins with `/`"));
+        }
+        for name in template::names(&self.path) {
+            names.plain(name, &format!("the path of the login's `{what}`"))?;
         }
         for (name, _) in &self.headers {
             check_credential_header(name)?;
@@ -195,16 +273,16 @@ impl LoginStep {
         if let Some(LoginBody::Json(template)) = &self.body {
             let filled = template::fill(template, |_| Some("x".to_owned())).unwrap_or_default();
             serde_json::from_str::<serde::de::IgnoredAny>(&filled)
-                .map_err(|error| format!("the body of the login's `{what}` is no JSON: {error}"))?;
+                .map_err(|error| format!("the body of the login's `{what}` is not JSON: {error}"))?;
         }
         for (name, place) in &self.values {
-            if template::names(&format!("{{{name}}}")) != [name.as_str()] || declared.contains(name.as_str()) {
-                return Err(format!("the login takes a value `{name}`, which is no name, or a setting's"));
+            if template::names(&format!("{{{name}}}")) != [name.as_str()] || names.all.contains(name.as_str()) {
+                return Err(format!("the login takes a value `{name}`, which is not a valid name, or is the name of a setting"));
             }
             match place {
                 LoginPlace::Json(pointer) if pointer.is_empty() || pointer.starts_with('/') => {}
-                LoginPlace::Json(pointer) => return Err(format!("`{pointer}` is no JSON pointer: it does not begin with `/`")),
-                LoginPlace::Header(name) => drop(header_name(name)?),
+                LoginPlace::Json(pointer) => return Err(format!("`{pointer}` is not a JSON pointer: it does not begin with `/`")),
+                LoginPlace::Header(name) => drop(parse_name(name)?),
                 LoginPlace::Cookie(name) if !name.is_empty() => {}
                 LoginPlace::Cookie(_) => return Err(format!("the login's `{what}` takes a cookie without a name")),
             }
@@ -214,29 +292,19 @@ impl LoginStep {
     }
 }
 
-fn header_name(name: &str) -> Result<HeaderName, String> {
-    HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`{name}` is no header name"))
-}
-
-/// The headers by which a credential could bend the connection, or lead it to another system behind the same address, are the host's.
+/// Checks the header that a credential sets.
 fn check_credential_header(name: &str) -> Result<(), String> {
-    let name = header_name(name)?;
-    let connection = [
-        header::HOST,
-        header::CONTENT_LENGTH,
-        header::TRANSFER_ENCODING,
-        header::CONNECTION,
-        header::UPGRADE,
-        header::TE,
-        header::ACCEPT_ENCODING,
-        header::PROXY_AUTHORIZATION,
-    ];
-    if connection.contains(&name) { Err(format!("a credential sets the header `{name}`, which is the connection's")) } else { Ok(()) }
+    let name = parse_name(name)?;
+    if belongs_to_connection(&name) {
+        Err(format!("a credential sets the header `{name}`, which belongs to the connection"))
+    } else {
+        Ok(())
+    }
 }
 
 fn check_names(template: &str, known: &BTreeSet<&str>) -> Result<(), String> {
     match template::names(template).into_iter().find(|name| !known.contains(name)) {
-        Some(name) => Err(format!("a login names `{name}`, which is neither a declared setting nor a value taken before")),
+        Some(name) => Err(format!("a login names `{name}`, which is neither a declared setting nor a value of an earlier answer")),
         None => Ok(()),
     }
 }
@@ -252,7 +320,7 @@ pub struct HeaderTemplate {
     pub prefix: String,
 }
 
-/// What a resource is named after in the project.
+/// The words of the project that name a resource of a system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Addressing {
     /// The mapping's `mapping:` (`dcim.devices`).
@@ -261,7 +329,42 @@ pub enum Addressing {
     Kind,
 }
 
-/// An adapter's description of itself. Its names are consistent: what it refers to is declared.
+/// A rule by which the value of a reference is matched with an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ReferenceRule {
+    /// The record's own value at the field's name in the model comes before the mapping's path.
+    FieldName,
+    /// The key is built from columns of this record.
+    PeerColumns,
+    /// The value is the peer's unique id text.
+    UniqueId,
+}
+
+/// A table that the host makes of a resource and lends to transforms, as a filter of the table's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    /// The name of the filter.
+    pub name: String,
+    /// The resource.
+    pub resource: String,
+    /// The dotted path of the keys.
+    pub key: String,
+    /// The dotted path of the values.
+    pub value: String,
+}
+
+/// Statements of an adapter about objects that a read does not return.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Evidence {
+    /// Pages carry the number of objects that the system reports.
+    pub total: bool,
+    /// Deletions are in a change log.
+    pub change_log: bool,
+    /// The adapter notices objects that exist but that the credentials do not show.
+    pub permissions: bool,
+}
+
+/// An adapter's description of itself. Its names are consistent: whatever it refers to is declared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manifest {
     /// The name that a project uses; one plain path segment.
@@ -276,96 +379,46 @@ pub struct Manifest {
     pub address_setting: Option<String>,
     /// The setting that holds the folder. None: no files.
     pub folder_setting: Option<String>,
-    /// What the host adds to requests.
+    /// The credentials that the host adds to requests.
     pub credentials: Vec<Credential>,
-    /// How it is read; none when it is no source.
+    /// Other spellings of settings.
+    pub aliases: Vec<Alias>,
+    /// The addressing as a source; none if it cannot be read.
     pub source: Option<Addressing>,
-    /// It can be a destination.
-    pub destination: bool,
+    /// The addressing as a destination; none if it cannot be written.
+    pub destination: Option<Addressing>,
+    /// The rules of reference, in the order in which they are tried.
+    pub references: Vec<ReferenceRule>,
+    /// The tables that it lends to transforms.
+    pub tables: Vec<Table>,
+    /// The name of the look-up function that it lends to transforms.
+    pub lookup: Option<String>,
+    /// Its statements about objects that a read does not return.
+    pub evidence: Evidence,
+    /// It records which sync made an object.
+    pub ownership: bool,
+    /// A read can be limited to ids.
+    pub reads_ids: bool,
     /// It knows the kinds of its system.
     pub schema: bool,
     /// Records to ask for in one page; at least 1.
     pub page_size: u32,
     /// Rows of one write, at most; at least 1.
     pub write_batch_max: u32,
-    /// Writes that may be under way at a time; at least 1.
+    /// Writes in flight at a time, at most; at least 1.
     pub write_concurrency: u32,
     /// Its objects have ids of their own.
     pub has_ids: bool,
 }
 
 impl Manifest {
-    /// The setting of that name.
+    /// Returns the setting of that name.
     pub fn setting(&self, name: &str) -> Option<&Setting> {
         self.settings.iter().find(|setting| setting.name == name)
     }
 
-    /// Converts and checks; the error names the broken promise.
-    pub(crate) fn from_wit(wit: wit::Manifest) -> Result<Self, String> {
-        let settings = wit
-            .settings
-            .into_iter()
-            .map(|setting| Setting {
-                name: setting.name,
-                help: setting.help,
-                setting_type: match setting.type_ {
-                    wit::SettingType::Text => SettingType::Text,
-                    wit::SettingType::Boolean => SettingType::Boolean,
-                    wit::SettingType::Integer => SettingType::Integer,
-                    wit::SettingType::Float => SettingType::Float,
-                    wit::SettingType::Json => SettingType::Json,
-                },
-                required: setting.required,
-                secret: setting.secret,
-                environment: setting.environment,
-                default: setting.default,
-            })
-            .collect();
-        let credentials = wit
-            .credentials
-            .into_iter()
-            .map(|credential| match credential {
-                wit::Credential::Header(templates) => Credential::Header(
-                    templates
-                        .into_iter()
-                        .map(|template| HeaderTemplate { name: template.name, template: template.template, prefix: template.prefix })
-                        .collect(),
-                ),
-                wit::Credential::Basic((username, password)) => Credential::Basic { username, password },
-                wit::Credential::Query((parameter, setting)) => Credential::Query { parameter, setting },
-                wit::Credential::Login(login) => Credential::Login(Login {
-                    steps: login.steps.into_iter().map(login_step).collect(),
-                    headers: login.headers,
-                    renew_after: login.renew_after_s.map(|seconds| Duration::from_secs(seconds.into())),
-                    expired: login.expired,
-                    refresh: login.refresh.into_iter().map(login_step).collect(),
-                }),
-            })
-            .collect();
-        let manifest = Manifest {
-            name: wit.name,
-            version: wit.version,
-            description: wit.description,
-            settings,
-            address_setting: wit.address_setting,
-            folder_setting: wit.folder_setting,
-            credentials,
-            source: wit.source.map(|addressing| match addressing {
-                wit::Addressing::Mapping => Addressing::Mapping,
-                wit::Addressing::Kind => Addressing::Kind,
-            }),
-            destination: wit.destination,
-            schema: wit.schema,
-            page_size: wit.page_size,
-            write_batch_max: wit.write_batch_max,
-            write_concurrency: wit.write_concurrency,
-            has_ids: wit.has_ids,
-        };
-        manifest.check()?;
-        Ok(manifest)
-    }
-
-    fn check(&self) -> Result<(), String> {
+    /// Checks it; the error names the broken promise.
+    pub(crate) fn check(&self) -> Result<(), String> {
         // The name becomes a file name (recordings), so it must not lead anywhere.
         let plain = |name: &str| {
             !name.is_empty()
@@ -379,82 +432,115 @@ impl Manifest {
         if self.version.trim().is_empty() {
             return Err("it has no version".into());
         }
-        let mut names = BTreeSet::new();
+        let mut names = Names::default();
         for setting in &self.settings {
-            let is_variable = |name: &String| !name.trim().is_empty() && !name.contains(['=', '\0']);
-            if !setting.environment.iter().all(is_variable) {
-                return Err(format!("an environment variable of the setting `{}` has no name that one can have", setting.name));
-            }
-            // Whether the server's certificate counts is the user's to say, in config.yml alone.
-            if setting.name == VERIFY_SSL {
-                return Err(format!("the setting `{VERIFY_SSL}` is the host's"));
-            }
-            if setting.name.is_empty() || !names.insert(setting.name.as_str()) {
+            if setting.name.is_empty() || !names.all.insert(&setting.name) {
                 return Err(format!("the setting `{}` is declared twice or has no name", setting.name));
             }
-        }
-        let declared = |name: &str, whose: &str| {
-            if names.contains(name) { Ok(()) } else { Err(format!("{whose} names the setting `{name}`, which is not declared")) }
-        };
-        for (name, whose) in [(&self.address_setting, "`address-setting`"), (&self.folder_setting, "`folder-setting`")] {
-            if let Some(name) = name {
-                declared(name, whose)?;
-                if self.setting(name).is_some_and(|setting| setting.secret) {
-                    return Err(format!("{whose} is a secret"));
-                }
-                // Where it may go is the project's to say.
-                if self.setting(name).is_some_and(|setting| setting.default.is_some()) {
-                    return Err(format!("{whose} has a default"));
-                }
+            if setting.secret {
+                names.secret.insert(&setting.name);
             }
         }
+        for setting in &self.settings {
+            self.check_setting(setting, &names)?;
+        }
+        self.check_aliases(&names)?;
+        self.check_places(&names)?;
         for credential in &self.credentials {
-            match credential {
-                Credential::Header(templates) => {
-                    for template in templates {
-                        let settings = template::names(&template.template);
-                        if settings.is_empty() {
-                            return Err(format!("the template `{}` mentions no setting", template.template));
-                        }
-                        for name in settings {
-                            declared(name, "a credential")?;
-                        }
-                        check_credential_header(&template.name)?;
-                    }
+            if let Some(when) = &credential.when {
+                names.plain(&when.setting, "a credential's condition")?;
+                if when.values.is_empty() {
+                    return Err(format!("a credential's condition on `{}` names no value, so it never applies", when.setting));
                 }
-                Credential::Basic { username, password } => {
-                    declared(username, "a credential")?;
-                    declared(password, "a credential")?;
-                }
-                Credential::Query { parameter: _, setting } => declared(setting, "a credential")?,
-                Credential::Login(login) => login.check(&names)?,
             }
+            credential.form.check(&names)?;
         }
         if !self.credentials.is_empty() && self.address_setting.is_none() {
             return Err("it declares credentials and no `address-setting`".into());
         }
+        self.check_loans()?;
         if self.page_size == 0 || self.write_batch_max == 0 || self.write_concurrency == 0 {
             return Err("`page-size`, `write-batch-max` and `write-concurrency` must be at least 1".into());
         }
         Ok(())
     }
+
+    fn check_setting(&self, setting: &Setting, names: &Names<'_>) -> Result<(), String> {
+        let name = &setting.name;
+        check_variables(name, &setting.environment)?;
+        // The user alone decides, in config.yml, whether the server's certificate counts and which headers are sent.
+        if [VERIFY_SSL, HEADERS].contains(&name.as_str()) {
+            return Err(format!("it declares the setting `{name}`, which belongs to the host"));
+        }
+        if setting.secret && setting.command_line.is_some() {
+            return Err(format!("the secret `{name}` can be set on the command line, where others can read it"));
+        }
+        let Some(list) = &setting.environment_setting else { return Ok(()) };
+        names.plain(list, &format!("`environment-setting` of `{name}`"))?;
+        match self.setting(list) {
+            Some(list) if list.setting_type == SettingType::Json && list.environment_setting.is_none() => Ok(()),
+            _ => Err(format!(
+                "the setting `{list}` names the variables of `{name}`: it must be of type `json`, without an `environment-setting`"
+            )),
+        }
+    }
+
+    fn check_aliases(&self, names: &Names<'_>) -> Result<(), String> {
+        let of_host = |name: &str| self.address_setting.is_some() && HOST_SETTINGS.iter().any(|(host, _)| *host == name);
+        let mut seen = BTreeSet::new();
+        for Alias { name, setting, environment } in &self.aliases {
+            if name.is_empty() || names.all.contains(name.as_str()) || of_host(name) || !seen.insert(name) {
+                return Err(format!("the alias `{name}` has no name, or the name of a setting or of another alias"));
+            }
+            if !of_host(setting) {
+                names.declared(setting, &format!("the alias `{name}`"))?;
+            }
+            check_variables(name, environment)?;
+        }
+        Ok(())
+    }
+
+    /// Checks the settings of the address and the folder.
+    fn check_places(&self, names: &Names<'_>) -> Result<(), String> {
+        for (name, whose) in [(&self.address_setting, "`address-setting`"), (&self.folder_setting, "`folder-setting`")] {
+            let Some(name) = name else { continue };
+            names.plain(name, whose)?;
+            // The project decides where an adapter may go.
+            if self.setting(name).is_some_and(|setting| setting.default.is_some()) {
+                return Err(format!("{whose} has a default"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks what it lends to transforms.
+    fn check_loans(&self) -> Result<(), String> {
+        let is_name = |name: &str| {
+            name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+        };
+        let mut seen = BTreeSet::new();
+        for name in self.tables.iter().map(|table| &table.name).chain(&self.lookup) {
+            if !is_name(name) || !seen.insert(name) {
+                return Err(format!("it lends `{name}` to transforms, which is not a name for a filter or a function, or is there twice"));
+            }
+        }
+        let empty = |table: &&Table| [&table.resource, &table.key, &table.value].iter().any(|text| text.is_empty());
+        if let Some(table) = self.tables.iter().find(empty) {
+            return Err(format!("the table `{}` has no resource, key or value", table.name));
+        }
+        match (self.source, self.tables.is_empty() && self.lookup.is_none()) {
+            (None, false) => Err("it lends tables or a look-up to transforms and cannot be read".into()),
+            _ => Ok(()),
+        }
+    }
 }
 
-fn login_step(step: wit::LoginStep) -> LoginStep {
-    let place = |place| match place {
-        wit::LoginPlace::Json(pointer) => LoginPlace::Json(pointer),
-        wit::LoginPlace::Header(name) => LoginPlace::Header(name),
-        wit::LoginPlace::Cookie(name) => LoginPlace::Cookie(name),
-    };
-    LoginStep {
-        method: step.method.to_ascii_uppercase(),
-        path: step.path,
-        headers: step.headers,
-        body: step.body.map(|body| match body {
-            wit::LoginBody::Json(template) => LoginBody::Json(template),
-            wit::LoginBody::Form(fields) => LoginBody::Form(fields),
-        }),
-        values: step.values.into_iter().map(|(name, from)| (name, place(from))).collect(),
+fn check_variables(setting: &str, variables: &[String]) -> Result<(), String> {
+    let is_variable = |name: &String| !name.trim().is_empty() && !name.contains(['=', '\0']);
+    if variables.iter().all(is_variable) {
+        Ok(())
+    } else {
+        Err(format!("an environment variable of the setting `{setting}` has an invalid name"))
     }
 }
 
@@ -462,13 +548,19 @@ fn login_step(step: wit::LoginStep) -> LoginStep {
 pub(crate) mod tests {
     use super::*;
 
+    impl From<CredentialForm> for Credential {
+        fn from(form: CredentialForm) -> Self {
+            Self { when: None, form }
+        }
+    }
+
     /// A name and a password in a body, a token in the answer: Cisco APIC.
     pub(crate) fn apic() -> Login {
         let token = |pointer: &str| vec![("session".to_owned(), LoginPlace::Json(pointer.to_owned()))];
         Login {
             steps: vec![LoginStep {
                 method: "POST".into(),
-                path: "/api/aaaLogin.json".into(),
+                path: "/{api_endpoint}/aaaLogin.json".into(),
                 headers: Vec::new(),
                 body: Some(LoginBody::Json(r#"{"aaaUser": {"attributes": {"name": "{username}", "pwd": "{password}"}}}"#.into())),
                 values: token("/imdata/0/aaaLogin/attributes/token"),
@@ -488,32 +580,34 @@ pub(crate) mod tests {
 
     #[test]
     fn a_login_that_cannot_work_is_refused() {
-        let declared = BTreeSet::from(["username", "password", "url"]);
+        let all = BTreeSet::from(["username", "password", "url", "api_endpoint"]);
+        let names = Names { all, secret: BTreeSet::from(["password"]) };
         let good = apic();
-        assert_eq!(good.check(&declared), Ok(()));
-        assert_eq!(good.settings(), BTreeSet::from(["username", "password"]));
+        assert_eq!(good.check(&names), Ok(()));
+        assert_eq!(good.settings(), BTreeSet::from(["api_endpoint", "username", "password"]));
         type Change<'c> = &'c dyn Fn(&mut Login);
         let told = |change: Change<'_>| {
             let mut bad = good.clone();
             change(&mut bad);
-            bad.check(&declared).unwrap_err()
+            bad.check(&names).unwrap_err()
         };
-        let cases: [(Change<'_>, &str); 16] = [
+        let cases: [(Change<'_>, &str); 17] = [
             (&|it| it.steps.clear(), "has no step"),
             (&|it| it.headers.clear(), "sets no header"),
             (&|it| it.expired = vec![500], "cannot expire by the status 500"),
             (&|it| it.renew_after = Some(Duration::ZERO), "after 0 seconds"),
-            (&|it| it.headers[0].0 = "a b".into(), "`a b` is no header name"),
+            (&|it| it.headers[0].0 = "a b".into(), "`a b` is not a header name"),
             (&|it| it.headers[0].0 = "Host".into(), "sets the header `host`"),
             (&|it| it.headers[0].1 = "{tokn}".into(), "names `tokn`"),
             (&|it| it.steps[0].method = "DELETE".into(), "neither a GET"),
-            (&|it| it.steps[0].path = "https://evil.example/".into(), "is no path"),
-            (&|it| it.steps[0].path = "//evil.example/".into(), "is no path"),
-            (&|it| it.steps[0].path = "/{password}".into(), "is no path"),
-            (&|it| it.steps[0].body = Some(LoginBody::Json(r#"{"a": {password"#.into())), "is no JSON"),
+            (&|it| it.steps[0].path = "https://evil.example/".into(), "is not a path"),
+            (&|it| it.steps[0].path = "//evil.example/".into(), "is not a path"),
+            (&|it| it.steps[0].path = "/{password}".into(), "`password`, which is a secret"),
+            (&|it| it.refresh[0].path = "/{session}".into(), "`session`, which is not declared"),
+            (&|it| it.steps[0].body = Some(LoginBody::Json(r#"{"a": {password"#.into())), "is not JSON"),
             (&|it| it.steps[0].body = Some(LoginBody::Form(vec![("a".into(), "{session}".into())])), "names `session`"),
-            (&|it| it.steps[0].values[0].0 = "password".into(), "or a setting's"),
-            (&|it| it.steps[0].values[0].1 = LoginPlace::Json("imdata".into()), "is no JSON pointer"),
+            (&|it| it.steps[0].values[0].0 = "password".into(), "or is the name of a setting"),
+            (&|it| it.steps[0].values[0].1 = LoginPlace::Json("imdata".into()), "is not a JSON pointer"),
             (&|it| it.refresh[0].values[0].1 = LoginPlace::Cookie(String::new()), "a cookie without a name"),
         ];
         for (change, reason) in cases {
@@ -538,21 +632,53 @@ pub(crate) mod tests {
             }),
             "`folder-setting` has a default"
         );
-        assert_eq!(told(|it| it.settings[4].name = "verify_ssl".into()), "the setting `verify_ssl` is the host's");
+        for name in ["verify_ssl", "headers"] {
+            let mut manifest = crate::settings::tests::manifest();
+            manifest.settings[4].name = name.into();
+            assert_eq!(manifest.check().unwrap_err(), format!("it declares the setting `{name}`, which belongs to the host"));
+        }
         assert_eq!(told(|it| it.version = " ".into()), "it has no version");
-        assert!(told(|it| it.settings[0].environment.push(String::new())).contains("has no name that one can have"));
+        assert!(told(|it| it.settings[0].environment.push(String::new())).contains("has an invalid name"));
         let mut hosts = crate::settings::tests::manifest();
-        hosts.credentials = vec![Credential::Header(header("Host"))];
-        assert_eq!(hosts.check().unwrap_err(), "a credential sets the header `host`, which is the connection's");
-        hosts.credentials = vec![Credential::Header(header("X-Token"))];
+        hosts.credentials = vec![CredentialForm::Header(header("Host")).into()];
+        assert_eq!(hosts.check().unwrap_err(), "a credential sets the header `host`, which belongs to the connection");
+        hosts.credentials = vec![CredentialForm::Header(header("X-Token")).into()];
         assert_eq!(hosts.check(), Ok(()));
+    }
+
+    type Change = fn(&mut Manifest);
+
+    #[test]
+    fn names_of_settings_fit_together() {
+        let told = |change: Change| {
+            let mut manifest = crate::settings::tests::manifest();
+            change(&mut manifest);
+            manifest.check().unwrap_err()
+        };
+        let cases: [(Change, &str); 11] = [
+            (|it| it.settings[1].command_line = Some("token".into()), "the secret `token` can be set on the command line"),
+            (|it| it.settings[1].environment_setting = Some("vars".into()), "names the setting `vars`, which is not declared"),
+            (|it| it.settings[1].environment_setting = Some("brief".into()), "it must be of type `json`"),
+            (|it| it.aliases[0].name = "url".into(), "the alias `url` has no name, or the name of a setting"),
+            (|it| it.aliases[0].name = "verify_ssl".into(), "the alias `verify_ssl` has no name, or the name of a setting"),
+            (|it| it.aliases.push(it.aliases[0].clone()), "or of another alias"),
+            (|it| it.aliases[0].setting = "zzz".into(), "the alias `verify` names the setting `zzz`, which is not declared"),
+            (|it| it.aliases[0].environment = vec!["A=B".into()], "has an invalid name"),
+            (|it| it.credentials[0].when = Some(Condition { setting: "token".into(), values: vec!["x".into()] }), "which is a secret"),
+            (|it| it.credentials[0].when = Some(Condition { setting: "brief".into(), values: Vec::new() }), "names no value"),
+            (|it| it.lookup = Some("look up".into()), "is not a name for a filter"),
+        ];
+        for (change, reason) in cases {
+            let told = told(change);
+            assert!(told.contains(reason), "{told}, not {reason}");
+        }
     }
 
     #[test]
     fn sizes_are_at_least_one() {
         let good = crate::settings::tests::manifest();
         assert_eq!(good.check(), Ok(()));
-        let zeros: [fn(&mut Manifest); 3] = [|it| it.page_size = 0, |it| it.write_batch_max = 0, |it| it.write_concurrency = 0];
+        let zeros: [Change; 3] = [|it| it.page_size = 0, |it| it.write_batch_max = 0, |it| it.write_concurrency = 0];
         for zero in zeros {
             let mut bad = good.clone();
             zero(&mut bad);

@@ -9,15 +9,15 @@ use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Config, Engine};
 
 use crate::adapter::Adapter;
-use crate::bindings;
 use crate::capability::memo::MemoStore;
 use crate::error::{Error, Result};
 use crate::exchange::Recorder;
+use crate::guest::bindings;
 use crate::instance::HostState;
 use crate::store::ComponentStore;
 
-/// The version of the contract that this program speaks.
-pub const CONTRACT_VERSION: &str = "0.1.0";
+/// The version of the contract that this program supports.
+pub const CONTRACT_VERSION: &str = "0.2.0";
 
 /// How long a guest computes before it must look up. A blink for a person, and 100 wake-ups a second for the machine.
 const EPOCH: Duration = Duration::from_millis(10);

@@ -1,21 +1,28 @@
-//! What goes in and out of an adapter's calls, in types of our own.
+//! The inputs and outputs of an adapter's calls, in types of our own.
 //!
-//! Everything that comes out of a guest is hostile until it has passed through here: texts are UTF-8, offsets are in range, counts are
-//! true. Later stages may rely on that without looking again.
+//! Everything that comes out of a guest is hostile until it has passed through here. Afterwards texts are UTF-8, offsets are in range and
+//! counts are true; later stages rely on that without checking again.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::error::Failure;
 
-/// Where to go on reading; the adapter's own token.
+/// Bytes of a cursor or of a watermark, at most.
+pub(crate) const TOKEN_BYTES_MAX: usize = 64 << 10;
+/// Bytes of a message of an adapter. The rest is cut off.
+pub(crate) const MESSAGE_BYTES_MAX: usize = 4 << 10;
+/// Headers of one request, at most.
+pub(crate) const HEADERS_MAX: usize = 64;
+
+/// Says where to continue reading; the adapter's own token.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Cursor(pub Vec<u8>);
 
 /// The type of a field's values; the contract's `field-type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FieldType {
-    /// Not known.
+    /// Unknown.
     Any,
     /// `true` or `false`.
     Boolean,
@@ -58,12 +65,21 @@ pub struct Field {
     pub unique: bool,
     /// Computed by the system.
     pub read_only: bool,
-    /// The kind that a reference points to.
-    pub reference: Option<String>,
-    /// The closed set of values; empty where any is good.
+    /// The kinds that a reference may point to. Empty: it is not a reference, or the schema does not tell.
+    pub references: Vec<String>,
+    /// The closed set of values; empty if any value is allowed.
     pub choices: Vec<String>,
-    /// What the system puts there when nothing is given: JSON text, not checked.
+    /// The value that the system sets when none is given: JSON text, not checked.
     pub default: Option<String>,
+}
+
+/// Objects that the system deletes along with another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cascade {
+    /// The kind of the objects that are deleted, or their resource where the schema knows no kind.
+    pub kind: String,
+    /// Their field that refers to the deleted object. None: the system does not expose it.
+    pub field: Option<String>,
 }
 
 /// A kind of objects, as the system's schema describes it.
@@ -75,30 +91,60 @@ pub struct Kind {
     pub identifiers: Vec<String>,
     /// Its fields.
     pub fields: Vec<Field>,
-    /// Further kinds that a reference may name and be given an object of this kind.
+    /// Further kinds that a reference may name to accept an object of this kind.
     pub stands_for: Vec<String>,
+    /// Objects that are deleted along with an object of this kind.
+    pub cascades: Vec<Cascade>,
     /// Objects can be created.
     pub can_create: bool,
-    /// Objects can be changed.
+    /// Objects can be updated.
     pub can_update: bool,
     /// Objects can be deleted.
     pub can_delete: bool,
 }
 
-/// What to read.
+/// A field of a kind, as the project uses it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TargetField {
+    /// The field's name in the model.
+    pub name: String,
+    /// The dotted path of the field in the system. None: the field's name stands for it.
+    pub path: Option<String>,
+    /// The kinds that the field may refer to; empty if it is not a reference.
+    pub peers: Vec<String>,
+    /// The field holds a set of references.
+    pub many: bool,
+    /// The field is part of the natural key.
+    pub identifier: bool,
+}
+
+/// A kind of the project and its place in one system. The same type serves reading and writing, source and destination.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Target {
+    /// The mapping's `name:`.
+    pub kind: String,
+    /// The list that holds its objects. None: the system is addressed by kind.
+    pub resource: Option<String>,
+    /// The fields that the project uses. Identifiers come first, in the order of the key.
+    pub fields: Vec<TargetField>,
+}
+
+/// A request for one page of a resource.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LoadRequest {
     /// The resource or kind, as the manifest's addressing says.
     pub resource: String,
-    /// The dotted paths that the mapping reads.
+    /// The kinds that are made of this resource. Empty for a table or an inventory of ids.
+    pub targets: Vec<Target>,
+    /// The dotted paths that are read.
     pub fields: Vec<String>,
-    /// The kind's fields in the model (name, is a reference), when a destination is read back.
-    pub model: Vec<(String, bool)>,
+    /// Only these objects, by id. Empty: no such limit. Only for an adapter whose manifest says `reads_ids`.
+    pub ids: Vec<String>,
     /// Records of one page.
     pub page_size: u32,
     /// None for the first page.
     pub cursor: Option<Cursor>,
-    /// The watermark of an earlier, finished load; none for everything.
+    /// The watermark of an earlier, finished load. None: all records.
     pub since: Option<String>,
 }
 
@@ -107,14 +153,27 @@ pub struct LoadRequest {
 pub struct Page {
     /// The records.
     pub payload: Payload,
-    /// Where to go on; none on the last page. Never the cursor that was asked for.
+    /// Where to continue; none on the last page. Never the cursor of the request.
     pub next: Option<Cursor>,
-    /// What to hand over as `since` next time; counts on the first page.
+    /// The `since` of the next run; read on the first page.
     pub watermark: Option<String>,
     /// Ids of objects deleted since `since`, where the system tells.
     pub deleted: Option<Vec<String>>,
-    /// The objects that the resource has, where the system tells.
+    /// The number of objects that the resource has, where the system tells.
     pub total: Option<u64>,
+    /// The reason why the answer is incomplete, if the system says so. Objects that such a load misses are not deleted.
+    pub partial: Option<String>,
+}
+
+/// The whereabouts of an object that a load did not return.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Absence {
+    /// Deleted: the system says so.
+    Deleted,
+    /// It exists and was not listed.
+    Present,
+    /// The system does not tell.
+    Unknown,
 }
 
 /// How records lie in a document.
@@ -304,54 +363,59 @@ impl Columns {
     }
 }
 
-/// What a write does.
+/// The operation of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operation {
-    /// Makes objects.
+    /// Creates objects.
     Create,
-    /// Changes objects.
+    /// Updates objects.
     Update,
-    /// Removes objects.
+    /// Deletes objects.
     Delete,
 }
 
-/// Rows of one kind and one operation.
+/// Rows of one target and one operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WriteRequest {
-    /// The kind.
-    pub kind: String,
-    /// The mapping's `mapping:`.
-    pub resource: Option<String>,
-    /// What to do.
+    /// The kind and its place in the system.
+    pub target: Target,
+    /// The operation.
     pub operation: Operation,
-    /// The fields of the natural key, in order.
-    pub identifiers: Vec<String>,
-    /// The fields that are references.
-    pub references: Vec<String>,
     /// One JSON object a line: `{"key": …, "id": …, "fields": …}`, as the contract says.
     pub rows: String,
     /// The number of rows.
     pub count: u32,
 }
 
-/// What became of a row.
+/// The outcome of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// Written; the id that the system gave.
     Written(Option<String>),
     /// Accepted, and written when `commit` succeeds.
     Staged,
-    /// What was wanted is there already.
+    /// The destination has the wanted state already.
     Unchanged(Option<String>),
-    /// Refused; the other rows are not affected.
+    /// Rejected; the other rows are not affected.
     Failed(Failure),
 }
 
-/// What a run is going to write to a kind, in rows.
+/// Objects of one kind that a delete takes along.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dependents {
+    /// The kind; the resource where the system is addressed by mapping.
+    pub kind: String,
+    /// Their number; not smaller than that of the ids.
+    pub count: u64,
+    /// Their ids, if the system tells them.
+    pub ids: Vec<String>,
+}
+
+/// The rows that a run is going to write to a kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KindChanges {
-    /// The kind.
-    pub kind: String,
+    /// The kind and its place in the system.
+    pub target: Target,
     /// Rows to create.
     pub creates: u64,
     /// Rows to update.
@@ -369,11 +433,11 @@ pub struct Run {
     pub sync: String,
     /// The `name` of the project's source.
     pub source: String,
-    /// The kinds that get something.
+    /// One entry for each kind and resource with changes.
     pub changes: Vec<KindChanges>,
 }
 
-/// What became of a run, in rows.
+/// The outcome of a run, in rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RunResult {
     /// Created.

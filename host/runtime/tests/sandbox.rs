@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -9,8 +10,9 @@ use std::sync::OnceLock;
 mod hostile;
 
 use infrahub_sync_runtime::{
-    Adapter, ColumnData, Cursor, Error, Exchanges, FailureKind, FaultKind, KindChanges, Layout, Limits, LoadRequest, Operation, Outcome,
-    Page, Payload, Result, Role, Run, RunResult, Runtime, RuntimeOptions, Session, SessionConfig, Variables, WriteRequest,
+    Absence, Adapter, Cascade, ColumnData, Cursor, Error, Exchanges, FailureKind, FaultKind, KindChanges, Layout, Limits, LoadRequest,
+    Operation, Outcome, Page, Payload, Result, Role, Run, RunResult, Runtime, RuntimeOptions, Session, SessionConfig, Target, TargetField,
+    Variables, WriteRequest,
 };
 use serde_json::{Value, json};
 
@@ -54,6 +56,7 @@ fn config(settings: Value) -> SessionConfig<'static> {
         settings: serde_json::from_value(settings).unwrap(),
         environment: &|_| None,
         variables: Variables::All,
+        command_line: BTreeMap::new(),
         project_dir: PathBuf::from("/nowhere"),
         exchanges: Exchanges::Live,
         limits: Limits::default(),
@@ -79,14 +82,17 @@ fn lines(page: Result<Page>) -> String {
 
 fn write(kind: &str, count: u32) -> WriteRequest {
     WriteRequest {
-        kind: kind.into(),
-        resource: None,
+        target: Target { kind: kind.into(), ..Target::default() },
         operation: Operation::Create,
-        identifiers: Vec::new(),
-        references: Vec::new(),
         rows: "{}\n".repeat(count as usize),
         count,
     }
+}
+
+/// A target with a field that is a reference.
+fn target(kind: &str) -> Target {
+    let site = TargetField { name: "site".into(), path: Some("site.id".into()), peers: vec!["Site".into()], many: true, identifier: true };
+    Target { kind: kind.into(), resource: Some("things".into()), fields: vec![site] }
 }
 
 /// A server that answers each path with the same JSON, on as many connections as come.
@@ -134,16 +140,22 @@ async fn a_refused_setting_is_a_fault_of_the_configuration() {
 #[tokio::test]
 async fn requests_and_pages_arrive_whole() {
     let session = session(json!({})).await;
-    let request =
-        LoadRequest { fields: vec!["a.b".into()], model: vec![("site".into(), true)], since: Some("then".into()), ..order("echo") };
+    let request = LoadRequest {
+        fields: vec!["a.b".into()],
+        targets: vec![target("Device")],
+        ids: vec!["7".into()],
+        since: Some("then".into()),
+        ..order("echo")
+    };
     let page = session.load(request.clone()).await.unwrap();
     assert_eq!(
         (page.next.clone(), page.watermark.as_deref(), page.deleted.clone().unwrap_or_default().as_slice()),
         (Some(Cursor(b"next".to_vec())), Some("today"), &["7".to_owned()][..])
     );
-    assert_eq!(lines(Ok(page)), r#"["a.b"] [("site", true)] 10 None Some("then")"#);
+    assert_eq!(lines(Ok(page)), r#"["a.b"] ["7"] Device things site site.id Site true true 10 None Some("then")"#);
     let page = session.load(LoadRequest { cursor: Some(Cursor(b"next".to_vec())), ..request }).await.unwrap();
     assert_eq!(page.next, None);
+    assert_eq!(page.partial.map(|reason| reason.len()), Some((4 << 10) + '…'.len_utf8()));
     assert_eq!(lines(session.load(order("bom")).await), "{}\n");
 
     let Payload::Columns(columns) = session.load(order("columns")).await.unwrap().payload else { panic!("no columns") };
@@ -151,14 +163,15 @@ async fn requests_and_pages_arrive_whole() {
     let ColumnData::Texts(texts) = &column.data else { panic!("no texts") };
     assert_eq!((columns.rows(), texts.get(0), texts.get(1)), (2, Some("é"), Some("a")));
 
-    let kinds = session.kinds(&["Site".into(), "None".into()]).await.unwrap();
+    let kinds = session.kinds(&[target("Site"), target("None")]).await.unwrap();
     assert_eq!(
         kinds.iter().map(|kind| (kind.name.as_str(), kind.can_create, kind.can_update, kind.can_delete)).collect::<Vec<_>>(),
         [("Site", true, false, true)]
     );
     let field = &kinds[0].fields[0];
-    assert_eq!((field.reference.as_deref(), field.default.as_deref()), (Some("Site"), Some("\"x\"")));
+    assert_eq!((field.references.join(" ").as_str(), field.default.as_deref()), ("Site Rack", Some("\"x\"")));
     assert_eq!(kinds[0].stands_for, ["Generic"]);
+    assert_eq!(kinds[0].cascades, [Cascade { kind: "Port".into(), field: Some("device".into()) }]);
     assert_eq!(session.kinds(&[]).await.unwrap().len(), 2);
 }
 
@@ -192,8 +205,23 @@ async fn writing_tells_one_outcome_a_row() {
     assert_eq!(session.commit(&[]).await.unwrap_err().fault_kind(), FaultKind::Remote);
 }
 
+#[tokio::test]
+async fn absent_objects_and_cascades_are_answered_by_id() {
+    let session = session(json!({})).await;
+    let ids = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();
+    let absences = session.absent(&target("Device"), &ids(&["gone", "here", "x"])).await.unwrap();
+    assert_eq!(absences, [Absence::Deleted, Absence::Present, Absence::Unknown]);
+    let error = session.absent(&target("lies"), &ids(&["gone"])).await.unwrap_err();
+    assert_eq!(error.to_string(), "destination `puppet` 1.2.3 broke the contract in `absent`: it returned 2 answers for 1 ids");
+    let dependents = session.cascade(&target("Device"), &ids(&["1"])).await.unwrap();
+    assert_eq!((dependents[0].kind.as_str(), dependents[0].count, dependents[0].ids.len()), ("Port", 2, 1));
+    let error = session.cascade(&target("lies"), &ids(&["1"])).await.unwrap_err();
+    let told = "destination `puppet` 1.2.3 broke the contract in `cascade`: it returned 1 ids for 0 dependents of the kind `Port`";
+    assert_eq!(error.to_string(), told);
+}
+
 fn run(sync: &str) -> Run {
-    let changes = vec![KindChanges { kind: "Device".into(), creates: 1, updates: 2, deletes: 3 }];
+    let changes = vec![KindChanges { target: target("Device"), creates: 1, updates: 2, deletes: 3 }];
     Run { id: "r1".into(), sync: sync.into(), source: "netbox".into(), changes }
 }
 
@@ -202,7 +230,7 @@ async fn a_run_begins_and_ends_with_words_for_the_user() {
     let session = session(json!({"token": "hunter2-hunter2"})).await;
     assert_eq!(
         session.begin(&run("hunter2-hunter2")).await.unwrap().unwrap(),
-        r#"begin: Run { id: "r1", sync: "***", source: "netbox", changes: [KindChanges { kind: "Device", creates: 1, updates: 2, deletes: 3 }] }"#
+        "begin: r1 *** netbox: Device things site site.id Site true true 1 2 3"
     );
     assert_eq!(session.begin(&run("refuse")).await.unwrap_err().fault_kind(), FaultKind::Auth);
     let result = RunResult { created: 1, updated: 2, deleted: 3, unchanged: 4, failed: 5, skipped: 6 };
@@ -266,7 +294,7 @@ async fn responses_stay_with_the_host() {
     let error = session.load(order("get /binary")).await.unwrap_err();
     assert_eq!(
         (error.to_string().as_str(), error.fault_kind()),
-        ("destination `puppet` 1.2.3: the records are no UTF-8 text (HTTP 200)", FaultKind::Remote)
+        ("destination `puppet` 1.2.3: the records are not UTF-8 text (HTTP 200)", FaultKind::Remote)
     );
 }
 

@@ -12,7 +12,7 @@ use cap_std::fs::{Dir, OpenOptions};
 use infrahub_sync_core::limits::Limit;
 use wasmtime::component::Resource;
 
-use crate::bindings::infrahub_sync::adapter::files::{FileError, Host};
+use crate::guest::bindings::infrahub_sync::adapter::files::{FileError, Host};
 use crate::instance::HostState;
 use crate::limits::Limits;
 use crate::response::{Body, Full, HostResponse};

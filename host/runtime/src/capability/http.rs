@@ -25,17 +25,19 @@ use wasmtime::component::Resource;
 use super::Advice;
 use super::connections::{Connections, stays_open};
 use super::network::{Names, Reason, Refused, Resolver};
-use crate::bindings::infrahub_sync::adapter::http as wit;
 use crate::capability::login::{Login, Pass};
 use crate::error::{AdapterName, Failure};
 use crate::exchange::{BodyLine, Exchange, Mask, REPLAY_ADDRESS, RequestLine};
+use crate::guest::bindings::infrahub_sync::adapter::http as wit;
+use crate::headers::{belongs_to_host, parse_name};
 use crate::instance::HostState;
 use crate::limits::{Exceeded, Limits};
-use crate::manifest::{Credential, Manifest};
+use crate::manifest::{CredentialForm, Manifest};
 use crate::response::{Body, Full, HostResponse};
 use crate::secret::{Scrubber, Secret};
 use crate::settings::{Environment, HostSettings, Resolved};
 use crate::template;
+use crate::types::HEADERS_MAX;
 
 /// Redirects of one request. Real ones are one or two hops; a circle has no end.
 const REDIRECTS_MAX: usize = 10;
@@ -43,20 +45,6 @@ const REDIRECTS_MAX: usize = 10;
 const ANSWER_TIMEOUTS: u32 = 10;
 /// Idle connections are given up before the usual 60 s of servers, or the next request meets a closed one.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
-
-/// Headers that belong to the host: credentials, and what the connection needs.
-const HOST_HEADERS: [HeaderName; 10] = [
-    header::AUTHORIZATION,
-    header::PROXY_AUTHORIZATION,
-    header::HOST,
-    header::COOKIE,
-    header::CONTENT_LENGTH,
-    header::TRANSFER_ENCODING,
-    header::CONNECTION,
-    header::UPGRADE,
-    header::TE,
-    header::ACCEPT_ENCODING,
-];
 
 /// What [`Http::new`] is made from.
 pub(crate) struct HttpConfig<'a> {
@@ -81,6 +69,8 @@ pub(crate) struct Http {
     address_setting: String,
     origins: Vec<Allowed>,
     headers: HeaderMap,
+    /// The headers that the project gives. They replace any other of the same name.
+    project_headers: HeaderMap,
     query: Vec<(String, Secret)>,
     login: Option<Login>,
     settings: HostSettings,
@@ -216,7 +206,7 @@ impl Http {
                 origins.push(Allowed { origin, permits: Semaphore::new(permits) });
             }
         }
-        let Credentials { headers, query, login, derived } = credentials(config.manifest, config.resolved)?;
+        let Credentials { headers, project, query, login, derived } = credentials(config.manifest, config.resolved)?;
         config.scrubber.know(derived);
         let live = !matches!(config.exchange, Exchange::Replay(_) | Exchange::StandIn(_));
         let proxy = if live { proxy(&base, config.environment)? } else { None };
@@ -236,6 +226,7 @@ impl Http {
             address_setting,
             origins,
             headers,
+            project_headers: project,
             query,
             // A replay answers without being asked who asks.
             login: login.filter(|_| live),
@@ -312,12 +303,14 @@ impl Http {
             return Err(HttpError::InvalidRequest(format!("the method {method} is not for adapters")));
         }
         let url = self.join(&request.url)?;
+        if request.headers.len() > HEADERS_MAX {
+            return Err(HttpError::InvalidRequest(format!("a request has {} headers; the limit is {HEADERS_MAX}", request.headers.len())));
+        }
         let mut headers = HeaderMap::new();
         for header in &request.headers {
-            let name = HeaderName::from_bytes(header.name.as_bytes())
-                .map_err(|_| HttpError::InvalidRequest(format!("`{}` is no header name", header.name)))?;
+            let name = parse_name(&header.name).map_err(HttpError::InvalidRequest)?;
             let of_login = || self.login.as_ref().is_some_and(|login| login.sets(&name));
-            if HOST_HEADERS.contains(&name) || self.headers.contains_key(&name) || of_login() {
+            if belongs_to_host(&name) || self.headers.contains_key(&name) || of_login() {
                 return Err(HttpError::Denied(format!(
                     "the header `{name}` is set by infrahub-sync; an adapter declares its credentials in its manifest"
                 )));
@@ -331,8 +324,7 @@ impl Http {
         let idempotent = request.idempotent || [Method::GET, Method::HEAD, Method::PUT, Method::DELETE, Method::OPTIONS].contains(&method);
         let unprocessed = match request.unprocessed {
             Some(header) => {
-                let name = HeaderName::from_bytes(header.name.as_bytes())
-                    .map_err(|_| HttpError::InvalidRequest(format!("`{}` is no header name", header.name)))?;
+                let name = parse_name(&header.name).map_err(HttpError::InvalidRequest)?;
                 Some((name, header.value.trim().to_owned()))
             }
             None => None,
@@ -539,6 +531,7 @@ impl Http {
                 if let Some(pass) = pass {
                     sending = sending.headers(pass.headers().clone());
                 }
+                sending = sending.headers(self.project_headers.clone());
             }
             if let Some(body) = &body {
                 sending = sending.body(body.clone());
@@ -737,66 +730,112 @@ pub(crate) fn parse_address(address: &str) -> Result<Url, String> {
     Ok(url)
 }
 
-/// What goes with each request.
+/// The credentials of each request to the configured origin.
 #[derive(Default)]
 struct Credentials {
     headers: HeaderMap,
+    /// The headers that the project gives.
+    project: HeaderMap,
     query: Vec<(String, Secret)>,
     login: Option<Login>,
-    /// What they are made to, and is as secret as they are.
+    /// Further texts that are as secret as the settings that they are made of.
     derived: Vec<Secret>,
 }
 
-/// A credential counts when all its settings have a value; of several for one header the first counts, and a login when nothing before
-/// it does.
-fn credentials(manifest: &Manifest, resolved: &Resolved) -> Result<Credentials, String> {
-    let mut all = Credentials::default();
-    let text = |name: &str| resolved.text(name).filter(|value| !value.is_empty());
-    let add = |headers: &mut HeaderMap, name: HeaderName, value: String, setting: &str| -> Result<(), String> {
-        let mut value = HeaderValue::from_str(&value)
-            .map_err(|_| format!("cannot be asked with `{setting}`: it has characters that no header may have, a line break perhaps"))?;
-        value.set_sensitive(true);
-        headers.entry(name).or_insert(value);
+impl Credentials {
+    /// Adds a header unless it is there already; `whose` names it in the error.
+    fn add(&mut self, name: HeaderName, value: &str, whose: &str) -> Result<(), String> {
+        self.headers
+            .entry(name)
+            .or_insert(sensitive(value).ok_or_else(|| {
+                format!("cannot be used with `{whose}`: it has characters that no header may have, perhaps a line break")
+            })?);
         Ok(())
-    };
-    for credential in &manifest.credentials {
-        match credential {
-            Credential::Header(templates) => {
+    }
+
+    fn add_form(&mut self, form: &CredentialForm, resolved: &Resolved) -> Result<(), String> {
+        let text = |name: &str| resolved.text(name).filter(|value| !value.is_empty());
+        match form {
+            CredentialForm::Header(templates) => {
                 for template in templates {
                     let first = template::names(&template.template).first().copied().unwrap_or_default();
-                    let Some(filled) = template::fill(&template.template, text) else { continue };
-                    if !text(first).is_some_and(|value| value.starts_with(&template.prefix)) {
-                        continue;
+                    let fits = text(first).is_some_and(|value| value.starts_with(&template.prefix));
+                    if let Some(filled) = template::fill(&template.template, text).filter(|_| fits) {
+                        return self.add(parse_name(&template.name)?, &filled, first);
                     }
-                    let name = HeaderName::from_bytes(template.name.as_bytes())
-                        .map_err(|_| format!("cannot be asked: `{}` is no header name", template.name))?;
-                    add(&mut all.headers, name, filled, first)?;
-                    break;
                 }
             }
-            Credential::Basic { username, password } => {
+            CredentialForm::Basic { username, password } => {
                 if let (Some(user), Some(secret)) = (resolved.text(username), resolved.text(password)) {
                     let pair = BASE64.encode(format!("{user}:{secret}"));
                     // With and without its padding.
-                    all.derived.extend([pair.as_str(), pair.trim_end_matches('=')].map(Secret::new));
-                    add(&mut all.headers, header::AUTHORIZATION, format!("Basic {pair}"), password)?;
+                    self.derived.extend([pair.as_str(), pair.trim_end_matches('=')].map(Secret::new));
+                    self.add(header::AUTHORIZATION, &format!("Basic {pair}"), password)?;
                 }
             }
-            Credential::Query { parameter, setting } => {
+            CredentialForm::Query { parameter, setting } => {
                 if let Some(value) = resolved.text(setting) {
-                    all.query.push((parameter.clone(), Secret::new(value)));
+                    self.query.push((parameter.clone(), Secret::new(value)));
                 }
             }
-            Credential::Login(login) => {
+            CredentialForm::Login(login) => {
                 let values: Option<BTreeMap<String, Secret>> =
-                    credential.settings().into_iter().map(|name| Some((name.to_owned(), Secret::new(text(name)?)))).collect();
-                if let Some(values) = values.filter(|_| all.headers.is_empty() && all.query.is_empty() && all.login.is_none()) {
-                    all.login = Some(Login::new(login.clone(), values));
+                    form.settings().into_iter().map(|name| Some((name.to_owned(), Secret::new(text(name)?)))).collect();
+                let replaced = |(name, _): &(String, String)| self.project.contains_key(name);
+                let is_needed = self.headers.is_empty() && self.query.is_empty() && !login.headers.iter().all(replaced);
+                if let Some(values) = values.filter(|_| is_needed && self.login.is_none()) {
+                    self.login = Some(Login::new(login.clone(), values));
                 }
             }
         }
+        Ok(())
+    }
+}
+
+/// A value that no log shows; none if no header may have it.
+fn sensitive(value: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(value).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// Returns the credentials whose condition holds and whose settings all have a value.
+fn credentials(manifest: &Manifest, resolved: &Resolved) -> Result<Credentials, String> {
+    let mut all = Credentials::default();
+    for (name, value) in &resolved.headers {
+        let value_of_header = sensitive(value.expose()).ok_or("cannot be used with an invalid value in `headers`")?;
+        all.project.insert(name.clone(), value_of_header);
+        all.derived.extend(header_secrets(name, value));
+    }
+    for credential in &manifest.credentials {
+        if credential.when.as_ref().is_none_or(|when| resolved.meets(when)) {
+            all.add_form(&credential.form, resolved)?;
+        }
     }
     Ok(all)
+}
+
+/// Headers whose values are no credentials in any system. Recordings would lose the type of each answer if they were masked.
+const OPEN_HEADERS: [HeaderName; 4] = [header::ACCEPT, header::ACCEPT_LANGUAGE, header::CONTENT_TYPE, header::USER_AGENT];
+/// Bytes of a value that is too short for a credential: masking `1` would spoil each recording.
+const OPEN_BYTES: usize = 3;
+
+/// Returns the secrets in a header that the project gives: the value, and the parts of it that a server may repeat alone.
+fn header_secrets(name: &HeaderName, value: &Secret) -> Vec<Secret> {
+    let value = value.expose();
+    let mut secrets = vec![value.to_owned()];
+    if let Some((_, credential)) = value.split_once(' ') {
+        secrets.push(credential.trim().to_owned());
+        let pair = BASE64.decode(credential.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        if let Some((user, password)) = pair.as_deref().and_then(|pair| pair.split_once(':')) {
+            secrets.extend([format!("{user}:{password}"), password.to_owned()]);
+        }
+    }
+    if *name == header::COOKIE {
+        secrets.extend(value.split(';').filter_map(|cookie| Some(cookie.split_once('=')?.1.trim().to_owned())));
+    }
+    secrets.retain(|secret| secret.len() > OPEN_BYTES && !OPEN_HEADERS.contains(name));
+    secrets.into_iter().map(Secret::new).collect()
 }
 
 /// A proxy and where it is.

@@ -3,7 +3,7 @@
 use super::*;
 use crate::error::FaultKind;
 use crate::exchange::{Exchanges, Recorder};
-use crate::manifest::{Addressing, HeaderTemplate, SettingType};
+use crate::manifest::{Addressing, Condition, Credential, HeaderTemplate, SettingType};
 use crate::settings::Variables;
 use crate::settings::tests::{manifest, name, setting};
 use serde_json::json;
@@ -155,7 +155,7 @@ impl Setup {
     fn build(self) -> Result<(Http, Waits), String> {
         let environment = |variable: &str| self.environment.get(variable).cloned();
         let replay = matches!(self.exchange, Exchange::Replay(_));
-        let resolved = crate::settings::resolve(&self.manifest, &name(), &self.settings, &environment, &Variables::All, replay).unwrap();
+        let resolved = crate::settings::tests::try_resolve(&self.manifest, &self.settings, &environment, &Variables::All, replay).unwrap();
         let mut http = Http::new(HttpConfig {
             adapter: name(),
             manifest: &self.manifest,
@@ -333,7 +333,7 @@ async fn a_post_is_repeated_when_the_answer_proves_that_nothing_was_done() {
     let (http, _) = Setup::new(&server.address).build().unwrap();
     let bad = wit::Header { name: "no name".into(), value: String::new() };
     let error = http.send(wit::Request { unprocessed: Some(bad), ..get("/429") }).await.unwrap_err();
-    assert_eq!(error, HttpError::InvalidRequest("`no name` is no header name".into()));
+    assert_eq!(error, HttpError::InvalidRequest("`no name` is not a header name".into()));
 }
 
 #[tokio::test]
@@ -367,7 +367,7 @@ async fn nobody_there_is_told_without_credentials() {
     // Bound and dropped: nobody listens there.
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let mut setup = Setup::new(&format!("http://{free}")).set("retries", json!(2));
-    setup.manifest.credentials = vec![Credential::Query { parameter: "key".into(), setting: "token".into() }];
+    setup.manifest.credentials = vec![CredentialForm::Query { parameter: "key".into(), setting: "token".into() }.into()];
     let (http, waits) = setup.build().unwrap();
     // Nothing was sent, so a POST is repeated, too.
     let Err(HttpError::Transport(reason)) = http.send(post("/a?b=1", "")).await else { panic!("no transport error") };
@@ -454,7 +454,7 @@ async fn credentials_stay_with_the_configured_address() {
     let other = Server::start(|_, _| ok("")).await;
     let server = Server::start(|_, _| ok("")).await;
     let mut setup = Setup::new(&server.address);
-    setup.manifest.credentials.push(Credential::Query { parameter: "api key".into(), setting: "token".into() });
+    setup.manifest.credentials.push(CredentialForm::Query { parameter: "api key".into(), setting: "token".into() }.into());
     setup.extra_origins = vec![other.address.clone()];
     let (http, _) = setup.build().unwrap();
     http.send(get("/a?api+key=forged&b=%20")).await.unwrap();
@@ -630,8 +630,10 @@ async fn an_answer_that_drips_has_an_end() {
 #[tokio::test]
 async fn headers_of_the_host_are_not_the_adapters() {
     let mut setup = Setup::new("http://127.0.0.1:9");
-    setup.manifest.credentials =
-        vec![Credential::Header(vec![HeaderTemplate { name: "X-Auth-Token".into(), template: "{token}".into(), prefix: String::new() }])];
+    setup.manifest.credentials = vec![
+        CredentialForm::Header(vec![HeaderTemplate { name: "X-Auth-Token".into(), template: "{token}".into(), prefix: String::new() }])
+            .into(),
+    ];
     let (http, _) = setup.build().unwrap();
     for name in ["Authorization", "cookie", "HOST", "x-auth-token", "content-length", "Proxy-Authorization"] {
         assert!(matches!(http.send(with_header(name, "x")).await, Err(HttpError::Denied(_))), "{name}");
@@ -668,14 +670,108 @@ fn the_template_follows_the_secret() {
     assert_eq!(header(Some("nbt_abc.def"), netbox.clone()).unwrap(), "authorization: Bearer nbt_abc.def");
     assert_eq!(header(Some("abcdef"), netbox.clone()).unwrap(), "authorization: Token abcdef");
     assert_eq!(header(None, netbox.clone()).unwrap(), "");
-    let basic = Credential::Basic { username: "username".into(), password: "token".into() };
+    let basic = Credential::from(CredentialForm::Basic { username: "username".into(), password: "token".into() });
     assert_eq!(header(Some("pass"), vec![basic.clone()]).unwrap(), "authorization: Basic am9lOnBhc3M=");
     // Two ways: the first that has its settings.
     assert_eq!(header(Some("pass"), vec![basic, netbox[0].clone()]).unwrap(), "authorization: Basic am9lOnBhc3M=");
     let two = HeaderTemplate { name: "x-auth".into(), template: "{username}/{token}".into(), prefix: String::new() };
-    assert_eq!(header(Some("{username}"), vec![Credential::Header(vec![two])]).unwrap(), "x-auth: joe/{username}");
+    assert_eq!(header(Some("{username}"), vec![CredentialForm::Header(vec![two]).into()]).unwrap(), "x-auth: joe/{username}");
     let error = header(Some("secret\nline"), netbox).unwrap_err();
     assert!(error.contains("`token`") && !error.contains("secret"), "{error}");
+}
+
+#[test]
+fn a_credential_applies_when_its_condition_holds() {
+    let headers = |method: Option<&str>| {
+        let mut setup = Setup::new("http://x.example");
+        let mut auth_method = setting("auth_method", SettingType::Text);
+        auth_method.default = Some("token".into());
+        setup.manifest.settings.push(auth_method);
+        let credential = |method: &str, name: &str| Credential {
+            when: Some(Condition { setting: "auth_method".into(), values: vec![method.into(), format!("{method}2")] }),
+            form: CredentialForm::Header(vec![HeaderTemplate { name: name.into(), template: "{token}".into(), prefix: String::new() }]),
+        };
+        setup.manifest.credentials = vec![credential("token", "X-A"), credential("x-auth-token", "X-B")];
+        if let Some(method) = method {
+            setup.settings.insert("auth_method".into(), method.into());
+        }
+        let http = setup.build().unwrap().0;
+        http.headers.keys().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!([None, Some("token2"), Some("x-auth-token"), Some("none")].map(headers), ["x-a", "x-a", "x-b", ""]);
+}
+
+#[tokio::test]
+async fn headers_of_the_project_replace_others_and_stay_at_home() {
+    const KEY: &str = "key-0123456789";
+    let server = Server::start(|_, text| ok(&text.replace('"', ""))).await;
+    let other = Server::start(|_, text| ok(&text.replace('"', ""))).await;
+    let folder = tempfile::tempdir().unwrap();
+    let recorder = Arc::new(Recorder::create(folder.path().join("netbox.jsonl")).unwrap());
+    let mut setup = Setup::new(&server.address)
+        .set("headers", json!({"Authorization": format!("Bearer {KEY}"), "X-Org": "7", "Accept": "text/plain", "User-Agent": "me"}));
+    setup.extra_origins = vec![other.address.clone()];
+    setup.exchange = Exchange::Record(recorder.clone());
+    let http = setup.build().unwrap().0;
+    let mut request = get("/");
+    request.headers = vec![wit::Header { name: "accept".into(), value: "application/json".into() }];
+    let response = http.send(request.clone()).await.unwrap();
+    let seen = server.seen().pop().unwrap();
+    for header in [&format!("authorization: Bearer {KEY}\r\n"), "x-org: 7\r\n", "accept: text/plain\r\n", "user-agent: me\r\n"] {
+        assert!(seen.contains(header), "{header}: {seen}");
+    }
+    assert!(!seen.contains(TOKEN) && !seen.contains("application/json"), "{seen}");
+    assert!(text(&response).contains("authorization: ***") && text(&response).contains("x-org: 7"), "{}", text(&response));
+    // A server may repeat the key alone.
+    assert_eq!(http.scrubber.scrub(format!("no such key: {KEY}")), "no such key: ***");
+    http.send(wit::Request { url: format!("{}/x", other.address), ..request }).await.unwrap();
+    let seen = other.seen().pop().unwrap();
+    assert!(seen.contains("accept: application/json\r\n") && !seen.contains(KEY) && !seen.contains("x-org"), "{seen}");
+    recorder.finish().unwrap();
+    let recorded = std::fs::read_to_string(folder.path().join("netbox.jsonl")).unwrap();
+    assert!(!recorded.contains(KEY) && recorded.contains("***"), "{recorded}");
+}
+
+#[tokio::test]
+async fn a_login_whose_headers_the_project_gives_is_not_done() {
+    let server = apic().await;
+    let http = with_login(&server.address, crate::manifest::tests::apic()).set("headers", json!({"cookie": "APIC-cookie=of-the-project"}));
+    let http = http.build().unwrap().0;
+    assert_eq!(http.send(get("/api/x")).await.unwrap().status, 403);
+    assert_eq!(paths(&server), ["GET /api/x"]);
+    assert_eq!(http.scrubber.scrub("of-the-project".into()), "***");
+}
+
+#[tokio::test]
+async fn the_path_of_a_login_has_settings_in_it() {
+    let server = Server::start(|_, _| ok(r#"{"imdata": [{"aaaLogin": {"attributes": {"token": "0123456789-token"}}}]}"#)).await;
+    for endpoint in ["/v1/äpi?x#y/", "a@evil.example:80"] {
+        let setup = with_login(&server.address, crate::manifest::tests::apic()).set("api_endpoint", json!(endpoint));
+        setup.build().unwrap().0.send(get("/x")).await.unwrap();
+    }
+    assert_eq!(
+        paths(&server),
+        ["POST /v1/%C3%A4pi%3Fx%23y/aaaLogin.json", "GET /x", "POST /a%40evil.example%3A80/aaaLogin.json", "GET /x"]
+    );
+    for endpoint in ["..", "a/../b", "a//b", "/"] {
+        let setup = with_login(&server.address, crate::manifest::tests::apic()).set("api_endpoint", json!(endpoint));
+        let error = setup.build().unwrap().0.send(get("/x")).await.unwrap_err();
+        assert!(matches!(error, HttpError::InvalidRequest(_)), "{endpoint}: {error:?}");
+    }
+    assert_eq!(server.count(), 4);
+}
+
+#[tokio::test]
+async fn a_request_has_a_bounded_number_of_headers() {
+    let server = Server::start(|_, _| ok("")).await;
+    let http = Setup::new(&server.address).build().unwrap().0;
+    let with = |count: usize| wit::Request {
+        headers: (0..count).map(|at| wit::Header { name: format!("x-{at}"), value: "v".into() }).collect(),
+        ..get("/")
+    };
+    assert_eq!(http.send(with(64)).await.unwrap().status, 200);
+    let error = http.send(with(65)).await.unwrap_err();
+    assert_eq!(error, HttpError::InvalidRequest("a request has 65 headers; the limit is 64".into()));
 }
 
 #[tokio::test]
@@ -693,7 +789,7 @@ async fn what_a_server_repeats_is_masked_before_anybody_sees_it() {
     let recorder = Arc::new(Recorder::create(folder.path().join("netbox.jsonl")).unwrap());
     for exchange in [Exchange::Live, Exchange::Record(recorder.clone())] {
         let mut setup = Setup::new(&server.address).set("token", json!("pass \"word\" 1"));
-        setup.manifest.credentials = vec![Credential::Basic { username: "url".into(), password: "token".into() }];
+        setup.manifest.credentials = vec![CredentialForm::Basic { username: "url".into(), password: "token".into() }.into()];
         setup.exchange = exchange;
         let response = setup.build().unwrap().0.send(get("/")).await.unwrap();
         assert_eq!((response.header("x-echo"), response.header("x-plain")), (Some("Basic ***"), Some("plain")));
@@ -710,9 +806,11 @@ fn with_login(address: &str, login: crate::manifest::Login) -> Setup {
     let mut setup = Setup::new(address).set("username", json!("jöe")).set("password", json!("pass \"word\" & 1"));
     let mut password = setting("password", SettingType::Text);
     password.secret = true;
-    setup.manifest.settings.extend([setting("username", SettingType::Text), password]);
+    let mut endpoint = setting("api_endpoint", SettingType::Text);
+    endpoint.default = Some("api".into());
+    setup.manifest.settings.extend([setting("username", SettingType::Text), password, endpoint]);
     setup.manifest.settings[1].required = false;
-    setup.manifest.credentials.push(Credential::Login(login));
+    setup.manifest.credentials.push(CredentialForm::Login(login).into());
     setup.settings.remove("token");
     setup
 }
@@ -1077,7 +1175,7 @@ async fn what_was_recorded_is_replayed_without_network_credentials_and_address()
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("netbox.jsonl");
     let mut setup = Setup::new(&format!("{}/netbox", server.address));
-    setup.manifest.credentials.push(Credential::Query { parameter: "key".into(), setting: "token".into() });
+    setup.manifest.credentials.push(CredentialForm::Query { parameter: "key".into(), setting: "token".into() }.into());
     let recorder = Arc::new(Recorder::create(file.clone()).unwrap());
     setup.exchange = Exchange::Record(recorder.clone());
     let (http, _) = setup.build().unwrap();

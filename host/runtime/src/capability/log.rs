@@ -2,7 +2,7 @@
 
 use tracing::Level as Told;
 
-use crate::bindings::infrahub_sync::adapter::log::{Host, Level};
+use crate::guest::bindings::infrahub_sync::adapter::log::{Host, Level};
 use crate::instance::HostState;
 
 impl Host for HostState {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Method;
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use tokio::sync::Mutex;
@@ -24,6 +25,8 @@ use crate::template;
 /// A token that is younger has not expired: who refuses a request with it has another reason, and one login more would not help.
 /// Systems that say 403 both for an old token and for a missing permission would be asked for a login at each such request.
 const EXPIRES_AFTER: Duration = Duration::from_secs(5);
+/// The characters of a path's segment that are sent as they are: the unreserved ones.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// Most of a server's words in a message.
 const WORDS_CHARS_MAX: usize = 300;
 
@@ -181,6 +184,21 @@ impl Login {
         Ok(headers)
     }
 
+    /// Fills a path. A value may have several segments; none of them leads up.
+    fn path(&self, template: &str) -> Result<String, HttpError> {
+        let segment = |segment: &str| match segment {
+            "." | ".." | "" => None,
+            _ => Some(utf8_percent_encode(segment, SEGMENT).to_string()),
+        };
+        let segments = |name: &str| {
+            let value = self.settings.get(name)?.expose().trim_matches('/');
+            value.split('/').map(segment).collect::<Option<Vec<_>>>().map(|segments| segments.join("/"))
+        };
+        template::fill(template, segments).ok_or_else(|| {
+            HttpError::InvalidRequest(format!("the login's path `{template}` has a setting with an invalid segment of a path"))
+        })
+    }
+
     fn request(&self, http: &Http, step: &LoginStep, values: &BTreeMap<String, Secret>) -> Result<Request, HttpError> {
         let invalid = || HttpError::InvalidRequest(format!("the login's {} {} is no request", step.method, step.path));
         let mut headers = self.headers(&step.headers, values)?;
@@ -207,7 +225,7 @@ impl Login {
         };
         Ok(Request {
             method: Method::from_bytes(step.method.as_bytes()).map_err(|_| invalid())?,
-            url: http.join(&step.path)?,
+            url: http.join(&self.path(&step.path)?)?,
             headers,
             body: body.map(String::into_bytes),
             timeout: http.timeout(),
@@ -223,7 +241,10 @@ impl Login {
         let status = response.status;
         let told = format!("{at} {what}: HTTP status {status}");
         let words = words(response, http.scrubber()).map(|words| format!(": {words}")).unwrap_or_default();
-        let names: Vec<String> = self.settings.keys().map(|name| format!("`{name}`")).collect();
+        // A setting of a path is not what a server rejects.
+        let in_path: Vec<&str> = self.plan.steps.iter().flat_map(|step| template::names(&step.path)).collect();
+        let names = self.settings.keys().filter(|name| !in_path.contains(&name.as_str()));
+        let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
         let check = if names.is_empty() { String::new() } else { format!("; check {}", names.join(" and ")) };
         let kind = match status {
             429 => FailureKind::RateLimited,

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest, Sha256};
 
-use crate::bindings::infrahub_sync::adapter::memo::{Host, Lifetime};
+use crate::guest::bindings::infrahub_sync::adapter::memo::{Host, Lifetime};
 use crate::instance::HostState;
 use crate::limits::Limits;
 use crate::private::{PrivateFolder, hex};

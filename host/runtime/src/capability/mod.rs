@@ -13,7 +13,7 @@ pub(crate) mod network;
 
 pub(crate) use advice::{Advice, below};
 
-use crate::bindings::infrahub_sync::adapter::types;
+use crate::guest::bindings::infrahub_sync::adapter::types;
 use crate::instance::HostState;
 
 impl types::Host for HostState {}

@@ -266,7 +266,7 @@ async fn pages_in_place() {
     let mut request = order("pages_in_place");
     let error = loop_until_error(&scene.hostile, &mut request).await;
     scene.goes_on().await;
-    insta::assert_snapshot!(scene.told(&error), @"source `puppet` 1.2.3 broke the contract in `load`: the next page's cursor is this page's: it would never end");
+    insta::assert_snapshot!(scene.told(&error), @"source `puppet` 1.2.3 broke the contract in `load`: the next page has the cursor of this page, so the list has no end");
 }
 
 /// Each page is good for itself; who reads the list sees the circle.
@@ -280,7 +280,7 @@ async fn pages_in_a_circle() {
 #[tokio::test]
 async fn makes_a_cursor_of_a_megabyte() {
     let scene = Scene::set(|_| {}).await;
-    insta::assert_snapshot!(scene.caught("makes_a_cursor_of_a_megabyte").await, @"source `puppet` 1.2.3 broke the contract in `load`: its cursor has 1048576 bytes, 65536 are allowed");
+    insta::assert_snapshot!(scene.caught("makes_a_cursor_of_a_megabyte").await, @"source `puppet` 1.2.3 broke the contract in `load`: its cursor has 1048576 bytes; the limit is 65536");
 }
 
 #[tokio::test]
@@ -312,7 +312,7 @@ async fn lies_about_outcomes() {
     let scene = Scene::of(Role::Destination, server(), |_| {}).await;
     let error = scene.hostile.write(write("lies_about_outcomes", 4)).await.unwrap_err();
     scene.goes_on().await;
-    insta::assert_snapshot!(scene.told(&error), @"destination `puppet` 1.2.3 broke the contract in `write`: 4 rows were to be written, and it told 3 outcomes");
+    insta::assert_snapshot!(scene.told(&error), @"destination `puppet` 1.2.3 broke the contract in `write`: it returned 3 outcomes for 4 rows");
 }
 
 #[tokio::test]
@@ -320,20 +320,20 @@ async fn invents_outcomes() {
     let scene = Scene::of(Role::Destination, server(), |_| {}).await;
     let error = scene.hostile.write(write("invents_outcomes", 4)).await.unwrap_err();
     scene.goes_on().await;
-    insta::assert_snapshot!(scene.told(&error), @"destination `puppet` 1.2.3 broke the contract in `write`: 4 rows were to be written, and it told 5 outcomes");
+    insta::assert_snapshot!(scene.told(&error), @"destination `puppet` 1.2.3 broke the contract in `write`: it returned 5 outcomes for 4 rows");
 }
 
 #[tokio::test]
 async fn points_nowhere() {
     let scene = Scene::set(|_| {}).await;
-    insta::assert_snapshot!(scene.caught("points_nowhere /api").await, @"source `puppet` 1.2.3 broke the contract in `load`: `no-pointer` is no JSON pointer: it does not begin with `/`");
+    insta::assert_snapshot!(scene.caught("points_nowhere /api").await, @"source `puppet` 1.2.3 broke the contract in `load`: `no-pointer` is not a JSON pointer: it does not begin with `/`");
 }
 
 /// A trie so deep would overflow the stack of the host that drops it.
 #[tokio::test]
 async fn points_too_deep() {
     let scene = Scene::set(|_| {}).await;
-    insta::assert_snapshot!(scene.caught("points_too_deep /api").await, @"source `puppet` 1.2.3 broke the contract in `load`: a JSON pointer has 500000 parts, 100 are allowed");
+    insta::assert_snapshot!(scene.caught("points_too_deep /api").await, @"source `puppet` 1.2.3 broke the contract in `load`: a JSON pointer has 500000 parts; the limit is 100");
 }
 
 #[tokio::test]
