@@ -1,11 +1,13 @@
-//! Files and rows that the suite makes itself.
+//! The files and rows that the suite makes itself.
 
 use std::io;
 use std::path::Path;
 
-use infrahub_sync_runtime::{Field, FieldType, Kind, LoadRequest, Operation, WriteRequest};
+use infrahub_sync_runtime::{Addressing, Field, FieldType, Kind, LoadRequest, Operation, Target, TargetField, WriteRequest};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
+
+use crate::records::Record;
 
 /// The list in the sample files.
 pub(crate) const THINGS: &str = "things";
@@ -16,13 +18,35 @@ pub(crate) const FORMATS: [&str; 4] = ["json", "jsonl", "csv", "yaml"];
 /// Things in a sample file.
 const COUNT: usize = 7;
 
-/// What is read of the sample files.
+/// Returns the request that reads the sample files.
 pub(crate) fn request(page_size: u32) -> LoadRequest {
     let fields = ["note", "number", "title"].map(str::to_owned).to_vec();
-    LoadRequest { resource: THINGS.to_owned(), fields, page_size, ..LoadRequest::default() }
+    let targets = vec![of_fields("Thing", Some(THINGS.to_owned()), &fields)];
+    LoadRequest { resource: THINGS.to_owned(), targets, fields, page_size, ..LoadRequest::default() }
 }
 
-/// The sample in that format.
+/// Returns a target with these fields, each at the path of its name.
+pub(crate) fn of_fields(kind: &str, resource: Option<String>, names: &[String]) -> Target {
+    let field = |name: &String| TargetField { name: name.clone(), ..TargetField::default() };
+    Target { kind: kind.to_owned(), resource, fields: names.iter().map(field).collect() }
+}
+
+/// Returns the target of a kind in a system that is addressed by kind, with all its fields.
+pub(crate) fn of_kind(kind: &Kind) -> Target {
+    let field = |field: &Field| TargetField {
+        name: field.name.clone(),
+        path: None,
+        peers: field.references.clone(),
+        many: field.field_type == FieldType::ReferenceList,
+        identifier: kind.identifiers.contains(&field.name),
+    };
+    let mut fields: Vec<TargetField> = kind.fields.iter().map(field).collect();
+    let place = |field: &TargetField| kind.identifiers.iter().position(|name| *name == field.name).unwrap_or(usize::MAX);
+    fields.sort_by_key(place);
+    Target { kind: kind.name.clone(), resource: None, fields }
+}
+
+/// Returns the sample in that format.
 pub(crate) fn text(format: &str) -> String {
     let things: Vec<Value> = (1..=COUNT)
         .map(|at| json!({ "id": at, "title": format!("thing {at}"), "number": at * 10, "note": "Zürich, \"north\"\n✓" }))
@@ -42,16 +66,16 @@ pub(crate) fn text(format: &str) -> String {
     }
 }
 
-/// A folder with the sample in that format.
+/// Makes a folder with the sample in that format.
 pub(crate) fn folder(format: &str) -> io::Result<TempDir> {
     let folder = tempfile::tempdir()?;
     std::fs::write(folder.path().join(format!("{THINGS}.{format}")), text(format))?;
     Ok(folder)
 }
 
-/// Contents of files that are none of that format.
+/// Returns contents of files that do not have that format.
 pub(crate) fn broken(format: &str) -> Vec<(&'static str, Vec<u8>)> {
-    let mut broken = vec![("bytes that are no text", b"\xff\xfe\x00\x80things\xff\n\xff".to_vec())];
+    let mut broken = vec![("bytes that are not text", b"\xff\xfe\x00\x80things\xff\n\xff".to_vec())];
     if format != "csv" {
         let mut text = text(format);
         // In the middle of the last record.
@@ -62,7 +86,7 @@ pub(crate) fn broken(format: &str) -> Vec<(&'static str, Vec<u8>)> {
     broken
 }
 
-/// A folder to be written to: empty, or with the files of the project's.
+/// Makes a folder to write to: empty, or with the files of the project's.
 pub(crate) fn copy(of: Option<&Path>) -> io::Result<TempDir> {
     let folder = tempfile::tempdir()?;
     for entry in of.into_iter().flat_map(|of| std::fs::read_dir(of).into_iter().flatten()) {
@@ -78,6 +102,10 @@ pub(crate) fn copy(of: Option<&Path>) -> io::Result<TempDir> {
 #[derive(Debug, Clone)]
 pub(crate) struct Shape {
     pub(crate) kind: String,
+    /// The place of the kind in a system that is addressed by mapping.
+    pub(crate) place: Option<Target>,
+    /// Objects of other kinds are deleted along with one of this kind.
+    pub(crate) cascades: bool,
     pub(crate) identifiers: Vec<String>,
     /// The fields of a row: name and type.
     pub(crate) fields: Vec<(String, FieldType, Vec<String>)>,
@@ -96,6 +124,8 @@ impl Shape {
         let field = |name: &str, field_type| (name.to_owned(), field_type, Vec::new());
         Shape {
             kind: KIND.to_owned(),
+            place: None,
+            cascades: false,
             identifiers: vec!["name".to_owned()],
             fields: vec![
                 field("name", FieldType::Text),
@@ -109,11 +139,24 @@ impl Shape {
         }
     }
 
-    /// The first kind that can be written without knowing more about it than its schema: preferably one of those named, and one that can be
-    /// changed and deleted.
-    pub(crate) fn of(kinds: &[Kind], preferred: &[String]) -> Option<Shape> {
-        let mut shapes: Vec<Shape> = kinds.iter().filter_map(Shape::of_kind).collect();
-        shapes.sort_by_key(|shape| (!(shape.text.is_some() && shape.can_update && shape.can_delete), !preferred.contains(&shape.kind)));
+    /// Returns the first kind that can be written by its schema alone: preferably one of the project's, and one that can be changed and
+    /// deleted. Where the system is addressed by mapping, only the kinds and fields of the project can be written.
+    pub(crate) fn of(kinds: &[Kind], targets: &[Target], addressing: Addressing) -> Option<Shape> {
+        let place = |kind: &Kind| targets.iter().find(|target| target.kind == kind.name);
+        let shape = |kind: &Kind| match addressing {
+            Addressing::Kind => Shape::of_kind(kind),
+            Addressing::Mapping => {
+                let place = place(kind)?;
+                let mut shape = Shape::of_kind(kind)?;
+                let has = |name: &String| place.fields.iter().any(|field| field.name == *name);
+                shape.text = shape.text.filter(has);
+                shape.place = Some(place.clone());
+                shape.fields.iter().all(|(name, ..)| has(name)).then_some(shape)
+            }
+        };
+        let mut shapes: Vec<Shape> = kinds.iter().filter_map(shape).collect();
+        let is_preferred = |shape: &Shape| targets.iter().any(|target| target.kind == shape.kind);
+        shapes.sort_by_key(|shape| (!(shape.text.is_some() && shape.can_update && shape.can_delete), !is_preferred(shape)));
         shapes.into_iter().next()
     }
 
@@ -127,7 +170,7 @@ impl Shape {
             named => named.to_vec(),
         };
         let names: Option<Vec<&Field>> = identifiers.iter().map(known).collect();
-        let plain = |field: &Field| !field.read_only && field.reference.is_none();
+        let plain = |field: &Field| !field.read_only && field.references.is_empty();
         if !kind.can_create || !names?.into_iter().all(|field| is_text(field) && plain(field)) {
             return None;
         }
@@ -148,6 +191,8 @@ impl Shape {
         }
         Some(Shape {
             kind: kind.name.clone(),
+            place: None,
+            cascades: !kind.cascades.is_empty(),
             fields: fields.iter().map(|field| (field.name.clone(), field.field_type, field.choices.clone())).collect(),
             text: text.map(|field| field.name.clone()),
             identifiers,
@@ -156,7 +201,7 @@ impl Shape {
         })
     }
 
-    /// The fields of row `at` of a batch.
+    /// Returns the fields of row `at` of a batch.
     pub(crate) fn fields(&self, batch: &str, at: usize) -> Map<String, Value> {
         let value = |(name, field_type, choices): &(String, FieldType, Vec<String>)| {
             let value = match (choices.first(), field_type) {
@@ -178,7 +223,7 @@ impl Shape {
         self.fields.iter().map(value).collect()
     }
 
-    /// A row.
+    /// Returns a row.
     pub(crate) fn row(&self, id: Option<&String>, identity: &Map<String, Value>, fields: Option<Map<String, Value>>) -> Value {
         let key: Map<String, Value> =
             self.identifiers.iter().filter_map(|name| Some((name.clone(), identity.get(name)?.clone()))).collect();
@@ -194,29 +239,54 @@ impl Shape {
         row
     }
 
-    /// A batch of rows.
+    /// Returns the kind and its place in the system, with the fields of the rows.
+    pub(crate) fn target(&self) -> Target {
+        let field = |name: &String| TargetField {
+            name: name.clone(),
+            path: self.path(name).map(str::to_owned),
+            identifier: self.identifiers.contains(name),
+            ..TargetField::default()
+        };
+        let others = self.fields.iter().map(|(name, ..)| name).filter(|name| !self.identifiers.contains(name));
+        Target {
+            kind: self.kind.clone(),
+            resource: self.place.as_ref().and_then(|place| place.resource.clone()),
+            fields: self.identifiers.iter().chain(others).map(field).collect(),
+        }
+    }
+
+    fn path(&self, name: &str) -> Option<&str> {
+        self.place.as_ref()?.fields.iter().find(|field| field.name == name)?.path.as_deref()
+    }
+
+    /// Returns a batch of rows.
     pub(crate) fn request(&self, operation: Operation, rows: &[Value]) -> WriteRequest {
         WriteRequest {
-            kind: self.kind.clone(),
-            resource: Some(self.kind.clone()),
+            target: self.target(),
             operation,
-            identifiers: self.identifiers.clone(),
-            references: Vec::new(),
             rows: rows.iter().map(|row| format!("{row}\n")).collect(),
             count: u32::try_from(rows.len()).unwrap_or(u32::MAX),
         }
     }
 
-    /// The request that reads the kind back.
+    /// Returns the request that reads the kind back.
     pub(crate) fn read_back(&self, page_size: u32) -> LoadRequest {
-        let names = || self.fields.iter().map(|(name, ..)| name.clone());
+        let target = self.target();
         LoadRequest {
-            resource: self.kind.clone(),
-            fields: names().collect(),
-            model: names().map(|name| (name, false)).collect(),
+            resource: target.resource.clone().unwrap_or_else(|| self.kind.clone()),
+            fields: target.fields.iter().map(|field| field.path.clone().unwrap_or_else(|| field.name.clone())).collect(),
+            targets: vec![target],
             page_size,
             ..LoadRequest::default()
         }
+    }
+
+    /// Returns a record that was read back, with the names of the model in place of the system's paths.
+    pub(crate) fn named(&self, mut record: Record) -> Record {
+        let moved: Vec<(String, Option<Value>)> =
+            self.fields.iter().filter_map(|(name, ..)| Some((name.clone(), record.remove(self.path(name)?)))).collect();
+        record.extend(moved.into_iter().filter_map(|(name, value)| Some((name, value?))));
+        record
     }
 }
 
@@ -231,7 +301,7 @@ mod tests {
             optional: true,
             unique: false,
             read_only: false,
-            reference: None,
+            references: Vec::new(),
             choices: Vec::new(),
             default: None,
         }
@@ -243,6 +313,7 @@ mod tests {
             identifiers: vec!["name".into()],
             fields,
             stands_for: Vec::new(),
+            cascades: Vec::new(),
             can_create: true,
             can_update: true,
             can_delete: true,
@@ -251,20 +322,36 @@ mod tests {
 
     #[test]
     fn a_kind_that_needs_a_peer_is_passed_over() {
-        let peer = Field { optional: false, reference: Some("Site".into()), ..field("site", FieldType::Reference) };
+        let peer = Field { optional: false, references: vec!["Site".into()], ..field("site", FieldType::Reference) };
         let port = Field { optional: false, ..field("port", FieldType::Integer) };
         let kinds = [
             kind("Device", vec![field("name", FieldType::Text), peer]),
             kind("Plain", vec![field("name", FieldType::Text)]),
             kind("Rich", vec![field("name", FieldType::Text), field("note", FieldType::Text), port]),
         ];
-        let shape = Shape::of(&kinds, &[]).unwrap();
+        let shape = Shape::of(&kinds, &[], Addressing::Kind).unwrap();
         assert_eq!((shape.kind.as_str(), shape.text.as_deref()), ("Rich", Some("note")));
         let fields = shape.fields("a", 0);
         assert_eq!(Value::Object(fields.clone()), json!({"name": "conformance a 1", "note": "conformance a 1", "port": 1}));
         assert_eq!(shape.row(None, &fields, None), json!({"key": {"name": "conformance a 1"}}));
-        assert_eq!(Shape::of(&kinds[..2], &[]).unwrap().kind, "Plain");
-        assert!(Shape::of(&kinds[..1], &[]).is_none());
+        assert_eq!(Shape::of(&kinds[..2], &[], Addressing::Kind).unwrap().kind, "Plain");
+        assert!(Shape::of(&kinds[..1], &[], Addressing::Kind).is_none());
+    }
+
+    #[test]
+    fn a_mapped_kind_is_written_and_read_back_at_its_place() {
+        let kinds = [kind("Tag", vec![field("name", FieldType::Text), field("note", FieldType::Text)])];
+        assert!(Shape::of(&kinds, &[], Addressing::Mapping).is_none());
+        let mut place = of_fields("Tag", Some("extras.tags".into()), &["name".into()]);
+        assert!(Shape::of(&kinds, std::slice::from_ref(&place), Addressing::Mapping).is_none(), "`note` has no place");
+        place.fields.push(TargetField { name: "note".into(), path: Some("note.text".into()), ..TargetField::default() });
+        let shape = Shape::of(&kinds, &[place], Addressing::Mapping).unwrap();
+        let request = shape.read_back(10);
+        assert_eq!((request.resource.as_str(), request.fields.join(" ").as_str()), ("extras.tags", "name note.text"));
+        let target = shape.request(Operation::Create, &[]).target;
+        assert!(target == request.targets[0] && target.fields[0].identifier && !target.fields[1].identifier);
+        let record = Record::from([("name".into(), json!("a")), ("note.text".into(), json!("b"))]);
+        assert_eq!(serde_json::to_value(shape.named(record)).unwrap(), json!({"name": "a", "note": "b"}));
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use infrahub_sync_runtime::{
-    Adapter, Cursor, Error, Exchanges, Failure, Kind, LoadRequest, Manifest, Outcome, Payload, REPLAY_ADDRESS, Role, Run, RunResult,
-    Session, SessionConfig, SettingType, Variables, WriteRequest,
+    Absence, Adapter, Cursor, Dependents, Error, Exchanges, Failure, Kind, LoadRequest, Manifest, Outcome, Payload, REPLAY_ADDRESS, Role,
+    Run, RunResult, Session, SessionConfig, SettingType, Target, Variables, WriteRequest,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -156,6 +156,7 @@ impl<'a> Subject<'a> {
                 settings: self.options.settings.clone(),
                 environment: self.options.environment,
                 variables: self.options.variables.clone(),
+                command_line: self.options.command_line.clone(),
                 project_dir: self.options.project_dir.clone(),
                 exchanges: Exchanges::Live,
                 limits: self.options.limits.clone(),
@@ -168,6 +169,7 @@ impl<'a> Subject<'a> {
                 settings: self.settings(opening),
                 environment: &|_| None,
                 variables: Variables::All,
+                command_line: self.options.command_line.clone(),
                 project_dir: self.options.project_dir.clone(),
                 exchanges: Exchanges::StandIn(play.stand_in()),
                 limits: self.options.limits.clone(),
@@ -197,7 +199,7 @@ impl<'a> Subject<'a> {
         match error {
             Error::Adapter { failure, .. } | Error::Denied { failure, .. } => Trouble::Failure(failure),
             // The runtime sees it first when a page leads to itself.
-            Error::Contract { reason, .. } if reason.contains("it would never end") => Trouble::Endless(words),
+            Error::Contract { reason, .. } if reason.contains("the list has no end") => Trouble::Endless(words),
             Error::Trap { .. } | Error::Contract { .. } => Trouble::Broke(words),
             Error::Settings(_) | Error::Role { .. } | Error::Exchanges { .. } | Error::Runtime { .. } | Error::Incompatible { .. } => {
                 Trouble::Refused(words)
@@ -284,6 +286,7 @@ impl Opened<'_, '_> {
             Payload::JsonLines(lines) => self.subject.listen("a page", lines),
             Payload::Columns(_) => {}
         }
+        self.subject.listen("the reason of a partial answer", page.partial.as_deref().unwrap_or_default());
         self.subject.listen("a watermark", page.watermark.as_deref().unwrap_or_default());
         self.subject.listen("the deleted ids", &page.deleted.as_deref().unwrap_or_default().join(" "));
         if let Some(next) = &page.next {
@@ -337,10 +340,21 @@ impl Opened<'_, '_> {
         }
     }
 
-    pub(crate) async fn kinds(&self, names: &[String]) -> Attempt<Vec<Kind>> {
-        let kinds = self.check(self.session.kinds(names).await)?;
+    pub(crate) async fn kinds(&self, targets: &[Target]) -> Attempt<Vec<Kind>> {
+        let kinds = self.check(self.session.kinds(targets).await)?;
         self.subject.listen("a kind", &format!("{kinds:?}"));
         Ok(kinds)
+    }
+
+    /// The host rejects an answer of another length than that of the ids.
+    pub(crate) async fn absent(&self, target: &Target, ids: &[String]) -> Attempt<Vec<Absence>> {
+        self.check(self.session.absent(target, ids).await)
+    }
+
+    pub(crate) async fn cascade(&self, target: &Target, ids: &[String]) -> Attempt<Vec<Dependents>> {
+        let dependents = self.check(self.session.cascade(target, ids).await)?;
+        self.subject.listen("a dependent", &format!("{dependents:?}"));
+        Ok(dependents)
     }
 
     pub(crate) async fn begin(&self, run: &Run) -> Attempt<()> {

@@ -1,6 +1,6 @@
 //! What becomes of error statuses, broken connections and answers that are none.
 
-use infrahub_sync_runtime::{FailureKind, Kind, Role};
+use infrahub_sync_runtime::{FailureKind, Kind, Role, Target};
 use tempfile::TempDir;
 
 use super::not_carried_out;
@@ -19,7 +19,7 @@ const REQUESTS_MAX: usize = 5;
 /// A call that is made with a fault on the way.
 enum Call<'r> {
     List(&'r Reading),
-    Kinds { role: Role, expected: Vec<Kind>, asked: usize },
+    Kinds { role: Role, targets: Vec<Target>, expected: Vec<Kind>, asked: usize },
 }
 
 /// What came of it: the records, or that the kinds are (or are not) what they were.
@@ -55,7 +55,7 @@ impl Call<'_> {
         let opened = subject.open(&opening).await?;
         match self {
             Call::List(reading) => Ok(Came::Records(opened.list(&reading.request, None, false).await?.records())),
-            Call::Kinds { expected, .. } => Ok(Came::Kinds(opened.kinds(&[]).await? == *expected)),
+            Call::Kinds { targets, expected, .. } => Ok(Came::Kinds(opened.kinds(targets).await? == *expected)),
         }
     }
 }
@@ -97,9 +97,10 @@ async fn spoil(subject: &Subject<'_>, lists: &Lists, faults: &[Fault], remedy: &
     let mut calls: Vec<Call<'_>> = readings.into_iter().take(LISTS_MAX).map(Call::List).collect();
     if subject.manifest.schema
         && let Ok(opened) = subject.open(&Opening::new(super::settings::role(subject))).await
-        && let Ok(expected) = opened.kinds(&[]).await
+        && let Ok(targets) = super::schema::all_targets(subject)
+        && let Ok(expected) = opened.kinds(&targets).await
     {
-        calls.push(Call::Kinds { role: super::settings::role(subject), expected, asked: opened.asked() });
+        calls.push(Call::Kinds { role: super::settings::role(subject), targets, expected, asked: opened.asked() });
     }
     let (mut findings, mut tried) = (Vec::new(), 0);
     for call in &calls {

@@ -33,13 +33,13 @@ pub(super) fn manifest(subject: &Subject<'_>) -> Verdict {
     if !is_line(&manifest.description) {
         wrong("the description is empty or more than a line".to_owned(), "say in one line what system it is for, and which versions");
     }
-    if manifest.source.is_none() && !manifest.destination {
+    if manifest.source.is_none() && manifest.destination.is_none() {
         wrong(
             "it is neither source nor destination".to_owned(),
-            "say how it is read (`source`), or that it can be written (`destination`)",
+            "say how it is addressed as a source (`source`) or as a destination (`destination`)",
         );
     }
-    if manifest.schema && !manifest.destination && manifest.source.is_none() {
+    if manifest.schema && manifest.destination.is_none() && manifest.source.is_none() {
         wrong("it has a schema of nothing".to_owned(), "leave out `schema`");
     }
     for (name, value, most) in [

@@ -1,5 +1,6 @@
 //! The checks, in the order in which they are told.
 
+pub(crate) mod absence;
 mod faults;
 mod manifest;
 mod reading;
@@ -8,10 +9,11 @@ mod secrets;
 mod settings;
 mod writing;
 
-use infrahub_sync_runtime::Adapter;
+use infrahub_sync_runtime::{Adapter, Addressing, Manifest, Target};
 
 use crate::Options;
 use crate::report::{Check, Report, Verdict};
+use crate::sample;
 use crate::subject::{Subject, Trouble};
 
 /// A resource, a kind and a field that no system has.
@@ -30,6 +32,31 @@ pub(crate) fn page_sizes(own: u32) -> impl Iterator<Item = u32> {
     [1, 2, 7, 50].into_iter().filter(move |size| *size != own)
 }
 
+/// Returns the words by which the schema of an adapter is addressed.
+pub(crate) fn addressing(manifest: &Manifest) -> Addressing {
+    manifest.destination.or(manifest.source).unwrap_or(Addressing::Kind)
+}
+
+/// Returns the targets of the project's readings, each once.
+pub(crate) fn targets(options: &Options<'_>) -> Vec<Target> {
+    let mut targets: Vec<Target> = Vec::new();
+    for target in options.readings.iter().flat_map(|reading| &reading.request.targets) {
+        if !targets.contains(target) {
+            targets.push(target.clone());
+        }
+    }
+    targets
+}
+
+/// Returns a target that no system has.
+pub(crate) fn unknown_target(addressing: Addressing) -> Target {
+    let resource = match addressing {
+        Addressing::Mapping => Some(UNKNOWN_RESOURCE.to_owned()),
+        Addressing::Kind => None,
+    };
+    sample::of_fields(UNKNOWN_KIND, resource, &["name".to_owned()])
+}
+
 /// A check's name and the promise in one line.
 #[derive(Clone, Copy)]
 struct Promise(&'static str, &'static str);
@@ -45,6 +72,8 @@ const PAGE_BREAKS: Promise = Promise("page-breaks", "the records do not depend o
 const FIELDS: Promise = Promise("fields", "the fields that are asked for are there, and ids where there are ids");
 const CURSORS: Promise = Promise("cursors", "a cursor that is not its own is refused");
 const SINCE: Promise = Promise("since", "an incremental read loses nothing, or is refused as `unsupported`");
+const READS_IDS: Promise = Promise("reads-ids", "a read that is limited to ids returns these objects and no others");
+const ABSENT: Promise = Promise("absent", "an object that is listed is not reported as deleted, and an unknown id not as present");
 const UNKNOWN_RESOURCES: Promise = Promise("unknown-resources", "what the system does not have is refused as `config` or `not-found`");
 const REFUSALS: Promise = Promise("refusals", "error statuses and broken connections become failures of the right case");
 const GARBAGE: Promise = Promise("garbage", "an answer that is none becomes a failure, never an empty or a shorter list");
@@ -54,13 +83,14 @@ const WRITES: Promise = Promise("writes", "rows are answered one by one, in orde
 const WRITES_AGAIN: Promise = Promise("writes-again", "the same rows again do no harm");
 const UPDATES: Promise = Promise("updates", "a change is made, and nothing else is changed");
 const DELETES: Promise = Promise("deletes", "what is deleted is gone, and deleting it again does no harm");
+const CASCADES: Promise = Promise("cascades", "a delete takes along what `cascade` says, and never the objects themselves");
 const UNKNOWN_KINDS: Promise = Promise("unknown-kinds", "rows of a kind that the system does not have are refused");
 const UNKNOWN_FIELDS: Promise = Promise("unknown-fields", "rows with a field that the system does not have are refused");
 const SECRETS: Promise = Promise("secrets", "no secret is in anything that it says");
 const LIMITS: Promise = Promise("limits", "memory and time stay within the default limits");
 
 /// All of them, in the order in which they are told.
-const ALL: [Promise; 24] = [
+const ALL: [Promise; 27] = [
     MANIFEST,
     DESCRIBE,
     SETTINGS,
@@ -72,6 +102,8 @@ const ALL: [Promise; 24] = [
     FIELDS,
     CURSORS,
     SINCE,
+    READS_IDS,
+    ABSENT,
     UNKNOWN_RESOURCES,
     REFUSALS,
     GARBAGE,
@@ -80,6 +112,7 @@ const ALL: [Promise; 24] = [
     WRITES,
     WRITES_AGAIN,
     UPDATES,
+    CASCADES,
     DELETES,
     UNKNOWN_KINDS,
     UNKNOWN_FIELDS,
@@ -132,6 +165,8 @@ pub(crate) async fn run(adapter: &Adapter, options: &Options<'_>) -> Report {
     ledger.note(FIELDS, lists.each(reading::fields(&subject, &lists)));
     ledger.note(CURSORS, lists.each(reading::cursors(&subject, &lists).await));
     ledger.note(SINCE, lists.each(reading::since(&subject, &lists).await));
+    ledger.note(READS_IDS, lists.each(absence::reads_ids(&subject, &lists).await));
+    ledger.note(ABSENT, lists.each(absence::absent(&subject, &lists).await));
     ledger.note(UNKNOWN_RESOURCES, reading::unknown_resources(&subject).await);
     ledger.note(REFUSALS, faults::refusals(&subject, &lists).await);
     ledger.note(GARBAGE, faults::garbage(&subject, &lists).await);
@@ -142,6 +177,7 @@ pub(crate) async fn run(adapter: &Adapter, options: &Options<'_>) -> Report {
     ledger.note(WRITES, creates);
     ledger.note(WRITES_AGAIN, again);
     ledger.note(UPDATES, writing::updates(&subject, &stage).await);
+    ledger.note(CASCADES, writing::cascades(&subject, &stage).await);
     ledger.note(DELETES, writing::deletes(&subject, &stage).await);
     ledger.note(UNKNOWN_KINDS, writing::unknown_kinds(&subject, &stage).await);
     ledger.note(UNKNOWN_FIELDS, writing::unknown_fields(&subject, &stage).await);

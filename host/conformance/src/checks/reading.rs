@@ -12,11 +12,11 @@ use crate::sample;
 use crate::subject::{Attempt, List, Opened, Opening, Subject, Trouble};
 use crate::system::Unrecorded;
 
-/// What to say where recorded exchanges are missing.
+/// The reason where recorded exchanges are missing.
 pub(super) const RECORD: &str = "there are no recorded exchanges: record some with `infrahub-sync adapter check ADAPTER --config-file config.yml --record DIR`, once, \
      against a system that you may read; afterwards --replay DIR needs neither network nor credentials";
-/// What to say where nobody says what to read.
-const PROJECT: &str = "nothing says what to read: name a project that uses the adapter with --config-file";
+/// The reason where nothing says what to read.
+pub(super) const PROJECT: &str = "nothing says what to read: name a project that uses the adapter with --config-file";
 
 /// A list that can be read.
 pub(super) struct Reading {
@@ -44,7 +44,7 @@ impl Reading {
         }
     }
 
-    async fn open<'s, 'a>(&self, subject: &'s Subject<'a>) -> Attempt<Opened<'s, 'a>> {
+    pub(super) async fn open<'s, 'a>(&self, subject: &'s Subject<'a>) -> Attempt<Opened<'s, 'a>> {
         subject.open(&self.opening()).await
     }
 }
@@ -180,6 +180,12 @@ pub(super) async fn paging(subject: &Subject<'_>, lists: &Lists) -> Verdict {
             findings.push(Finding::new(
                 format!("{name} has {} records, and its `total` is {total}", records.len()),
                 "`total` is the number of objects that the resource has, on the first page; leave it out where the system does not tell",
+            ));
+        }
+        if subject.manifest.evidence.total && reading.list.total.is_none() {
+            findings.push(Finding::new(
+                format!("{name} has no `total` on its first page"),
+                "the manifest says that pages carry it (`evidence`): return the number that the system reports",
             ));
         }
         let opened = opened!(reading, subject, findings);
@@ -434,6 +440,7 @@ pub(super) async fn unknown_resources(subject: &Subject<'_>) -> Verdict {
     let opening = Opening { folder: Some(folder.path()), unrecorded: Unrecorded::NotFound, ..Opening::new(Role::Source) };
     let request = LoadRequest {
         resource: UNKNOWN_RESOURCE.to_owned(),
+        targets: vec![sample::of_fields("Unknown", Some(UNKNOWN_RESOURCE.to_owned()), &["name".to_owned()])],
         fields: vec!["name".to_owned()],
         page_size: subject.manifest.page_size,
         ..LoadRequest::default()

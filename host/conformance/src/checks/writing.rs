@@ -1,13 +1,13 @@
 //! Writing: rows of the suite's own, into a folder, into a system that stands in, or, when that is allowed, into the real one.
 
-use infrahub_sync_runtime::{FailureKind, KindChanges, Operation, Outcome, Role, Run, RunResult, WriteRequest};
+use infrahub_sync_runtime::{Addressing, FailureKind, FieldType, KindChanges, Operation, Outcome, Role, Run, RunResult, WriteRequest};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
-use super::{UNKNOWN_FIELD, UNKNOWN_KIND, not_carried_out, schema};
+use super::{UNKNOWN_FIELD, UNKNOWN_KIND, UNKNOWN_RESOURCE, not_carried_out, schema};
 use crate::records::{Record, id};
 use crate::report::{Finding, Verdict};
-use crate::sample::Shape;
+use crate::sample::{Shape, of_fields};
 use crate::subject::{Attempt, Opened, Opening, Subject, Trouble};
 
 /// Rows of the batch that is created.
@@ -42,11 +42,16 @@ impl Written {
     pub(super) async fn new(subject: &Subject<'_>) -> Written {
         let mut written = Written { place: place(subject), shape: None, has_schema: false, rows: Vec::new() };
         let Ok(opening) = written.opening() else { return written };
+        let addressing = subject.manifest.destination.unwrap_or(Addressing::Kind);
         let mut kinds = Vec::new();
         if subject.manifest.schema {
-            let asked = match subject.open(&opening).await {
-                Ok(opened) => opened.kinds(&[]).await,
-                Err(trouble) => Err(trouble),
+            let asked = match (subject.open(&opening).await, schema::all_targets(subject)) {
+                (Ok(opened), Ok(targets)) => opened.kinds(&targets).await,
+                (Ok(_), Err(verdict)) => {
+                    written.place = Err(verdict);
+                    return written;
+                }
+                (Err(trouble), _) => Err(trouble),
             };
             match asked {
                 Ok(known) => kinds = known,
@@ -58,8 +63,10 @@ impl Written {
             }
         }
         written.has_schema = !kinds.is_empty();
-        let preferred: Vec<String> = subject.options.readings.iter().map(|reading| reading.request.resource.clone()).collect();
-        written.shape = if written.has_schema { Shape::of(&kinds, &preferred) } else { Some(Shape::own()) };
+        written.shape = match addressing {
+            Addressing::Kind if !written.has_schema => Some(Shape::own()),
+            _ => Shape::of(&kinds, &super::targets(subject.options), addressing),
+        };
         written
     }
 
@@ -75,7 +82,7 @@ impl Written {
     fn shape(&self) -> Result<&Shape, Verdict> {
         self.shape.as_ref().ok_or_else(|| {
             Verdict::not_checked(
-                "no kind of the schema can be written from its schema alone: each is identified by more than text, or needs a peer",
+                "no kind can be written from its schema alone: each is identified by more than text, needs a peer, or is not in the project",
             )
         })
     }
@@ -87,8 +94,8 @@ impl Written {
 }
 
 fn place(subject: &Subject<'_>) -> Result<Place, Verdict> {
-    if !subject.manifest.destination {
-        return Err(Verdict::not_applicable("it is no destination"));
+    if subject.manifest.destination.is_none() {
+        return Err(Verdict::not_applicable("it is not a destination"));
     }
     if subject.options.writes_live {
         return Ok(Place::Live);
@@ -109,7 +116,7 @@ fn run(subject: &Subject<'_>, changes: Vec<KindChanges>) -> Run {
 fn changes(request: &WriteRequest) -> Vec<KindChanges> {
     let of = |operation| if request.operation == operation { u64::from(request.count) } else { 0 };
     vec![KindChanges {
-        kind: request.kind.clone(),
+        target: request.target.clone(),
         creates: of(Operation::Create),
         updates: of(Operation::Update),
         deletes: of(Operation::Delete),
@@ -123,7 +130,7 @@ async fn write(subject: &Subject<'_>, opened: &Opened<'_, '_>, request: &WriteRe
     opened.renew();
     let outcomes = opened.write(request.clone()).await?;
     opened.renew();
-    opened.commit(std::slice::from_ref(&request.kind)).await?;
+    opened.commit(std::slice::from_ref(&request.target.kind)).await?;
     opened.renew();
     let (mut result, failed) =
         (RunResult::default(), outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Failed(_))).count() as u64);
@@ -142,7 +149,7 @@ async fn write(subject: &Subject<'_>, opened: &Opened<'_, '_>, request: &WriteRe
 async fn read_back(subject: &Subject<'_>, opened: &Opened<'_, '_>, shape: &Shape) -> Attempt<Vec<Record>> {
     opened.renew();
     let list = opened.list(&shape.read_back(subject.manifest.page_size), None, false).await?;
-    Ok(list.records())
+    Ok(list.records().into_iter().map(|record| shape.named(record)).collect())
 }
 
 /// The records that have these identifiers.
@@ -282,7 +289,7 @@ fn there(shape: &Shape, records: &[Record], batch: &[Map<String, Value>], create
                     found.len(),
                     key(shape, fields)
                 ),
-                "report nothing as written that is not; `load` as destination (with `model`) reads back what was written",
+                "report nothing as written that is not; `load` as destination reads back what was written",
             ));
             continue;
         };
@@ -419,6 +426,43 @@ pub(super) async fn updates(subject: &Subject<'_>, stage: &Written) -> Verdict {
     verdict(tried.await, "2 of 5 objects, twice")
 }
 
+pub(super) async fn cascades(subject: &Subject<'_>, stage: &Written) -> Verdict {
+    let (opening, shape) = match created(stage) {
+        Ok(ready) => ready,
+        Err(verdict) => return verdict,
+    };
+    let ids: Vec<String> = stage.rows.iter().filter_map(|(_, id)| id.clone()).collect();
+    if ids.is_empty() {
+        return Verdict::not_applicable("its objects have no ids");
+    }
+    let remedy = "name what the system deletes beyond the ids themselves; without cascades the list is empty";
+    let tried = async {
+        let opened = subject.open(&opening).await?;
+        let mut findings = Vec::new();
+        for dependents in opened.cascade(&shape.target(), &ids).await? {
+            let kind = &dependents.kind;
+            if let Some(id) = dependents
+                .ids
+                .iter()
+                .find(|id| [Some(&shape.kind), shape.target().resource.as_ref()].contains(&Some(kind)) && ids.contains(id))
+            {
+                findings.push(Finding::new(format!("the object {id} depends on itself, or on another one that is deleted"), remedy));
+            }
+            if dependents.count > 0 && !shape.cascades && stage.has_schema {
+                findings.push(Finding::new(
+                    format!(
+                        "a delete takes {} objects of `{kind}` along, and `{}` has no cascades in the schema",
+                        dependents.count, shape.kind
+                    ),
+                    "the schema names the kinds that are deleted along: without them the host does not ask",
+                ));
+            }
+        }
+        Ok(findings)
+    };
+    verdict(tried.await, &format!("{} new objects", ids.len()))
+}
+
 pub(super) async fn deletes(subject: &Subject<'_>, stage: &Written) -> Verdict {
     let (opening, shape) = match created(stage) {
         Ok(ready) => ready,
@@ -483,7 +527,11 @@ pub(super) async fn unknown_kinds(subject: &Subject<'_>, stage: &Written) -> Ver
         Ok(_) => return Verdict::not_applicable(NO_SCHEMA),
         Err(verdict) => return verdict,
     };
-    let unknown = Shape { kind: UNKNOWN_KIND.to_owned(), ..Shape::own() };
+    let place = match subject.manifest.destination {
+        Some(Addressing::Mapping) => Some(of_fields(UNKNOWN_KIND, Some(UNKNOWN_RESOURCE.to_owned()), &[])),
+        _ => None,
+    };
+    let unknown = Shape { kind: UNKNOWN_KIND.to_owned(), place, ..Shape::own() };
     let fields = unknown.fields(&subject.options.run_id, ROWS);
     let row = unknown.row(None, &fields, Some(fields.clone()));
     let remedy = "refuse the call as `config`, or each row: whatever is told to be written has to be there";
@@ -498,6 +546,8 @@ pub(super) async fn unknown_fields(subject: &Subject<'_>, stage: &Written) -> Ve
     };
     let mut fields = shape.fields(&format!("{} unknown", subject.options.run_id), ROWS);
     fields.insert(UNKNOWN_FIELD.to_owned(), json!("conformance"));
+    let mut shape = shape.clone();
+    shape.fields.push((UNKNOWN_FIELD.to_owned(), FieldType::Text, Vec::new()));
     let row = shape.row(None, &fields, Some(fields.clone()));
     let remedy = "refuse the row as `config` or `invalid`, with the field's name: leaving it out in silence tells that it was written";
     refuses(subject, &opening, shape.request(Operation::Create, &[row]), remedy).await
