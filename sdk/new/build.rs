@@ -1,11 +1,11 @@
-//! Embeds what a new adapter's folder is made of: for each language the template, the SDK and the contract, as a table of (path in the folder,
-//! text). All of it together is about as large as one of the built-in adapters.
+//! Embeds the files of a new adapter's folder: for each language the template, the SDK and the contract, as a table of (path in the folder,
+//! text). Together they are about as large as one built-in adapter.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-/// Where the files of each language are from (in the repository) and where they go (in the folder).
+/// The files of each language: their path in the repository and in the folder.
 const LANGUAGES: [(&str, &[(&str, &str)]); 4] = [
     (
         "RUST",
@@ -39,7 +39,7 @@ const LANGUAGES: [(&str, &[(&str, &str)]); 4] = [
     ("GO", &[("sdk/go/template", ""), ("sdk/go", "infrahub-sync-adapter"), ("wit", "wit")]),
 ];
 
-/// What is no part of it: what tools leave there, a lock of other versions' dependencies, and templates inside of an SDK.
+/// The names that are left out: output of tools, locks of dependencies, and templates inside an SDK.
 const LEFT_OUT: [&str; 9] =
     ["target", "node_modules", "__pycache__", "Cargo.lock", "package-lock.json", ".mypy_cache", "template", "wkg.lock", "sdk_test.go"];
 
@@ -68,7 +68,7 @@ fn main() {
     }
 }
 
-/// The files of a folder, or the one file.
+/// Collects the files of a folder, or the one file.
 fn collect(from: &Path, to: &Path, files: &mut Vec<(PathBuf, PathBuf)>) {
     if from.is_file() {
         files.push((from.to_owned(), to.to_owned()));

@@ -1,6 +1,6 @@
-//! An adapter's folder → its component, whatever language it is written in.
+//! Builds the component of an adapter's folder, in any of the four languages.
 //!
-//! | what is in the folder | language | how |
+//! | files in the folder | language | tools |
 //! |---|---|---|
 //! | `Cargo.toml` | Rust | cargo and wit-component: `guests` |
 //! | `pyproject.toml` and `adapter.py` | Python | componentize-py |
@@ -8,7 +8,7 @@
 //! | `go.mod` | Go | wit-bindgen-go, go, wit-component |
 //!
 //! An adapter brings the SDK that it was made with, in a folder beside its own code, and the contract in `wit/` (`infrahub-sync adapter new`
-//! writes both); one that does not is built with those of this workspace.
+//! writes both). Without them, the build uses those of this workspace.
 
 use std::collections::hash_map::DefaultHasher;
 use std::ffi::OsStr;
@@ -24,12 +24,12 @@ use crate::guests;
 use crate::run::{Fault, output, say, words};
 use crate::tools::{self, Trouble};
 
-/// Folders in which there is nothing that a component is made of.
+/// Folders without sources of a component.
 const NOT_SOURCES: [&str; 6] = ["target", "node_modules", "__pycache__", ".git", ".venv", "venv"];
 
 /// The module of the SDK in Go.
 const GO_SDK: &str = "github.com/opsmill/infrahub-sync/sdk/go";
-/// The runtime of the generated bindings. The SDK has its own.
+/// The module of the bindings' runtime, which the SDK implements.
 const GO_RUNTIME: &str = "go.bytecodealliance.org/pkg";
 
 /// The language of an adapter.
@@ -42,7 +42,7 @@ enum Language {
 }
 
 impl Language {
-    /// Sees what is in the folder.
+    /// Finds the language by the files of the folder.
     fn of(folder: &Path) -> Result<Language, Fault> {
         let has = |name: &str| folder.join(name).is_file();
         match () {
@@ -51,14 +51,14 @@ impl Language {
             () if has("package.json") => Ok(Language::JavaScript),
             () if has("go.mod") => Ok(Language::Go),
             () => Err(Fault(format!(
-                "{} is no adapter's folder: it has no Cargo.toml (Rust), adapter.py (Python), package.json (JavaScript) or go.mod (Go)",
+                "{} is not the folder of an adapter: it has no Cargo.toml (Rust), adapter.py (Python), package.json (JavaScript) or go.mod (Go)",
                 folder.display()
             ))),
         }
     }
 }
 
-/// Where things are.
+/// The folders of a build.
 pub(crate) struct Place<'a> {
     /// The workspace.
     pub(crate) root: &'a Path,
@@ -95,7 +95,7 @@ pub(crate) fn build(place: &Place<'_>, path: &Path, out: Option<PathBuf>) -> Res
     Ok(())
 }
 
-/// Puts a component in its place, so that whoever reads it meanwhile sees the old one or the new one, whole.
+/// Puts a component in its place. A reader sees the old one or the new one, whole.
 fn copy(made: &Path, out: &Path) -> Result<(), Fault> {
     let failed = |error: std::io::Error| Fault(format!("{}: {error}", out.display()));
     let bytes = fs::read(made).map_err(failed)?;
@@ -111,31 +111,31 @@ fn copy(made: &Path, out: &Path) -> Result<(), Fault> {
     Ok(())
 }
 
-/// One adapter that is being built.
+/// The build of one adapter.
 struct Job<'a> {
     place: &'a Place<'a>,
     /// The adapter's folder.
     folder: &'a Path,
-    /// Where to work.
+    /// The folder for intermediate files.
     work: &'a Path,
-    /// Where the component is to be.
+    /// The path of the component.
     made: &'a Path,
 }
 
 impl Job<'_> {
-    /// The SDK's folder: the adapter's own (`beside`), else the workspace's (`ours`).
+    /// Returns the folder of the SDK: the adapter's own (`beside`), else the workspace's (`ours`).
     fn sdk(&self, beside: &str, ours: &str) -> PathBuf {
         let own = self.folder.join(beside);
         if own.is_dir() { own } else { self.place.root.join(ours) }
     }
 
-    /// The contract's folder: the one that came with the adapter's own SDK.
+    /// Returns the folder of the contract: the adapter's own, else the workspace's.
     fn wit(&self) -> PathBuf {
         let own = self.folder.join("wit");
         if own.is_dir() { own } else { self.place.root.join("wit") }
     }
 
-    /// Runs `make` unless the component was made of the very same sources by the very same tools.
+    /// Runs `make` unless the component was made of the same sources by the same tools.
     fn unless_done(&self, sources: &[&Path], pin: &str, make: impl FnOnce() -> Result<(), Fault>) -> Result<(), Fault> {
         let mut hasher = DefaultHasher::new();
         (pin, env!("CARGO_PKG_VERSION"), include_str!("component.rs")).hash(&mut hasher);
@@ -155,7 +155,7 @@ impl Job<'_> {
         fs::write(&stamp_file, stamp).map_err(failed)
     }
 
-    /// Runs a tool; what it says is shown when it fails, or when a person asked for it by a variable of its own.
+    /// Runs a tool. Its output is shown if it fails.
     fn tool(&self, command: &mut Command) -> Result<Vec<u8>, Fault> {
         let line = words(command, self.place.root);
         match command.output() {
@@ -188,7 +188,7 @@ impl Job<'_> {
                 "import adapter\nfrom infrahub_sync_adapter._component import Destination, Meta, Schema, Source\n",
             )?;
             let mut command = Command::new(tool);
-            // Without a virtual environment of somebody else's: what is in it would be in the component.
+            // Without an active virtual environment: its packages would be in the component.
             command.current_dir(self.work).env_remove("VIRTUAL_ENV").env_remove("PYTHONPATH");
             command.args(["--quiet", "--world", "adapter", "--wit-path"]).arg(&wit).arg("componentize");
             for path in [self.work, self.folder, sdk.parent().unwrap_or(&sdk)] {
@@ -238,7 +238,7 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// The adapter's module: `main` of package.json.
+    /// Returns the adapter's module: `main` of package.json.
     fn javascript_main(&self) -> Result<String, Fault> {
         let path = self.folder.join("package.json");
         let failed = |error: &dyn std::fmt::Display| Fault(format!("{}: {error}", path.display()));
@@ -263,7 +263,7 @@ impl Job<'_> {
             }
             let generator = tools::go_bindings(self.place.root, self.place.target)?;
             self.tool(Command::new(generator).arg(&wit).arg(&source))?;
-            // The SDK's other half, which calls the adapter: it is a part of the program that the bindings are.
+            // The other half of the SDK, which calls the adapter. It is part of the program of the bindings.
             let half = sdk.join("component");
             for name in ["meta", "schema", "source", "destination"] {
                 let file = half.join(format!("{name}.go.txt"));
@@ -292,9 +292,9 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// Go's core module as a component.
+    /// Makes a component of Go's core module.
     fn encode_go(&self, wit: &Path, core: &Path) -> Result<(), Fault> {
-        let failed = |error: &dyn std::fmt::Display| Fault(format!("{} does not become a component: {error}", core.display()));
+        let failed = |error: &dyn std::fmt::Display| Fault(format!("{} cannot be made a component: {error}", core.display()));
         let contract = Contract::read(wit)?;
         let mut module = fs::read(core).map_err(|error| failed(&error))?;
         embed_component_metadata(&mut module, &contract.resolve, contract.world, StringEncoding::UTF8)
@@ -339,12 +339,12 @@ impl GoModule {
         })
     }
 
-    /// The folder that takes the place of a module.
+    /// Returns the folder that replaces a module.
     fn replaced(&self, path: &str) -> Option<PathBuf> {
         self.replaced.iter().find(|(name, _)| name == path).map(|(_, folder)| folder.clone())
     }
 
-    /// go.mod of the program that the component is made of.
+    /// Returns go.mod of the program that the component is made of.
     fn program(&self, sdk: &Path, folder: &Path) -> String {
         let mut required: Vec<(String, String)> = self.required.clone();
         let mut replaced = self.replaced.clone();
@@ -361,7 +361,7 @@ impl GoModule {
     }
 }
 
-/// Takes in the names and contents of all files of a folder, or of one file.
+/// Hashes the names and contents of all files of a folder, or of one file.
 fn hash_folder(path: &Path, hasher: &mut DefaultHasher) -> std::io::Result<()> {
     if path.is_file() {
         path.hash(hasher);
@@ -386,7 +386,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_language_is_seen_by_what_is_in_the_folder() {
+    fn the_files_of_a_folder_show_its_language() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         for (folder, language) in [
             ("sdk/template", Language::Rust),
@@ -396,11 +396,11 @@ mod tests {
         ] {
             assert_eq!(Language::of(&root.join(folder)).unwrap(), language);
         }
-        assert!(Language::of(&root.join("wit")).unwrap_err().0.contains("is no adapter's folder"));
+        assert!(Language::of(&root.join("wit")).unwrap_err().0.contains("is not the folder of an adapter"));
     }
 
     #[test]
-    fn a_change_of_a_source_is_seen_and_one_of_a_product_is_not() {
+    fn a_change_of_a_source_counts_and_one_of_a_product_does_not() {
         let folder = tempfile::tempdir().unwrap();
         let state = || {
             let mut hasher = DefaultHasher::new();
@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn the_program_around_a_go_module_finds_what_the_module_finds() {
+    fn the_program_around_a_go_module_has_its_replacements() {
         let module = GoModule {
             path: "inventory".into(),
             version: "1.24".into(),

@@ -1,5 +1,5 @@
-//! The tools of other languages, at versions that are written down here (`sdk/build/tools`), in the workspace's target folder: nothing is
-//! installed elsewhere, and nothing is fetched when they are there already.
+//! Installs the tools of other languages into the workspace's target folder, at the versions of `sdk/build/tools`. Installed tools are not
+//! fetched again.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use crate::run::{Fault, cargo, say, succeed};
 
-/// Versions of the language's own program that work.
+/// The oldest versions of the languages' programs that work.
 const PYTHON_MIN: (u32, u32) = (3, 10);
 const NODE_MIN: (u32, u32) = (18, 0);
 const GO_MIN: (u32, u32) = (1, 24);
@@ -16,12 +16,12 @@ const PYTHON_REQUIREMENTS: &str = include_str!("../tools/python/requirements.txt
 const JAVASCRIPT_PACKAGE: &str = include_str!("../tools/javascript/package.json");
 const JAVASCRIPT_LOCK: &str = include_str!("../tools/javascript/package-lock.json");
 
-/// Why an adapter could not be built.
+/// The reason why an adapter is not built.
 #[derive(Debug)]
 pub(crate) enum Trouble {
-    /// This machine lacks the language: one sentence that says what is wanted.
+    /// This machine lacks the language. The text says what to install.
     Missing(String),
-    /// Everything else.
+    /// Any other failure.
     Fault(Fault),
 }
 
@@ -31,10 +31,10 @@ impl From<Fault> for Trouble {
     }
 }
 
-/// Holds a folder for this process alone, until it is dropped.
-pub(crate) struct Held(#[allow(dead_code, reason = "closing it lets go of the lock")] File);
+/// Holds a folder for this process until it is dropped.
+pub(crate) struct Held(#[allow(dead_code, reason = "closing the file releases the lock")] File);
 
-/// Waits until no other process works in the folder, which is made when it is not there.
+/// Waits until no other process uses the folder. Creates a missing folder.
 pub(crate) fn hold(folder: &Path) -> Result<Held, Fault> {
     let path = folder.join(".lock");
     let failed = |error: std::io::Error| Fault(format!("{}: {error}", path.display()));
@@ -44,7 +44,7 @@ pub(crate) fn hold(folder: &Path) -> Result<Held, Fault> {
     Ok(Held(file))
 }
 
-/// componentize-py.
+/// Returns the program componentize-py.
 pub(crate) fn componentize_py(target: &Path) -> Result<PathBuf, Trouble> {
     let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
     let wanted = format!("an adapter in Python is built with Python {}.{} or newer and its venv", PYTHON_MIN.0, PYTHON_MIN.1);
@@ -68,7 +68,7 @@ pub(crate) fn componentize_py(target: &Path) -> Result<PathBuf, Trouble> {
     Ok(folder.join("venv/bin/componentize-py"))
 }
 
-/// The folder of the programs esbuild and componentize-qjs.
+/// Returns the folder of the programs esbuild and componentize-qjs.
 pub(crate) fn javascript(target: &Path) -> Result<PathBuf, Trouble> {
     let wanted = format!("an adapter in JavaScript is built with Node {} or newer and npm", NODE_MIN.0);
     match said(Command::new("node").arg("--version")) {
@@ -90,7 +90,7 @@ pub(crate) fn javascript(target: &Path) -> Result<PathBuf, Trouble> {
     Ok(folder.join("node_modules/.bin"))
 }
 
-/// Go.
+/// Returns the program of Go.
 pub(crate) fn go() -> Result<PathBuf, Trouble> {
     let wanted = format!("an adapter in Go is built with Go {}.{} or newer", GO_MIN.0, GO_MIN.1);
     match said(Command::new("go").args(["env", "GOVERSION"])) {
@@ -100,7 +100,7 @@ pub(crate) fn go() -> Result<PathBuf, Trouble> {
     Ok(PathBuf::from("go"))
 }
 
-/// The program that makes Go of the contract.
+/// Returns the program that makes Go bindings of the contract.
 pub(crate) fn go_bindings(root: &Path, target: &Path) -> Result<PathBuf, Fault> {
     let folder = target.join("tools/go-bindings");
     let mut command = cargo();
@@ -109,7 +109,7 @@ pub(crate) fn go_bindings(root: &Path, target: &Path) -> Result<PathBuf, Fault> 
     Ok(folder.join("debug/infrahub-sync-go-bindings"))
 }
 
-/// What a program says about itself; none when it does not start or fails.
+/// Returns the output of a program; none if it does not start or fails.
 fn said(command: &mut Command) -> Option<String> {
     let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
@@ -123,7 +123,7 @@ fn require(wanted: &str, program: &str, version: &str, min: (u32, u32)) -> Resul
     }
 }
 
-/// Installs something into a folder, unless that very thing (`pin`) is complete in there.
+/// Installs a tool into a folder, unless the folder is complete at that version (`pin`).
 fn install(folder: &Path, pin: &str, make: impl FnOnce() -> Result<(), Fault>) -> Result<(), Fault> {
     let failed = |error: std::io::Error| Fault(format!("{}: {error}", folder.display()));
     let holder = folder.with_extension("installing");
@@ -137,7 +137,7 @@ fn install(folder: &Path, pin: &str, make: impl FnOnce() -> Result<(), Fault>) -
     }
     fs::create_dir_all(folder).map_err(failed)?;
     say(&format!("installing the tools of {} (once)", folder.display()));
-    make().map_err(|Fault(reason)| Fault(format!("{reason}; the tools come from the language's registry: is it reachable?")))?;
+    make().map_err(|Fault(reason)| Fault(format!("{reason}; check that the registry of the language is reachable")))?;
     fs::write(&mark, pin).map_err(failed)
 }
 
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_old_version_is_named_and_a_new_one_is_good() {
+    fn an_old_version_is_reported_and_a_new_one_passes() {
         for version in ["3.10", "3.12.1", "4.0", "3.14rc1"] {
             require("x", "python3", version, PYTHON_MIN).unwrap();
         }
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_complete_is_not_installed_again_and_what_is_half_done_is() {
+    fn a_complete_tool_is_not_installed_again_and_an_incomplete_one_is() {
         let target = tempfile::tempdir().unwrap();
         let folder = target.path().join("tool");
         let stop = || Err(Fault("no network".into()));

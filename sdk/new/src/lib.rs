@@ -6,7 +6,7 @@
 //!                                              racks/wit/adapter.wit                       the contract
 //! ```
 //!
-//! SDK and contract are copies, so that the folder is built by any later infrahub-sync, and nothing has to be fetched.
+//! SDK and contract are copies, so any later infrahub-sync builds the folder, and the build fetches neither of them.
 
 use std::fmt::{self, Display};
 use std::fs;
@@ -16,7 +16,7 @@ use std::str::FromStr;
 
 include!(concat!(env!("OUT_DIR"), "/files.rs"));
 
-/// The name in the templates.
+/// The adapter's name in the templates.
 const TEMPLATE: &str = "inventory";
 
 /// A language that adapters are written in.
@@ -33,10 +33,10 @@ pub enum Language {
 }
 
 impl Language {
-    /// All of them.
+    /// All languages.
     pub const ALL: [Language; 4] = [Language::Rust, Language::Python, Language::JavaScript, Language::Go];
 
-    /// The name on the command line.
+    /// Returns the name on the command line.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -47,7 +47,7 @@ impl Language {
         }
     }
 
-    /// The command that tests an adapter natively, in its folder.
+    /// Returns the command that tests an adapter natively, in its folder.
     #[must_use]
     pub fn test_command(self) -> &'static str {
         match self {
@@ -67,7 +67,7 @@ impl Language {
         }
     }
 
-    /// Where the template says where the SDK is, and what is said there in a folder of its own.
+    /// Returns the places where a template refers to its SDK, each with the text for a folder of its own.
     fn places(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Language::Rust => &[
@@ -90,7 +90,7 @@ impl Display for Language {
     }
 }
 
-/// There is no such language.
+/// A language without a template.
 #[derive(Debug, thiserror::Error)]
 #[error("there is no template in `{0}`; the languages are rust, python, javascript and go")]
 pub struct UnknownLanguage(String);
@@ -103,17 +103,17 @@ impl FromStr for Language {
     }
 }
 
-/// Why there is no new adapter.
+/// The reason why no folder was made.
 #[derive(Debug, thiserror::Error)]
 pub enum NewError {
-    /// The name cannot be one of a package in each language.
-    #[error("`{name}` is no name for an adapter: it has small letters, digits and `-`, and begins with a letter")]
+    /// The name is not valid for a package in each language.
+    #[error("`{name}` is not a valid name: use small letters, digits and `-`, beginning with a letter")]
     Name {
-        /// What was asked for.
+        /// The requested name.
         name: String,
     },
-    /// Something is there already.
-    #[error("`{}` exists already and is not empty; nothing is overwritten", .folder.display())]
+    /// The folder exists and has files.
+    #[error("`{}` exists already and is not empty", .folder.display())]
     Exists {
         /// The folder.
         folder: PathBuf,
@@ -123,32 +123,32 @@ pub enum NewError {
     Write {
         /// The file or folder.
         file: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         #[source]
         source: io::Error,
     },
 }
 
 impl NewError {
-    /// What the user can do.
+    /// Returns an instruction for the user.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
             NewError::Name { name } => {
                 let better: String = name.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
                 let better = better.trim_start_matches(|c: char| !c.is_ascii_lowercase()).trim_end_matches('-');
-                (!better.is_empty()).then(|| format!("`{better}` would be one"))
+                (!better.is_empty()).then(|| format!("use `{better}`"))
             }
-            NewError::Exists { .. } => Some("name another folder: --directory FOLDER".into()),
+            NewError::Exists { .. } => Some("name another folder with `--directory`".into()),
             NewError::Write { .. } => None,
         }
     }
 }
 
-/// Writes the folder of a new adapter, and says which files it has: their paths within the folder, sorted.
+/// Writes the folder of a new adapter. Returns the paths of its files within the folder, sorted.
 ///
 /// # Errors
-/// When the name is none, when the folder is there and not empty, when it cannot be written. What was written by then stays.
+/// The name is invalid, the folder is not empty, or it cannot be written. Files that were written before the error stay.
 pub fn write(name: &str, language: Language, folder: &Path) -> Result<Vec<PathBuf>, NewError> {
     let is_name = name.starts_with(|c: char| c.is_ascii_lowercase())
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
@@ -189,7 +189,7 @@ pub fn write(name: &str, language: Language, folder: &Path) -> Result<Vec<PathBu
     Ok(written)
 }
 
-/// The template's text with another name in it.
+/// Returns the template's text with another name in it.
 fn renamed(text: &str, name: &str, language: Language) -> String {
     let words: Vec<&str> = name.split('-').filter(|word| !word.is_empty()).collect();
     let capital = |word: &str| {
@@ -203,13 +203,13 @@ fn renamed(text: &str, name: &str, language: Language) -> String {
         text = text.replace(from, to);
     }
     if language == Language::Go {
-        // A package's name has no `-`.
+        // The name of a package has no `-`.
         text = text.replace(&format!("ackage {TEMPLATE}"), &format!("ackage {}", words.concat()));
     }
     text.replace(&capital(TEMPLATE), &camel).replace(&TEMPLATE.to_ascii_uppercase(), &upper).replace(TEMPLATE, name)
 }
 
-/// The text of a copied document: what it refers to outside of its folder was not copied, so that its links become words.
+/// Returns the text of a copied document. Its links to files that are not copied become words.
 fn without_links_out(text: &str) -> String {
     let mut kept = String::with_capacity(text.len());
     let mut rest = text;
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn the_template_s_name_is_nowhere_left_and_the_new_one_fits_each_language() {
+    fn the_new_name_replaces_the_templates_name_in_each_language() {
         for language in Language::ALL {
             let (folder, files) = new("top-racks", language);
             let mut all = String::new();
@@ -271,7 +271,7 @@ mod tests {
                 all += &fs::read_to_string(folder.path().join("made").join(path)).unwrap();
             }
             assert!(!all.to_lowercase().contains(TEMPLATE), "{language}");
-            assert!(!all.contains("../"), "{language} refers to what is outside of its folder");
+            assert!(!all.contains("../"), "{language} refers to a file outside its folder");
             assert!(all.contains("TOP_RACKS_URL") && all.contains("top-racks") && all.contains("TopRacks"), "{language}");
         }
         let (folder, _) = new("top-racks", Language::Go);
@@ -291,7 +291,7 @@ mod tests {
                 let text = fs::read_to_string(folder.join(document)).unwrap();
                 for link in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link) {
                     let (target, _) = link.split_once('#').unwrap_or((link, ""));
-                    // Names of items are rustdoc's, which reads that file too.
+                    // Rustdoc, which reads the file too, resolves the names of items.
                     if target.is_empty() || target.contains("://") || !target.contains(['/', '.']) {
                         continue;
                     }
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_overwritten() {
+    fn files_are_not_overwritten() {
         let (folder, _) = new("racks", Language::Python);
         let made = folder.path().join("made");
         fs::write(made.join("adapter.py"), "mine").unwrap();
@@ -320,20 +320,20 @@ mod tests {
         assert_eq!(fs::read_to_string(made.join("adapter.py")).unwrap(), "mine");
         let error = write("racks", Language::Python, &made.join("adapter.py")).unwrap_err();
         assert!(matches!(error, NewError::Exists { .. }), "{error}");
-        // An empty folder is as good as none.
+        // An empty folder works like a missing one.
         let empty = folder.path().join("empty");
         fs::create_dir(&empty).unwrap();
         write("racks", Language::Go, &empty).unwrap();
     }
 
     #[test]
-    fn a_name_that_is_none_is_refused_with_a_better_one() {
+    fn an_invalid_name_is_rejected_with_a_better_one() {
         for (name, hint) in [
-            ("My Racks", Some("`my-racks` would be one")),
-            ("2racks", Some("`racks` would be one")),
-            ("racks_2", Some("`racks-2` would be one")),
+            ("My Racks", Some("use `my-racks`")),
+            ("2racks", Some("use `racks`")),
+            ("racks_2", Some("use `racks-2`")),
             ("", None),
-            ("../x", Some("`x` would be one")),
+            ("../x", Some("use `x`")),
         ] {
             let folder = tempfile::tempdir().unwrap();
             let error = write(name, Language::Rust, &folder.path().join("x")).unwrap_err();

@@ -42,8 +42,8 @@ func truth(value bool) string {
 	return "False"
 }
 
-// told returns a target as text that is the same in each language.
-func told(target adapter.Target) string {
+// textOf returns a target as text that is the same in each language.
+func textOf(target adapter.Target) string {
 	var fields []string
 	for _, field := range target.Fields {
 		parts := []string{field.Name, word(field.Path), strings.Join(field.Peers, "+"), truth(field.Many), truth(field.Identifier)}
@@ -218,7 +218,7 @@ func (p Prober) echo(request adapter.LoadRequest) (adapter.Page, error) {
 	}
 	targets := []string{}
 	for _, target := range request.Targets {
-		targets = append(targets, told(target))
+		targets = append(targets, textOf(target))
 	}
 	page, err := one(map[string]any{
 		"fields": request.Fields, "top": request.TopLevelFields(), "owner": request.WantsOwner(), "targets": targets, "ids": request.IDs,
@@ -234,7 +234,7 @@ func (p Prober) echo(request adapter.LoadRequest) (adapter.Page, error) {
 // Absent answers by the id.
 func (Prober) Absent(target adapter.Target, ids []string) ([]adapter.Absence, error) {
 	if target.Kind == "Broken" {
-		return nil, adapter.Errorf(adapter.Remote, "no log of %s", told(target))
+		return nil, adapter.Errorf(adapter.Remote, "no log of %s", textOf(target))
 	}
 	absences := map[string]adapter.Absence{"1": adapter.AbsenceDeleted, "2": adapter.AbsencePresent}
 	var found []adapter.Absence
@@ -352,7 +352,7 @@ func garbage() (adapter.Page, error) {
 func (Prober) Begin(run adapter.Run) (string, error) {
 	var changes []string
 	for _, change := range run.Changes {
-		changes = append(changes, fmt.Sprintf("['%s', %d, %d, %d]", told(change.Target), change.Creates, change.Updates, change.Deletes))
+		changes = append(changes, fmt.Sprintf("['%s', %d, %d, %d]", textOf(change.Target), change.Creates, change.Updates, change.Deletes))
 	}
 	return fmt.Sprintf("%s %s %s [%s]", run.ID, run.Sync, run.Source, strings.Join(changes, ", ")), nil
 }
@@ -362,7 +362,7 @@ func (Prober) Write(request adapter.WriteRequest) ([]adapter.Outcome, error) {
 	if request.Target.Kind == "Broken" {
 		panic("broken")
 	}
-	facts := fmt.Sprintf("['%s', '%s', %d]", told(request.Target), request.Operation, request.Count)
+	facts := fmt.Sprintf("['%s', '%s', %d]", textOf(request.Target), request.Operation, request.Count)
 	return request.Outcomes(func(row adapter.Row) (adapter.Outcome, error) {
 		switch row.Key["n"].(json.Number) {
 		case "0":
@@ -391,7 +391,7 @@ func (Prober) Commit(kinds []string) error {
 // Cascade returns the same for all objects.
 func (Prober) Cascade(target adapter.Target, ids []string) ([]adapter.Dependents, error) {
 	if target.Kind == "Broken" {
-		return nil, adapter.Errorf(adapter.Remote, "no cascades of %s", told(target))
+		return nil, adapter.Errorf(adapter.Remote, "no cascades of %s", textOf(target))
 	}
 	return []adapter.Dependents{{Kind: "Rack", Count: 1 << 33, IDs: ids}, {Kind: "notes", Count: 1}}, nil
 }

@@ -8,7 +8,7 @@ const asText = (value) => JSON.stringify(value).replaceAll(',', ', ').replaceAll
 const word = (value) => (value === undefined ? 'None' : typeof value === 'boolean' ? (value ? 'True' : 'False') : value);
 
 /** Returns a target as text that is the same in each language. */
-function told({ kind, resource, fields }) {
+function textOf({ kind, resource, fields }) {
   const texts = fields.map((field) => [field.name, field.path, field.peers.join('+'), field.many, field.identifier].map(word).join('/'));
   return `${kind}@${word(resource)}(${texts.join(' ')})`;
 }
@@ -97,7 +97,7 @@ export default class Prober extends Adapter {
       fields: request.fields,
       top: request.topLevelFields(),
       owner: request.wantsOwner,
-      targets: request.targets.map(told),
+      targets: request.targets.map(textOf),
       ids: request.ids,
       size: request.pageSize,
       cursor: request.cursor ?? null,
@@ -109,7 +109,7 @@ export default class Prober extends Adapter {
   }
 
   absent(target, ids) {
-    if (target.kind === 'Broken') throw AdapterError.remote(`no log of ${told(target)}`);
+    if (target.kind === 'Broken') throw AdapterError.remote(`no log of ${textOf(target)}`);
     return ids.map((id) => ({ 1: 'deleted', 2: 'present' })[id] ?? 'unknown');
   }
 
@@ -210,7 +210,7 @@ export default class Prober extends Adapter {
   }
 
   begin({ id, sync, source, changes }) {
-    return `${id} ${sync} ${source} ${asText(changes.map(({ target, creates, updates, deletes }) => [told(target), creates, updates, deletes]))}`;
+    return `${id} ${sync} ${source} ${asText(changes.map(({ target, creates, updates, deletes }) => [textOf(target), creates, updates, deletes]))}`;
   }
 
   write(request) {
@@ -219,7 +219,7 @@ export default class Prober extends Adapter {
     return request.outcomes((row) => {
       switch (row.key.n) {
         case 0:
-          return Outcome.written(asText([told(target), operation, count]));
+          return Outcome.written(asText([textOf(target), operation, count]));
         case 1:
           return Outcome.staged();
         case 2:
@@ -237,7 +237,7 @@ export default class Prober extends Adapter {
   }
 
   cascade(target, ids) {
-    if (target.kind === 'Broken') throw AdapterError.remote(`no cascades of ${told(target)}`);
+    if (target.kind === 'Broken') throw AdapterError.remote(`no cascades of ${textOf(target)}`);
     return [{ kind: 'Rack', count: 2 ** 33, ids }, { kind: 'notes', count: 1 }];
   }
 

@@ -40,7 +40,7 @@ from infrahub_sync_adapter.memo import Lifetime
 kept = []
 
 
-def told(target):
+def text_of(target):
     """Returns a target as text that is the same in each language."""
     fields = [f"{each.name}/{each.path}/{'+'.join(each.peers)}/{each.many}/{each.identifier}" for each in target.fields]
     return f"{target.kind}@{target.resource}({' '.join(fields)})"
@@ -123,7 +123,7 @@ class Prober(Adapter):
             "fields": request.fields,
             "top": request.top_level_fields(),
             "owner": request.wants_owner,
-            "targets": [told(target) for target in request.targets],
+            "targets": [text_of(target) for target in request.targets],
             "ids": request.ids,
             "size": request.page_size,
             "cursor": request.cursor,
@@ -135,7 +135,7 @@ class Prober(Adapter):
 
     def absent(self, target, ids):
         if target.kind == "Broken":
-            raise Error.remote(f"no log of {told(target)}")
+            raise Error.remote(f"no log of {text_of(target)}")
         return [{"1": Absence.DELETED, "2": Absence.PRESENT}.get(each, Absence.UNKNOWN) for each in ids]
 
     def text(self, request):
@@ -209,13 +209,13 @@ class Prober(Adapter):
         return Page.lines(files.read("data.jsonl"))
 
     def begin(self, run):
-        changes = [[told(change.target), change.creates, change.updates, change.deletes] for change in run.changes]
+        changes = [[text_of(change.target), change.creates, change.updates, change.deletes] for change in run.changes]
         return f"{run.id} {run.sync} {run.source} {changes}"
 
     def write(self, request):
         if request.target.kind == "Broken":
             return 1 / 0
-        facts = [told(request.target), request.operation.value, request.count]
+        facts = [text_of(request.target), request.operation.value, request.count]
 
         def one(row):
             match row.key["n"]:
@@ -237,7 +237,7 @@ class Prober(Adapter):
 
     def cascade(self, target, ids):
         if target.kind == "Broken":
-            raise Error.remote(f"no cascades of {told(target)}")
+            raise Error.remote(f"no cascades of {text_of(target)}")
         return [Dependents("Rack", 2**33, ids), Dependents("notes", 1)]
 
     def finish(self, run, result):

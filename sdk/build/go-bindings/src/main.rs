@@ -1,4 +1,4 @@
-//! Makes Go of the contract: `infrahub-sync-go-bindings WIT OUT`. The build tool runs it; see `component.rs` there.
+//! Makes Go bindings of the contract: `infrahub-sync-go-bindings WIT OUT`. The build tool runs it; see `component.rs` there.
 
 use std::error::Error;
 use std::fs;
@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("no bindings can be made of the contract: {error}");
+            eprintln!("the bindings of the contract cannot be made: {error}");
             ExitCode::FAILURE
         }
     }
