@@ -1,7 +1,7 @@
-//! Adapters in Rust, Python, JavaScript and Go: new ones are made by the program, built by the build tool, and do the same; the SDKs pass on
-//! everything that the contract has.
+//! Adapters in Rust, Python, JavaScript and Go: the program makes new ones, the build tool builds them, and they do the same; the SDKs pass on
+//! every part of the contract.
 //!
-//! A language that this machine does not have is left out, and said to be: by `cargo verify`, and here.
+//! Tests leave out a language that this machine lacks, and say so.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![allow(clippy::print_stderr, reason = "a language that is left out is told")]
@@ -16,14 +16,14 @@ use std::sync::OnceLock;
 
 use infrahub_sync_runtime::{
     Adapter, Cursor, Error, Exchanges, KindChanges, Limits, LoadRequest, Operation, Outcome, Payload, Role, Run, RunResult, Runtime,
-    RuntimeOptions, Session, SessionConfig, Variables, WriteRequest,
+    RuntimeOptions, Session, SessionConfig, Target, TargetField, Variables, WriteRequest,
 };
 use infrahub_sync_tests::{Project, binary};
 use serde_json::{Value, json};
 
 use server::Server;
 
-/// Each language, its unit tests and whether they need something that this test installs.
+/// Each language with the commands of its unit tests.
 const LANGUAGES: [(&str, &[&[&str]]); 4] = [
     ("rust", &[&["cargo", "test", "--release", "--quiet"]]),
     ("python", &[&["python3", "-m", "unittest", "--quiet"]]),
@@ -37,7 +37,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
 }
 
-/// Where adapters are made and built. It stays between runs, so that what has not changed is not built again.
+/// Returns the folder in which adapters are made and built. It stays between runs: an unchanged adapter is not built again.
 fn scratch() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("languages")
 }
@@ -46,7 +46,7 @@ fn run(folder: &Path, words: &[&str]) -> Output {
     let mut command = Command::new(words[0]);
     command.args(&words[1..]).current_dir(folder).env("PYTHONDONTWRITEBYTECODE", "1").env("GOFLAGS", "-mod=mod");
     if folder.join("Cargo.toml").exists() && folder != root() {
-        // What a Rust adapter depends on has been built for the template already.
+        // The dependencies of a Rust adapter have been built for the template already.
         command.env("CARGO_TARGET_DIR", binary().with_file_name("../template"));
     }
     command.output().unwrap_or_else(|error| panic!("{words:?}: {error}"))
@@ -79,7 +79,7 @@ fn build(folder: &Path, language: &str) -> Option<PathBuf> {
 
 fn load(component: &Path) -> Adapter {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    // What the program compiles in these tests is not compiled again.
+    // The program has compiled some components already.
     let store = || binary().with_file_name("test-cache").join("infrahub-sync/components");
     let options = || RuntimeOptions { component_store: Some(store()), memo_store: None };
     let runtime = RUNTIME.get_or_init(|| Runtime::new(options()).unwrap());
@@ -92,6 +92,7 @@ fn config(settings: Value, project: &Path) -> SessionConfig<'static> {
         settings: serde_json::from_value(settings).unwrap(),
         environment: &|_| None,
         variables: Variables::All,
+        command_line: BTreeMap::new(),
         project_dir: project.to_owned(),
         exchanges: Exchanges::Live,
         limits: Limits::default(),
@@ -100,8 +101,8 @@ fn config(settings: Value, project: &Path) -> SessionConfig<'static> {
     }
 }
 
-/// A failure as its case and its words, without those that name the adapter.
-fn told(error: &Error) -> String {
+/// Returns a failure as its kind and its words, without those that name the adapter.
+fn text_of(error: &Error) -> String {
     let kind = error.failure().map_or_else(|| format!("{:?}", error.fault_kind()), |failure| format!("{:?}", failure.kind));
     let text = error.to_string();
     let words = text.split_once(" 0.1.0: ").or_else(|| text.split_once(" 1.2.3: ")).map_or(text.as_str(), |(_, words)| words);
@@ -115,7 +116,7 @@ fn outcome(outcome: &Outcome) -> String {
     }
 }
 
-/// The records of a page, and what the page says besides.
+/// Returns the records of a page.
 fn page(payload: &Payload) -> Value {
     let lines = |text: &str| text.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<Value>>();
     match payload {
@@ -133,19 +134,35 @@ fn request(resource: &str, page_size: u32, cursor: Option<Cursor>) -> LoadReques
     LoadRequest { resource: resource.into(), fields: vec!["name".into()], page_size, cursor, ..LoadRequest::default() }
 }
 
+/// Makes a field of a target.
+fn field(name: &str, path: Option<&str>, peers: &[&str]) -> TargetField {
+    let peers = peers.iter().map(|peer| (*peer).into()).collect();
+    TargetField { name: name.into(), path: path.map(Into::into), peers, many: name == "tags", identifier: name == "name" }
+}
+
+/// Returns the model's racks and their place in the system, where some fields have other names.
+fn rack() -> Target {
+    let fields = vec![
+        field("name", Some("name"), &[]),
+        field("height", None, &[]),
+        field("big", Some("large.number"), &[]),
+        field("n", None, &[]),
+        field("site", Some("location.id"), &["Site"]),
+        field("tags", Some("tags"), &["Tag", "Site"]),
+    ];
+    Target { kind: "Rack".into(), resource: Some("racks".into()), fields }
+}
+
 fn rows(operation: Operation, rows: &[Value]) -> WriteRequest {
     WriteRequest {
-        kind: "Rack".into(),
-        resource: Some("racks".into()),
+        target: rack(),
         operation,
-        identifiers: vec!["name".into()],
-        references: vec!["site".into(), "tags".into()],
         rows: rows.iter().map(|row| format!("{row}\n")).collect(),
         count: rows.len() as u32,
     }
 }
 
-/// What the small adapter does on a server, line by line.
+/// Returns the behaviour of the small adapter on a server, line by line.
 async fn behaviour(adapter: &Adapter) -> Vec<String> {
     let server = Server::start();
     let here = Path::new("/nowhere");
@@ -163,13 +180,13 @@ async fn behaviour(adapter: &Adapter) -> Vec<String> {
         }
     }
     for resource in ["nothing", "html", "odd", "closed", "../escape", "words"] {
-        lines.push(told(&session.load(request(resource, 2, None)).await.unwrap_err()));
+        lines.push(text_of(&session.load(request(resource, 2, None)).await.unwrap_err()));
     }
     let first = session.load(request("moving", 2, None)).await.unwrap();
-    lines.push(told(&session.load(request("moving", 2, first.next)).await.unwrap_err()));
-    lines.push(told(&session.load(LoadRequest { since: Some("then".into()), ..request("racks", 2, None) }).await.unwrap_err()));
+    lines.push(text_of(&session.load(request("moving", 2, first.next)).await.unwrap_err()));
+    lines.push(text_of(&session.load(LoadRequest { since: Some("then".into()), ..request("racks", 2, None) }).await.unwrap_err()));
     let foreign = session.load(request("racks", 2, Some(Cursor(b"]".to_vec())))).await.unwrap_err();
-    lines.push(told(&foreign).split(':').next().unwrap().to_owned());
+    lines.push(text_of(&foreign).split(':').next().unwrap().to_owned());
 
     let site = |id: Value| json!({"kind": "Site", "key": {"name": "a"}, "id": id});
     let creates = [
@@ -188,7 +205,7 @@ async fn behaviour(adapter: &Adapter) -> Vec<String> {
         let outcomes = session.write(rows(operation, batch)).await.unwrap();
         lines.extend(outcomes.iter().map(|each| format!("{operation:?}: {}", outcome(each))));
     }
-    // A batch with more rows than responses are held.
+    // A batch with more rows than the host holds responses.
     let mut narrow = config(json!({"url": server.address(), "token": "the-token"}), here);
     narrow.limits.responses_held_max = 4;
     let narrow = adapter.open(narrow).await.unwrap();
@@ -198,9 +215,9 @@ async fn behaviour(adapter: &Adapter) -> Vec<String> {
     lines.push(format!("the server has {}", server.objects("racks")));
 
     let stranger = adapter.open(config(json!({"url": server.address(), "token": "another"}), here)).await.unwrap();
-    lines.push(told(&stranger.load(request("racks", 2, None)).await.unwrap_err()));
-    let nobody = adapter.open(config(json!({"url": "http://127.0.0.1:9", "retries": 0}), here)).await.unwrap();
-    lines.push(told(&nobody.load(request("racks", 2, None)).await.unwrap_err()).split(':').next().unwrap().to_owned());
+    lines.push(text_of(&stranger.load(request("racks", 2, None)).await.unwrap_err()));
+    let unreachable = adapter.open(config(json!({"url": "http://127.0.0.1:9", "retries": 0}), here)).await.unwrap();
+    lines.push(text_of(&unreachable.load(request("racks", 2, None)).await.unwrap_err()).split(':').next().unwrap().to_owned());
     let nowhere = adapter.open(config(json!({}), here)).await.unwrap_err();
     lines.push(format!("{:?}", nowhere.fault_kind()));
     lines
@@ -216,7 +233,7 @@ schema_mapping:
     fields: [{name: name, mapping: name}]
 ";
 
-/// Whether `adapter check` is content: with a server that may be read and written, and with what was recorded of it.
+/// Asserts that `adapter check` finds nothing: on a server that may be read and written, and on the recording of its answers.
 fn assert_keeps_the_contract(component: &Path, language: &str) {
     let server = Server::start();
     let racks = server.objects("racks");
@@ -233,12 +250,12 @@ fn assert_keeps_the_contract(component: &Path, language: &str) {
     project.set("TOP_RACKS_TOKEN", "the-token");
     let live = check(&project, &["--record", "exchanges", "--allow-writes", "--complete"]);
     let not_applicable: Vec<&str> = live.iter().filter(|(_, result)| *result != "passed").map(|(name, _)| name.as_str()).collect();
-    // It has no settings of its own that could be odd, and does not know the kinds of its system.
+    // It has no settings that could be odd, and does not know the kinds of its system.
     assert_eq!(not_applicable, ["kinds", "settings-errors", "unknown-fields", "unknown-kinds"], "{language}: {live:?}");
-    // What was written is gone, and nothing else was touched.
+    // The written objects are deleted, and no others were modified.
     assert_eq!((server.objects("ConformanceThing"), server.objects("racks")), (json!([]), racks), "{language}");
 
-    // From then on without the server and its token, as far as nothing is written.
+    // From here on without the server and its token, in checks that do not write.
     project.set("TOP_RACKS_TOKEN", "");
     project.write("config.yml", &RACKS.replace("URL", "http://127.0.0.1:1"));
     let offline = check(&project, &["--replay", "exchanges"]);
@@ -311,14 +328,14 @@ async fn a_new_adapter_is_made_and_built_and_does_the_same_in_each_language() {
     }
 }
 
-/// What a prober tells about each part of the contract, line by line.
+/// Returns the answers of a prober about each part of the contract, line by line.
 async fn probed(adapter: &Adapter, project: &Path) -> Vec<String> {
     let mut lines = vec![format!("{:?}", adapter.describe().await.unwrap())];
     let address = server::prober();
-    let settings = json!({"url": address, "path": "data", "token": "new_secret-token", "user": "somebody", "password": "secret-password"});
+    let settings = json!({"url": address, "path": "data", "token": "new_secret-token", "user": "someone", "password": "secret-password"});
     let mut odd = settings.clone();
     odd["wish"] = json!(13);
-    lines.push(told(&adapter.open(config(odd.clone(), project)).await.unwrap_err()));
+    lines.push(text_of(&adapter.open(config(odd.clone(), project)).await.unwrap_err()));
     odd["wish"] = json!(14);
     lines.push(defect(&adapter.open(config(odd, project)).await.unwrap_err(), "odd"));
     let mut narrow = config(settings, project);
@@ -332,22 +349,24 @@ async fn probed(adapter: &Adapter, project: &Path) -> Vec<String> {
             };
             let next = loaded.next.as_ref().map(|next| String::from_utf8_lossy(&next.0).into_owned());
             format!(
-                "{resource}: {} {next:?} {:?} {:?} {:?} {projection:?}",
+                "{resource}: {} {next:?} {:?} {:?} {:?} {:?} {projection:?}",
                 page(&loaded.payload),
                 loaded.watermark,
                 loaded.deleted,
-                loaded.total
+                loaded.total,
+                loaded.partial
             )
         }
-        Err(error) => format!("{resource}: {}", told(&error)),
+        Err(error) => format!("{resource}: {}", text_of(&error)),
     };
     for resource in ["text", "empty", "wait", "many", "part", "parse", "refused", "denied", "memo", "memo", "missing", "files", "lines"] {
         lines.push(tell(resource).await);
     }
     let echo = LoadRequest {
         resource: "echo".into(),
-        fields: vec!["site.slug".into(), "site.name".into(), "name".into()],
-        model: vec![("site".into(), true), ("name".into(), false)],
+        targets: vec![rack(), target("Box", None)],
+        fields: vec!["site.slug".into(), "@owner".into(), "site.name".into(), "name".into()],
+        ids: vec!["1".into(), "é".into()],
         page_size: 77,
         cursor: Some(Cursor(br#"{"after":["x"]}"#.to_vec())),
         since: Some("then".into()),
@@ -357,22 +376,28 @@ async fn probed(adapter: &Adapter, project: &Path) -> Vec<String> {
     let next: Value = serde_json::from_slice(&echoed.next.unwrap().0).unwrap();
     lines.push(format!("{next} {}", tell("echo").await));
 
-    // What goes wrong is told with its text, and the next call works.
+    // A failure has its text, and the next call works.
     for (resource, text) in [("broken", "no such key"), ("leave", "leaving"), ("recurse", "")] {
         lines.push(defect(&session.load(order(resource)).await.unwrap_err(), text));
         lines.push(tell("empty").await);
     }
-    // A response is of no use after its call, whether it was left over or handed back; the instance survives it.
+    // A response is invalid after its call, whether it was left over or handed back; the instance survives a use.
     for resource in ["keep", "give"] {
         session.load(order(resource)).await.unwrap();
         lines.push(defect(&session.load(order("kept")).await.unwrap_err(), "a response was used after it was released or handed back"));
     }
 
-    for names in [vec![], vec!["Region".to_owned(), "None".into()]] {
-        lines.push(format!("{:?}", session.kinds(&names).await.unwrap()));
+    for targets in [vec![], vec![target("Region", None), target("None", Some("none"))]] {
+        lines.push(format!("{:?}", session.kinds(&targets).await.unwrap()));
     }
-    let change = |kind: &str| KindChanges { kind: kind.into(), creates: 1, updates: 2, deletes: u64::from(u32::MAX) + 1 };
-    let run = Run { id: "r1".into(), sync: "s é".into(), source: "n".into(), changes: vec![change("Site"), change("Region")] };
+    let ids = ["1".to_owned(), "3".into(), "2".into()];
+    lines.push(format!("{:?}", session.absent(&rack(), &ids).await.unwrap()));
+    lines.push(text_of(&session.absent(&target("Broken", None), &ids).await.unwrap_err()));
+    lines.push(format!("{:?}", session.cascade(&rack(), &ids).await.unwrap()));
+    lines.push(text_of(&session.cascade(&target("Broken", None), &ids).await.unwrap_err()));
+    let change = |target: Target| KindChanges { target, creates: 1, updates: 2, deletes: u64::from(u32::MAX) + 1 };
+    let changes = vec![change(rack()), change(target("Region", None))];
+    let run = Run { id: "r1".into(), sync: "s é".into(), source: "n".into(), changes };
     lines.push(format!("{:?}", session.begin(&run).await.unwrap()));
     let row = |n: u32| json!({"key": {"n": n}, "id": "17", "fields": {"a": "é"}});
     let outcomes = session.write(rows(Operation::Update, &[row(0), row(1), row(2), row(3), row(4)])).await.unwrap();
@@ -381,33 +406,37 @@ async fn probed(adapter: &Adapter, project: &Path) -> Vec<String> {
         matches!(&outcomes[4], Outcome::Failed(failure) if failure.message.contains("odd") || failure.message.contains("undefined")),
         "{outcomes:?}"
     );
-    let broken = WriteRequest { kind: "Broken".into(), resource: None, ..rows(Operation::Delete, &[row(0)]) };
+    let broken = WriteRequest { target: target("Broken", None), ..rows(Operation::Delete, &[row(0)]) };
     lines.push(defect(&session.write(broken).await.unwrap_err(), ""));
     session.commit(&["Good".into()]).await.unwrap();
-    lines.push(told(&session.commit(&["Good".into(), "Bad".into()]).await.unwrap_err()));
+    lines.push(text_of(&session.commit(&["Good".into(), "Bad".into()]).await.unwrap_err()));
     let result = RunResult { created: 1, updated: 2, deleted: 3, unchanged: 4, failed: 5, skipped: 6 };
     lines.push(format!("{:?}", session.finish_run(&run, result).await.unwrap()));
     lines.push(format!("{:?}", session.finish_run(&Run { changes: Vec::new(), ..run }, result).await.unwrap()));
     lines.iter().map(|line| line.replace(&address, "ADDRESS").replace('\u{2028}', "<line separator>")).collect()
 }
 
+fn target(kind: &str, resource: Option<&str>) -> Target {
+    Target { kind: kind.into(), resource: resource.map(Into::into), fields: Vec::new() }
+}
+
 fn order(resource: &str) -> LoadRequest {
     LoadRequest { resource: resource.into(), page_size: 10, ..LoadRequest::default() }
 }
 
-/// An error that nobody caught: `internal`, with its text. Languages have words of their own around it. A stack without end may also take the
-/// instance with it.
+/// Asserts that an error is an uncaught one: `internal`, with its text. Languages add their own words. An endless recursion may also end the
+/// instance.
 fn defect(error: &Error, text: &str) -> String {
     match error {
         Error::Trap { .. } if text.is_empty() => {}
-        _ => assert!(told(error).starts_with("Internal: ") || told(error).starts_with("Config: "), "{error:?}"),
+        _ => assert!(text_of(error).starts_with("Internal: ") || text_of(error).starts_with("Config: "), "{error:?}"),
     }
     assert!(error.to_string().contains(text) || error.to_string().contains("undefined"), "{error}");
     "a defect".to_owned()
 }
 
 #[tokio::test]
-async fn all_that_the_contract_has_goes_through_each_sdk() {
+async fn each_sdk_passes_on_every_part_of_the_contract() {
     let mut done: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for language in ["python", "javascript", "go"] {
         let Some(component) = build(&root().join("tests/languages").join(language), language) else { continue };
@@ -465,7 +494,7 @@ async fn go_collects_its_garbage_by_hand() {
     let Some(component) = build(&root().join("tests/languages/go"), "go") else { return };
     let adapter = load(&component);
     let session: Session = adapter.open(config(json!({"url": server::prober(), "token": "x"}), Path::new("/nowhere"))).await.unwrap();
-    // 60 bodies of 2 MiB and as much garbage beside them, in one call: more than the sandbox grants.
+    // 60 bodies of 2 MiB and as much garbage, in one call: more than the sandbox grants.
     let loaded = session.load(order("garbage")).await.unwrap();
     let collections = page(&loaded.payload)[0].as_u64().unwrap();
     assert!((2..60).contains(&collections), "{collections}");

@@ -45,7 +45,7 @@ impl Server {
         &self.address
     }
 
-    /// What it has now in a collection; null where there has never been anything.
+    /// Returns the objects of a collection; null for a collection that never had any.
     pub(crate) fn objects(&self, collection: &str) -> Value {
         json!(self.collections.lock().unwrap().get(collection))
     }
@@ -102,7 +102,7 @@ fn answer(collections: &Mutex<Collections>, method: &str, url: &str, body: &str)
     }
 }
 
-/// The server for the probers: it tells what it was asked. The credentials must be there, or nothing is.
+/// Starts the server for the probers, which answers with the request.
 pub(crate) fn prober() -> String {
     let server = tiny_http::Server::http("127.0.0.1:0").unwrap();
     let address = format!("http://{}", server.server_addr());
@@ -117,8 +117,8 @@ pub(crate) fn prober() -> String {
             let (path, query) = request.url().split_once('?').unwrap_or((request.url(), ""));
             let (status, text) = match path {
                 "/results" => {
-                    let told = json!({"title": body, "query": query, "own": header("x-own"), "accept": header("accept")});
-                    (200, json!({"results": [told, {"é": [1, null]}], "total": 3}).to_string())
+                    let seen = json!({"title": body, "query": query, "own": header("x-own"), "accept": header("accept")});
+                    (200, json!({"results": [seen, {"é": [1, null]}], "total": 3}).to_string())
                 }
                 "/large" => (200, large.clone()),
                 _ => (404, json!({"message": "there is nothing"}).to_string()),
