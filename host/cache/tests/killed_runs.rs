@@ -163,7 +163,7 @@ fn a_killed_run_leaves_whole_files_of_one_run_and_no_lock() {
     assert!(!run.reader().has_plan());
     for side in Side::BOTH {
         assert!(run.reader().snapshot_kinds(side).expect("listed").is_empty());
-        let left = std::fs::read_dir(run.dir().join(side.folder())).expect("readable").count();
+        let left = std::fs::read_dir(run.dir().join(side.letter())).expect("readable").count();
         assert_eq!(left, 0, "unfinished files");
     }
     assert_eq!(std::fs::read_dir(run.dir()).expect("readable").count(), 3, "A, B, run.json");

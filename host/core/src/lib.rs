@@ -12,7 +12,6 @@ pub mod changes;
 pub mod diff;
 pub mod guardrail;
 pub mod key;
-pub mod limits;
 pub mod mapping;
 pub mod model;
 pub mod plan;

@@ -44,7 +44,7 @@ pub async fn lock_adapters(cx: &RunContext<'_>) -> Result<Locked, EngineError> {
         let problems = prepared.abilities.problems.clone();
         if !problems.is_empty() {
             let name = &prepared.manifest;
-            let adapter = AdapterName { role: Some(prepared.side.role()), name: name.name.clone(), version: name.version.clone() };
+            let adapter = AdapterName { role: Some(prepared.side), name: name.name.clone(), version: name.version.clone() };
             return Err(Error::Settings(SettingsError { adapter: adapter.into(), problems }).into());
         }
     }
@@ -86,7 +86,7 @@ async fn compare(cx: &RunContext<'_>) -> Result<(), EngineError> {
 
 /// Compares a component with `digest:`, if the project has one for that side.
 pub(crate) fn check_pin(project: &Project, side: Side, adapter: &AdapterSource) -> Result<(), EngineError> {
-    let Some(pin) = &side.endpoint(project).digest else { return Ok(()) };
+    let Some(pin) = &project.endpoint(side).digest else { return Ok(()) };
     let found = digest(&adapter.bytes);
     if found == pin.digest {
         return Ok(());

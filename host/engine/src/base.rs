@@ -85,7 +85,7 @@ impl Base {
 
     /// The rows of one side.
     pub(crate) fn open(reader: &RunReader, side: Side, opened: &Opened, model: &Model) -> Result<Base, EngineError> {
-        let cache_side = side.in_cache();
+        let cache_side = side;
         let file = reader.run_file()?;
         let since = file.started_at.map_or_else(|| format!("run {}", reader.id()), |at| format!("the run of {}", moment(at)));
         let mut base = Base { kinds: model.kinds.len(), since, ..Base::default() };

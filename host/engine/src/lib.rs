@@ -33,66 +33,13 @@ pub use pages::records;
 pub use pipeline::{apply, diff, show, sync};
 pub use readings::{Reading, destination_readings, source_readings};
 
+pub use infrahub_sync_base::Side;
 use infrahub_sync_cache::CacheError;
 use infrahub_sync_config::{OnConflict, Project};
 use infrahub_sync_core::guardrail::DeleteLimit;
 use infrahub_sync_core::plan::KindSummary;
 use infrahub_sync_core::plan_row::{Action, PlanRow};
 use infrahub_sync_runtime::Exchanges;
-
-/// One of the two sides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
-    /// Where the truth is: `A` in the cache.
-    Source,
-    /// What is brought in line: `B` in the cache.
-    Destination,
-}
-
-impl Side {
-    /// The side in the cache.
-    pub(crate) fn in_cache(self) -> infrahub_sync_cache::Side {
-        match self {
-            Side::Source => infrahub_sync_cache::Side::Source,
-            Side::Destination => infrahub_sync_cache::Side::Destination,
-        }
-    }
-
-    /// Its letter in the cache.
-    pub(crate) fn letter(self) -> &'static str {
-        match self {
-            Side::Source => "A",
-            Side::Destination => "B",
-        }
-    }
-
-    /// The role of its adapter.
-    #[must_use]
-    pub fn role(self) -> infrahub_sync_runtime::Role {
-        match self {
-            Side::Source => infrahub_sync_runtime::Role::Source,
-            Side::Destination => infrahub_sync_runtime::Role::Destination,
-        }
-    }
-
-    /// What a project says of it.
-    #[must_use]
-    pub fn endpoint(self, project: &Project) -> &infrahub_sync_config::Endpoint {
-        match self {
-            Side::Source => &project.source,
-            Side::Destination => &project.destination,
-        }
-    }
-
-    /// The word for a person.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Side::Source => "source",
-            Side::Destination => "destination",
-        }
-    }
-}
 
 /// An adapter's component.
 #[derive(Debug, Clone)]

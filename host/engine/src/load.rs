@@ -96,9 +96,9 @@ pub fn session_config<'a>(
     environment: &'a (dyn Fn(&str) -> Option<String> + Sync),
     exchanges: Exchanges,
 ) -> SessionConfig<'a> {
-    let endpoint = side.endpoint(project);
+    let endpoint = project.endpoint(side);
     SessionConfig {
-        role: side.role(),
+        role: side,
         settings: endpoint.settings.clone(),
         environment,
         variables: if built_in { Variables::All } else { Variables::of(&endpoint.name, &endpoint.grants.environment) },

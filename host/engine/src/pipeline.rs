@@ -12,7 +12,7 @@ use infrahub_sync_core::changes::contradicts;
 use infrahub_sync_core::guardrail::{Counts, approve};
 use infrahub_sync_core::model::Model;
 use infrahub_sync_core::plan::{KindSummary, Plan, Policy, Proof, plan};
-use infrahub_sync_core::snapshot::{Completeness, DataProblem, Role, Snapshot, Trouble, build};
+use infrahub_sync_core::snapshot::{Completeness, DataProblem, Snapshot, Trouble, build};
 use infrahub_sync_runtime::Addressing;
 use jiff::Timestamp;
 use serde_json::json;
@@ -140,7 +140,7 @@ pub async fn apply(cx: &RunContext<'_>) -> Result<Applied, EngineError> {
             Base::none(&resolved.model, APPLY),
         );
         let rows = interruptible(cx, reading).await?.raw;
-        let (snapshot, problems) = build(&resolved.model, rows, Role::Destination);
+        let (snapshot, problems) = build(&resolved.model, rows, Side::Destination);
         stop_on(cx, &started, Side::Destination, &problems)?;
         let reader = approved(cx, &started, &summary)?;
         let as_of = BTreeMap::new();
@@ -428,11 +428,7 @@ async fn built(
     model: &Model,
     mut read: Loaded,
 ) -> Result<(Loaded, Snapshot, Vec<DataProblem>), EngineError> {
-    let role = match side {
-        Side::Source => Role::Source,
-        Side::Destination => Role::Destination,
-    };
-    let (rows, problems) = build(model, std::mem::take(&mut read.raw), role);
+    let (rows, problems) = build(model, std::mem::take(&mut read.raw), side);
     let kept: Vec<bool> = model.kinds.iter().map(|kind| read.readings.get(&kind.name).is_some_and(Reading::is_incremental)).collect();
     if !contradicts(model, &kept, &rows, &problems) {
         return Ok((read, rows, problems));
@@ -443,7 +439,7 @@ async fn built(
     };
     let base = Base::none(model, "what is known of it does not fit what has changed");
     let mut read = load(cx, side, opened, model, feeds, base).await?;
-    let (rows, problems) = build(model, std::mem::take(&mut read.raw), role);
+    let (rows, problems) = build(model, std::mem::take(&mut read.raw), side);
     Ok((read, rows, problems))
 }
 

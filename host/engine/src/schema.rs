@@ -100,20 +100,7 @@ fn schema_field(field: runtime::Field) -> SchemaField {
         runtime::FieldType::ReferenceList => Cardinality::Many,
         _ => Cardinality::Unknown,
     };
-    let field_type = match field.field_type {
-        runtime::FieldType::Boolean => FieldType::Boolean,
-        runtime::FieldType::Integer => FieldType::Integer,
-        runtime::FieldType::Float => FieldType::Float,
-        runtime::FieldType::Text => FieldType::Text,
-        runtime::FieldType::Timestamp => FieldType::Timestamp,
-        runtime::FieldType::IpInterface => FieldType::IpInterface,
-        runtime::FieldType::IpNetwork => FieldType::IpNetwork,
-        runtime::FieldType::IpAddress => FieldType::IpAddress,
-        runtime::FieldType::Mac => FieldType::Mac,
-        runtime::FieldType::Json => FieldType::Json,
-        runtime::FieldType::List => FieldType::List,
-        runtime::FieldType::Any | runtime::FieldType::Reference | runtime::FieldType::ReferenceList => FieldType::Any,
-    };
+    let field_type = if field.field_type.is_reference() { FieldType::Any } else { field.field_type };
     SchemaField {
         name: field.name,
         field_type,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use infrahub_sync_core::limits::Limit;
+use infrahub_sync_base::limits::Limit;
 use ipnet::IpNet;
 use serde_json::Value;
 use tokio::sync::Semaphore;

@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use infrahub_sync_base::nearest;
 use serde_json::Value;
 
 use crate::error::AdapterName;
@@ -273,7 +274,10 @@ pub(crate) fn resolve(
     for name in settings.keys().filter(|name| !known(name)) {
         let candidates =
             manifest.settings.iter().map(|setting| setting.name.as_str()).chain(host_settings.clone().map(|(known, _)| *known));
-        problems.push(SettingProblem { setting: name.clone(), kind: SettingProblemKind::Unknown { nearest: nearest(name, candidates) } });
+        problems.push(SettingProblem {
+            setting: name.clone(),
+            kind: SettingProblemKind::Unknown { nearest: nearest(name, candidates).map(str::to_owned) },
+        });
     }
     if problems.is_empty() {
         return Ok(resolved);
@@ -382,16 +386,6 @@ fn set_host(host: &mut HostSettings, name: &str, value: &Value) -> Result<(), St
         _ => host.retries = u32::try_from(whole(0)?).unwrap_or(0),
     }
     Ok(())
-}
-
-/// The candidate that is most like `name`, if one is like enough to be what was meant.
-pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    candidates
-        .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
-        .filter(|(likeness, _)| *likeness > 0.75)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, candidate)| candidate.to_owned())
 }
 
 #[cfg(test)]

@@ -6,44 +6,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+pub use infrahub_sync_base::FieldType;
+
 use crate::error::Failure;
 
 /// Where to go on reading; the adapter's own token.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Cursor(pub Vec<u8>);
-
-/// The type of a field's values; the contract's `field-type`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum FieldType {
-    /// Not known.
-    Any,
-    /// `true` or `false`.
-    Boolean,
-    /// A whole number.
-    Integer,
-    /// A number.
-    Float,
-    /// Text stays text.
-    Text,
-    /// A date and time as ISO 8601 text.
-    Timestamp,
-    /// An IP address with the length of its prefix.
-    IpInterface,
-    /// An IP network.
-    IpNetwork,
-    /// An IP address without a length.
-    IpAddress,
-    /// A MAC address.
-    Mac,
-    /// Any JSON value.
-    Json,
-    /// A list of plain values.
-    List,
-    /// One object of another kind.
-    Reference,
-    /// A set of objects of another kind.
-    ReferenceList,
-}
 
 /// A field of a kind, as the system's schema describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use infrahub_sync_core::limits::{Limit, Limits};
+use infrahub_sync_base::limits::{Limit, Limits};
 use ipnet::IpNet;
 use url::{Host, Url};
 

@@ -5,12 +5,12 @@
 use std::path::{Path, PathBuf};
 
 use infrahub_sync_core::guardrail::DeleteLimit;
-use infrahub_sync_core::mapping::filter::Filter;
+use infrahub_sync_core::mapping::filter::{Filter, OPERATIONS};
 use infrahub_sync_core::mapping::transform::Transforms;
 
 use super::{
-    AdapterLocation, ApplyRules, Endpoint, Environment, FILTER_OPERATIONS, Field, FieldSource, FilterConfig, Flags, Incremental, Mapping,
-    Pin, Project, TransformConfig, abilities, check, variables,
+    AdapterLocation, ApplyRules, Endpoint, Environment, Field, FieldSource, FilterConfig, Flags, Incremental, Mapping, Pin, Project,
+    TransformConfig, abilities, check, variables,
 };
 use crate::decode::{Decoder, Record, suggest};
 use crate::load::{Data, Entry, Node};
@@ -351,7 +351,7 @@ fn filter(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> Option<FilterCo
     let operation = decoder.required_text(&record, "operation");
     let value = record.get("value");
     if let Some((operation, span)) = operation {
-        if FILTER_OPERATIONS.contains(&operation) {
+        if OPERATIONS.contains(&operation) {
             filter_value(decoder, &record, operation, span, value);
             if let (Some((field, _)), "regex", Some(value)) = (&field, operation, value)
                 && let Err(error) = Filter::compile(field, operation, Some(&value.to_value()))
@@ -359,7 +359,7 @@ fn filter(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> Option<FilterCo
                 decoder.error(value.span, record.at("value"), error.to_string());
             }
         } else {
-            let hint = suggest(operation, FILTER_OPERATIONS, "known operations");
+            let hint = suggest(operation, OPERATIONS, "known operations");
             let message = format!("unknown filter operation `{operation}`");
             decoder.report(Severity::Error, span, record.at("operation"), message, hint);
         }

@@ -11,8 +11,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use infrahub_sync_base::Side;
+use infrahub_sync_base::limits::Limits;
 use infrahub_sync_core::guardrail::DeleteLimit;
-use infrahub_sync_core::limits::Limits;
 use serde_json::Value;
 
 pub use self::abilities::Grants;
@@ -136,7 +137,7 @@ pub struct Mapping {
 pub struct FilterConfig {
     /// Dotted path into the record.
     pub field: String,
-    /// One of [`FILTER_OPERATIONS`].
+    /// One of [`OPERATIONS`](infrahub_sync_core::mapping::filter::OPERATIONS).
     pub operation: String,
     /// What it is compared with.
     pub value: Option<Value>,
@@ -145,10 +146,6 @@ pub struct FilterConfig {
     /// Where it stands.
     pub span: Span,
 }
-
-/// Every filter operation.
-pub const FILTER_OPERATIONS: [&str; 14] =
-    ["==", "!=", ">", "<", ">=", "<=", "in", "not in", "contains", "not contains", "is_empty", "is_not_empty", "regex", "is_ip_within"];
 
 /// A template whose result is written into the source record.
 #[derive(Debug, Clone, PartialEq)]
@@ -263,6 +260,15 @@ impl Default for Incremental {
 }
 
 impl Project {
+    /// Returns what the project says of a side.
+    #[must_use]
+    pub fn endpoint(&self, side: Side) -> &Endpoint {
+        match side {
+            Side::Source => &self.source,
+            Side::Destination => &self.destination,
+        }
+    }
+
     /// Reads and decodes a `config.yml`.
     ///
     /// # Errors

@@ -605,7 +605,7 @@ fn incremental() {
     49 | incremental: {full_resync: 1}
        |               ^^^^^^^^^^^
 
-    hint: known keys: `full_resync_every`
+    hint: did you mean `full_resync_every`?
     ");
 }
 

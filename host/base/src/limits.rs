@@ -366,28 +366,43 @@ fn parse_time(text: &str) -> Option<u64> {
     whole.parse::<u64>().ok()?.checked_mul(SECOND)?.checked_add(thousandths)
 }
 
-/// Why a limit's value cannot be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+/// The reason why a limit's value cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LimitError {
-    /// It is no such value at all.
-    #[error("`{}` must be {}", .limit.name(), match .limit.unit() {
-        Unit::Size => "a number of bytes, or a size such as `512 MiB`",
-        Unit::Time => "a number of seconds, such as `90` or `0.5`",
-        Unit::Count => "a whole number",
-    })]
+    /// The text is not a value of the limit's unit.
     Form {
         /// The limit.
         limit: Limit,
     },
-    /// It is too little or too much.
-    #[error("`{}` must be from {} to {}, not {}", .limit.name(), .limit.show(*.limit.range().start()), .limit.show(*.limit.range().end()), .limit.show(*.value))]
+    /// The value is too small or too large.
     Range {
         /// The limit.
         limit: Limit,
-        /// What was asked for.
+        /// The value that was asked for.
         value: u64,
     },
 }
+
+impl fmt::Display for LimitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            LimitError::Form { limit } => {
+                let form = match limit.unit() {
+                    Unit::Size => "a number of bytes, or a size such as `512 MiB`",
+                    Unit::Time => "a number of seconds, such as `90` or `0.5`",
+                    Unit::Count => "a whole number",
+                };
+                write!(f, "`{}` must be {form}", limit.name())
+            }
+            LimitError::Range { limit, value } => {
+                let (least, most) = limit.range().into_inner();
+                write!(f, "`{}` must be from {} to {}, not {}", limit.name(), limit.show(least), limit.show(most), limit.show(value))
+            }
+        }
+    }
+}
+
+impl std::error::Error for LimitError {}
 
 /// Digits in groups of three.
 fn grouped(value: u64) -> String {
