@@ -19,6 +19,7 @@ mod demo;
 mod fuzz;
 mod guests;
 mod live;
+mod prose;
 mod run;
 mod toolchain;
 mod tools;
@@ -51,6 +52,8 @@ commands:
   demo                     run the example netbox_to_files offline, from diff to nothing left to do
   verify                   format, adapters, lints, tests, a short search of the fuzz targets
   fuzz [SECONDS]           look for inputs that break the fuzz targets, each for so long (default 60); exit code 77 without a C++ compiler
+  prose [PATH…|--shrink]   check the English of the repository; with paths, print all findings below them; with --shrink, remove the
+                           converted files from sdk/build/unconverted.txt
   verify-live              brings up a real NetBox and a real Infrahub, runs the tests that need them, stops them; 45 minutes at most;
                            exit code 77 when they cannot be brought up here, 78 when the time was over and nothing had failed
 ";
@@ -82,6 +85,9 @@ fn main() -> ExitCode {
         ["fuzz"] => return ended(fuzz_targets(60)),
         ["fuzz", seconds] if seconds.parse::<u32>().is_ok() => return ended(fuzz_targets(seconds.parse().unwrap_or_default())),
         ["verify"] => workspace().and_then(|root| verify::run(&root)),
+        ["prose"] => workspace().and_then(|root| prose::check(&root)),
+        ["prose", "--shrink"] => workspace().and_then(|root| prose::shrink(&root)),
+        ["prose", below @ ..] => workspace().and_then(|root| prose::show(&root, below)),
         ["help" | "--help" | "-h"] => {
             say(HELP);
             return ExitCode::SUCCESS;

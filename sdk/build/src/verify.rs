@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use crate::fuzz::{self, Search};
 use crate::guests;
+use crate::prose;
 use crate::run::{Fault, cargo, complain, say, succeed, words};
 use crate::tools::{self, Trouble};
 
@@ -54,8 +55,9 @@ pub(crate) fn run(root: &Path) -> Result<(), Fault> {
         Err(Trouble::Fault(fault)) => Err(fault),
         Ok(()) => Ok(()),
     };
-    let steps: [(&str, Step<'_>); 8] = [
+    let steps: [(&str, Step<'_>); 9] = [
         ("format", &cargo_step(&["fmt", "--all", "--check"])),
+        ("prose", &|| prose::check(root)),
         ("adapters", &|| guests::build_all(root).map(drop)),
         ("template", &template),
         ("languages", &languages),
