@@ -3,13 +3,11 @@
 //! Needs Python 3, and DuckDB in it or from the package index (into `target/venv-duckdb`). Where there is neither, the test says
 //! so and passes; with `CACHE_TEST_DUCKDB=required` it fails instead.
 
-mod common;
-
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use common::{cache, error_row, id, lock, plan_row, running, snapshot};
+use crate::common::{cache, error_row, id, lock, plan_row, running, snapshot};
 use infrahub_sync_cache::{Mode, Side};
 use infrahub_sync_core::plan_row::{Action, PlanRow};
 

@@ -1,11 +1,9 @@
 //! Damaged files are errors that name the file and the way out, never panics and never wrong rows from a shorter file.
 
-mod common;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{cache, error_row, id, lock, plan_row, running, snapshot};
+use crate::common::{cache, error_row, id, lock, plan_row, running, snapshot};
 use infrahub_sync_cache::{CacheError, Mode, RunReader, Side};
 use proptest::prelude::*;
 

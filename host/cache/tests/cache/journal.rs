@@ -1,31 +1,23 @@
 //! The journal of a run: it goes with its plan, and holds what it said it holds when its writer is killed.
 //!
-//! The killed process is this test program itself, started again with a variable that makes [`child`] work.
-
-mod common;
+//! The killed process is this test program itself, started again for the same test.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::path::Path;
 use std::time::Duration;
 
-use common::{cache, id, lock, now, plan_row, running};
+use crate::common::{cache, id, lock, now, plan_row, running, start_victim, victim_root};
 use infrahub_sync_cache::{CacheError, Holder, Mode, RowCounts, RowState};
-
-const ROOT: &str = "CACHE_TEST_ROOT";
 
 /// Rows of the plan that the child applies, and of a batch.
 const ROWS: u64 = 5000;
 const BATCH: u64 = 7;
 
-/// Not a test when started by hand: the process that is killed. It applies a plan batch by batch, says what is noted as soon as it is, and
-/// begins again when it is done.
-#[test]
-fn child() {
-    let Some(root) = std::env::var_os(ROOT) else { return };
-    let cache = cache(&PathBuf::from(root));
+/// The process that is killed. It applies a plan batch by batch, prints what is noted as soon as it is, and begins again at the end.
+fn apply_forever(root: &Path) -> ! {
+    let cache = cache(root);
     let holder = Holder::this_process(id("r"), now());
     let lock = cache.lock(&holder, Duration::from_secs(60), &mut |_| {}).expect("the lock is free");
     // Past the test harness, which would hold it back. The parent stops listening at some point and kills us at a later one.
@@ -48,6 +40,9 @@ fn child() {
 
 #[test]
 fn what_a_killed_apply_has_noted_is_there() {
+    if let Some(root) = victim_root() {
+        apply_forever(&root);
+    }
     let root = tempfile::tempdir().expect("a folder");
     let cache = cache(root.path());
     lock(&cache)
@@ -57,12 +52,7 @@ fn what_a_killed_apply_has_noted_is_there() {
         .expect("written");
     for lines in [1, 2, 5, 8, 15, 16, 17, 400, 3000, 9000, 12_000] {
         let before = cache.open_run(&id("r")).expect("there").read_journal().expect("whole");
-        let mut child = Command::new(std::env::current_exe().expect("this program"))
-            .args(["--exact", "child", "--nocapture", "--test-threads=1"])
-            .env(ROOT, root.path())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("started");
+        let mut child = start_victim("journal::what_a_killed_apply_has_noted_is_there", root.path());
         let mut said: BTreeMap<u64, RowState> = BTreeMap::new();
         let mut attempt = 0;
         let mut finished = before.as_ref().is_some_and(|journal| journal.is_finished());

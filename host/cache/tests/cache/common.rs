@@ -1,8 +1,7 @@
 //! What the tests of the cache share.
 
-#![allow(dead_code)] // each test program uses a part of it
-
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -85,4 +84,19 @@ pub(crate) fn error_row(message: &str) -> ErrorRow {
         terminal: true,
         ..ErrorRow::default()
     }
+}
+
+/// The variable that tells a test to be the process that is killed, and in which folder its cache lies.
+const VICTIM: &str = "CACHE_TEST_ROOT";
+
+/// Returns the folder of the cache when this process is the one that is killed.
+pub(crate) fn victim_root() -> Option<PathBuf> {
+    std::env::var_os(VICTIM).map(PathBuf::from)
+}
+
+/// Starts this test program again, with one test, which finds [`victim_root`] set. Its output is piped.
+pub(crate) fn start_victim(test: &str, root: &Path) -> Child {
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    command.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(VICTIM, root);
+    command.stdout(Stdio::piped()).spawn().expect("started")
 }

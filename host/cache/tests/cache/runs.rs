@@ -1,11 +1,9 @@
 //! Runs are written, read, used again and listed.
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 
-use common::{cache, error_row, id, lock, now, plan_row, running, snapshot};
+use crate::common::{cache, error_row, id, lock, now, plan_row, running, snapshot};
 use infrahub_sync_cache::{Cache, CacheError, Cursors, FORMAT, Mode, RunCounter, RunFile, RunState, RunStatus, Side, SyncName};
 use infrahub_sync_core::plan_row::PlanRow;
 

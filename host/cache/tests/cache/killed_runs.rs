@@ -1,30 +1,23 @@
 //! Runs that are killed leave a cache that the next run can use, and the lock goes with its process.
 //!
-//! The killed process is this test program itself, started again with a variable that makes [`child`] work.
-
-mod common;
+//! The killed process is this test program itself, started again for one of these tests.
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::Child;
 use std::time::{Duration, Instant};
 
+use crate::common::{cache, id, lock, now, plan_row, running, snapshot, start_victim, victim_root};
 use arrow_array::{Array, StringArray};
-use common::{cache, id, lock, now, plan_row, running, snapshot};
 use infrahub_sync_cache::{CacheError, Cursors, Holder, Mode, Rowcounts, RunReader, Side};
 use infrahub_sync_core::plan_row::PlanRow;
 
-const ROOT: &str = "CACHE_TEST_ROOT";
-
-/// Steps of one generation, after each of which the child says so.
+/// Steps of one generation. The victim prints a line after each.
 const STEPS: usize = 7;
 
-/// Not a test when started by hand: the process that is killed. It makes the same run again and again, each time with the number
-/// of the generation in every file.
-#[test]
-fn child() {
-    let Some(root) = std::env::var_os(ROOT) else { return };
-    let cache = cache(&PathBuf::from(root));
+/// The process that is killed. It makes the same run again and again, each time with the number of the generation in every file.
+fn run_forever(root: &Path) {
+    let cache = cache(root);
     let holder = Holder::this_process(id("r"), now());
     let lock = cache.lock(&holder, Duration::from_secs(60), &mut |_| {}).expect("the lock is free");
     // Past the test harness, which would hold it back. The parent stops listening at some point and kills us at a later one.
@@ -68,14 +61,9 @@ fn generation_of_run_file(run: &RunReader) -> u64 {
     file.summary.get("generation").and_then(serde_json::Value::as_u64).unwrap_or_default()
 }
 
-/// Starts the child and waits until it has made so many steps.
+/// Starts the victim and waits until it has made N steps.
 fn start(root: &Path, steps: usize) -> Child {
-    let mut child = Command::new(std::env::current_exe().expect("this program"))
-        .args(["--exact", "child", "--nocapture", "--test-threads=1"])
-        .env(ROOT, root)
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("started");
+    let mut child = start_victim("killed_runs::a_killed_run_leaves_whole_files_of_one_run_and_no_lock", root);
     let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
     // The harness may write before the first step on the same line.
     let made = lines.map(|line| line.expect("text")).filter(|line| line.ends_with("step")).take(steps).count();
@@ -141,6 +129,9 @@ fn check(run: &RunReader) {
 
 #[test]
 fn a_killed_run_leaves_whole_files_of_one_run_and_no_lock() {
+    if let Some(root) = victim_root() {
+        return run_forever(&root);
+    }
     let root = tempfile::tempdir().expect("a folder");
     let cache = cache(root.path());
     // After each step at least thrice, in a run that is new, half written or whole.

@@ -1,12 +1,10 @@
 //! What the cache holds is listed, what nobody needs goes, and what is not whole is told.
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use common::{cache, error_row, id, lock, plan_row, running, snapshot};
+use crate::common::{cache, error_row, id, lock, plan_row, running, snapshot};
 use infrahub_sync_cache::{
     Cache, CacheError, CacheLock, Finding, Kept, Mode, Retention, RowCounts, RowState, RunFile, RunStatus, Side, Standing, SyncName,
     Verdict,

@@ -1,8 +1,6 @@
 //! A plan comes out as it went in.
 
-mod common;
-
-use common::{cache, id, lock, running};
+use crate::common::{cache, id, lock, running};
 use infrahub_sync_cache::{ErrorRow, Mode};
 use infrahub_sync_core::plan_row::{Action, PlanRow};
 use proptest::prelude::*;
@@ -82,7 +80,7 @@ fn rows_of_megabytes_do_not_pile_up_in_a_batch() {
     let lock = lock(&cache(root.path()));
     let run = lock.start_run(&id("r"), &running(Mode::Diff)).expect("started");
     // More than a batch, and more than a row group, may hold in bytes.
-    let rows = (0..30).map(|n| PlanRow { new_value: Some(n.to_string().repeat(1024 * 1024)), ..common::plan_row("x") });
+    let rows = (0..30).map(|n| PlanRow { new_value: Some(n.to_string().repeat(1024 * 1024)), ..crate::common::plan_row("x") });
     run.write_plan(rows.clone()).expect("written");
     let read = run.reader().read_plan().expect("opened").map(|row| row.expect("readable"));
     assert!(read.eq(rows));
