@@ -1,7 +1,5 @@
 //! The cached runs, listed, pruned and checked by the program.
 
-#![allow(clippy::unwrap_used)]
-
 use infrahub_sync_tests::Project;
 use serde_json::{Value, json};
 

@@ -1,15 +1,11 @@
 //! Runs that read only what changed plan what full runs plan: the whole program, with the fake Infrahub as destination and as source, while
 //! somebody edits it at random.
 
-#![allow(clippy::unwrap_used)]
-
-mod network;
-
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use crate::network::{MAPPING, Network};
 use infrahub_sync_fake_infrahub::{ADMIN_TOKEN, Fake, Settings};
 use infrahub_sync_tests::Project;
-use network::{MAPPING, Network};
 use serde_json::{Map, Value};
 
 const HISTORIES: u64 = 24;

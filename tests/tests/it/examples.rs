@@ -2,8 +2,6 @@
 //!
 //! `netbox_to_files` is in `whole.rs`, and is what `cargo demo` runs.
 
-#![allow(clippy::unwrap_used)]
-
 use infrahub_sync_tests::Project;
 use infrahub_sync_tests::live::root;
 use serde_json::{Value, json};

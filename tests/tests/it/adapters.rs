@@ -1,7 +1,5 @@
 //! Adapters of strangers: what `adapter …` tells of them, what pins and lock files stop, and the store of compiled ones.
 
-#![allow(clippy::unwrap_used)]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -2,8 +2,6 @@
 //!
 //! The templates of all languages pass it in `languages.rs`, which builds them.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,12 +18,14 @@ use infrahub_sync_tests::live::root;
 use infrahub_sync_tests::{Project, binary};
 use serde_json::{Value, json};
 
-/// A component that `cargo adapters` has built.
+/// Reads a component that `cargo adapters` or the command `guests` of the build tool has built.
 fn component(name: &str) -> Vec<u8> {
     // target/release/infrahub-sync, target/adapters.
-    let adapters = binary().ancestors().nth(2).unwrap().join("adapters");
-    let file = adapters.join(format!("{name}.wasm"));
-    std::fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}; run `cargo adapters`", file.display()))
+    let target = binary().ancestors().nth(2).unwrap().to_path_buf();
+    let file =
+        ["adapters", "guests"].map(|folder| target.join(folder).join(format!("{name}.wasm"))).into_iter().find(|file| file.is_file());
+    let file = file.unwrap_or_else(|| panic!("no component `{name}` in {}: run `cargo adapters` and `cargo guests`", target.display()));
+    std::fs::read(file).unwrap()
 }
 
 /// A runtime that keeps what it compiles, as the program does in these tests.
@@ -202,13 +202,13 @@ async fn a_guest_that_never_comes_back_fails_at_its_limit() {
 
 #[test]
 fn every_defect_of_the_guest_and_every_check_has_a_test() {
-    let source = include_str!("../guests/nonconforming/src/lib.rs");
+    let source = include_str!("../../guests/nonconforming/src/lib.rs");
     let (_, list) = source.split_once("const DEFECTS").unwrap();
     let (list, _) = list.split_once("];").unwrap();
     let there: BTreeSet<&str> = list.split('"').skip(1).step_by(2).filter(|defect| *defect != "none").collect();
     assert_eq!(there, DEFECTS.iter().map(|(defect, _)| *defect).collect());
     let found: BTreeSet<&str> = DEFECTS.iter().chain(&DESCRIPTIONS).map(|(_, name)| *name).collect();
-    let checks = include_str!("../../host/conformance/src/checks/mod.rs");
+    let checks = include_str!("../../../host/conformance/src/checks/mod.rs");
     let names: BTreeSet<&str> = checks.split("Promise(\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
     assert_eq!(found, names);
 }

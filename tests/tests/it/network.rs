@@ -1,8 +1,6 @@
 //! A small network that tests of the whole program share: files as the source, the fake Infrahub as the destination, with something to
 //! create, to update and to delete there, references between kinds and within one, and a cycle.
 
-#![allow(dead_code, reason = "each test program uses a part of it")]
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use infrahub_sync_fake_infrahub::{ADMIN_TOKEN, Fake, Model, Options, Rights, Settings, Version};

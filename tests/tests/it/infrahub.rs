@@ -1,7 +1,5 @@
 //! Infrahub as a source and as a destination: the whole program against a faithful fake.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeSet;
 
 use infrahub_sync_fake_infrahub::{

@@ -2,8 +2,6 @@
 //!
 //! `UPDATE_CASES=1 cargo test --release -p infrahub-sync-tests --test cases` writes what came out; read it before you commit it.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeMap;
 use std::path::Path;
 

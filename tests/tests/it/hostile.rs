@@ -1,7 +1,5 @@
 //! Hostile adapters and hostile servers, with the whole program: what the user reads, how it exits, and that the destination is not touched.
 
-#![allow(clippy::unwrap_used)]
-
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};

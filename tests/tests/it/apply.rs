@@ -1,7 +1,5 @@
 //! What an apply does when the world is not as it was when the plan was made: conflicts, limits, interruptions.
 
-#![allow(clippy::unwrap_used)]
-
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 

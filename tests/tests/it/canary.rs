@@ -4,10 +4,6 @@
 //! The canary is a token, a password, and what a login gives for it. Each has two halves of letters and digits, which no way of escaping
 //! changes, with characters between them that all ways do: finding neither half is finding no form.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
-
-mod network;
-
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -16,12 +12,12 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
+use crate::network::Network;
 use arrow_schema::DataType;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use infrahub_sync_fake_infrahub::{Action, Fault, Moment, Rights, Settings, Verdict};
 use infrahub_sync_tests::{Output, Project, binary};
-use network::Network;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::json;
 

@@ -1,7 +1,5 @@
 //! The program as its users meet it: commands on a project, files in, files out.
 
-#![allow(clippy::unwrap_used)]
-
 use infrahub_sync_tests::Project;
 use serde_json::{Value, json};
 

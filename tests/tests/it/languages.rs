@@ -3,10 +3,6 @@
 //!
 //! A language that this machine does not have is left out, and said to be: by `cargo verify`, and here.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-#![allow(clippy::print_stderr, reason = "a language that is left out is told")]
-
-#[path = "languages/server.rs"]
 mod server;
 
 use std::collections::BTreeMap;

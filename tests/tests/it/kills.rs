@@ -4,10 +4,7 @@
 //! The destination is the fake Infrahub, which records every request. Its hook kills the program when a request has arrived or when it was
 //! executed; the request is then never executed, executed when nobody waits for it, or executed while the next attempt is at work.
 
-#![allow(clippy::print_stderr, clippy::unwrap_used)]
 #![cfg(unix)]
-
-mod network;
 
 use std::collections::{BTreeSet, HashMap};
 use std::os::unix::process::ExitStatusExt;
@@ -17,11 +14,11 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::ThreadId;
 use std::time::Duration;
 
+use crate::network::Network;
 use infrahub_sync_cache::{Cache, RowState, RunId, RunReader, SyncName};
 use infrahub_sync_core::plan_row::{Action, PlanRow};
 use infrahub_sync_fake_infrahub::{Moment, Request, Verdict};
 use infrahub_sync_tests::Output;
-use network::Network;
 use serde_json::{Map, Value};
 
 /// A destination that needs creates, updates and deletes, and a project for it.

@@ -1,15 +1,11 @@
 //! A destination that refuses, breaks or loses one answer in five: the end is the same as on a quiet day, nothing is made twice, and the
 //! number of requests stays within bounds.
 
-#![allow(clippy::unwrap_used)]
-
-mod network;
-
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::network::Network;
 use infrahub_sync_fake_infrahub::{Action, Storm};
 use infrahub_sync_tests::Output;
-use network::Network;
 
 /// What happens to one request in five.
 fn actions() -> Vec<Action> {

@@ -1,10 +1,7 @@
 //! The disk under the cache: full, not there, damaged; two runs at once; a clock that was set back. Whatever happens, nothing wrong is written to
 //! the destination, and once the disk is well again everything comes to its end.
 
-#![allow(clippy::print_stderr, clippy::unwrap_used)]
 #![cfg(unix)]
-
-mod network;
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -12,9 +9,9 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
+use crate::network::Network;
 use infrahub_sync_fake_infrahub::{Moment, Verdict};
 use infrahub_sync_tests::Output;
-use network::Network;
 use serde_json::{Map, Value};
 
 fn mutations(network: &Network) -> usize {

@@ -1,7 +1,5 @@
 //! Components that were built once for a version of the contract keep running: see `tests/golden/README.md`.
 
-#![allow(clippy::unwrap_used)]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
