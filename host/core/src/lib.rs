@@ -8,6 +8,7 @@
 
 pub mod batches;
 pub mod canonical;
+pub mod change;
 pub mod changes;
 pub mod diff;
 pub mod guardrail;
@@ -16,6 +17,7 @@ pub mod mapping;
 pub mod model;
 pub mod plan;
 pub mod plan_row;
+pub mod reconcile;
 pub mod records;
 pub mod restore;
 pub mod snapshot;

@@ -86,7 +86,7 @@ fn what_somebody_changed_after_the_plan_is_left_alone_unless_told_otherwise() {
     let refused = world.project.run(&["apply", "--run-id", "plan", "--max-deletes", "1"]);
     assert_eq!(refused.code, 7, "{}", refused.stderr);
     assert!(
-        refused.stderr.contains("InfraDevice `d001`: somebody has changed it since the plan was made: `height` is 77 and was 1"),
+        refused.stderr.contains("InfraDevice `d001`: another user modified it after the plan was made: `height` is 77 and was 1"),
         "{}",
         refused.stderr
     );
@@ -95,7 +95,7 @@ fn what_somebody_changed_after_the_plan_is_left_alone_unless_told_otherwise() {
     assert_eq!(world.run_file("plan")["status"], "partial");
 
     let shown = world.project.ok(&["show", "--run-id", "plan"]).stdout;
-    assert!(shown.contains("→ done") && shown.contains("→ failed: somebody has changed it"), "{shown}");
+    assert!(shown.contains("→ done") && shown.contains("→ failed: another user modified it"), "{shown}");
     assert!(shown.contains("Applied: 2 done, 2 failed."), "{shown}");
     let shown = world.project.ok(&["show", "--run-id", "plan", "--output", "json"]).stdout;
     let changes = serde_json::from_str::<Value>(&shown).unwrap()["changes"].clone();
@@ -143,12 +143,12 @@ fn objects_that_somebody_made_or_took_away_meanwhile_are_told() {
     let partial = world.project.run(&["apply", "--run-id", "plan"]);
     assert_eq!(partial.code, 7, "{}", partial.stderr);
     assert!(
-        partial.stderr.contains("could not update InfraDevice `d000`: the object is not in the destination any more"),
+        partial.stderr.contains("could not update InfraDevice `d000`: the object is no longer in the destination"),
         "{}",
         partial.stderr
     );
     assert!(
-        partial.stderr.contains("could not create InfraDevice `d002`: somebody has created it since the plan was made"),
+        partial.stderr.contains("could not create InfraDevice `d002`: another user created it after the plan was made"),
         "{}",
         partial.stderr
     );
@@ -167,7 +167,7 @@ fn what_something_refers_to_that_was_not_deleted_is_not_deleted_either() {
     world.execute(&world.set_height("d001", 77));
     let partial = world.project.run(&["apply", "--run-id", "plan"]);
     assert_eq!(partial.code, 7, "{}", partial.stderr);
-    assert!(partial.stderr.contains("could not delete InfraDevice `d001`: somebody has changed it"), "{}", partial.stderr);
+    assert!(partial.stderr.contains("could not delete InfraDevice `d001`: another user modified it"), "{}", partial.stderr);
     let skipped = "could not delete LocationSite `b`: skipped: InfraDevice `d001`, which refers to it, was not deleted";
     assert!(partial.stderr.contains(skipped), "{}", partial.stderr);
     assert_eq!((world.fake.store().count("InfraDevice", "main"), world.fake.store().count("LocationSite", "main")), (3, 2));

@@ -1,55 +1,78 @@
-//! Whether the adapters of a run are those that the project accepts: `digest:` in config.yml, and the lock file beside it.
+//! Accepts the adapters of a run: by `digest:` in config.yml, and by the lock file beside it.
 //!
-//! A pinned digest is compared before anything of the component is compiled. The lock is compared once both adapters have described
-//! themselves, which they do without any grant, and before either of them is opened: a run that is not accepted has sent nothing.
+//! The lock file is compared once both adapters have described themselves, and before either of them is opened.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use infrahub_sync_config::adapter_lock::{Abilities, FolderAbility, SecretSource};
 use infrahub_sync_config::{AdapterLock, LOCK_FILE, LockedAdapter, LockedComponent, Project};
-use infrahub_sync_runtime::{AdapterName, Error, SettingsError, digest};
+use infrahub_sync_runtime::{AdapterName, Error, SettingsError};
 
-use crate::load::{Prepared, Runtimes};
-use crate::{AdapterSource, EngineError, RunContext, Side};
+use super::describe::{Described, Runtimes};
+use super::pin::check_pin;
+use crate::{EngineError, RunContext, Side};
 
-/// What `adapter lock` did.
+/// An adapter that the project accepts.
+pub(crate) struct Accepted<'a>(Described<'a>);
+
+impl<'a> Accepted<'a> {
+    /// Compares all adapters of a run with the lock file, if the project has one.
+    ///
+    /// # Errors
+    /// When one of them differs from what the file accepts: then none is accepted.
+    pub(crate) fn all<const SIDES: usize>(
+        cx: &RunContext<'_>,
+        described: [Described<'a>; SIDES],
+    ) -> Result<[Accepted<'a>; SIDES], EngineError> {
+        check_lock(cx, &described)?;
+        Ok(described.map(Accepted))
+    }
+
+    /// Gives the adapter up to be opened.
+    pub(super) fn into_described(self) -> Described<'a> {
+        self.0
+    }
+}
+
+/// The result of `adapter lock`.
 #[derive(Debug, Clone)]
 pub struct Locked {
-    /// The file.
+    /// The lock file.
     pub path: PathBuf,
-    /// What it says now.
+    /// Its content now.
     pub lock: AdapterLock,
-    /// What was not accepted before, a line each: `source: digest: … → …`. Of a first lock, nothing.
+    /// The changes that are accepted now, a line each: `source: digest: … → …`. Empty for a first lock.
     pub accepted: Vec<String>,
-    /// What was accepted before and is not needed any more, a line each.
+    /// The abilities that are no longer needed, a line each.
     pub dropped: Vec<String>,
-    /// There was a lock file.
+    /// There was a lock file before.
     pub replaced: bool,
-    /// The file is as it was.
+    /// The file did not change.
     pub unchanged: bool,
 }
 
-/// Writes the lock file of a project: its adapters as they are now are accepted.
+/// Writes the lock file of a project, which accepts its adapters as they are now.
 ///
 /// # Errors
-/// When an adapter cannot be loaded or is not the pinned one, when an address or folder is not known, or when the file cannot be written.
+/// When an adapter cannot be loaded or is not the pinned one, when an address or folder is missing, or when the file cannot be written.
 pub async fn lock_adapters(cx: &RunContext<'_>) -> Result<Locked, EngineError> {
     let (path, before) = read(cx.project)?;
     let runtimes = Runtimes::new(cx)?;
-    let (source, destination) =
-        tokio::try_join!(Prepared::new(cx, &runtimes, Side::Source), Prepared::new(cx, &runtimes, Side::Destination))?;
-    for prepared in [&source, &destination] {
+    let sides = tokio::try_join!(Described::new(cx, &runtimes, Side::Source), Described::new(cx, &runtimes, Side::Destination))?;
+    let sides: [Described<'_>; 2] = sides.into();
+    for described in &sides {
         // A lock without the address would stop every run that has one.
-        let problems = prepared.abilities.problems.clone();
+        let problems = described.abilities.problems.clone();
         if !problems.is_empty() {
-            let name = &prepared.manifest;
-            let adapter = AdapterName { role: Some(prepared.side), name: name.name.clone(), version: name.version.clone() };
+            let name = &described.manifest;
+            let adapter = AdapterName { role: Some(described.side), name: name.name.clone(), version: name.version.clone() };
             return Err(Error::Settings(SettingsError { adapter: adapter.into(), problems }).into());
         }
     }
-    let lock = AdapterLock { source: locked(&source), destination: locked(&destination) };
-    let accepted = before.as_ref().map(|before| objections(before, &[&source, &destination])).unwrap_or_default();
+    let [source, destination] = sides.each_ref().map(locked);
+    let lock = AdapterLock { source, destination };
+    let accepted = before.as_ref().map(|before| objections(before, &sides)).unwrap_or_default();
     let dropped = before.as_ref().map(|before| less(before, &lock)).unwrap_or_default();
     let text = lock.to_text();
     let unchanged = std::fs::read_to_string(&path).is_ok_and(|there| there == text);
@@ -59,9 +82,9 @@ pub async fn lock_adapters(cx: &RunContext<'_>) -> Result<Locked, EngineError> {
     Ok(Locked { path, lock, accepted, dropped, replaced: before.is_some(), unchanged })
 }
 
-/// What is wrong with the adapters of a project: those that are not the pinned ones, and what the lock file does not accept. All of it.
+/// Returns every way in which the adapters of a project differ from `digest:` and from the lock file.
 ///
-/// Without `digest:` and lock file nothing is loaded. `required`: there must be a lock file.
+/// Loads nothing without `digest:` and lock file. `required`: a missing lock file is an error.
 pub async fn check_adapters(cx: &RunContext<'_>, required: bool) -> Vec<EngineError> {
     let sides = [(Side::Source, cx.source.as_ref()), (Side::Destination, Some(&cx.destination))];
     let mut errors: Vec<EngineError> =
@@ -72,7 +95,7 @@ pub async fn check_adapters(cx: &RunContext<'_>, required: bool) -> Vec<EngineEr
         Ok((_, None)) => Ok(()),
         Err(error) => Err(error),
     };
-    // A component that is not the pinned one has been told.
+    // A component other than the pinned one is in the list already.
     errors.extend(lock.err().filter(|error| !matches!(error, EngineError::NotPinned { .. })));
     errors
 }
@@ -80,31 +103,14 @@ pub async fn check_adapters(cx: &RunContext<'_>, required: bool) -> Vec<EngineEr
 async fn compare(cx: &RunContext<'_>) -> Result<(), EngineError> {
     let runtimes = Runtimes::new(cx)?;
     let (source, destination) =
-        tokio::try_join!(Prepared::new(cx, &runtimes, Side::Source), Prepared::new(cx, &runtimes, Side::Destination))?;
-    check_lock(cx, &[&source, &destination])
-}
-
-/// Compares a component with `digest:`, if the project has one for that side.
-pub(crate) fn check_pin(project: &Project, side: Side, adapter: &AdapterSource) -> Result<(), EngineError> {
-    let Some(pin) = &project.endpoint(side).digest else { return Ok(()) };
-    let found = digest(&adapter.bytes);
-    if found == pin.digest {
-        return Ok(());
-    }
-    Err(EngineError::NotPinned {
-        side,
-        adapter: adapter.name.clone(),
-        origin: adapter.origin.clone(),
-        place: format!("{}:{}", project.file.display(), pin.span.line),
-        pinned: pin.digest.clone(),
-        found,
-    })
+        tokio::try_join!(Described::new(cx, &runtimes, Side::Source), Described::new(cx, &runtimes, Side::Destination))?;
+    check_lock(cx, &[source, destination])
 }
 
 /// Compares adapters with the lock file, if the project has one.
-pub(crate) fn check_lock(cx: &RunContext<'_>, prepared: &[&Prepared<'_>]) -> Result<(), EngineError> {
+fn check_lock(cx: &RunContext<'_>, described: &[Described<'_>]) -> Result<(), EngineError> {
     let (path, Some(lock)) = read(cx.project)? else { return Ok(()) };
-    let objections = objections(&lock, prepared);
+    let objections = objections(&lock, described);
     if objections.is_empty() {
         return Ok(());
     }
@@ -123,38 +129,38 @@ fn config(project: &Project) -> String {
     project.file.display().to_string()
 }
 
-/// Lines with their side before them.
+/// Puts the side before each line.
 fn with_side(side: Side, lines: Vec<String>) -> impl Iterator<Item = String> {
     lines.into_iter().map(move |line| format!("{}: {line}", side.as_str()))
 }
 
-fn objections(lock: &AdapterLock, prepared: &[&Prepared<'_>]) -> Vec<String> {
-    let of_side = |prepared: &&Prepared<'_>| {
-        let before = match prepared.side {
+fn objections(lock: &AdapterLock, described: &[Described<'_>]) -> Vec<String> {
+    let of_side = |described: &Described<'_>| {
+        let before = match described.side {
             Side::Source => &lock.source,
             Side::Destination => &lock.destination,
         };
-        with_side(prepared.side, before.objections(&locked(prepared)))
+        with_side(described.side, before.objections(&locked(described)))
     };
-    prepared.iter().flat_map(of_side).collect()
+    described.iter().flat_map(of_side).collect()
 }
 
-/// What the first lock allows and the second does not.
+/// Returns what the first lock allows and the second does not.
 fn less(before: &AdapterLock, now: &AdapterLock) -> Vec<String> {
     let source = with_side(Side::Source, before.source.abilities.beyond(&now.source.abilities));
     source.chain(with_side(Side::Destination, before.destination.abilities.beyond(&now.destination.abilities))).collect()
 }
 
-/// An adapter as a lock file has it.
-fn locked(prepared: &Prepared<'_>) -> LockedAdapter {
-    let abilities = &prepared.abilities;
+/// Returns an adapter as a lock file describes it.
+fn locked(described: &Described<'_>) -> LockedAdapter {
+    let abilities = &described.abilities;
     LockedAdapter {
-        adapter: prepared.manifest.name.clone(),
-        version: prepared.manifest.version.clone(),
-        contract: prepared.adapter.contract().to_owned(),
-        component: match prepared.built_in {
+        adapter: described.manifest.name.clone(),
+        version: described.manifest.version.clone(),
+        contract: described.adapter.contract().to_owned(),
+        component: match described.built_in {
             true => LockedComponent::BuiltIn,
-            false => LockedComponent::Digest(prepared.adapter.digest()),
+            false => LockedComponent::Digest(described.adapter.digest()),
         },
         abilities: Abilities {
             address: abilities.address.iter().cloned().collect(),

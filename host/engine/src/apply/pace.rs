@@ -13,7 +13,7 @@ const SLOW_BATCHES: u32 = 2;
 
 /// How many batches may be under way.
 #[derive(Debug)]
-pub(crate) struct Pace {
+pub(super) struct Pace {
     width: usize,
     widest: usize,
     /// Batches since the destination last asked for patience or was slow.
@@ -28,19 +28,19 @@ pub(crate) struct Pace {
 
 impl Pace {
     /// As many as the adapter allows, to begin with. `repeated` are the requests that were repeated before.
-    pub(crate) fn new(widest: usize, repeated: u64) -> Pace {
+    pub(super) fn new(widest: usize, repeated: u64) -> Pace {
         let widest = widest.max(1);
         Pace { width: widest, widest, calm: 0, slow: 0, repeated, quickest: None }
     }
 
     /// How many batches may be under way now.
-    pub(crate) fn width(&self) -> usize {
+    pub(super) fn width(&self) -> usize {
         self.width
     }
 
     /// A batch of `rows` rows was answered after `took`; `what` tells batches that cannot be compared apart. The host has repeated
     /// `repeated` requests so far, which it does when the destination sheds load or fails.
-    pub(crate) fn answered(&mut self, what: &str, rows: usize, took: Duration, repeated: u64) {
+    pub(super) fn answered(&mut self, what: &str, rows: usize, took: Duration, repeated: u64) {
         let is_slow = self.is_slow(what, rows, took.as_secs_f64() / rows.max(1) as f64);
         if repeated > self.repeated {
             self.narrow();
