@@ -629,9 +629,9 @@ fn grouped(failures: &[engine::Failure]) -> Vec<Vec<&engine::Failure>> {
     let mut groups: Vec<Vec<&engine::Failure>> = Vec::new();
     for failure in failures {
         let alike = |group: &&mut Vec<&engine::Failure>| {
-            group.first().is_some_and(|first| {
-                (first.action, &first.kind, &first.reason) == (failure.action, &failure.kind, &failure.reason)
-            })
+            group
+                .first()
+                .is_some_and(|first| (first.action, &first.kind, &first.reason) == (failure.action, &failure.kind, &failure.reason))
         };
         match groups.iter_mut().find(alike) {
             Some(group) => group.push(failure),

@@ -281,7 +281,8 @@ mod tests {
         let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"));
         let (_, table) = text.split_once("The reasons after `full:`:").unwrap_or_else(|| panic!("{path} has no table of reasons"));
         let (table, _) = table.split_once("| any other text |").unwrap_or_else(|| panic!("the table has no last row"));
-        let explained: Vec<&str> = table.lines().skip(4).filter_map(|line| line.strip_prefix("| ")?.split_once(" | ")).map(|row| row.0).collect();
+        let explained: Vec<&str> =
+            table.lines().skip(4).filter_map(|line| line.strip_prefix("| ")?.split_once(" | ")).map(|row| row.0).collect();
         for reason in FullReason::ALL {
             let words = format!("`{reason}`");
             assert!(explained.iter().any(|cell| cell.contains(&words)), "{path} does not explain {words}: {explained:?}");

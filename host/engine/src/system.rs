@@ -5,9 +5,7 @@
 
 use std::pin::Pin;
 
-use infrahub_sync_runtime::{
-    Error, Kind, LoadRequest, Manifest, Outcome, Page, Result, Run, RunResult, Session, Traffic, WriteRequest,
-};
+use infrahub_sync_runtime::{Error, Kind, LoadRequest, Manifest, Outcome, Page, Result, Run, RunResult, Session, Traffic, WriteRequest};
 
 /// The answer to a call, once it is there.
 pub(crate) type Answer<'s, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 's>>;

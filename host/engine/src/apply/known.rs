@@ -103,10 +103,8 @@ impl<'k> Known<'k> {
             self.failed.insert(change.object.clone());
         }
         for peer in held {
-            let still = || StillRefers {
-                by: format!("{} `{}`", change.kind, change.unique_id),
-                by_delete: change.action == Action::Delete,
-            };
+            let still =
+                || StillRefers { by: format!("{} `{}`", change.kind, change.unique_id), by_delete: change.action == Action::Delete };
             self.needed.entry(peer.clone()).or_insert_with(still);
         }
     }
