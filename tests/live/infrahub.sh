@@ -4,6 +4,7 @@
 #
 #   tests/live/infrahub.sh up [SCHEMA.yml...]     install what is missing, start everything, load the schemas,
 #                                                 print the address and the token
+#   tests/live/infrahub.sh install                install what is missing, and start nothing
 #   tests/live/infrahub.sh load [--branch B] SCHEMA.yml...   load schemas; what is there already changes nothing
 #   tests/live/infrahub.sh status                 exit 0 when it answers, 3 when it does not
 #   tests/live/infrahub.sh reset [SCHEMA.yml...]  forget all data and schemas, up: an empty Infrahub again
@@ -187,7 +188,7 @@ install_packages() {
   local log=$work/apt.log
   { "${root[@]}" apt-get update -q &&
     "${root[@]}" env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
-      apt-get install -y -q --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 ||
+      apt-get install -y -q -o DPkg::Lock::Timeout=600 --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 ||
     { tail -5 "$log" >&2; skip "apt-get could not install ${missing[*]} (see $log; a JDK from elsewhere: set JAVA_HOME)"; }
   find_java || skip "no JDK of version 21 or newer: set JAVA_HOME"
 }
@@ -358,6 +359,14 @@ take_lock() {
   flock 9
 }
 
+# What `up` needs, so that it can be installed while the machine does something else.
+install_all() {
+  [ "$(uname)" = Linux ] || skip "the recipe is for Linux with apt"
+  install_packages
+  install_infrahub
+  install_neo4j
+}
+
 load_schemas() {
   [ $# -gt 0 ] || return 0
   say "loading ${*##*/}"
@@ -370,16 +379,13 @@ load_schemas() {
 up() {
   take_lock
   if ! { answers && runs worker; }; then
-    [ "$(uname)" = Linux ] || skip "the recipe is for Linux with apt"
     # What a killed `up` has left.
     halt
     local number
     for number in "$port" $(seq "$inner" "$metrics_port"); do
       ! open "$number" || fail "port $number is taken by another program: set INFRAHUB_PORT or INFRAHUB_INNER_PORTS"
     done
-    install_packages
-    install_infrahub
-    install_neo4j
+    install_all
     build_database
     start_behind
     start_server
@@ -421,6 +427,7 @@ command=${1:-}
 check_files "$@"
 case $command in
   up) up "$@" ;;
+  install) take_lock; install_all ;;
   load)
     [ $# -gt 0 ] || { say "error: load what? \`$0 load SCHEMA.yml...\`"; exit 2; }
     answers || { say "not running on $url: \`$0 up\` first"; exit 3; }

@@ -2,6 +2,7 @@
 # A real NetBox on loopback for the live tests: PostgreSQL and Redis from apt, NetBox and gunicorn from pip.
 #
 #   tests/live/netbox.sh up       install what is missing, start everything, print the address and the tokens
+#   tests/live/netbox.sh install  install what is missing, and start nothing
 #   tests/live/netbox.sh down     stop what `up` started; the database stays for the next `up`
 #   tests/live/netbox.sh status   exit 0 when it answers, 3 when it does not
 #   tests/live/netbox.sh reset    down, forget the database, up: an empty NetBox again
@@ -115,7 +116,7 @@ install_packages() {
   local log=$work/apt.log
   { "${root[@]}" apt-get update -q &&
     "${root[@]}" env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
-      apt-get install -y -q --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 ||
+      apt-get install -y -q -o DPkg::Lock::Timeout=600 --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 ||
     { tail -5 "$log" >&2; skip "apt-get could not install ${missing[*]} (see $log)"; }
   find_postgres || skip "PostgreSQL 14 or newer is not in this machine's apt sources"
 }
@@ -271,12 +272,17 @@ take_lock() {
   flock 9
 }
 
-up() {
-  take_lock
-  if answers; then report; return; fi
+# What `up` needs, so that it can be installed while the machine does something else.
+install_all() {
   [ "$(uname)" = Linux ] || skip "the recipe is for Linux with apt"
   install_packages
   install_netbox
+}
+
+up() {
+  take_lock
+  if answers; then report; return; fi
+  install_all
   start_postgres
   start_redis
   configure
@@ -303,6 +309,7 @@ down() {
 
 case ${1:-} in
   up) up ;;
+  install) take_lock; install_all ;;
   down) down ;;
   status) if answers; then report; else say "not running on $url"; exit 3; fi ;;
   reset) down; rm -f "$work/database-ready"; up ;;

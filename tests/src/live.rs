@@ -9,8 +9,6 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-/// The variable without which live tests do nothing.
-const LIVE: &str = "INFRAHUB_SYNC_LIVE";
 /// Silence after which a server counts as gone: a busy Infrahub lets requests wait for a minute.
 const SILENCE: Duration = Duration::from_secs(300);
 /// Between two looks at a condition.
@@ -37,22 +35,17 @@ pub fn live_folder() -> PathBuf {
 pub struct Turn(#[allow(dead_code, reason = "dropping it gives the lock back")] File);
 
 impl Turn {
-    /// Waits for it; none, and a word about it, where live tests are not wanted.
+    /// Waits until no other test uses the servers.
     ///
     /// # Panics
-    /// When the lock cannot be had.
+    /// When the lock cannot be taken.
     #[must_use]
-    #[allow(clippy::print_stderr, reason = "a test that is left out says so")]
-    pub fn wait(needs: &str) -> Option<Turn> {
-        if std::env::var(LIVE).as_deref() != Ok("1") {
-            eprintln!("skipped: it needs {needs}; {LIVE}=1 starts it");
-            return None;
-        }
+    pub fn wait() -> Turn {
         let folder = live_folder();
         std::fs::create_dir_all(&folder).expect("the folder of the live servers");
         let file = File::create(folder.join("tests.lock")).expect("the lock of the live tests");
         file.lock().expect("the lock of the live tests");
-        Some(Turn(file))
+        Turn(file)
     }
 }
 

@@ -44,7 +44,7 @@ pub(crate) const PARQUET_SUFFIX: &str = ".parquet";
 
 /// A snapshot's path in the folder of its run, as `run.json` names it on every system.
 pub(crate) fn snapshot_name(side: Side, kind: &KindName) -> String {
-    format!("{}/{kind}{PARQUET_SUFFIX}", side.folder())
+    format!("{}/{kind}{PARQUET_SUFFIX}", side.letter())
 }
 
 /// How many runs an error lists: as many as a person reads.
@@ -516,7 +516,7 @@ impl RunReader {
     }
 
     pub(crate) fn side_dir(&self, side: Side) -> PathBuf {
-        self.dir.join(side.folder())
+        self.dir.join(side.letter())
     }
 
     pub(crate) fn snapshot_path(&self, side: Side, kind: &KindName) -> PathBuf {
@@ -637,7 +637,7 @@ impl RunReader {
     /// [`CacheError::Missing`] when there is none, [`CacheError::Damaged`]; the batches themselves can also be damaged.
     pub fn read_snapshot(&self, side: Side, kind: &str) -> Result<SnapshotReader, CacheError> {
         let path = self.snapshot_path(side, &KindName::parse(kind)?);
-        SnapshotReader::open(self.file(path.clone()))?.ok_or_else(|| self.missing(format!("snapshot {}/{kind}", side.folder()), path))
+        SnapshotReader::open(self.file(path.clone()))?.ok_or_else(|| self.missing(format!("snapshot {}/{kind}", side.letter()), path))
     }
 
     /// The kinds that have a snapshot on one side, by name.

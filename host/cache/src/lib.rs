@@ -57,6 +57,8 @@ mod snapshot_file;
 mod sums;
 mod verify;
 
+pub use infrahub_sync_base::{PerSide, Side};
+
 pub use error::CacheError;
 pub use errors_file::ErrorRow;
 pub use housekeeping::{Kept, Pruned, Retention, RunInfo, Shared, Standing, Survey, Verdict, freed};
@@ -66,30 +68,7 @@ pub use lock::{CacheLock, Holder};
 pub use parquet_file::Written;
 pub use plan_file::{PlanReader, PlanWriter};
 pub use run_id::{KindName, NameError, RunId, SyncName};
-pub use sidecars::{AdapterRecord, Cursors, FORMAT, Mode, PerSide, Rowcounts, RunCounter, RunFile, RunStatus};
+pub use sidecars::{AdapterRecord, Cursors, FORMAT, Mode, Rowcounts, RunCounter, RunFile, RunStatus};
 pub use snapshot_file::{EXTRACT_TS, SOURCE_ID, SnapshotReader, SnapshotWriter, TOMBSTONE, extract_ts_type, internal_fields};
 pub use sums::FileSum;
 pub use verify::{Finding, Verified};
-
-/// Which system a snapshot is of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Side {
-    /// The source; its snapshots are in the folder `A`.
-    Source,
-    /// The destination; its snapshots are in the folder `B`.
-    Destination,
-}
-
-impl Side {
-    /// Both, the source first.
-    pub const BOTH: [Side; 2] = [Side::Source, Side::Destination];
-
-    /// The name of the folder that holds the side's snapshots.
-    #[must_use]
-    pub fn folder(self) -> &'static str {
-        match self {
-            Side::Source => "A",
-            Side::Destination => "B",
-        }
-    }
-}

@@ -7,6 +7,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use infrahub_sync_base::PerSide;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -18,36 +19,6 @@ use crate::sums::FileSum;
 
 /// The format this version writes and the newest it reads. 2.0.1 writes none, which counts as 0.
 pub const FORMAT: u32 = 1;
-
-/// Something for each side, under the names of their folders.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct PerSide<T> {
-    /// Of the source.
-    #[serde(rename = "A", default)]
-    pub source: T,
-    /// Of the destination.
-    #[serde(rename = "B", default)]
-    pub destination: T,
-}
-
-impl<T> PerSide<T> {
-    /// That of a side.
-    #[must_use]
-    pub fn get(&self, side: crate::Side) -> &T {
-        match side {
-            crate::Side::Source => &self.source,
-            crate::Side::Destination => &self.destination,
-        }
-    }
-
-    /// That of a side, to change.
-    pub fn get_mut(&mut self, side: crate::Side) -> &mut T {
-        match side {
-            crate::Side::Source => &mut self.source,
-            crate::Side::Destination => &mut self.destination,
-        }
-    }
-}
 
 /// `cursors.json`: where the next incremental run goes on, by side and kind. 2.0.1 writes `<TIER>:<value>`, as in
 /// `TIMESTAMP:2026-01-01T00:00:00+00:00`; what a cursor means is the engine's business.

@@ -191,7 +191,7 @@ impl Check<'_> {
         };
         self.names(run.dir(), |name| {
             let files = [RUN_FILE, PLAN_FILE, JOURNAL_FILE, ERRORS_FILE, CURSORS_FILE, SCHEMA_SUB_HASH_FILE];
-            files.contains(&name) || Side::BOTH.iter().any(|side| side.folder() == name)
+            files.contains(&name) || Side::BOTH.iter().any(|side| side.letter() == name)
         });
         for side in Side::BOTH {
             self.snapshots(&file, side);

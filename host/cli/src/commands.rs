@@ -13,7 +13,7 @@ use infrahub_sync_cache::{CacheError, RunId, SyncName};
 use infrahub_sync_config::{Endpoint, Problem, Project, discover, find};
 use infrahub_sync_core::plan_row::PlanRow;
 use infrahub_sync_engine as engine;
-use infrahub_sync_engine::{AdapterSource, Applied, EngineError, Options, Run, RunContext, Side};
+use infrahub_sync_engine::{AdapterSource, Applied, EngineError, Options, Outcomes, Run, RunContext, Side};
 use infrahub_sync_runtime::Exchanges;
 
 use crate::adapter;
@@ -629,9 +629,9 @@ fn grouped(failures: &[engine::Failure]) -> Vec<Vec<&engine::Failure>> {
     let mut groups: Vec<Vec<&engine::Failure>> = Vec::new();
     for failure in failures {
         let alike = |group: &&mut Vec<&engine::Failure>| {
-            group.first().is_some_and(|first| {
-                (first.action, &first.kind, &first.message, &first.hint) == (failure.action, &failure.kind, &failure.message, &failure.hint)
-            })
+            group
+                .first()
+                .is_some_and(|first| (first.action, &first.kind, &first.reason) == (failure.action, &failure.kind, &failure.reason))
         };
         match groups.iter_mut().find(alike) {
             Some(group) => group.push(failure),
@@ -643,15 +643,16 @@ fn grouped(failures: &[engine::Failure]) -> Vec<Vec<&engine::Failure>> {
 
 /// Says what was written, and what was not.
 fn tell(applied: &Applied, screen: &Screen) -> Exit {
-    let Applied { created, updated, deleted, unchanged, failed, skipped, failures, run, done_before, stopped, left } = applied;
+    let Applied { counts, failures, run, stopped, left } = applied;
+    let Outcomes { created, updated, deleted, unchanged, failed, skipped, done_before } = counts;
     for alike in grouped(failures) {
         let Some(failure) = alike.first() else { continue };
         let action = failure.action.as_str();
         let named: Vec<String> = alike.iter().take(NAMED_TOGETHER).map(|failure| format!("`{}`", failure.unique_id)).collect();
         let more = alike.len().checked_sub(NAMED_TOGETHER).filter(|more| *more > 0).map(|more| format!(" and {more} more"));
         let objects = format!("{}{}", named.join(", "), more.unwrap_or_default());
-        let mut report = Report::new(Exit::Partial, format!("could not {action} {} {objects}: {}", failure.kind, failure.message));
-        if let Some(hint) = &failure.hint {
+        let mut report = Report::new(Exit::Partial, format!("could not {action} {} {objects}: {}", failure.kind, failure.reason));
+        if let Some(hint) = failure.reason.hint() {
             report = report.hint(hint);
         }
         screen.write(&report.to_string());

@@ -30,7 +30,7 @@ use crate::generated::{flow_list, scalar};
 use crate::load::{self, Data, Node};
 use crate::own_file::OwnFile;
 use crate::problem::Problem;
-use crate::project::decode::sha256;
+use crate::project::endpoint::sha256;
 
 /// The file's name, beside `config.yml`.
 pub const LOCK_FILE: &str = "infrahub-sync.lock.yml";

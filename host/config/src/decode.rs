@@ -1,15 +1,46 @@
 //! Decodes a tree of nodes and collects every problem on the way.
 //!
-//! Key types: [`Decoder`] (where problems go) and [`Record`] (a mapping whose keys are known). A missing or wrong value yields
-//! `None` after it was reported, so that the rest of the file is looked at as well.
+//! Key types: [`Decoder`] (where problems go), [`Record`] (a mapping whose keys are known) and [`Key`] (a row of a table of keys: what a record
+//! may say is one table, with a function for each key). A missing or wrong value yields `None` after it was reported, so that the rest of
+//! the file is decoded as well.
 
 use crate::load::{Data, Entry, Node};
 use crate::problem::{Document, Problem, Severity, Span, nearest};
+use crate::project::Environment;
 
 /// Collects the problems of one document.
 pub(crate) struct Decoder<'a> {
     pub(crate) document: &'a Document,
     pub(crate) problems: Vec<Problem>,
+    /// The environment, for `${NAME}` in settings. Without one variables stay as they are written.
+    pub(crate) environment: Option<&'a Environment<'a>>,
+}
+
+/// A key of a record: a row of the record's table of keys.
+pub(crate) struct Key<T> {
+    name: &'static str,
+    required: bool,
+    read: Read<T>,
+}
+
+/// Puts a key's value, which stands at a path, into the record that is being decoded.
+pub(crate) type Read<T> = fn(&mut Decoder<'_>, &Node, &str, &mut T);
+
+impl<T> Key<T> {
+    /// A key that may be absent, or null.
+    pub(crate) const fn optional(name: &'static str, read: Read<T>) -> Key<T> {
+        Key { name, required: false, read }
+    }
+
+    /// A key that must have a value.
+    pub(crate) const fn required(name: &'static str, read: Read<T>) -> Key<T> {
+        Key { name, required: true, read }
+    }
+}
+
+/// Returns the names of a table's keys.
+pub(crate) fn names<T>(keys: &[Key<T>]) -> impl Iterator<Item = &'static str> {
+    keys.iter().map(|key| key.name)
 }
 
 /// A mapping and its path.
@@ -65,7 +96,24 @@ pub(crate) fn suggest<'s>(word: &str, known: impl IntoIterator<Item = &'s str> +
 
 impl<'a> Decoder<'a> {
     pub(crate) fn new(document: &'a Document) -> Self {
-        Decoder { document, problems: Vec::new() }
+        Decoder { document, problems: Vec::new(), environment: None }
+    }
+
+    /// Decodes a mapping by its table of keys; none where the node is not a mapping.
+    pub(crate) fn fill<'n, T>(&mut self, node: &'n Node, path: &str, keys: &[Key<T>], draft: &mut T) -> Option<Record<'n>> {
+        let record = self.record(node, path, &names(keys).collect::<Vec<_>>())?;
+        self.read(&record, keys, draft);
+        Some(record)
+    }
+
+    /// Decodes the keys of a record that a table names. Reports those that are required and missing.
+    pub(crate) fn read<T>(&mut self, record: &Record<'_>, keys: &[Key<T>], draft: &mut T) {
+        for key in keys {
+            let value = if key.required { self.required(record, key.name) } else { record.get(key.name) };
+            if let Some(value) = value {
+                (key.read)(self, value, &record.at(key.name), draft);
+            }
+        }
     }
 
     pub(crate) fn report(
@@ -162,36 +210,34 @@ impl<'a> Decoder<'a> {
 
     /// The items of a key that may be absent; empty then.
     pub(crate) fn items<'n>(&mut self, record: &Record<'n>, key: &str) -> &'n [Node] {
-        match record.get(key) {
-            None => &[],
-            Some(node) => match &node.data {
-                Data::List(items) => items,
-                Data::Text(text) => {
-                    self.expected("a list", node, &record.at(key), Some(format!("write `{key}: [{text}]`")));
-                    &[]
-                }
-                _ => {
-                    self.expected("a list", node, &record.at(key), None);
-                    &[]
-                }
-            },
-        }
+        record.get(key).map_or(&[], |node| self.list(node, &record.at(key)))
     }
 
-    /// As [`Decoder::items`], without a report.
-    pub(crate) fn items_quietly<'n>(&self, record: &Record<'n>, key: &str) -> &'n [Node] {
-        match record.get(key).map(|node| &node.data) {
-            Some(Data::List(items)) => items,
-            _ => &[],
+    /// The items of a list; empty where the node is not a list.
+    pub(crate) fn list<'n>(&mut self, node: &'n Node, path: &str) -> &'n [Node] {
+        if let Data::List(items) = &node.data {
+            return items;
         }
+        let key = path.rsplit('.').next().unwrap_or(path);
+        let hint = if let Data::Text(text) = &node.data { Some(format!("write `{key}: [{text}]`")) } else { None };
+        self.expected("a list", node, path, hint);
+        &[]
+    }
+
+    /// Decodes each item of a list.
+    pub(crate) fn each<T>(&mut self, node: &Node, path: &str, decode: impl Fn(&mut Self, &Node, &str) -> Option<T>) -> Vec<T> {
+        let items = self.list(node, path).iter().enumerate();
+        items.filter_map(|(index, item)| decode(self, item, &format!("{path}[{index}]"))).collect()
+    }
+
+    /// The text of a node, and its place.
+    pub(crate) fn text_at(&mut self, node: &Node, path: &str) -> Option<(String, Span)> {
+        Some((self.text(node, path)?.to_owned(), node.span))
     }
 
     /// A list of texts with their places.
     pub(crate) fn texts(&mut self, record: &Record<'_>, key: &str) -> Vec<(String, Span)> {
-        let path = record.at(key);
-        let items = self.items(record, key);
-        let texts = items.iter().enumerate();
-        texts.filter_map(|(index, item)| Some((self.text(item, &format!("{path}[{index}]"))?.to_owned(), item.span))).collect()
+        record.get(key).map_or_else(Vec::new, |node| self.each(node, &record.at(key), Decoder::text_at))
     }
 
     /// A whole number that is not negative; `"10"` and `10.0` are read as well, as pydantic reads them.

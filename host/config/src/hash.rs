@@ -66,24 +66,32 @@ pub fn schema_sub_hash(mapping_hash: &str, schema_hash: &str) -> String {
 fn mapping_value(mapping: &Mapping) -> Value {
     let filters: Vec<Value> = mapping.filters.iter().map(|filter| json!([filter.field, filter.operation, filter.value])).collect();
     let transforms: Vec<Value> = mapping.transforms.iter().map(|transform| json!([transform.field, transform.expression])).collect();
-    json!({
+    let mut value = json!({
         "name": mapping.name,
         "mapping": mapping.mapping,
         "identifiers": mapping.identifiers,
         "filters": filters,
         "transforms": transforms,
         "fields": mapping.fields.iter().map(field_value).collect::<Vec<_>>(),
-    })
+    });
+    if let (true, Some(value)) = (mapping.destination_mapping != mapping.mapping, value.as_object_mut()) {
+        value.insert("destination_mapping".to_owned(), json!(mapping.destination_mapping));
+    }
+    value
 }
 
 fn field_value(field: &Field) -> Value {
     // The word before the value tells a path `x` from the literal `x`.
-    let source = match &field.source {
-        FieldSource::Static(value) => json!(["static", value]),
-        FieldSource::Path(path) | FieldSource::Reference { path, .. } => json!(["mapping", path]),
-        FieldSource::Unmapped => json!([]),
+    let (source, path) = match &field.source {
+        FieldSource::Static(value) => (json!(["static", value]), None),
+        FieldSource::Path(path) | FieldSource::Reference { path, .. } => (json!(["mapping", path]), Some(path)),
+        FieldSource::Unmapped => (json!([]), None),
     };
-    json!([field.name, source, field.reference])
+    if field.destination_mapping.as_ref() == path {
+        json!([field.name, source, field.reference])
+    } else {
+        json!([field.name, source, field.reference, field.destination_mapping])
+    }
 }
 
 fn schema_field_value(field: &SchemaField) -> Value {
@@ -163,6 +171,10 @@ schema_mapping:
     fn form_settings_and_flags_do_not_change_the_hash() {
         let other = TEXT.replace("mapping: a, identifiers: [x]", "identifiers: [x], mapping: a").replace("token", "url");
         let hash = mapping_hash(&project(TEXT));
+        let the_same = TEXT
+            .replace("mapping: x}", "mapping: x, destination_mapping: x}")
+            .replace("mapping: a,", "mapping: a, destination_mapping: a,");
+        assert_eq!(hash, mapping_hash(&project(&the_same)));
         assert_eq!(hash, mapping_hash(&project(&format!("# A comment.\n{other}\ndiffsync_flags: [SKIP_UNMATCHED_DST]"))));
         assert_eq!(hash.len(), 64);
     }
@@ -175,6 +187,9 @@ schema_mapping:
             ("mapping: x}", "static: x}"),
             ("mapping: x}", "mapping: y}"),
             ("mapping: x}", "mapping: x, reference: A}"),
+            ("mapping: x}", "mapping: x, destination_mapping: y}"),
+            ("mapping: x}", "mapping: y, static: x}"),
+            ("mapping: a,", "mapping: a, destination_mapping: b,"),
             ("identifiers: [x], ", ""),
             ("fields:", "filters: [{field: a, operation: is_empty}], fields:"),
             ("fields:", "transforms: [{field: a, expression: a}], fields:"),

@@ -26,7 +26,7 @@ pub use generated::{GENERATED_FILE, Generated};
 pub use hash::{mapping_hash, schema_hash, schema_kind_hashes, schema_sub_hash};
 pub use problem::{Problem, Problems, Severity, Span};
 pub use project::{
-    AdapterLocation, ApplyRules, Endpoint, Environment, Field, FieldSource, FilterConfig, Flags, Grants, Incremental, Mapping, OnConflict,
-    Pin, Project, TransformConfig,
+    AdapterLocation, ApplyOverrides, ApplyRules, Endpoint, Environment, Field, FieldSource, FilterConfig, Flags, Grants, Incremental,
+    Mapping, OnConflict, Pin, Project, TransformConfig,
 };
 pub use resolve::{Resolved, SchemaField, SchemaKind, resolve};

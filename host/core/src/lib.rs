@@ -8,15 +8,16 @@
 
 pub mod batches;
 pub mod canonical;
+pub mod change;
 pub mod changes;
 pub mod diff;
 pub mod guardrail;
 pub mod key;
-pub mod limits;
 pub mod mapping;
 pub mod model;
 pub mod plan;
 pub mod plan_row;
+pub mod reconcile;
 pub mod records;
 pub mod restore;
 pub mod snapshot;

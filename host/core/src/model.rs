@@ -1,40 +1,7 @@
 //! The model of a sync: the kinds that are compared, their fields, and which of them refer to which.
 
+pub use infrahub_sync_base::FieldType;
 use serde::{Deserialize, Serialize};
-
-/// The type of a field's values; the contract's `field-type` without the references.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum FieldType {
-    /// Not known: values are taken as they come.
-    #[default]
-    Any,
-    /// `true` or `false`.
-    Boolean,
-    /// A whole number.
-    Integer,
-    /// A number.
-    Float,
-    /// Text; what a transform renders stays text.
-    Text,
-    /// A date and time as ISO 8601 text.
-    Timestamp,
-    /// An IP address with the length of its prefix, in canonical spelling.
-    #[serde(rename = "ip-interface")]
-    IpInterface,
-    /// An IP network, in canonical spelling.
-    #[serde(rename = "ip-network")]
-    IpNetwork,
-    /// An IP address without a length, in canonical spelling.
-    #[serde(rename = "ip-address")]
-    IpAddress,
-    /// A MAC address, in canonical spelling.
-    Mac,
-    /// Any JSON value.
-    Json,
-    /// A list of plain values.
-    List,
-}
 
 /// Whether a reference holds one peer or a set of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

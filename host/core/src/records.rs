@@ -6,6 +6,7 @@
 use std::fmt;
 use std::fmt::Write as _;
 
+use infrahub_sync_base::pointer;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -115,13 +116,16 @@ impl Projection {
         &self.slots
     }
 
-    /// The same slots, read from other places: (dotted path, RFC 6901 pointer within the record).
+    /// The same slots, read from other places: (dotted path, RFC 6901 pointer within the record). A text that is not a pointer leads nowhere.
     #[must_use]
     pub fn moved(&self, places: &[(String, String)]) -> Projection {
         let mut moved = Projection { slots: self.slots.clone(), ..Projection::default() };
         for (slot, (path, shape)) in self.slots.iter().enumerate() {
             let parts: Vec<String> = match places.iter().find(|(from, _)| from == path) {
-                Some((_, pointer)) => pointer_parts(pointer),
+                Some((_, pointer)) => match pointer::parts(pointer) {
+                    Some(parts) => parts,
+                    None => continue,
+                },
                 None if path.is_empty() => Vec::new(),
                 None => path.split('.').map(str::to_owned).collect(),
             };
@@ -147,7 +151,7 @@ impl Projection {
     /// # Errors
     /// As there, and when there are more.
     pub fn json_within(&self, body: &str, pointer: &str, rows_max: usize) -> Result<Records, RecordsError> {
-        let path = pointer_parts(pointer);
+        let path = pointer::parts(pointer).ok_or_else(|| RecordsError::NoRecords(pointer.to_owned()))?;
         let mut records = Records { rows: 0, columns: self.columns() };
         let mut found = false;
         let mut deserializer = serde_json::Deserializer::from_str(body);
@@ -235,14 +239,6 @@ impl Records {
                 column.push(Tag::Missing, "");
             }
         }
-    }
-}
-
-/// The parts of an RFC 6901 pointer.
-fn pointer_parts(pointer: &str) -> Vec<String> {
-    match pointer.strip_prefix('/') {
-        Some(rest) => rest.split('/').map(|part| part.replace("~1", "/").replace("~0", "~")).collect(),
-        None => Vec::new(),
     }
 }
 

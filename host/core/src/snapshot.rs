@@ -10,6 +10,7 @@ use std::collections::HashSet;
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
+use infrahub_sync_base::Side;
 
 use crate::key::{self, Keys, push_part, push_peer_part};
 use crate::mapping::RawKind;
@@ -276,15 +277,6 @@ impl std::fmt::Display for DataProblem {
     }
 }
 
-/// Which side a snapshot is of: they differ in what a dangling reference means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// A dangling reference is a problem: what to write is not known.
-    Source,
-    /// A dangling reference is a peer outside of this sync: it differs from every peer inside.
-    Destination,
-}
-
 type Table = HashTable<u32>;
 
 pub(crate) fn hash(text: &str) -> u64 {
@@ -338,7 +330,7 @@ struct IdIndex {
 ///
 /// The cost is linear in rows and references, but for one sort a kind (none where rows arrive sorted).
 #[must_use]
-pub fn build(model: &Model, raw: Vec<RawKind>, role: Role) -> (Snapshot, Vec<DataProblem>) {
+pub fn build(model: &Model, raw: Vec<RawKind>, side: Side) -> (Snapshot, Vec<DataProblem>) {
     let mut raw = raw;
     raw.resize_with(model.kinds.len(), RawKind::default);
     for (kind, raw) in model.kinds.iter().zip(&mut raw) {
@@ -364,7 +356,7 @@ pub fn build(model: &Model, raw: Vec<RawKind>, role: Role) -> (Snapshot, Vec<Dat
             kind.fields.iter().zip(&mut raw.columns).map(take).collect()
         })
         .collect();
-    let mut builder = Builder { model, work: raw.iter().map(Working::new).collect(), plain, role, problems: Vec::new() };
+    let mut builder = Builder { model, work: raw.iter().map(Working::new).collect(), plain, side, problems: Vec::new() };
     for kind in identity_order(model) {
         builder.find_keys(kind);
         builder.sort(kind);
@@ -432,7 +424,7 @@ struct Builder<'r> {
     work: Vec<Working<'r>>,
     /// Columns of plain fields that are no identifiers, by kind and field; the others are empty.
     plain: Vec<Vec<ValueColumn>>,
-    role: Role,
+    side: Side,
     problems: Vec<DataProblem>,
 }
 
@@ -881,7 +873,7 @@ impl Builder<'_> {
             if objects.len() > 1 {
                 // The source does not say which of them is meant. In the destination one is as good as the other, and to leave out
                 // all would have a further one created.
-                let keep = if self.role == Role::Destination { objects.first() } else { None };
+                let keep = if self.side == Side::Destination { objects.first() } else { None };
                 // The readings of an object stand together, the last of them last.
                 let from = keep.and_then(|keep| run.iter().position(|row| row == keep)).map_or(0, |at| at + 1);
                 for row in &run[from..] {
@@ -1035,7 +1027,7 @@ impl Builder<'_> {
             set.push((place, self.work[*peer].position[*found as usize]));
             return true;
         }
-        if self.role == Role::Destination {
+        if self.side == Side::Destination {
             set.push((0, NOWHERE));
             return true;
         }

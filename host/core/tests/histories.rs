@@ -13,6 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use arrow_array::RecordBatch;
+use infrahub_sync_base::Side;
 use infrahub_sync_core::batches::batches;
 use infrahub_sync_core::changes::{Changes, Gone, contradicts};
 use infrahub_sync_core::mapping::RawKind;
@@ -21,7 +22,7 @@ use infrahub_sync_core::mapping::filter::Filter;
 use infrahub_sync_core::model::{Cardinality, FieldModel, FieldType, KindModel, Model};
 use infrahub_sync_core::records::Projection;
 use infrahub_sync_core::restore::{restore, without};
-use infrahub_sync_core::snapshot::{Completeness, DataProblem, Role, Snapshot, build};
+use infrahub_sync_core::snapshot::{Completeness, DataProblem, Snapshot, build};
 use infrahub_sync_core::value::Tag;
 use serde_json::{Map, Value, json};
 
@@ -447,7 +448,7 @@ struct Stored {
 struct Lab {
     model: Model,
     feeds: Vec<(Projection, Feed)>,
-    role: Role,
+    role: Side,
 }
 
 fn stored(model: &Model, snapshot: &Snapshot) -> Vec<Option<Vec<RecordBatch>>> {
@@ -523,7 +524,7 @@ impl Lab {
 
     /// What the run leaves; none where it fails.
     fn keep(&self, ran: &Ran) -> Option<Stored> {
-        if self.role == Role::Source && !ran.problems.is_empty() {
+        if self.role == Side::Source && !ran.problems.is_empty() {
             return None;
         }
         let unusable = ran.snapshot.kinds.iter().map(|rows| rows.completeness == Completeness::Partial || rows.has_unresolved());
@@ -591,7 +592,7 @@ fn history(lab: &Lab, seed: u64, seen: &mut Seen) {
 
 #[test]
 fn what_a_run_knows_that_reads_changes_is_what_a_full_one_knows() {
-    let labs = [Role::Source, Role::Destination].map(|role| {
+    let labs = [Side::Source, Side::Destination].map(|role| {
         let model = model();
         Lab { feeds: feeds(&model), model, role }
     });

@@ -12,6 +12,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type};
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::DataType;
+use infrahub_sync_base::Side;
 use infrahub_sync_core::batches::batches;
 use infrahub_sync_core::diff::diff;
 use infrahub_sync_core::key;
@@ -23,7 +24,7 @@ use infrahub_sync_core::model::{Cardinality, FieldModel, FieldType, KindModel, M
 use infrahub_sync_core::plan::{Policy, plan};
 use infrahub_sync_core::plan_row::{Action, PlanRow};
 use infrahub_sync_core::records::Projection;
-use infrahub_sync_core::snapshot::{Completeness, DataProblem, FieldColumn, Held, Peer, Role, Snapshot, Trouble, build};
+use infrahub_sync_core::snapshot::{Completeness, DataProblem, FieldColumn, Held, Peer, Snapshot, Trouble, build};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
@@ -390,14 +391,14 @@ fn read_feed(model: &Model, kind: &str, mut records: Vec<Value>, meant: &[(usize
     raw
 }
 
-fn read(model: &Model, records: &BTreeMap<&'static str, Vec<Value>>, reading: Reading, role: Role) -> (Snapshot, Vec<DataProblem>) {
+fn read(model: &Model, records: &BTreeMap<&'static str, Vec<Value>>, reading: Reading, role: Side) -> (Snapshot, Vec<DataProblem>) {
     let none = Vec::new();
     let raw =
         model.kinds.iter().map(|kind| read_kind(model, &kind.name, records.get(kind.name.as_str()).unwrap_or(&none), reading)).collect();
     build(model, raw, role)
 }
 
-fn snapshot(model: &Model, net: &Net, side: u8, style: Style, reading: Reading, role: Role) -> Snapshot {
+fn snapshot(model: &Model, net: &Net, side: u8, style: Style, reading: Reading, role: Side) -> Snapshot {
     let (snapshot, problems) = read(model, &records(model, net, side, style), reading, role);
     assert_eq!(problems, []);
     snapshot
@@ -408,8 +409,8 @@ fn plan_rows(model: &Model, source: &Snapshot, destination: &Snapshot, policy: P
 }
 
 fn plan_of(model: &Model, source: &Net, destination: &Net, policy: Policy) -> Vec<PlanRow> {
-    let source = snapshot(model, source, 0, Style::Id, SIMPLY, Role::Source);
-    let destination = snapshot(model, destination, 1, Style::Id, SIMPLY, Role::Destination);
+    let source = snapshot(model, source, 0, Style::Id, SIMPLY, Side::Source);
+    let destination = snapshot(model, destination, 1, Style::Id, SIMPLY, Side::Destination);
     plan_rows(model, &source, &destination, policy)
 }
 
@@ -639,8 +640,8 @@ proptest! {
     #[test]
     fn nothing_differs_from_itself(net in net(), reading in reading()) {
         let model = network();
-        let source = snapshot(&model, &net, 0, Style::Id, reading, Role::Source);
-        let destination = snapshot(&model, &net, 1, Style::Id, SIMPLY, Role::Destination);
+        let source = snapshot(&model, &net, 0, Style::Id, reading, Side::Source);
+        let destination = snapshot(&model, &net, 1, Style::Id, SIMPLY, Side::Destination);
         prop_assert!(diff(&model, &source, &source).is_empty());
         prop_assert!(diff(&model, &source, &destination).is_empty());
     }
@@ -690,9 +691,9 @@ proptest! {
         let model = network();
         let simply = plan_of(&model, &a, &b, EVERYTHING);
         prop_assert_eq!(&simply, &plan_of(&model, &a, &b, EVERYTHING));
-        let destination = snapshot(&model, &b, 1, Style::Id, other, Role::Destination);
+        let destination = snapshot(&model, &b, 1, Style::Id, other, Side::Destination);
         for style in [Style::Id, Style::Name, Style::Fields] {
-            let source = snapshot(&model, &a, 0, style, one, Role::Source);
+            let source = snapshot(&model, &a, 0, style, one, Side::Source);
             prop_assert_eq!(&simply, &plan_rows(&model, &source, &destination, EVERYTHING), "{:?}", style);
         }
         let mut nulls = a.clone();
@@ -709,9 +710,9 @@ proptest! {
     #[test]
     fn page_breaks_do_not_matter(a in net_of(20).prop_map(groups_of_one_kind), b in net_of(20), shuffle: u64, filtered: bool) {
         let model = network();
-        let destination = snapshot(&model, &b, 1, Style::Id, SIMPLY, Role::Destination);
+        let destination = snapshot(&model, &b, 1, Style::Id, SIMPLY, Side::Destination);
         let plans = PAGES.map(|page| {
-            let source = snapshot(&model, &a, 0, Style::Id, Reading { page, filtered, shuffle }, Role::Source);
+            let source = snapshot(&model, &a, 0, Style::Id, Reading { page, filtered, shuffle }, Side::Source);
             plan_rows(&model, &source, &destination, EVERYTHING)
         });
         prop_assert!(plans.iter().all(|rows| *rows == plans[0]));
@@ -736,13 +737,13 @@ proptest! {
         let first = twin["id"].clone();
         twin["id"] = json!("twin");
         list.push(twin);
-        let (source, problems) = read(&model, &broken, reading, Role::Source);
+        let (source, problems) = read(&model, &broken, reading, Side::Source);
         let both = (first.to_string(), "twin".to_owned());
         let told = |problem: &DataProblem| problem.kind == kind && problem.left_out && problem.object == both.1 && problem.trouble == Trouble::Duplicate { other: both.0.clone() };
         prop_assert!(problems.iter().any(told), "{:?}", problems);
-        let (again, the_same) = read(&model, &broken, SIMPLY, Role::Source);
+        let (again, the_same) = read(&model, &broken, SIMPLY, Side::Source);
         prop_assert_eq!(&problems, &the_same);
-        let destination = snapshot(&model, &b, 1, Style::Id, SIMPLY, Role::Destination);
+        let destination = snapshot(&model, &b, 1, Style::Id, SIMPLY, Side::Destination);
         let rows = plan_rows(&model, &source, &destination, EVERYTHING);
         prop_assert_eq!(&rows, &plan_rows(&model, &again, &destination, EVERYTHING));
         for row in &rows {
@@ -756,7 +757,7 @@ proptest! {
     #[test]
     fn batches_keep_every_value(net in net()) {
         let model = network();
-        let snapshot = snapshot(&model, &net, 0, Style::Id, SIMPLY, Role::Source);
+        let snapshot = snapshot(&model, &net, 0, Style::Id, SIMPLY, Side::Source);
         for (at, spec) in model.kinds.iter().enumerate() {
             let kind = &snapshot.kinds[at];
             let all: Vec<RecordBatch> = batches(&model, &snapshot, at, 1).collect::<Result<_, _>>().unwrap();
@@ -809,7 +810,7 @@ fn cell(column: &ArrayRef, row: usize, encoded: bool) -> Value {
 // ---------------------------------------------------------------------------------------------------------------------------
 
 /// Reads records given as JSON, kind by kind.
-fn given(model: &Model, kinds: Value, role: Role) -> (Snapshot, Vec<String>) {
+fn given(model: &Model, kinds: Value, role: Side) -> (Snapshot, Vec<String>) {
     let raw = model
         .kinds
         .iter()
@@ -843,11 +844,11 @@ fn duplicates_are_named_with_both_ids_and_left_out() {
         "Tag": [{"id": 3, "name": "x"}, {"id": 1, "name": "x"}, {"id": 1, "name": "x", "color": "new"}, {"id": 2, "name": "x"}, {"id": 4, "name": "y"}],
     });
     let problems = ["Tag `2` has the same identifiers as `1`", "Tag `3` has the same identifiers as `2`"];
-    let (source, told) = given(&model, records.clone(), Role::Source);
+    let (source, told) = given(&model, records.clone(), Side::Source);
     assert_eq!(told, problems);
     assert_eq!(names(&model, &source, "Tag"), ["y"]);
     // In the destination the first stays: with all left out, a fourth would be created.
-    let (destination, told) = given(&model, records, Role::Destination);
+    let (destination, told) = given(&model, records, Side::Destination);
     assert_eq!(told, problems);
     assert_eq!(names(&model, &destination, "Tag"), ["x", "y"]);
     assert_eq!(destination.kinds[3].id(0), Some("1"));
@@ -863,7 +864,7 @@ fn record_read_twice_is_one_object_and_the_later_reading_counts() {
             "Site": [{"id": 1, "name": "s"}],
             "Device": [{"id": 1, "name": "d", "site": {"id": 1}, "tags": [{"id": 1}, {"id": 2}]}],
         }),
-        Role::Source,
+        Side::Source,
     );
     assert_eq!(told, NONE);
     assert_eq!(names(&model, &source, "Tag"), ["w", "x"]);
@@ -877,7 +878,7 @@ fn record_read_twice_is_one_object_and_the_later_reading_counts() {
 fn identifier_without_a_value_is_named() {
     let mut model = network();
     let (source, told) =
-        given(&model, json!({"Tag": [{"id": 1, "name": null}, {"id": 2}], "Rack": [{"id": 5, "name": "r"}]}), Role::Source);
+        given(&model, json!({"Tag": [{"id": 1, "name": null}, {"id": 2}], "Rack": [{"id": 5, "name": "r"}]}), Side::Source);
     assert_eq!(
         told,
         [
@@ -890,7 +891,7 @@ fn identifier_without_a_value_is_named() {
     // Where the schema's field is optional, null is a value like any other, as long as not all are null.
     let (at, _) = model.kind("Rack").unwrap();
     model.kinds[at].fields = model.kinds[at].fields.drain(..).map(optional).collect();
-    let (source, told) = given(&model, json!({"Rack": [{"id": 5, "name": "r"}, {"id": 6}]}), Role::Source);
+    let (source, told) = given(&model, json!({"Rack": [{"id": 5, "name": "r"}, {"id": 6}]}), Side::Source);
     assert_eq!(told, ["Rack `6` has no value for its identifier `name, site`"]);
     assert_eq!(names(&model, &source, "Rack"), ["r__None"]);
 }
@@ -903,7 +904,7 @@ fn dangling_reference_is_named_and_told_once() {
         "Rack": [{"id": 1, "name": "r", "site": {"id": 7}}],
         "Device": [{"id": 1, "name": "d", "site": {"id": 1}, "rack": {"id": 1}, "tags": [{"id": 3}, "four"]}],
     });
-    let (source, told) = given(&model, records.clone(), Role::Source);
+    let (source, told) = given(&model, records.clone(), Side::Source);
     assert_eq!(
         told,
         [
@@ -921,12 +922,12 @@ fn dangling_reference_is_named_and_told_once() {
     let (there, _) = given(
         &model,
         json!({"Site": [{"id": 1, "name": "s", "region": {"id": 1}}, {"id": 2, "name": "t"}], "Region": [{"id": 1, "name": "x"}], "Device": [{"id": 8, "name": "d", "site": {"id": 1}}]}),
-        Role::Destination,
+        Side::Destination,
     );
     let rows = plan_rows(&model, &source, &there, EVERYTHING);
     assert_eq!(rows.iter().map(|row| (row.action, row.source_id.as_str())).collect::<Vec<_>>(), []);
     // In the destination it is a peer outside of this sync.
-    let (_, told) = given(&model, json!({"Site": [{"id": 1, "name": "s", "region": {"id": 9}}]}), Role::Destination);
+    let (_, told) = given(&model, json!({"Site": [{"id": 1, "name": "s", "region": {"id": 9}}]}), Side::Destination);
     assert_eq!(told, NONE);
 }
 
@@ -935,7 +936,7 @@ fn peer_that_is_left_out_is_not_told_again() {
     let model = network();
     for site in [json!({"id": 1}), json!("s"), json!({"name": "s"})] {
         let records = json!({"Site": [{"id": 1, "name": "s"}, {"id": 2, "name": "s"}], "Rack": [{"id": 1, "name": "r", "site": site}]});
-        let (source, told) = given(&model, records, Role::Source);
+        let (source, told) = given(&model, records, Side::Source);
         assert_eq!(told, ["Site `2` has the same identifiers as `1`"]);
         assert_eq!(source.kinds[1].completeness, Completeness::Partial);
     }
@@ -963,7 +964,7 @@ fn object_may_be_identified_through_its_parent() {
     ]});
     let expected = ["floor__house__None", "house__None", "room__floor__house__None", "room__house__None"];
     let read = [by_id, by_name].map(|records| {
-        let (snapshot, told) = given(&model, records, Role::Source);
+        let (snapshot, told) = given(&model, records, Side::Source);
         assert_eq!(told, NONE);
         assert_eq!(names(&model, &snapshot, "Location"), expected);
         snapshot
@@ -993,7 +994,7 @@ fn loops_of_identity_are_named_whoever_is_read_first() {
         json!({"id": 6, "name": "root"}),
     ];
     for seed in 0..20 {
-        let (source, told) = given(&model, json!({ "Location": shuffled(records.clone(), seed) }), Role::Source);
+        let (source, told) = given(&model, json!({ "Location": shuffled(records.clone(), seed) }), Side::Source);
         assert_eq!(told, [1, 2, 3, 5].map(|id| format!("Location `{id}` is identified by itself through `parent`")));
         assert_eq!(names(&model, &source, "Location"), ["root__None"]);
     }
@@ -1011,7 +1012,7 @@ fn named_parent_that_is_not_there_leaves_out_what_is_below() {
             {"id": 4, "name": "d", "parent": "e"},
             {"id": 5, "name": "e", "parent": ""},
         ]}),
-        Role::Source,
+        Side::Source,
     );
     assert_eq!(told, ["Location `1`: `parent` refers to Location `gone`, which was not loaded"]);
     assert_eq!(names(&model, &source, "Location"), ["d__e__None", "e__None"]);
@@ -1025,13 +1026,13 @@ fn identity_may_be_deep_but_not_without_end() {
             .map(|at| json!({"id": at, "name": format!("n{at}"), "parent": if at == 0 { Value::Null } else { json!({"id": at - 1}) }}))
             .collect()
     };
-    let (source, told) = given(&model, json!({ "Location": chain(100) }), Role::Source);
+    let (source, told) = given(&model, json!({ "Location": chain(100) }), Side::Source);
     assert_eq!((told.len(), source.kinds[0].rows()), (0, 101));
     for row in 0..101 {
         let key = source.kinds[0].keys.get(row);
         assert_eq!(key::key_from_json(&serde_json::from_str(&key::key_json(key)).unwrap()).as_deref(), Some(key));
     }
-    let (source, told) = given(&model, json!({ "Location": shuffled(chain(20_000), 7) }), Role::Source);
+    let (source, told) = given(&model, json!({ "Location": shuffled(chain(20_000), 7) }), Side::Source);
     assert_eq!(told, ["Location `101` is identified through more than 100 objects by `parent`"]);
     assert_eq!(source.kinds[0].rows(), 101);
 }
@@ -1040,7 +1041,7 @@ fn identity_may_be_deep_but_not_without_end() {
 fn self_reference_in_the_first_identifier_is_no_endless_search() {
     let mut model = locations();
     model.kinds[0].identifiers.reverse();
-    let (_, told) = given(&model, json!({"Location": [{"id": 1, "name": "a", "parent": "b"}]}), Role::Source);
+    let (_, told) = given(&model, json!({"Location": [{"id": 1, "name": "a", "parent": "b"}]}), Side::Source);
     assert_eq!(told, ["Location `1`: `parent` refers to Location `b`, which was not loaded"]);
 }
 
@@ -1048,16 +1049,16 @@ fn self_reference_in_the_first_identifier_is_no_endless_search() {
 fn roles() -> Model {
     Model {
         kinds: vec![
-            kind("Device", 1, &["name"], vec![plain("name"), refers("role", "Role"), many(refers("others", "Role"))]),
-            kind("Role", 0, &["name"], vec![plain("name"), plain("color")]),
+            kind("Device", 1, &["name"], vec![plain("name"), refers("role", "Side"), many(refers("others", "Side"))]),
+            kind("Side", 0, &["name"], vec![plain("name"), plain("color")]),
         ],
     }
 }
 
-fn from_feeds(model: &Model, devices: Value, feeds: &[Value], role: Role) -> (Snapshot, Vec<DataProblem>) {
+fn from_feeds(model: &Model, devices: Value, feeds: &[Value], role: Side) -> (Snapshot, Vec<DataProblem>) {
     let mut raw = RawKind::default();
     for (at, feed) in feeds.iter().enumerate() {
-        let part = read_kind(model, "Role", feed.as_array().unwrap(), SIMPLY);
+        let part = read_kind(model, "Side", feed.as_array().unwrap(), SIMPLY);
         if at == 0 { raw = part } else { raw.merge(part).unwrap() }
     }
     build(model, vec![read_kind(model, "Device", devices.as_array().unwrap(), SIMPLY), raw], role)
@@ -1071,20 +1072,20 @@ fn id_that_two_resources_use_is_ambiguous_where_it_is_referred_to() {
         json!([{"id": 3, "name": "compute"}, {"id": 5, "name": "storage"}]),
     ];
     let unused = json!([{"id": 1, "name": "d", "role": {"id": 4}}, {"id": 2, "name": "e", "role": "compute", "others": ["leaf", {"name": "storage"}]}]);
-    let (source, problems) = from_feeds(&model, unused, &feeds, Role::Source);
+    let (source, problems) = from_feeds(&model, unused, &feeds, Side::Source);
     assert_eq!(problems, []);
-    assert_eq!(names(&model, &source, "Role"), ["compute", "leaf", "spine", "storage"]);
+    assert_eq!(names(&model, &source, "Side"), ["compute", "leaf", "spine", "storage"]);
     assert_eq!(held(&model, &source, "Device", "role", 1), (Held::One, vec!["compute".into()]));
     let used = json!([{"id": 1, "name": "d", "role": {"id": 3}}]);
-    let (source, problems) = from_feeds(&model, used.clone(), &feeds, Role::Source);
-    let trouble = Trouble::Ambiguous { field: "role".into(), kind: "Role".into(), peer: "3".into() };
+    let (source, problems) = from_feeds(&model, used.clone(), &feeds, Side::Source);
+    let trouble = Trouble::Ambiguous { field: "role".into(), kind: "Side".into(), peer: "3".into() };
     assert_eq!(problems, [DataProblem { kind: "Device".into(), object: "1".into(), trouble, left_out: false }]);
     assert_eq!(
         problems[0].to_string(),
-        "Device `1`: `role` refers to Role `3`, and several resources have an object with that id; refer by a natural key (such as `role.name`)"
+        "Device `1`: `role` refers to Side `3`, and several resources have an object with that id; refer by a natural key (such as `role.name`)"
     );
     assert_eq!(held(&model, &source, "Device", "role", 0).0, Held::Unresolved);
-    let (_, problems) = from_feeds(&model, used, &feeds, Role::Destination);
+    let (_, problems) = from_feeds(&model, used, &feeds, Side::Destination);
     assert_eq!(problems, []);
 }
 
@@ -1093,18 +1094,18 @@ fn two_resources_with_one_id_and_one_key_are_two_objects_unless_they_are_the_sam
     let model = roles();
     let devices = json!([{"id": 1, "name": "d", "role": {"id": 3}}]);
     let one = json!([{"id": 3, "name": "leaf", "color": "red"}]);
-    let (source, problems) = from_feeds(&model, devices.clone(), &[one.clone(), json!([]), one.clone()], Role::Source);
-    assert_eq!((problems.len(), names(&model, &source, "Role")), (0, vec!["leaf".to_owned()]));
+    let (source, problems) = from_feeds(&model, devices.clone(), &[one.clone(), json!([]), one.clone()], Side::Source);
+    assert_eq!((problems.len(), names(&model, &source, "Side")), (0, vec!["leaf".to_owned()]));
     assert_eq!(held(&model, &source, "Device", "role", 0), (Held::One, vec!["leaf".into()]));
-    let (source, problems) = from_feeds(&model, devices, &[one, json!([{"id": 3, "name": "leaf", "color": "blue"}])], Role::Source);
-    assert_eq!(problems.iter().map(ToString::to_string).collect::<Vec<_>>(), ["Role `3` has the same identifiers as `3`"]);
+    let (source, problems) = from_feeds(&model, devices, &[one, json!([{"id": 3, "name": "leaf", "color": "blue"}])], Side::Source);
+    assert_eq!(problems.iter().map(ToString::to_string).collect::<Vec<_>>(), ["Side `3` has the same identifiers as `3`"]);
     assert_eq!(source.kinds[1].rows(), 0);
 }
 
 #[test]
 fn merged_feeds_keep_where_each_ends() {
     let model = roles();
-    let part = |rows: usize| read_kind(&model, "Role", &(0..rows).map(|at| json!({"id": at, "name": at})).collect::<Vec<_>>(), SIMPLY);
+    let part = |rows: usize| read_kind(&model, "Side", &(0..rows).map(|at| json!({"id": at, "name": at})).collect::<Vec<_>>(), SIMPLY);
     let mut inner = part(2);
     inner.merge(part(1)).unwrap();
     let mut all = part(3);
@@ -1121,7 +1122,7 @@ fn cardinality_says_what_a_list_is() {
     let peer = || kind("Peer", 0, &["name", "site"], vec![plain("name"), optional(plain("site"))]);
     let read = |field: FieldModel, value: Value| {
         let model = Model { kinds: vec![kind("Holder", 1, &["name"], vec![plain("name"), field]), peer()] };
-        let (snapshot, told) = given(&model, json!({"Peer": peers, "Holder": [{"id": 1, "name": "h", "peer": value}]}), Role::Source);
+        let (snapshot, told) = given(&model, json!({"Peer": peers, "Holder": [{"id": 1, "name": "h", "peer": value}]}), Side::Source);
         assert_eq!(told, NONE);
         held(&model, &snapshot, "Holder", "peer", 0)
     };
@@ -1147,10 +1148,10 @@ fn one_peer_and_a_set_of_that_peer_are_the_same_and_so_are_none_and_the_empty_se
     let read = |role: Value, others: Value, side| {
         from_feeds(&model, json!([{"id": 1, "name": "d", "role": role, "others": others}]), &feed, side).0
     };
-    let one = read(json!({"id": 3}), json!(null), Role::Source);
-    let set = read(json!([{"id": 3}]), json!([]), Role::Destination);
+    let one = read(json!({"id": 3}), json!(null), Side::Source);
+    let set = read(json!([{"id": 3}]), json!([]), Side::Destination);
     assert!(diff(&model, &one, &set).is_empty() && diff(&model, &set, &one).is_empty());
-    let none = read(json!([]), json!("leaf"), Role::Destination);
+    let none = read(json!([]), json!("leaf"), Side::Destination);
     assert_eq!(diff(&model, &one, &none).kinds[0].updates[0].fields, [1, 2]);
 }
 
@@ -1166,7 +1167,7 @@ fn field_that_closes_a_cycle_is_written_in_a_second_pass() {
     let (source, told) = given(
         &model,
         json!({"A": [{"id": 1, "name": "a1", "b": {"id": 1}}], "B": [{"id": 1, "name": "b1", "a": {"id": 1}}, {"id": 2, "name": "b2", "a": "a1", "size": 2}]}),
-        Role::Source,
+        Side::Source,
     );
     assert_eq!(told, NONE);
     let told = |destination: &Snapshot| -> Vec<(Action, u32, String, String)> {
@@ -1186,7 +1187,7 @@ fn field_that_closes_a_cycle_is_written_in_a_second_pass() {
             row(Action::Update, 1, "b2", r#"{"a":"a1"}"#),
         ]
     );
-    let (destination, _) = given(&model, json!({"B": [{"id": "x", "name": "b2"}, {"id": "y", "name": "b1"}]}), Role::Destination);
+    let (destination, _) = given(&model, json!({"B": [{"id": "x", "name": "b2"}, {"id": "y", "name": "b1"}]}), Side::Destination);
     assert_eq!(
         told(&destination),
         [
@@ -1208,7 +1209,7 @@ fn only_a_template_sees_whether_a_field_is_missing_or_null() {
     let mut raw = RawKind::new(3);
     let body = json!([{"id": 1, "name": "missing"}, {"id": 2, "name": "null", "color": null}]);
     feed.append(&projection.json(&body.to_string(), "").unwrap(), &mut raw).unwrap();
-    let (snapshot, _) = build(&model, vec![raw], Role::Source);
+    let (snapshot, _) = build(&model, vec![raw], Side::Source);
     let FieldColumn::Values(seen) = &snapshot.kinds[0].fields[2] else { panic!() };
     let FieldColumn::Values(colors) = &snapshot.kinds[0].fields[1] else { panic!() };
     assert_eq!([seen.to_json(0), seen.to_json(1)], [json!("no"), json!("yes")]);
@@ -1219,9 +1220,9 @@ fn only_a_template_sees_whether_a_field_is_missing_or_null() {
 fn one_key_for_a_hundred_thousand_rows_is_told_in_linear_time() {
     let model = network();
     let records: Vec<Value> = (0..100_000).map(|at| json!({"id": at % 50_000, "name": "x"})).collect();
-    for role in [Role::Source, Role::Destination] {
+    for role in [Side::Source, Side::Destination] {
         let (snapshot, told) = given(&model, json!({ "Tag": records }), role);
-        assert_eq!((told.len(), snapshot.kinds[3].rows()), (49_999, usize::from(role == Role::Destination)));
+        assert_eq!((told.len(), snapshot.kinds[3].rows()), (49_999, usize::from(role == Side::Destination)));
     }
 }
 
@@ -1250,7 +1251,7 @@ fn mapping_says_which_kind_an_id_is_of() {
         {"id": 3, "address": "c", "on": "eth0", "on_kind": "VmPort", "near": [{"id": 2}, {"id": 1}], "near_kind": "VmPort"},
         {"id": 4, "address": "d"},
     ]);
-    let (source, told) = given(&model, records, Role::Source);
+    let (source, told) = given(&model, records, Side::Source);
     assert_eq!(told, NONE);
     let on = |row: usize| held(&model, &source, "Address", "on", row);
     assert_eq!(on(0), (Held::One, vec!["Port:eth0".to_owned()]));
@@ -1269,7 +1270,7 @@ fn peer_that_is_not_there_is_told_with_the_kind_that_was_meant_or_with_all() {
         {"id": 3, "address": "c", "on": "eth0"},
         {"id": 4, "address": "d", "on": "eth1", "near": ["ens2", {"name": "eth1"}, {"kind": "VmPort", "name": "eth0"}]},
     ]);
-    let (source, told) = given(&model, records.clone(), Role::Source);
+    let (source, told) = given(&model, records.clone(), Side::Source);
     assert_eq!(
         told,
         [
@@ -1284,7 +1285,7 @@ fn peer_that_is_not_there_is_told_with_the_kind_that_was_meant_or_with_all() {
     let near = ["Port:eth1", "VmPort:ens2", "VmPort:eth0"].map(str::to_owned).to_vec();
     assert_eq!(held(&model, &source, "Address", "near", 3), (Held::Many, near));
     // In the destination none of these is a problem: what it refers to is not known, and so differs from every peer.
-    let (destination, told) = given(&model, records, Role::Destination);
+    let (destination, told) = given(&model, records, Side::Destination);
     assert_eq!(told, NONE);
     assert_eq!(diff(&model, &destination, &destination).kinds[0].updates.len(), 3);
 }
@@ -1292,17 +1293,17 @@ fn peer_that_is_not_there_is_told_with_the_kind_that_was_meant_or_with_all() {
 #[test]
 fn peer_of_another_kind_is_a_difference_although_id_and_name_are_the_same() {
     let model = addresses();
-    let side = |meant: &str, role: Role| {
+    let side = |meant: &str, role: Side| {
         let mut records = ports();
         records["Address"] = json!([{"id": 1, "address": "a", "on": {"id": 1}, "on_kind": meant, "near": [{"id": 1}], "near_kind": meant}]);
         given(&model, records, role).0
     };
-    let (source, destination) = (side("VmPort", Role::Source), side("Port", Role::Destination));
+    let (source, destination) = (side("VmPort", Side::Source), side("Port", Side::Destination));
     let rows = plan_rows(&model, &source, &destination, EVERYTHING);
     assert_eq!(rows.len(), 1);
     assert_eq!(rows[0].old_value.as_deref(), Some(r#"{"on":"Port:eth0","near":["Port:eth0"]}"#));
     assert_eq!(rows[0].new_value.as_deref(), Some(r#"{"on":"VmPort:eth0","near":["VmPort:eth0"]}"#));
     let peer = r#"{"kind":"VmPort","key":["eth0"],"id":"1"}"#;
     assert_eq!(rows[0].peers.as_deref(), Some(format!(r#"{{"on":{peer},"near":[{peer}]}}"#).as_str()));
-    assert!(diff(&model, &side("VmPort", Role::Source), &side("VmPort", Role::Destination)).is_empty());
+    assert!(diff(&model, &side("VmPort", Side::Source), &side("VmPort", Side::Destination)).is_empty());
 }

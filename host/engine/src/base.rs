@@ -1,7 +1,7 @@
-//! What an incremental run goes on from: the snapshots and cursors of the last good run, of each side.
+//! Where an incremental run continues: the snapshots and cursors of the last successful run, of each side.
 //!
-//! Nothing is taken from a run of another mapping, schema, adapter, address or branch, and no kind whose snapshot is partial or has references
-//! that led nowhere (a snapshot does not say where to). Whatever is missing is read in full: that is always right.
+//! Nothing is taken from a run with another mapping, schema, adapter, address or branch. Nor is a kind whose snapshot is partial or has unresolved
+//! references: a snapshot does not say where they lead. Whatever is missing is read in full, which is always right.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -10,8 +10,8 @@ use infrahub_sync_core::model::Model;
 use infrahub_sync_core::restore::{Restored, restore};
 use infrahub_sync_core::value::Tag;
 
-use crate::extract::{FullRead, READING, moment};
-use crate::load::Opened;
+use crate::adapter::Opened;
+use crate::extract::{FullRead, FullReason, READING, moment};
 use crate::schema::Resolved;
 use crate::{EngineError, RunContext, Side};
 
@@ -22,82 +22,80 @@ pub(crate) const SIDES: &str = "sides";
 /// Where `run.json` keeps the kinds whose snapshots have references that led nowhere.
 pub(crate) const UNRESOLVED: &str = "unresolved";
 
-/// A cursor as `cursors.json` holds it.
+/// Returns a cursor as `cursors.json` holds it.
 pub(crate) fn cursor_text(watermark: &str) -> String {
     format!("{SINCE}{watermark}")
 }
 
-/// The watermarks of a side's cursors, by kind.
+/// Returns the watermarks of a side's cursors, by kind.
 pub(crate) fn watermarks(cursors: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     cursors.iter().filter_map(|(kind, cursor)| Some((kind.clone(), cursor.strip_prefix(SINCE)?.to_owned()))).collect()
 }
 
-/// Where to go on reading a resource.
+/// Where reading a resource continues.
 #[derive(Debug, Clone)]
 pub(crate) struct Since {
     pub(crate) watermark: String,
-    /// The ids of the objects that are known.
+    /// The ids of the known objects.
     pub(crate) ids: HashSet<String>,
 }
 
-/// The rows of the last run, and where it stood.
+/// The rows of the last run, and its watermarks.
 #[derive(Default)]
 pub(crate) struct Base {
-    /// By the kind's position; none of a kind that is to be read in full.
+    /// By the kind's position; kinds that are read in full have none.
     rows: HashMap<usize, Restored>,
     watermarks: HashMap<usize, String>,
     kinds: usize,
     /// The run, in words.
     pub(crate) since: String,
-    /// The last full read of each kind, by the kind's name.
+    /// The last full read of each kind, by name.
     pub(crate) full: BTreeMap<String, FullRead>,
-    /// The kinds that cannot be gone on from, with the reason.
-    pub(crate) in_full: BTreeMap<String, String>,
+    /// The kinds that are read in full, with the reason.
+    pub(crate) in_full: BTreeMap<String, FullReason>,
 }
 
-/// The last good run of the same sync, if an incremental one may go on from it; else the reason why not.
+/// Returns the last successful run of the same sync, if an incremental run may continue from it; else the reason why not.
 pub(crate) fn latest(
     cx: &RunContext<'_>,
     cache: &infrahub_sync_cache::Cache,
     resolved: &Resolved,
-) -> Result<Result<RunReader, String>, EngineError> {
-    let Some(reader) = cache.latest_success()? else { return Ok(Err("no earlier run came to its end".to_owned())) };
+) -> Result<Result<RunReader, FullReason>, EngineError> {
+    let Some(reader) = cache.latest_success()? else { return Ok(Err(FullReason::NoRun)) };
     let every = u64::from(cx.project.incremental.full_resync_every);
     let runs = cache.run_counter()?.runs_since_full;
     if runs >= every {
-        return Ok(Err(format!("{runs} incremental runs since the last full one (`incremental.full_resync_every`)")));
+        return Ok(Err(FullReason::Due(runs)));
     }
     if reader.read_schema_sub_hash()?.as_deref().map(str::trim) != Some(resolved.sub_hash().as_str()) {
         let file = reader.run_file()?;
         let mapping = file.other.get("mapping_hash").and_then(|hash| hash.as_str());
         let is_mapping = mapping.is_none_or(|hash| hash != resolved.mapping_hash);
-        return Ok(Err(if is_mapping { "mapping changed" } else { "schema changed" }.to_owned()));
+        return Ok(Err(if is_mapping { FullReason::Mapping } else { FullReason::Schema }));
     }
     Ok(Ok(reader))
 }
 
 impl Base {
-    /// Nothing to go on from, for that reason.
-    pub(crate) fn none(model: &Model, reason: &str) -> Base {
-        let in_full = model.kinds.iter().map(|kind| (kind.name.clone(), reason.to_owned())).collect();
+    /// Returns a base without any rows, for that reason.
+    pub(crate) fn none(model: &Model, reason: &FullReason) -> Base {
+        let in_full = model.kinds.iter().map(|kind| (kind.name.clone(), reason.clone())).collect();
         Base { kinds: model.kinds.len(), in_full, ..Base::default() }
     }
 
-    /// The rows of one side.
+    /// Restores the rows of one side.
     pub(crate) fn open(reader: &RunReader, side: Side, opened: &Opened, model: &Model) -> Result<Base, EngineError> {
-        let cache_side = side.in_cache();
+        let cache_side = side;
         let file = reader.run_file()?;
         let since = file.started_at.map_or_else(|| format!("run {}", reader.id()), |at| format!("the run of {}", moment(at)));
         let mut base = Base { kinds: model.kinds.len(), since, ..Base::default() };
         let of_side = |name: &str| file.other.get(name).and_then(|sides| sides.get(side.letter()));
         let identity = of_side(SIDES).and_then(|identity| identity.as_str());
-        let whole = match () {
-            () if file.adapters.get(cache_side).digest.as_deref() != Some(opened.digest.as_str()) => Err("adapter changed"),
-            () if identity != Some(opened.session.identity().as_str()) => Err("settings changed"),
-            () => Ok(()),
-        };
-        if let Err(reason) = whole {
-            return Ok(Base::none(model, reason));
+        if file.adapters.get(cache_side).digest.as_deref() != Some(opened.digest.as_str()) {
+            return Ok(Base::none(model, &FullReason::Adapter));
+        }
+        if identity != Some(opened.system.identity().as_str()) {
+            return Ok(Base::none(model, &FullReason::Settings));
         }
         let unresolved: BTreeSet<String> =
             of_side(UNRESOLVED).and_then(|kinds| serde_json::from_value(kinds.clone()).ok()).unwrap_or_default();
@@ -105,7 +103,7 @@ impl Base {
         let cursors = reader.read_cursors().unwrap_or_default();
         let mut stored = Vec::with_capacity(model.kinds.len());
         for kind in &model.kinds {
-            // A snapshot that cannot be read, or that is not what was written, is no base; the run goes on without it.
+            // A snapshot that is missing or damaged is read in full.
             let batches = reader
                 .check_snapshot(&file, cache_side, &kind.name)
                 .and_then(|()| reader.read_snapshot(cache_side, &kind.name))
@@ -115,10 +113,10 @@ impl Base {
         for (at, (kind, rows)) in model.kinds.iter().zip(restore(model, &stored)).enumerate() {
             let watermark = cursors.get(cache_side).get(&kind.name).and_then(|cursor| cursor.strip_prefix(SINCE));
             let usable = match (rows, watermark) {
-                _ if file.partial.get(cache_side).contains(&kind.name) => Err("objects of it were left out the last time".to_owned()),
-                _ if unresolved.contains(&kind.name) => Err("some of its references led nowhere the last time".to_owned()),
-                (_, None) => Err("no change filter".to_owned()),
-                (Err(reason), _) => Err(reason),
+                _ if file.partial.get(cache_side).contains(&kind.name) => Err(FullReason::LeftOut),
+                _ if unresolved.contains(&kind.name) => Err(FullReason::Unresolved),
+                (_, None) => Err(FullReason::NoChangeFilter),
+                (Err(reason), _) => Err(FullReason::Other(reason)),
                 (Ok(rows), Some(watermark)) => Ok((rows, watermark)),
             };
             match usable {
@@ -140,7 +138,7 @@ impl Base {
         Ok(base)
     }
 
-    /// Where to go on reading a resource that feeds these kinds; none when one of them cannot be gone on from.
+    /// Returns where reading a resource with these kinds continues; none if one of them is read in full.
     pub(crate) fn since(&self, kinds: &[usize]) -> Option<Since> {
         let watermark = self.watermarks.get(kinds.first()?)?;
         if !kinds.iter().all(|kind| self.watermarks.get(kind) == Some(watermark)) {
@@ -154,17 +152,17 @@ impl Base {
         Some(Since { watermark: watermark.clone(), ids: ids.collect() })
     }
 
-    /// The rows of a kind, once.
+    /// Takes the rows of a kind.
     pub(crate) fn take(&mut self, kind: usize) -> Option<Restored> {
         self.rows.remove(&kind)
     }
 
-    /// Whether there was anything to go on from.
+    /// Whether any kind can be continued.
     pub(crate) fn is_usable(&self) -> bool {
         !self.full.is_empty()
     }
 
-    /// Whether each kind can be gone on from.
+    /// Whether every kind can be continued.
     pub(crate) fn is_whole(&self) -> bool {
         self.kinds > 0 && self.rows.len() == self.kinds
     }

@@ -1,6 +1,7 @@
-//! How each kind of a side was read: what the screen and `run.json` say of it, and why an object is known to be gone.
+//! How each kind of a side was read: the words on the screen and in `run.json`, and the evidence that an object is gone.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use infrahub_sync_core::changes::Left;
 use infrahub_sync_core::model::Model;
@@ -28,6 +29,94 @@ pub(crate) struct FullRead {
     pub(crate) objects: u64,
 }
 
+/// Why a kind is read in full. `OPERATE.md` explains each; a test compares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum FullReason {
+    /// The run is to read everything.
+    Asked,
+    /// An apply compares with what is there now.
+    Apply,
+    /// There is no earlier run to continue from.
+    NoRun,
+    /// It is time for a full run.
+    Due(u64),
+    /// The mapping is another one.
+    Mapping,
+    /// The destination's schema is another one.
+    Schema,
+    /// The adapter is another one.
+    Adapter,
+    /// The adapter's settings are others.
+    Settings,
+    /// Objects were left out of the last snapshot.
+    LeftOut,
+    /// References of the last snapshot could not be resolved.
+    Unresolved,
+    /// The adapter gave no watermark the last time.
+    NoChangeFilter,
+    /// An id may mean several objects.
+    SeveralResources,
+    /// The resource feeds a kind that is read in full.
+    SharedResource,
+    /// A record has no id.
+    NoIds,
+    /// The adapter gave no watermark this time.
+    NoWatermark,
+    /// What is kept and what was read contradict each other.
+    Contradiction,
+    /// The adapter's words, or what is wrong with the stored snapshot.
+    Other(String),
+}
+
+#[cfg(test)]
+impl FullReason {
+    /// Every reason with fixed words.
+    const ALL: [FullReason; 16] = [
+        FullReason::Asked,
+        FullReason::Apply,
+        FullReason::NoRun,
+        FullReason::Due(10),
+        FullReason::Mapping,
+        FullReason::Schema,
+        FullReason::Adapter,
+        FullReason::Settings,
+        FullReason::LeftOut,
+        FullReason::Unresolved,
+        FullReason::NoChangeFilter,
+        FullReason::SeveralResources,
+        FullReason::SharedResource,
+        FullReason::NoIds,
+        FullReason::NoWatermark,
+        FullReason::Contradiction,
+    ];
+}
+
+impl fmt::Display for FullReason {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            FullReason::Asked => "full extract",
+            FullReason::Apply => "apply",
+            FullReason::NoRun => "no earlier run completed",
+            FullReason::Due(runs) => {
+                return write!(out, "{runs} incremental runs since the last full one (`incremental.full_resync_every`)");
+            }
+            FullReason::Mapping => "mapping changed",
+            FullReason::Schema => "schema changed",
+            FullReason::Adapter => "adapter changed",
+            FullReason::Settings => "settings changed",
+            FullReason::LeftOut => "the last run left objects out",
+            FullReason::Unresolved => "the last run could not resolve some of its references",
+            FullReason::NoChangeFilter => "no change filter",
+            FullReason::SeveralResources => "several resources feed it",
+            FullReason::SharedResource => "its resource feeds a kind that is read in full",
+            FullReason::NoIds => "its records have no ids",
+            FullReason::NoWatermark => "the adapter returns no watermark",
+            FullReason::Contradiction => "the stored objects contradict the changes",
+            FullReason::Other(words) => words,
+        })
+    }
+}
+
 /// How a kind was read.
 #[derive(Debug, Clone)]
 pub(crate) struct Reading {
@@ -39,7 +128,7 @@ pub(crate) struct Reading {
 #[derive(Debug, Clone)]
 pub(crate) enum Way {
     /// All of it, and why not less.
-    Full(String),
+    Full(FullReason),
     /// What changed since an earlier run.
     Changes {
         /// The run that it went on from, in words.
@@ -174,21 +263,37 @@ mod tests {
     }
 
     #[test]
-    fn how_a_kind_was_read_is_told_in_a_few_words() {
-        assert_eq!(reading(Way::Full("schema changed".to_owned())).words(), "full: schema changed");
+    fn how_a_kind_was_read_takes_a_few_words() {
+        assert_eq!(reading(Way::Full(FullReason::Schema)).words(), "full: schema changed");
         assert_eq!(changes().words(), "12 changed, 2 deleted since the run of 1969-12-31T23:00:00Z");
         assert_eq!(
             changes().json("r2", 48),
             json!({"how": changes().words(), "at": "1970-01-01T00:00:00Z", "changed": 12, "deleted": 2,
                 "full": {"run": "r1", "at": "1969-12-31T22:00:00Z", "objects": 50}})
         );
-        let full = reading(Way::Full("full extract".to_owned())).json("r2", 48);
+        let full = reading(Way::Full(FullReason::Asked)).json("r2", 48);
         assert_eq!(full["full"], json!({"run": "r2", "at": "1970-01-01T00:00:00Z", "objects": 48}));
     }
 
     #[test]
+    fn operate_md_explains_every_reason() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../OPERATE.md");
+        let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let (_, table) = text.split_once("The reasons after `full:`:").unwrap_or_else(|| panic!("{path} has no table of reasons"));
+        let (table, _) = table.split_once("| any other text |").unwrap_or_else(|| panic!("the table has no last row"));
+        let explained: Vec<&str> =
+            table.lines().skip(4).filter_map(|line| line.strip_prefix("| ")?.split_once(" | ")).map(|row| row.0).collect();
+        for reason in FullReason::ALL {
+            let words = format!("`{reason}`");
+            assert!(explained.iter().any(|cell| cell.contains(&words)), "{path} does not explain {words}: {explained:?}");
+        }
+        let reasons = explained.iter().map(|cell| cell.split("`, `").count()).sum::<usize>();
+        assert_eq!(reasons, FullReason::ALL.len(), "{path} explains a reason that does not exist: {explained:?}");
+    }
+
+    #[test]
     fn evidence_says_by_what_an_object_is_known_to_be_gone() {
-        assert_eq!(reading(Way::Full(String::new())).proof(48).all, "full read of 48 objects at 1970-01-01T00:00:00Z");
+        assert_eq!(reading(Way::Full(FullReason::Asked)).proof(48).all, "full read of 48 objects at 1970-01-01T00:00:00Z");
         let proof = changes().proof(48);
         assert_eq!(
             proof.all,
@@ -204,7 +309,7 @@ mod tests {
 
     #[test]
     fn kinds_that_were_read_alike_share_a_line() {
-        let full = || reading(Way::Full("no change filter".to_owned()));
+        let full = || reading(Way::Full(FullReason::NoChangeFilter));
         let named = |kinds: &[(usize, Reading)]| -> BTreeMap<String, Reading> {
             kinds.iter().map(|(at, reading)| (format!("Kind{at}"), reading.clone())).collect()
         };

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::load::{Opened, Runtimes};
+use crate::adapter::{Opened, Runtimes};
 use crate::{EngineError, RunContext, schema};
 
 /// What `generate` did.
@@ -23,10 +23,10 @@ pub struct Generated {
 pub async fn generate(cx: &RunContext<'_>) -> Result<Generated, EngineError> {
     let runtimes = Runtimes::new(cx)?;
     let destination = Opened::destination(cx, &runtimes).await?;
-    let resolved = schema::live(cx.project, &destination, cx.events).await?;
+    let resolved = schema::live(cx.project, &*destination.system, cx.events).await?;
     // Filters and transforms are checked here too, so that a project that generates also runs.
-    crate::load::feeds(cx.project, &resolved.model, infrahub_sync_runtime::Addressing::Mapping)?;
-    destination.session.finish()?;
+    crate::plans::source_plans(cx.project, &resolved.model, infrahub_sync_runtime::Addressing::Mapping)?;
+    destination.system.finish()?;
     let kinds = resolved.model.kinds.len();
     let generated =
         infrahub_sync_config::Generated { mapping_hash: resolved.mapping_hash, schema_hash: resolved.schema_hash, model: resolved.model };

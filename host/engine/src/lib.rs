@@ -6,93 +6,41 @@
 //! Invariants: the plan is durable before the first write; only an `ApprovedPlan` is applied; a run that stops leaves its
 //! status in the cache.
 
-mod accepted;
+mod adapter;
 mod apply;
 mod base;
 mod error;
 mod extract;
 mod generate;
-mod load;
-mod pace;
 mod pages;
 mod pipeline;
+mod plans;
 mod readings;
+mod resource;
+mod schedule;
 mod schema;
-mod touched;
+mod system;
 
 use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
-pub use accepted::{Locked, check_adapters, lock_adapters};
+pub use adapter::{Locked, check_adapters, lock_adapters, session_config};
+pub use apply::{Failure, FailureReason, Outcomes, SkipReason, StillRefers};
 pub use error::{EngineError, Fault};
 pub use generate::{Generated, generate};
-pub use load::session_config;
 pub use pages::records;
 pub use pipeline::{apply, diff, show, sync};
 pub use readings::{Reading, destination_readings, source_readings};
 
+pub use infrahub_sync_base::Side;
 use infrahub_sync_cache::CacheError;
 use infrahub_sync_config::{OnConflict, Project};
 use infrahub_sync_core::guardrail::DeleteLimit;
 use infrahub_sync_core::plan::KindSummary;
-use infrahub_sync_core::plan_row::{Action, PlanRow};
+use infrahub_sync_core::plan_row::PlanRow;
 use infrahub_sync_runtime::Exchanges;
-
-/// One of the two sides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
-    /// Where the truth is: `A` in the cache.
-    Source,
-    /// What is brought in line: `B` in the cache.
-    Destination,
-}
-
-impl Side {
-    /// The side in the cache.
-    pub(crate) fn in_cache(self) -> infrahub_sync_cache::Side {
-        match self {
-            Side::Source => infrahub_sync_cache::Side::Source,
-            Side::Destination => infrahub_sync_cache::Side::Destination,
-        }
-    }
-
-    /// Its letter in the cache.
-    pub(crate) fn letter(self) -> &'static str {
-        match self {
-            Side::Source => "A",
-            Side::Destination => "B",
-        }
-    }
-
-    /// The role of its adapter.
-    #[must_use]
-    pub fn role(self) -> infrahub_sync_runtime::Role {
-        match self {
-            Side::Source => infrahub_sync_runtime::Role::Source,
-            Side::Destination => infrahub_sync_runtime::Role::Destination,
-        }
-    }
-
-    /// What a project says of it.
-    #[must_use]
-    pub fn endpoint(self, project: &Project) -> &infrahub_sync_config::Endpoint {
-        match self {
-            Side::Source => &project.source,
-            Side::Destination => &project.destination,
-        }
-    }
-
-    /// The word for a person.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Side::Source => "source",
-            Side::Destination => "destination",
-        }
-    }
-}
 
 /// An adapter's component.
 #[derive(Debug, Clone)]
@@ -327,42 +275,15 @@ impl Fates {
     }
 }
 
-/// A row that was not written.
-#[derive(Debug, Clone)]
-pub struct Failure {
-    /// The kind.
-    pub kind: String,
-    /// The object's unique id.
-    pub unique_id: String,
-    /// What was to be done.
-    pub action: Action,
-    /// Why it was not.
-    pub message: String,
-    /// What to do about it.
-    pub hint: Option<String>,
-}
-
-/// What an apply did.
+/// The result of an apply.
 pub struct Applied {
     /// The run.
     pub run: Run,
-    /// Objects created.
-    pub created: u64,
-    /// Objects updated.
-    pub updated: u64,
-    /// Objects deleted.
-    pub deleted: u64,
-    /// Rows whose wanted state was there already.
-    pub unchanged: u64,
-    /// Rows that failed.
-    pub failed: u64,
-    /// Rows left out because a row that they need failed.
-    pub skipped: u64,
-    /// The first hundred of those that failed or were left out.
+    /// The rows by outcome.
+    pub counts: Outcomes,
+    /// The first hundred rows that failed or were skipped.
     pub failures: Vec<Failure>,
-    /// Rows that an earlier, interrupted apply of the same run has done.
-    pub done_before: u64,
-    /// Why it ended before its end, if it did.
+    /// Why it ended early, if it did.
     pub stopped: Option<Stopped>,
     /// Rows that were not tried because of that.
     pub left: u64,
@@ -380,8 +301,8 @@ pub fn validate(project: &Project) -> Result<Vec<infrahub_sync_config::Problem>,
         Err(problems) => (None, problems),
     };
     // Filters and transforms are compiled against whatever model there is, so that one kind of mistake does not hide the other.
-    let model = model.unwrap_or_else(|| load::bare_model(project));
-    if let Err(EngineError::Project(more)) = load::feeds(project, &model, infrahub_sync_runtime::Addressing::Mapping) {
+    let model = model.unwrap_or_else(|| plans::bare_model(project));
+    if let Err(EngineError::Project(more)) = plans::source_plans(project, &model, infrahub_sync_runtime::Addressing::Mapping) {
         problems.extend(more);
     }
     problems.sort_by_key(|problem| (problem.line, problem.column));

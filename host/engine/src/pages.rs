@@ -1,15 +1,18 @@
-//! The pages of one resource, one after the other, within the limits of its adapter.
+//! Reads one resource page by page, within the limits of its adapter.
 //!
-//! Key types: [`Pages`] (asks for them) and [`Place`] (which page it is, and how its payload becomes records).
+//! The page loop exists once, in [`Pages::read`]: the next page is fetched while the last one is parsed.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use infrahub_sync_core::records::{Projection, Records, RecordsError};
 use infrahub_sync_core::value::{Tag, ValueColumn};
-use infrahub_sync_runtime::{Column, ColumnData, Cursor, Layout, LoadRequest, Page, Payload, Session};
+use infrahub_sync_runtime::{Column, ColumnData, Cursor, Error, FailureKind, Layout, LoadRequest, Page, Payload};
+use tokio::sync::Notify;
 
+use crate::system::System;
 use crate::{EngineError, Side};
 
 /// Reads one resource to its end.
@@ -17,34 +20,107 @@ pub(crate) struct Pages {
     place: Place,
     /// The request for the next page; none after the last one.
     request: Option<LoadRequest>,
-    /// The cursors that were handed out, hashed: a page that was read once is not read again.
+    /// Only what changed is asked for, which an adapter may decline.
+    is_since: bool,
+    /// Hashes of the cursors so far: no page is read twice.
     seen: HashSet<u64>,
+    /// Notified with each answer.
+    answered: Option<Arc<Notify>>,
 }
 
 /// A page's place, for its errors.
 #[derive(Clone)]
 pub(crate) struct Place {
-    session: Arc<Session>,
+    system: Arc<dyn System>,
     side: Side,
     resource: String,
     /// Counted from 1.
     number: u64,
 }
 
+/// What the first page says of the resource as a whole.
+#[derive(Debug, Default)]
+pub(crate) struct FirstPage {
+    pub(crate) watermark: Option<String>,
+    pub(crate) deleted: Option<Vec<String>>,
+    pub(crate) total: Option<u64>,
+}
+
+/// How reading a resource ended.
+pub(crate) enum Ended<T> {
+    /// At its end, or where the reader wanted no more.
+    Read(FirstPage, T),
+    /// The adapter cannot tell what changed, for this reason.
+    Declined(String),
+}
+
+/// Whether a reader wants the next page.
+pub(crate) type Flow = Result<ControlFlow<()>, EngineError>;
+
 impl Pages {
     /// Begins at the request.
-    pub(crate) fn new(session: Arc<Session>, side: Side, request: LoadRequest) -> Pages {
-        let place = Place { session, side, resource: request.resource.clone(), number: 0 };
-        Pages { place, request: Some(request), seen: HashSet::new() }
+    pub(crate) fn new(system: Arc<dyn System>, side: Side, request: LoadRequest) -> Pages {
+        let place = Place { system, side, resource: request.resource.clone(), number: 0 };
+        let is_since = request.since.is_some();
+        Pages { place, request: Some(request), is_since, seen: HashSet::new(), answered: None }
     }
 
-    /// The next page; none when the last one was the last.
-    pub(crate) async fn next(&mut self) -> Result<Option<Page>, EngineError> {
+    /// Notifies `answered` with each answer.
+    pub(crate) fn notifying(self, answered: Arc<Notify>) -> Pages {
+        Pages { answered: Some(answered), ..self }
+    }
+
+    /// Reads all pages: `take` parses a page into `into`, `seen` is called after each page with whether it was the last one.
+    ///
+    /// # Errors
+    /// When a page cannot be read, or what `take` returns.
+    pub(crate) async fn read<T, F>(mut self, mut into: T, mut take: F, seen: impl Fn(&T, bool)) -> Result<Ended<T>, EngineError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut T, &Place, Payload) -> Flow + Send + 'static,
+    {
+        let (mut first, mut is_first) = (FirstPage::default(), true);
+        let mut following = self.next().await;
+        loop {
+            let page = match following {
+                Ok(Some(page)) => page,
+                Ok(None) => return Ok(Ended::Read(first, into)),
+                Err(EngineError::Adapter(Error::Adapter { failure, .. })) if self.is_since && failure.kind == FailureKind::Unsupported => {
+                    return Ok(Ended::Declined(failure.message));
+                }
+                Err(error) => return Err(error),
+            };
+            let Page { payload, watermark, deleted, total, .. } = page;
+            if std::mem::take(&mut is_first) {
+                first = FirstPage { watermark, deleted, total };
+            }
+            let place = self.place.clone();
+            let parsing = tokio::task::spawn_blocking(move || {
+                let flow = take(&mut into, &place, payload)?;
+                Ok::<_, EngineError>((into, take, flow))
+            });
+            let (parsed, next) = tokio::join!(parsing, self.next());
+            let flow;
+            (into, take, flow) = parsed.map_err(|panic| EngineError::Internal(format!("parsing a page ended early: {panic}")))??;
+            if flow.is_break() {
+                return Ok(Ended::Read(first, into));
+            }
+            following = next;
+            seen(&into, matches!(following, Ok(None)));
+        }
+    }
+
+    /// Returns the next page; none after the last one.
+    async fn next(&mut self) -> Result<Option<Page>, EngineError> {
         let Some(request) = &mut self.request else { return Ok(None) };
-        let page = self.place.session.load(request.clone()).await?;
+        let answer = self.place.system.load(request.clone()).await;
+        if let Some(answered) = &self.answered {
+            answered.notify_one();
+        }
+        let page = answer?;
         self.place.number += 1;
         match &page.next {
-            // Two cursors or ten that lead in a circle never end either.
+            // A circle of two or ten cursors never ends either.
             Some(cursor) if !self.seen.insert(hash(cursor)) => {
                 return Err(EngineError::CursorLoop { side: self.place.side, resource: self.place.resource.clone() });
             }
@@ -52,11 +128,6 @@ impl Pages {
             None => self.request = None,
         }
         Ok(Some(page))
-    }
-
-    /// The place of the page that came last.
-    pub(crate) fn place(&self) -> Place {
-        self.place.clone()
     }
 }
 
@@ -67,22 +138,25 @@ fn hash(cursor: &Cursor) -> u64 {
 }
 
 impl Place {
-    /// The page as columns, whatever form the adapter chose.
+    /// Returns the page as columns, in whatever form the adapter sent it.
+    ///
+    /// # Errors
+    /// When it has too many records, or is not a list of records.
     pub(crate) fn records(&self, projection: &Projection, payload: Payload) -> Result<Records, EngineError> {
-        let records = records(projection, payload, self.session.page_records_max()).map_err(|error| match error {
-            RecordsError::TooMany { .. } => EngineError::Adapter(self.session.too_many_records(&self.resource)),
+        let records = records(projection, payload, self.system.page_records_max()).map_err(|error| match error {
+            RecordsError::TooMany { .. } => EngineError::Adapter(self.system.too_many_records(&self.resource)),
             source => EngineError::Records { side: self.side, resource: self.resource.clone(), page: self.number, source },
         })?;
-        self.session.count_records(&self.resource, records.rows)?;
+        self.system.count_records(&self.resource, records.rows)?;
         Ok(records)
     }
 }
 
-/// The payload of a page as columns.
+/// Returns the payload of a page as columns.
 ///
 /// # Errors
 ///
-/// More than `rows_max` records, or what is none.
+/// More than `rows_max` records, or a payload that is not a list of records.
 pub fn records(projection: &Projection, payload: Payload, rows_max: usize) -> Result<Records, RecordsError> {
     match payload {
         Payload::Document { body, layout, pointer, projection: moved } => {
@@ -106,7 +180,7 @@ pub fn records(projection: &Projection, payload: Payload, rows_max: usize) -> Re
     }
 }
 
-/// A packed column as values. The runtime has checked its shape.
+/// Returns a packed column as values. The runtime has checked its shape.
 fn values(column: &Column) -> ValueColumn {
     let mut out = ValueColumn::with_capacity(column.data.len());
     for row in 0..column.data.len() {
@@ -122,7 +196,7 @@ fn values(column: &Column) -> ValueColumn {
             ColumnData::Texts(texts) => out.push_text(texts.get(row).unwrap_or("")),
             ColumnData::Jsons(texts) => match serde_json::from_str(texts.get(row).unwrap_or("null")) {
                 Ok(value) => out.push_json(&value),
-                // No JSON after all: kept as text, so that it is seen.
+                // Not JSON after all: kept as text, so that the user sees it.
                 Err(_) => out.push(Tag::Text, texts.get(row).unwrap_or("")),
             },
         }

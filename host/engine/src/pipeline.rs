@@ -12,20 +12,19 @@ use infrahub_sync_core::changes::contradicts;
 use infrahub_sync_core::guardrail::{Counts, approve};
 use infrahub_sync_core::model::Model;
 use infrahub_sync_core::plan::{KindSummary, Plan, Policy, Proof, plan};
-use infrahub_sync_core::snapshot::{Completeness, DataProblem, Role, Snapshot, Trouble, build};
+use infrahub_sync_core::snapshot::{Completeness, DataProblem, Snapshot, Trouble, build};
 use infrahub_sync_runtime::Addressing;
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::apply::{Current, Report, apply_plan};
+use crate::adapter::{Opened, Runtimes};
+use crate::apply::{Current, Job, Outcomes, Report, Rules, apply_plan};
 use crate::base::{self, Base, SIDES, UNRESOLVED};
-use crate::extract::{self, READING, Reading};
-use crate::load::{Loaded, Opened, Runtimes, destination_feeds, feeds, load};
+use crate::extract::{self, FullReason, READING, Reading};
+use crate::plans::{destination_plans, source_plans};
+use crate::schedule::{Loaded, load};
 use crate::schema::{self, Resolved};
 use crate::{Applied, EngineError, Run, RunContext, Side, Summary};
-
-/// Why an apply reads the destination in full: it looks at what its plan was made for, later.
-const APPLY: &str = "apply";
 
 /// Where `run.json` keeps what the plan is to be written to.
 const PLACE: &str = "destination";
@@ -68,7 +67,7 @@ pub async fn sync(cx: &RunContext<'_>, review: &mut dyn FnMut(&Run) -> std::io::
         let applying_at = std::time::Instant::now();
         let journal = started.writer.open_journal()?;
         report.errors = compared.problems;
-        apply_plan(cx, &compared.destination, &current, &reader, journal, &run.run_id, &mut report).await?;
+        apply_plan(&job(cx, &compared.destination, &current, &reader), journal, &mut report).await?;
         started.note_apply(elapsed_ms(applying_at), &compared.destination)?;
         Ok::<_, EngineError>((run, compared.is_full))
     };
@@ -114,7 +113,7 @@ pub async fn apply(cx: &RunContext<'_>) -> Result<Applied, EngineError> {
         let run_id = id.as_str().to_owned();
         return Err(EngineError::Drift { run_id, what: "an address, a folder or a branch", kinds: Vec::new() });
     }
-    let resolved = schema::live(cx.project, &destination, cx.events).await?;
+    let resolved = schema::live(cx.project, &*destination.system, cx.events).await?;
     let planned = reader.read_schema_sub_hash()?;
     if planned.as_deref().map(str::trim) != Some(resolved.sub_hash().as_str()) {
         let mapping = file.other.get("mapping_hash").and_then(|hash| hash.as_str());
@@ -134,20 +133,20 @@ pub async fn apply(cx: &RunContext<'_>) -> Result<Applied, EngineError> {
         let reading = load(
             cx,
             Side::Destination,
-            &destination,
+            &destination.system,
             &resolved.model,
-            destination_feeds(&resolved.model),
-            Base::none(&resolved.model, APPLY),
+            destination_plans(&resolved.model),
+            Base::none(&resolved.model, &FullReason::Apply),
         );
         let rows = interruptible(cx, reading).await?.raw;
-        let (snapshot, problems) = build(&resolved.model, rows, Role::Destination);
+        let (snapshot, problems) = build(&resolved.model, rows, Side::Destination);
         stop_on(cx, &started, Side::Destination, &problems)?;
         let reader = approved(cx, &started, &summary)?;
         let as_of = BTreeMap::new();
         let current = Current { model: &resolved.model, snapshot: &snapshot, fresh: false, as_of: &as_of };
         let applying_at = std::time::Instant::now();
         report.errors = left_out;
-        apply_plan(cx, &destination, &current, &reader, started.writer.open_journal()?, id.as_str(), &mut report).await?;
+        apply_plan(&job(cx, &destination, &current, &reader), started.writer.open_journal()?, &mut report).await?;
         started.note_apply(elapsed_ms(applying_at), &destination)?;
         Ok::<_, EngineError>(Run {
             run_id: id.as_str().to_owned(),
@@ -159,6 +158,23 @@ pub async fn apply(cx: &RunContext<'_>) -> Result<Applied, EngineError> {
     match done.await {
         Ok(run) => conclude(cx, &started, run, report, false),
         Err(error) => Err(started.failed(cx, error, &report)),
+    }
+}
+
+fn job<'j>(
+    cx: &'j RunContext<'_>,
+    destination: &'j Opened,
+    current: &'j Current<'j>,
+    plan: &'j infrahub_sync_core::guardrail::ApprovedPlan<RunReader>,
+) -> Job<'j> {
+    Job {
+        project: cx.project,
+        rules: Rules::new(&cx.options, cx.project),
+        events: cx.events,
+        stop: cx.stop,
+        system: &destination.system,
+        current,
+        plan,
     }
 }
 
@@ -265,8 +281,8 @@ impl Started {
         if let Err(second) = noted.and_then(|()| self.writer.write_run_file(&file)) {
             cx.events.warn(&format!("the failure could not be noted in the cache: {second}"));
         }
-        if report.failed + report.skipped > 0 {
-            let rows = report.failed + report.skipped;
+        let rows = report.totals().not_written();
+        if rows > 0 {
             cx.events.warn(&format!("until then {rows} of the plan's rows were not written: `infrahub-sync show` says which, and why"));
         }
         error
@@ -319,7 +335,7 @@ impl Started {
 }
 
 fn traffic_json(opened: &Opened) -> serde_json::Value {
-    let traffic = opened.session.traffic();
+    let traffic = opened.system.traffic();
     json!({ "requests": traffic.requests, "repeated": traffic.repeated, "bytes": traffic.bytes })
 }
 
@@ -355,18 +371,18 @@ impl Compared {
 async fn compare(cx: &RunContext<'_>, started: &Started) -> Result<Compared, EngineError> {
     let runtimes = Runtimes::new(cx)?;
     let (source, destination) = Opened::both(cx, &runtimes).await?;
-    let resolved = schema::of_run(cx.project, &destination, cx.events).await?;
+    let resolved = schema::of_run(cx.project, &*destination.system, cx.events).await?;
     let model = &resolved.model;
-    let source_feeds = feeds(cx.project, model, source.manifest.source.unwrap_or(Addressing::Mapping))?;
+    let source_feeds = source_plans(cx.project, model, source.manifest().source.unwrap_or(Addressing::Mapping))?;
     for mapping in cx.project.schema_mapping.iter().filter(|mapping| mapping.mapping.is_none()) {
-        if source.manifest.source == Some(Addressing::Mapping) {
+        if source.manifest().source == Some(Addressing::Mapping) {
             cx.events.note(&format!("{} has no `mapping:` and is not read from the source", mapping.name));
         }
     }
     let loading_at = std::time::Instant::now();
     let (earlier, source_base, destination_base) = bases(cx, started, &resolved, &source, &destination)?;
-    let source_load = load(cx, Side::Source, &source, model, source_feeds, source_base);
-    let destination_load = load(cx, Side::Destination, &destination, model, destination_feeds(model), destination_base);
+    let source_load = load(cx, Side::Source, &source.system, model, source_feeds, source_base);
+    let destination_load = load(cx, Side::Destination, &destination.system, model, destination_plans(model), destination_base);
     let (source_read, destination_read) = if cx.options.concurrent_load {
         tokio::try_join!(source_load, destination_load)?
     } else {
@@ -384,7 +400,7 @@ async fn compare(cx: &RunContext<'_>, started: &Started) -> Result<Compared, Eng
             rows.completeness = Completeness::Unread;
         }
     }
-    source.session.finish()?;
+    source.system.finish()?;
     let extracts = Extracts::new(cx, model, &source_read, &destination_read);
     let [source_earlier, destination_earlier] = extracts.unchanged.map(|unchanged| earlier.as_ref().filter(|_| unchanged));
     write_snapshots(started, model, &source_rows, infrahub_sync_cache::Side::Source, extract_ts_us, source_earlier)?;
@@ -428,22 +444,18 @@ async fn built(
     model: &Model,
     mut read: Loaded,
 ) -> Result<(Loaded, Snapshot, Vec<DataProblem>), EngineError> {
-    let role = match side {
-        Side::Source => Role::Source,
-        Side::Destination => Role::Destination,
-    };
-    let (rows, problems) = build(model, std::mem::take(&mut read.raw), role);
+    let (rows, problems) = build(model, std::mem::take(&mut read.raw), side);
     let kept: Vec<bool> = model.kinds.iter().map(|kind| read.readings.get(&kind.name).is_some_and(Reading::is_incremental)).collect();
     if !contradicts(model, &kept, &rows, &problems) {
         return Ok((read, rows, problems));
     }
-    let feeds = match side {
-        Side::Source => feeds(cx.project, model, opened.manifest.source.unwrap_or(Addressing::Mapping))?,
-        Side::Destination => destination_feeds(model),
+    let plans = match side {
+        Side::Source => source_plans(cx.project, model, opened.manifest().source.unwrap_or(Addressing::Mapping))?,
+        Side::Destination => destination_plans(model),
     };
-    let base = Base::none(model, "what is known of it does not fit what has changed");
-    let mut read = load(cx, side, opened, model, feeds, base).await?;
-    let (rows, problems) = build(model, std::mem::take(&mut read.raw), role);
+    let base = Base::none(model, &FullReason::Contradiction);
+    let mut read = load(cx, side, &opened.system, model, plans, base).await?;
+    let (rows, problems) = build(model, std::mem::take(&mut read.raw), side);
     Ok((read, rows, problems))
 }
 
@@ -456,9 +468,9 @@ fn bases(
     destination: &Opened,
 ) -> Result<(Option<RunReader>, Base, Base), EngineError> {
     let model = &resolved.model;
-    let none = |reason: &str| (None, Base::none(model, reason), Base::none(model, reason));
+    let none = |reason: &FullReason| (None, Base::none(model, reason), Base::none(model, reason));
     if cx.options.full_extract {
-        return Ok(none("full extract"));
+        return Ok(none(&FullReason::Asked));
     }
     let reader = match base::latest(cx, started.lock.cache(), resolved)? {
         Ok(reader) => reader,
@@ -555,7 +567,7 @@ fn write_plan(
     let [_, (destination, _)] = sides;
     let (mut identities, mut unresolved) = (serde_json::Map::new(), serde_json::Map::new());
     for (name, (opened, rows)) in ["A", "B"].into_iter().zip(sides) {
-        identities.insert(name.to_owned(), json!(opened.session.identity()));
+        identities.insert(name.to_owned(), json!(opened.system.identity()));
         let kinds = resolved.model.kinds.iter().zip(&rows.kinds).filter(|(_, rows)| rows.has_unresolved());
         unresolved.insert(name.to_owned(), kinds.map(|(kind, _)| json!(kind.name)).collect());
     }
@@ -574,8 +586,8 @@ fn write_plan(
     file.other.insert(READING.to_owned(), readings.into());
     for (side, (opened, rows)) in [infrahub_sync_cache::Side::Source, infrahub_sync_cache::Side::Destination].into_iter().zip(sides) {
         *file.adapters.get_mut(side) = AdapterRecord {
-            name: opened.manifest.name.clone(),
-            version: Some(opened.manifest.version.clone()),
+            name: opened.manifest().name.clone(),
+            version: Some(opened.manifest().version.clone()),
             digest: Some(opened.digest.clone()),
         };
         let kinds = resolved.model.kinds.iter().zip(&rows.kinds);
@@ -661,17 +673,19 @@ fn approved(
 fn conclude(cx: &RunContext<'_>, started: &Started, run: Run, report: Report, is_full: bool) -> Result<Applied, EngineError> {
     let summary = &run.summary;
     started.writer.write_errors(&report.errors)?;
-    let whole = report.failed == 0 && report.skipped == 0 && report.stopped.is_none() && summary.is_whole();
+    let counts = report.totals();
+    let whole = counts.not_written() == 0 && report.stopped.is_none() && summary.is_whole();
     let status = if whole { RunStatus::Applied } else { RunStatus::Partial };
     let mut file = started.finish(cx, status, summary, is_full)?;
+    let Outcomes { created, updated, deleted, unchanged, failed, skipped, done_before } = counts;
     for (name, count) in [
-        ("created", report.created),
-        ("updated", report.updated),
-        ("deleted", report.deleted),
-        ("unchanged", report.unchanged),
-        ("failed", report.failed),
-        ("skipped", report.skipped),
-        ("done_before", report.done_before),
+        ("created", created),
+        ("updated", updated),
+        ("deleted", deleted),
+        ("unchanged", unchanged),
+        ("failed", failed),
+        ("skipped", skipped),
+        ("done_before", done_before),
         ("left", report.left),
     ] {
         file.summary.insert(name.to_owned(), json!(count));
@@ -689,17 +703,5 @@ fn conclude(cx: &RunContext<'_>, started: &Started, run: Run, report: Report, is
     // The words of infrahub-sync's own log, which scripts look for.
     let what = if cx.source.is_some() { "Sync" } else { "Applied" };
     cx.events.note(&format!("{what} run {} at {}", run.run_id, run.directory.display()));
-    Ok(Applied {
-        run,
-        created: report.created,
-        updated: report.updated,
-        deleted: report.deleted,
-        unchanged: report.unchanged,
-        failed: report.failed,
-        skipped: report.skipped,
-        failures: report.failures,
-        done_before: report.done_before,
-        stopped: report.stopped,
-        left: report.left,
-    })
+    Ok(Applied { run, counts, failures: report.failures, stopped: report.stopped, left: report.left })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use infrahub_sync_config::{Project, resolve};
 use infrahub_sync_runtime::{Addressing, LoadRequest, Manifest, Session};
 
-use crate::load::{Opened, ResourcePlan, destination_feeds, feeds};
+use crate::plans::{MappingFeed, ResourcePlan, destination_plans, source_plans};
 use crate::{EngineError, Events, Side, schema};
 
 /// A list that is read.
@@ -24,9 +24,9 @@ pub struct Reading {
 pub fn source_readings(project: &Project, manifest: &Manifest) -> Result<Vec<Reading>, EngineError> {
     // What is read does not depend on the destination's schema: fields are the source's own.
     let model = resolve(project, None).map_err(EngineError::Project)?.model;
-    let plans = feeds(project, &model, manifest.source.unwrap_or(Addressing::Mapping))?;
-    let reading = |plan: &ResourcePlan| {
-        let mappings = plan.feeds().iter().filter_map(|(at, _)| project.schema_mapping.get(*at));
+    let plans = source_plans(project, &model, manifest.source.unwrap_or(Addressing::Mapping))?;
+    let reading = |plan: &Arc<ResourcePlan>| {
+        let mappings = plan.feeds().iter().filter_map(|MappingFeed { mapping, .. }| project.schema_mapping.get(*mapping));
         let computed = mappings.flat_map(|mapping| mapping.transforms.iter().map(|transform| transform.field.clone())).collect();
         Reading { request: plan.request(Side::Source, &model, manifest.page_size), computed }
     };
@@ -38,10 +38,8 @@ pub fn source_readings(project: &Project, manifest: &Manifest) -> Result<Vec<Rea
 /// # Errors
 /// Every problem of the mapping at once, or what went wrong on the way to the schema.
 pub async fn destination_readings(project: &Project, session: &Session, events: &dyn Events) -> Result<Vec<Reading>, EngineError> {
-    let (manifest, digest, place) = (session.manifest().clone(), String::new(), serde_json::Value::Null);
-    let opened = Opened { session: Arc::new(session.clone()), manifest, digest, place };
-    let resolved = schema::live(project, &opened, events).await?;
-    let plans = destination_feeds(&resolved.model);
-    let request = |plan: &ResourcePlan| plan.request(Side::Destination, &resolved.model, opened.manifest.page_size);
+    let resolved = schema::live(project, session, events).await?;
+    let request = |plan: &Arc<ResourcePlan>| plan.request(Side::Destination, &resolved.model, session.manifest().page_size);
+    let plans = destination_plans(&resolved.model);
     Ok(plans.iter().map(|plan| Reading { request: request(plan), computed: Vec::new() }).collect())
 }

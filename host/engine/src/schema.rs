@@ -8,7 +8,7 @@ use infrahub_sync_config::{
 use infrahub_sync_core::model::{Cardinality, FieldType, Model};
 use infrahub_sync_runtime as runtime;
 
-use crate::load::Opened;
+use crate::system::System;
 use crate::{EngineError, Events};
 
 /// A model and the hashes of what it was made from.
@@ -28,7 +28,7 @@ impl Resolved {
 }
 
 /// Resolves the model live.
-pub(crate) async fn live(project: &Project, destination: &Opened, events: &dyn Events) -> Result<Resolved, EngineError> {
+pub(crate) async fn live(project: &Project, destination: &dyn System, events: &dyn Events) -> Result<Resolved, EngineError> {
     let mut names: Vec<String> = Vec::new();
     for mapping in &project.schema_mapping {
         let peers = mapping.fields.iter().filter_map(|field| field.reference.clone());
@@ -38,10 +38,10 @@ pub(crate) async fn live(project: &Project, destination: &Opened, events: &dyn E
             }
         }
     }
-    let mut kinds = if destination.manifest.schema { destination.session.kinds(&names).await? } else { Vec::new() };
+    let mut kinds = if destination.manifest().schema { destination.kinds(&names).await? } else { Vec::new() };
     // For a name that the destination does not know, its other kinds are where the right one is to be found.
-    if destination.manifest.schema && names.iter().any(|name| !kinds.iter().any(|kind| kind.name == *name)) {
-        kinds = destination.session.kinds(&[]).await?;
+    if destination.manifest().schema && names.iter().any(|name| !kinds.iter().any(|kind| kind.name == *name)) {
+        kinds = destination.kinds(&[]).await?;
     }
     // An adapter that has no schema to show answers with nothing: the mapping alone gives the shapes.
     let schema: Option<Vec<SchemaKind>> = (!kinds.is_empty()).then(|| kinds.into_iter().map(schema_kind).collect());
@@ -55,7 +55,7 @@ pub(crate) async fn live(project: &Project, destination: &Opened, events: &dyn E
 }
 
 /// The model of a run: the generated one if it is there and fits, else the live one, with a word about it.
-pub(crate) async fn of_run(project: &Project, destination: &Opened, events: &dyn Events) -> Result<Resolved, EngineError> {
+pub(crate) async fn of_run(project: &Project, destination: &dyn System, events: &dyn Events) -> Result<Resolved, EngineError> {
     let live = live(project, destination, events).await?;
     let path = project.directory.join(infrahub_sync_config::GENERATED_FILE);
     let text = match std::fs::read_to_string(&path) {
@@ -100,20 +100,7 @@ fn schema_field(field: runtime::Field) -> SchemaField {
         runtime::FieldType::ReferenceList => Cardinality::Many,
         _ => Cardinality::Unknown,
     };
-    let field_type = match field.field_type {
-        runtime::FieldType::Boolean => FieldType::Boolean,
-        runtime::FieldType::Integer => FieldType::Integer,
-        runtime::FieldType::Float => FieldType::Float,
-        runtime::FieldType::Text => FieldType::Text,
-        runtime::FieldType::Timestamp => FieldType::Timestamp,
-        runtime::FieldType::IpInterface => FieldType::IpInterface,
-        runtime::FieldType::IpNetwork => FieldType::IpNetwork,
-        runtime::FieldType::IpAddress => FieldType::IpAddress,
-        runtime::FieldType::Mac => FieldType::Mac,
-        runtime::FieldType::Json => FieldType::Json,
-        runtime::FieldType::List => FieldType::List,
-        runtime::FieldType::Any | runtime::FieldType::Reference | runtime::FieldType::ReferenceList => FieldType::Any,
-    };
+    let field_type = if field.field_type.is_reference() { FieldType::Any } else { field.field_type };
     SchemaField {
         name: field.name,
         field_type,

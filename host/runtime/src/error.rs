@@ -5,30 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use infrahub_sync_base::Side as Role;
+
 use crate::capability::below;
 use crate::limits::Exceeded;
 use crate::settings::SettingsError;
 
 /// The result of this crate's functions.
 pub type Result<T> = std::result::Result<T, Error>;
-
-/// The side of a sync that an adapter plays.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Role {
-    /// It is read from. Its folder, if it has one, is read-only.
-    Source,
-    /// It is read back and written to.
-    Destination,
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
-            Role::Source => "source",
-            Role::Destination => "destination",
-        })
-    }
-}
 
 /// Which adapter an error is about: ``source `netbox` 0.1.0``.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -314,7 +298,7 @@ mod tests {
 
     #[test]
     fn a_limit_names_adapter_limit_value_and_the_line_that_raises_it() {
-        use infrahub_sync_core::limits::Limit;
+        use infrahub_sync_base::limits::Limit;
         let error = |role, limit: Limit, value| Error::Limit {
             adapter: Arc::new(AdapterName { role, name: "netbox".into(), version: "0.1.0".into() }),
             call: "load",

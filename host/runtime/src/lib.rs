@@ -40,7 +40,7 @@ pub use adapter::{Adapter, digest};
 pub use capability::http::Traffic;
 pub use error::{AdapterName, Error, Failure, FailureKind, FaultKind, Result, Role};
 pub use exchange::{Answer, Asked, Exchanges, REPLAY_ADDRESS, StandIn, read_recording};
-pub use infrahub_sync_core::limits::Limit;
+pub use infrahub_sync_base::limits::Limit;
 pub use ipnet::IpNet;
 pub use limits::{Exceeded, Limits};
 pub use manifest::{

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use infrahub_sync_core::limits::{Limit, Limits as ProjectLimits};
+use infrahub_sync_base::limits::{Limit, Limits as ProjectLimits};
 
 /// What one adapter may use: what a project can set (its table is [`Limit`]), and what is the same for all.
 #[derive(Debug, Clone)]

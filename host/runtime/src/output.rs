@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 
-use infrahub_sync_core::limits::Limit;
+use infrahub_sync_base::limits::Limit;
 
 use crate::capability::below;
 use crate::error::AdapterName;

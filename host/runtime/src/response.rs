@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use infrahub_sync_base::pointer;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -156,7 +157,7 @@ pub fn json_at(body: &str, pointers: &[String], bytes_max: usize) -> Option<Vec<
     let mut bytes_left = bytes_max;
     for (slot, pointer) in pointers.iter().enumerate() {
         // A text that is no pointer points at nothing.
-        if let Some(tokens) = tokens(pointer) {
+        if let Some(tokens) = pointer::parts(pointer) {
             bytes_left = bytes_left.checked_sub(tokens.len() * STEP_BYTES)?;
             let node = tokens.into_iter().fold(&mut root, Node::child);
             node.slots.push(slot);
@@ -183,7 +184,7 @@ struct Found {
 
 /// The number of elements of the array at the pointer; none where there is no array. Public for the fuzz targets.
 pub fn count_at(body: &str, pointer: &str) -> Option<u32> {
-    let tokens = tokens(pointer)?;
+    let tokens = pointer::parts(pointer)?;
     let mut count = None;
     read(body, CountAt { tokens: &tokens, count: &mut count }).ok()?;
     count
@@ -195,15 +196,6 @@ fn read<'de, S: DeserializeSeed<'de>>(body: &'de str, seed: S) -> serde_json::Re
     let value = seed.deserialize(&mut deserializer)?;
     deserializer.end()?;
     Ok(value)
-}
-
-/// The parts of an RFC 6901 pointer, unescaped. At most as deep as the JSON parser goes.
-fn tokens(pointer: &str) -> Option<Vec<String>> {
-    if pointer.is_empty() {
-        return Some(Vec::new());
-    }
-    let tokens: Vec<String> = pointer.strip_prefix('/')?.split('/').map(|token| token.replace("~1", "/").replace("~0", "~")).collect();
-    (tokens.len() <= 100).then_some(tokens)
 }
 
 /// Where the pointers lead: a trie. A map, not a list: how many pointers there are is the guest's choice.

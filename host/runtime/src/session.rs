@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use infrahub_sync_core::limits::Limit;
+use infrahub_sync_base::limits::Limit;
 use ipnet::IpNet;
 use serde_json::Value;
 use tokio::sync::Semaphore;

@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use infrahub_sync_base::nearest;
 use reqwest::header::{HeaderName, HeaderValue};
 use serde_json::Value;
 
@@ -433,7 +434,7 @@ impl Resolving<'_> {
         let mut known: Vec<String> = self.sources.all().into_iter().map(|setting| setting.name).collect();
         known.extend(self.sources.manifest.aliases.iter().map(|alias| alias.name.clone()));
         for name in self.sources.settings.keys().filter(|name| !known.contains(name)) {
-            let nearest = nearest(name, known.iter().map(String::as_str));
+            let nearest = nearest(name, known.iter().map(String::as_str)).map(str::to_owned);
             self.problems.push(SettingProblem { setting: name.clone(), kind: SettingProblemKind::Unknown { nearest } });
         }
     }
@@ -535,16 +536,6 @@ fn set_host(host: &mut HostSettings, name: &str, value: &Value) -> Result<(), St
         _ => host.retries = u32::try_from(whole(0)?).unwrap_or(0),
     }
     Ok(())
-}
-
-/// Returns the candidate that is most like `name`, if one is similar enough to be the intended name.
-pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    candidates
-        .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
-        .filter(|(likeness, _)| *likeness > 0.75)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, candidate)| candidate.to_owned())
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+pub use infrahub_sync_base::FieldType;
+
 use crate::error::Failure;
 
 /// Bytes of a cursor or of a watermark, at most.
@@ -18,39 +20,6 @@ pub(crate) const HEADERS_MAX: usize = 64;
 /// Says where to continue reading; the adapter's own token.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Cursor(pub Vec<u8>);
-
-/// The type of a field's values; the contract's `field-type`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum FieldType {
-    /// Unknown.
-    Any,
-    /// `true` or `false`.
-    Boolean,
-    /// A whole number.
-    Integer,
-    /// A number.
-    Float,
-    /// Text stays text.
-    Text,
-    /// A date and time as ISO 8601 text.
-    Timestamp,
-    /// An IP address with the length of its prefix.
-    IpInterface,
-    /// An IP network.
-    IpNetwork,
-    /// An IP address without a length.
-    IpAddress,
-    /// A MAC address.
-    Mac,
-    /// Any JSON value.
-    Json,
-    /// A list of plain values.
-    List,
-    /// One object of another kind.
-    Reference,
-    /// A set of objects of another kind.
-    ReferenceList,
-}
 
 /// A field of a kind, as the system's schema describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use infrahub_sync_core::limits::Limit;
+use infrahub_sync_base::limits::Limit;
 
 use crate::limits::{Exceeded, Limits};
 

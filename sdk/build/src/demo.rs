@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::guests;
-use crate::run::{Fault, cargo, say, succeed, words};
+use crate::guests::{self, Guests};
+use crate::run::{Fault, programs, say, succeed, words};
 
 /// The example that is run.
 const EXAMPLE: &str = "netbox_to_files";
@@ -14,11 +14,11 @@ const EXCHANGES: &str = "exchanges";
 /// What the project's settings may come from, and must not here: the demo is the same on every machine.
 const VARIABLES: [&str; 5] = ["NETBOX_ADDRESS", "NETBOX_URL", "NETBOX_TOKEN", "INFRAHUB_SYNC_CACHE_DIR", "INFRAHUB_SYNC_ADAPTER_PATHS"];
 
-/// Builds everything and runs it.
+/// Builds the adapters and the program, and runs them.
 pub(crate) fn run(root: &Path) -> Result<(), Fault> {
-    let target = guests::build_all(root)?.target;
-    say("building infrahub-sync");
-    succeed(cargo().current_dir(root).args(["build", "--release", "--workspace", "--quiet"]), root)?;
+    guests::build(root, Guests::Adapters)?;
+    programs(root, &["infrahub-sync"])?;
+    let target = guests::target_folder(root)?;
 
     let example = root.join("examples").join(EXAMPLE);
     let project = target.join("demo").join(EXAMPLE);

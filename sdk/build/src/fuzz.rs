@@ -38,7 +38,7 @@ pub(crate) fn run(root: &Path, search: Search) -> Result<(), Trouble> {
     }
     let mut build = cargo();
     build.current_dir(root).env("RUSTC_WORKSPACE_WRAPPER", root.join("tests/fuzz/instrument"));
-    build.args(["build", "--release", "--quiet", "--workspace", "--features", "infrahub-sync-fuzz/fuzzing"]);
+    build.args(["build", "--release", "--workspace", "--features", "infrahub-sync-fuzz/fuzzing"]);
     for target in TARGETS {
         build.args(["--bin", &format!("fuzz-{target}")]);
     }

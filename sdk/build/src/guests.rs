@@ -1,6 +1,5 @@
 //! Crate → core module → component.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -10,8 +9,30 @@ use wit_component::ComponentEncoder;
 use crate::run::{Fault, cargo, output, say, succeed, words};
 use crate::toolchain::{DEBIAN_TARGET_FOLDER, TARGET, Toolchain};
 
-/// Folders whose sub-folders are guests.
-const GUEST_FOLDERS: [&str; 2] = ["plugins", "tests/guests"];
+/// A folder whose sub-folders are guests, and the folder of their components.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Guests {
+    /// The adapters that the program brings: `plugins` → `target/adapters`. The program embeds all components of that folder.
+    Adapters,
+    /// What the tests of the workspace load beside them: `tests/guests` → `target/guests`.
+    OfTests,
+}
+
+impl Guests {
+    fn sources(self) -> &'static str {
+        match self {
+            Guests::Adapters => "plugins",
+            Guests::OfTests => "tests/guests",
+        }
+    }
+
+    fn components(self) -> &'static str {
+        match self {
+            Guests::Adapters => "adapters",
+            Guests::OfTests => "guests",
+        }
+    }
+}
 
 /// A crate that becomes a component.
 #[derive(Debug)]
@@ -68,46 +89,13 @@ pub(crate) fn target_folder(root: &Path) -> Result<PathBuf, Fault> {
     Metadata::read(&root.join("Cargo.toml"))?.target_folder()
 }
 
-/// What was built.
-pub(crate) struct Built {
-    /// Cargo's target folder; the components are in `adapters` below it.
-    pub(crate) target: PathBuf,
-}
-
-/// Builds all adapters and test guests of the workspace.
-pub(crate) fn build_all(root: &Path) -> Result<Built, Fault> {
+/// Builds all guests of a folder.
+pub(crate) fn build(root: &Path, guests: Guests) -> Result<(), Fault> {
     let metadata = Metadata::read(&root.join("Cargo.toml"))?;
     let target = metadata.target_folder()?;
-    let folders = GUEST_FOLDERS.map(|folder| root.join(folder));
-    let members: Vec<Guest> = metadata
-        .guests()
-        .into_iter()
-        .filter(|guest| folders.iter().any(|folder| guest.manifest.parent().and_then(Path::parent) == Some(folder)))
-        .collect();
-    // A guest may be a workspace of its own (misbehaving ones want other profiles); cargo is started once for each of those.
-    let strangers = folders
-        .iter()
-        .flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten())
-        .map(|entry| entry.path().join("Cargo.toml"))
-        .filter(|manifest| manifest.exists() && members.iter().all(|member| member.manifest != *manifest));
-    let mut groups: Vec<(Option<PathBuf>, Vec<Guest>)> = Vec::new();
-    for manifest in strangers {
-        let guests: Vec<Guest> = Metadata::read(&manifest)?.guests().into_iter().filter(|guest| guest.manifest == manifest).collect();
-        groups.push((Some(manifest), guests));
-    }
-    groups.insert(0, (None, members));
-    groups.retain(|(_, guests)| !guests.is_empty());
-
-    let mut owners = BTreeMap::new();
-    for guest in groups.iter().flat_map(|(_, guests)| guests) {
-        if let Some(other) = owners.insert(&guest.name, &guest.manifest) {
-            let (one, two) = (other.display(), guest.manifest.display());
-            return Err(Fault(format!("two crates would both become {}.wasm: {one} and {two}", guest.name)));
-        }
-    }
-
+    let groups = groups(&metadata, &root.join(guests.sources()))?;
     let toolchain = Toolchain::find()?;
-    let components = target.join("adapters");
+    let components = target.join(guests.components());
     fs::create_dir_all(&components).map_err(|error| Fault(format!("{}: {error}", components.display())))?;
     let built_in = toolchain.target_folder(&target);
     for (manifest, guests) in &groups {
@@ -125,7 +113,29 @@ pub(crate) fn build_all(root: &Path) -> Result<Built, Fault> {
             encode(&module, &components.join(format!("{}.wasm", guest.name)))?;
         }
     }
-    Ok(Built { target })
+    Ok(())
+}
+
+/// The guests that one start of cargo builds, and the manifest of their workspace where that is not ours.
+type Group = (Option<PathBuf>, Vec<Guest>);
+
+/// Finds the guests of a folder.
+fn groups(metadata: &Metadata, folder: &Path) -> Result<Vec<Group>, Fault> {
+    let members: Vec<Guest> =
+        metadata.guests().into_iter().filter(|guest| guest.manifest.parent().and_then(Path::parent) == Some(folder)).collect();
+    // A guest may be a workspace of its own, because misbehaving guests need other profiles.
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let others: Vec<PathBuf> = entries
+        .map(|entry| entry.path().join("Cargo.toml"))
+        .filter(|manifest| manifest.exists() && members.iter().all(|member| member.manifest != *manifest))
+        .collect();
+    let mut groups: Vec<Group> = vec![(None, members)];
+    for manifest in others {
+        let guests = Metadata::read(&manifest)?.guests().into_iter().filter(|guest| guest.manifest == manifest).collect();
+        groups.push((Some(manifest), guests));
+    }
+    groups.retain(|(_, guests)| !guests.is_empty());
+    Ok(groups)
 }
 
 /// Builds the adapter of one crate, which need not be of this workspace, in cargo's target folder or in `target`.
@@ -160,10 +170,10 @@ pub(crate) fn build_one(path: &Path, out: Option<PathBuf>, target: Option<&Path>
     encode(&built_in.join(TARGET).join("release").join(&guest.module), &out)
 }
 
-/// Runs cargo; it is quiet when there is nothing to do.
+/// Runs cargo, which shows its progress.
 fn compile(command: &mut std::process::Command, root: &Path) -> Result<(), Fault> {
-    let words = words(command, root);
-    succeed(command.arg("--quiet"), root).map_err(|Fault(_)| Fault(format!("`{words}` failed")))
+    say(&format!("$ {}", words(command, root)));
+    succeed(command, root)
 }
 
 /// Makes a component of a core module, unless that was done already.

@@ -1,6 +1,6 @@
-//! The second tier: real servers, brought up, tested against and stopped again.
+//! The tests against real servers: the servers are installed, brought up, tested against and stopped again.
 //!
-//! A test that fails is run once more, alone: a server of others may have hiccups, and a defect fails twice.
+//! A test that fails is run once more, alone: another project's server may have hiccups, and a defect fails twice.
 
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::os::unix::process::CommandExt as _;
@@ -9,44 +9,105 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::guests;
-use crate::run::{Fault, cargo, complain, say, succeed, words};
+use crate::guests::{self, Guests};
+use crate::run::{Fault, cargo, complain, programs, say, succeed, words};
+use crate::steps::{Outcome, Steps};
+use crate::verify::LIVE_FEATURE;
 
-/// All of it. On two cores that do nothing else the tests take half an hour.
-const ALL: Duration = Duration::from_secs(45 * 60);
-/// Of that, for what the servers need to be there: programs from four registries, a database, a network of 1,527 objects.
-const BRINGING_UP: Duration = Duration::from_secs(20 * 60);
-/// Between two looks at a program that runs.
+/// The time for installation: programs from four registries.
+const INSTALLING: Duration = minutes(20);
+/// Between two looks at a running program.
 const LOOK: Duration = Duration::from_millis(200);
-/// What a group of processes that is asked to end is given.
+/// The time that a group of processes has to end.
 const ENDING: Duration = Duration::from_secs(10);
 
-/// Each server: its script, and what `up` is given. They come up one after the other, since apt takes one at a time.
+const fn minutes(minutes: u64) -> Duration {
+    Duration::from_secs(60 * minutes)
+}
+
+/// Each server: its script, and the arguments of `up`.
 const SERVERS: [(&str, &[&str]); 2] = [
     ("tests/live/netbox.sh", &[]),
     ("tests/live/infrahub.sh", &["examples/netbox_to_infrahub/schema.yml", "tests/live/infrahub/schema.yml"]),
 ];
 const REFERENCE: &str = "tests/live/reference.sh";
 
-/// How it ended, when nothing failed.
+/// Which tests run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tier {
+    /// One way in and out of each adapter: what CI has time for.
+    Smoke,
+    /// Everything else.
+    Deep,
+}
+
+impl Tier {
+    /// The time for servers and tests, once everything is installed.
+    fn limit(self) -> Duration {
+        match self {
+            Tier::Smoke => minutes(15),
+            Tier::Deep => minutes(60),
+        }
+    }
+
+    /// The part of it in which the servers have to answer.
+    fn bringing_up(self) -> Duration {
+        match self {
+            Tier::Smoke => minutes(9),
+            Tier::Deep => minutes(20),
+        }
+    }
+
+    /// The arguments of the test program that choose the tests.
+    fn filter(self) -> &'static [&'static str] {
+        match self {
+            Tier::Smoke => &["smoke::"],
+            Tier::Deep => &["--skip", "smoke::"],
+        }
+    }
+
+    /// The programs that the tests start.
+    fn programs(self) -> &'static [&'static str] {
+        match self {
+            Tier::Smoke => &["infrahub-sync"],
+            Tier::Deep => &["infrahub-sync", "fake-infrahub"],
+        }
+    }
+}
+
+/// How the tests ended, when none failed.
 pub(crate) enum Ended {
     Passed,
-    /// The servers could not be brought up here, and why.
+    /// This machine cannot bring up the servers, and why.
     Skipped(String),
     /// The time was over, and nothing had failed.
     Unfinished,
 }
 
-/// Runs the live tests. Servers that run already are used, and go on running.
-pub(crate) fn run(root: &Path) -> Result<Ended, Fault> {
-    guests::build_all(root)?;
-    succeed(cargo().current_dir(root).args(["build", "--release", "--workspace", "--quiet"]), root)?;
-    let end = Instant::now() + ALL;
+/// Runs the tests. Servers that run already are used, and keep running.
+pub(crate) fn run(root: &Path, tier: Tier, steps: &mut Steps) -> Result<Ended, Fault> {
+    steps.run("live: build", || guests::build(root, Guests::Adapters).and_then(|()| programs(root, tier.programs())));
+    if steps.any_failed() {
+        return Err(Fault("the program was not built".to_owned()));
+    }
+    if let Err(reason) = step(steps, "live: installation", || install(root, tier)) {
+        return Ok(Ended::Skipped(reason));
+    }
+    let start = Instant::now();
     let mut ours = Vec::new();
-    let brought_up = bring_up(root, Instant::now() + BRINGING_UP, &mut ours);
-    let ended = match brought_up {
+    let ended = match step(steps, "live: servers", || bring_up(root, start + tier.bringing_up(), &mut ours)) {
         Err(reason) => Ok(Ended::Skipped(reason)),
-        Ok(()) => tests(root, end),
+        Ok(()) => {
+            let begin = Instant::now();
+            let ended = tests(root, tier, start + tier.limit());
+            let outcome = match &ended {
+                Ok(Ended::Unfinished) => Outcome::Unfinished,
+                Ok(_) => Outcome::Passed,
+                Err(_) => Outcome::Failed,
+            };
+            steps.add("live: tests", outcome, begin.elapsed());
+            ended
+        }
     };
     for script in ours {
         say(&format!("\n== {script} down"));
@@ -57,32 +118,56 @@ pub(crate) fn run(root: &Path) -> Result<Ended, Fault> {
     ended
 }
 
-/// Starts what does not run; the scripts that have to be called with `down` later are added to `ours`. The error is why not.
+/// Runs a step whose failure is a reason to skip.
+fn step(steps: &mut Steps, name: &str, step: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+    let start = Instant::now();
+    let result = step();
+    steps.add(name, if result.is_ok() { Outcome::Passed } else { Outcome::Skipped }, start.elapsed());
+    result
+}
+
+/// Installs the programs of the servers, one after the other, because apt takes one at a time. The error is the reason why not.
+fn install(root: &Path, tier: Tier) -> Result<(), String> {
+    let end = Instant::now() + INSTALLING;
+    for (script, _) in SERVERS {
+        let mut command = Command::new(root.join(script));
+        brought(command.current_dir(root).arg("install"), root, end)?;
+    }
+    match tier {
+        Tier::Smoke => Ok(()),
+        Tier::Deep => brought(Command::new(root.join(REFERENCE)).current_dir(root), root, end),
+    }
+}
+
+/// Starts the servers that do not run, side by side. The scripts to call with `down` later are added to `ours`. The error is the reason why not.
 fn bring_up(root: &Path, end: Instant, ours: &mut Vec<&'static str>) -> Result<(), String> {
-    for (script, arguments) in SERVERS {
+    for (script, _) in SERVERS {
         let status = Command::new(root.join(script)).arg("status").stdout(Stdio::null()).stderr(Stdio::null()).status();
         if !status.is_ok_and(|status| status.success()) {
             // Also when it fails: half of it may run then.
             ours.push(script);
         }
-        let mut up = Command::new(root.join(script));
-        up.current_dir(root).arg("up").args(arguments);
-        brought(up, root, end)?;
     }
-    let mut reference = Command::new(root.join(REFERENCE));
-    reference.current_dir(root);
-    brought(reference, root, end)
+    std::thread::scope(|scope| {
+        let started = SERVERS.map(|(script, arguments)| {
+            scope.spawn(move || {
+                let mut up = Command::new(root.join(script));
+                brought(up.current_dir(root).arg("up").args(arguments), root, end)
+            })
+        });
+        let ended = started.map(|thread| thread.join().unwrap_or_else(|_| Err("bringing up a server has panicked".to_owned())));
+        ended.into_iter().collect()
+    })
 }
 
-/// Runs a script that brings something up; the error is its last line.
-fn brought(mut command: Command, root: &Path, end: Instant) -> Result<(), String> {
-    let words = words(&command, root);
-    say(&format!("\n== {words}"));
+/// Runs a script that installs or starts something. The error is the script's last line.
+fn brought(command: &mut Command, root: &Path, end: Instant) -> Result<(), String> {
+    let words = words(command, root);
+    say(&format!("$ {words}"));
     let start = Instant::now();
     let mut child = command.stderr(Stdio::piped()).process_group(0).spawn().map_err(|error| format!("`{words}`: {error}"))?;
     let stderr = child.stderr.take();
-    // A thread reads along: what is said is shown at once, and the last line is kept. Nobody waits for its end, because a server that was
-    // started may hold the pipe open.
+    // A thread shows each line at once, and keeps the last one. The thread is not joined, because a server may hold the pipe open.
     let last = Arc::new(Mutex::new(String::new()));
     let keep = last.clone();
     std::thread::spawn(move || {
@@ -94,31 +179,30 @@ fn brought(mut command: Command, root: &Path, end: Instant) -> Result<(), String
     let status = wait(&mut child, end);
     match status {
         Some(status) if status.success() => {
-            say(&format!("up in {:.0} s", start.elapsed().as_secs_f32()));
+            say(&format!("`{words}`: done in {:.0} s", start.elapsed().as_secs_f32()));
             Ok(())
         }
         Some(status) => {
-            // What it said last may still be on its way through the pipe.
+            // The last line may still be on its way through the pipe.
             std::thread::sleep(LOOK);
             Err(format!("`{words}` ended with {status}: {}", last.lock().unwrap_or_else(PoisonError::into_inner)))
         }
-        None => Err(format!("`{words}` was not done in the {} minutes for bringing up", BRINGING_UP.as_secs() / 60)),
+        None => Err(format!("`{words}` did not end in {} minutes", start.elapsed().as_secs() / 60)),
     }
 }
 
-/// The test programs.
-const TESTS: [&str; 3] = ["live_histories", "live_infrahub", "live_netbox"];
-
-fn tests(root: &Path, end: Instant) -> Result<Ended, Fault> {
+fn tests(root: &Path, tier: Tier, end: Instant) -> Result<Ended, Fault> {
     let start = Instant::now();
-    let failed = match played(root, end, &[])? {
+    let failed = match played(root, tier, end, &[])? {
         Played::Passed => return Ok(passed(start)),
         Played::Unfinished => return Ok(Ended::Unfinished),
-        Played::Failed(failed) if failed.is_empty() => return Err(Fault("the live tests failed, and none of them by name".into())),
+        Played::Failed(failed) if failed.is_empty() => {
+            return Err(Fault("the live tests failed, and the output names none of them".into()));
+        }
         Played::Failed(failed) => failed,
     };
     say(&format!("\nOnce more, alone: {}", failed.join(", ")));
-    match played(root, end, &failed)? {
+    match played(root, tier, end, &failed)? {
         Played::Passed => {
             say(&format!("Passed the second time: {}", failed.join(", ")));
             Ok(passed(start))
@@ -141,21 +225,18 @@ enum Played {
     Unfinished,
 }
 
-/// Runs the tests, all or those named, and hands on what they print.
-fn played(root: &Path, end: Instant, names: &[String]) -> Result<Played, Fault> {
+/// Runs the tests, all of the tier or those named, and passes their output on.
+fn played(root: &Path, tier: Tier, end: Instant, names: &[String]) -> Result<Played, Fault> {
     let mut command = cargo();
-    command.current_dir(root).env("INFRAHUB_SYNC_LIVE", "1");
-    // Of the whole workspace, as everything else is built: one package alone has other features, and would be built anew.
-    command.args(["test", "--release", "--workspace"]);
-    for test in TESTS {
-        command.args(["--test", test]);
-    }
-    command.arg("--no-fail-fast");
-    if !names.is_empty() {
-        command.args(["--", "--exact"]).args(names);
+    // Of the whole workspace, as everything else is built: one package alone has other features, and would be built again.
+    command.current_dir(root).args(["test", "--release", "--workspace", "--features", LIVE_FEATURE, "--test", "live", "--"]);
+    if names.is_empty() {
+        command.args(tier.filter());
+    } else {
+        command.arg("--exact").args(names);
     }
     let words = words(&command, root);
-    say(&format!("\n== INFRAHUB_SYNC_LIVE=1 {words}"));
+    say(&format!("$ {words}"));
     let child = command.process_group(0).stdout(Stdio::piped()).spawn();
     let mut child = child.map_err(|error| Fault(format!("`{words}` could not be started: {error}")))?;
     let failed = Arc::new(Mutex::new(Vec::new()));
@@ -164,7 +245,7 @@ fn played(root: &Path, end: Instant, names: &[String]) -> Result<Played, Fault> 
         std::thread::spawn(move || pass_on(stdout, &failed))
     });
     let status = wait(&mut child, end);
-    // The pipe ends with the last of the tests, or with its whole group; but a server that one has started may hold it open.
+    // The pipe ends with the last test, or with its whole group. A server that a test has started may hold it open.
     let patience = Instant::now() + ENDING;
     while reader.as_ref().is_some_and(|reader| !reader.is_finished()) && Instant::now() < patience {
         std::thread::sleep(LOOK);
@@ -177,7 +258,7 @@ fn played(root: &Path, end: Instant, names: &[String]) -> Result<Played, Fault> 
     })
 }
 
-/// Hands on what the tests print, piece by piece, and remembers who failed.
+/// Passes on what the tests print, piece by piece, and remembers which of them failed.
 fn pass_on(mut stdout: impl Read, failed: &Mutex<Vec<String>>) {
     let (mut buffer, mut line) = ([0; 4096], Vec::new());
     while let Ok(read) = stdout.read(&mut buffer)
@@ -199,7 +280,7 @@ fn pass_on(mut stdout: impl Read, failed: &Mutex<Vec<String>>) {
     }
 }
 
-/// Waits for a process until `end`; none when it had to be ended, with its whole group.
+/// Waits for a process until `end`. Returns `None` when it had to be ended, with its whole group.
 fn wait(child: &mut Child, end: Instant) -> Option<ExitStatus> {
     loop {
         match child.try_wait() {

@@ -1,16 +1,18 @@
 //! Builds adapters into components, runs the demo and the whole verification.
 //!
 //! ```text
-//! cargo adapters                     every adapter of plugins/ and every guest of tests/guests/ → target/adapters/<name>.wasm
+//! cargo adapters                     every adapter of plugins/ → target/adapters/<name>.wasm
 //! … component FOLDER [-o FILE]       one adapter of an author's own, in Rust, Python, JavaScript or Go
+//! cargo guests                       every guest of tests/guests/, which the tests load → target/guests/<name>.wasm
 //! … wit [-o FILE]                    the contract as a package for registries
 //! cargo demo                         adapters, the host, then the main job on recorded answers
 //! cargo verify                       format, adapters, lints, tests, a short search of the fuzz targets
 //! cargo fuzz-targets [SECONDS]       the fuzz targets alone, for longer
 //! cargo verify-live                  the tests that need real servers, and the servers
+//! cargo ci                           verify, then a smoke test against real servers
 //! ```
 //!
-//! Nothing else is needed to build an adapter but its language: the guest target and the tools of other languages are installed when they
+//! An adapter needs nothing else but its language to be built: the guest target and the tools of other languages are installed when they
 //! are missing, and a core module becomes a component in here.
 
 mod component;
@@ -19,7 +21,9 @@ mod demo;
 mod fuzz;
 mod guests;
 mod live;
+mod prose;
 mod run;
+mod steps;
 mod toolchain;
 mod tools;
 mod verify;
@@ -27,10 +31,13 @@ mod verify;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use guests::Guests;
+use live::{Ended, Tier};
 use run::{Fault, say};
+use steps::Steps;
 use tools::Trouble;
 
-/// The exit code for a command line that makes no sense.
+/// The exit code for an invalid command line.
 const USAGE: u8 = 2;
 /// The exit code when the live tests took too long, and none had failed.
 const UNFINISHED: u8 = 78;
@@ -43,23 +50,29 @@ Builds adapters into components, runs the demo and the tests.
 usage: infrahub-sync-build COMMAND
 
 commands:
-  adapters                 build every adapter into target/adapters/<name>.wasm
+  adapters                 build every adapter of plugins/ into target/adapters/<name>.wasm
   component FOLDER [-o OUT]
-                           build the adapter in a folder, in Rust, Python, JavaScript or Go (default OUT: <folder>.wasm in there); exit code 77
-                           when this machine lacks the language
+                           build the adapter in a folder, in Rust, Python, JavaScript or Go (default OUT: <folder>.wasm in that folder);
+                           exit code 77 when this machine lacks the language
+  guests                   build every guest of tests/guests/ into target/guests/<name>.wasm
   wit [-o OUT]             encode the contract as a package for registries (default OUT: target/wit/<name>-<version>.wasm)
-  demo                     run the example netbox_to_files offline, from diff to nothing left to do
+  demo                     run the example netbox_to_files offline, from diff to no differences left
   verify                   format, adapters, lints, tests, a short search of the fuzz targets
-  fuzz [SECONDS]           look for inputs that break the fuzz targets, each for so long (default 60); exit code 77 without a C++ compiler
-  verify-live              brings up a real NetBox and a real Infrahub, runs the tests that need them, stops them; 45 minutes at most;
-                           exit code 77 when they cannot be brought up here, 78 when the time was over and nothing had failed
+  fuzz [SECONDS]           search for inputs that break the fuzz targets, each for SECONDS (default 60); exit code 77 without a C++ compiler
+  prose [PATH…|--shrink]   check the English of the repository; with paths, print all findings below them; with --shrink, remove the
+                           converted files from sdk/build/unconverted.txt
+  verify-live [--smoke]    bring up a real NetBox and a real Infrahub, run the tests that need them, stop them; one hour at most;
+                           --smoke: one test of 15 minutes at most, servers included; exit code 77 when this machine cannot bring up
+                           the servers, 78 when the time was over and no test had failed
+  ci                       verify, then verify-live --smoke; servers that cannot be brought up fail nothing
 ";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
-        ["adapters"] => workspace().and_then(|root| guests::build_all(&root)).map(drop),
+        ["adapters"] => workspace().and_then(|root| guests::build(&root, Guests::Adapters)),
+        ["guests"] => workspace().and_then(|root| guests::build(&root, Guests::OfTests)),
         ["component", path] => return ended(one(Path::new(path), None)),
         ["component", path, "-o" | "--output", out] | ["component", "-o" | "--output", out, path] => {
             return ended(one(Path::new(path), Some(PathBuf::from(out))));
@@ -67,21 +80,15 @@ fn main() -> ExitCode {
         ["wit"] => package(None),
         ["wit", "-o" | "--output", out] => package(Some(PathBuf::from(out))),
         ["demo"] => workspace().and_then(|root| demo::run(&root)),
-        ["verify-live"] => match workspace().and_then(|root| live::run(&root)) {
-            Ok(live::Ended::Passed) => Ok(()),
-            Ok(live::Ended::Skipped(reason)) => {
-                run::complain(&format!("\nSKIPPED: live tier: {reason}"));
-                return ExitCode::from(SKIPPED);
-            }
-            Ok(live::Ended::Unfinished) => {
-                run::complain("\nNOT FINISHED: live tier: the time was over; what had ended until then had passed");
-                return ExitCode::from(UNFINISHED);
-            }
-            Err(fault) => Err(fault),
-        },
+        ["verify-live"] => return verify_live(Tier::Deep),
+        ["verify-live", "--smoke"] => return verify_live(Tier::Smoke),
+        ["ci"] => workspace().and_then(|root| ci(&root)),
         ["fuzz"] => return ended(fuzz_targets(60)),
         ["fuzz", seconds] if seconds.parse::<u32>().is_ok() => return ended(fuzz_targets(seconds.parse().unwrap_or_default())),
         ["verify"] => workspace().and_then(|root| verify::run(&root)),
+        ["prose"] => workspace().and_then(|root| prose::check(&root)),
+        ["prose", "--shrink"] => workspace().and_then(|root| prose::shrink(&root)),
+        ["prose", below @ ..] => workspace().and_then(|root| prose::show(&root, below)),
         ["help" | "--help" | "-h"] => {
             say(HELP);
             return ExitCode::SUCCESS;
@@ -94,7 +101,7 @@ fn main() -> ExitCode {
     ended(done.map_err(Trouble::from))
 }
 
-/// Says how it ended.
+/// Reports how a command ended.
 fn ended(done: Result<(), Trouble>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -109,6 +116,42 @@ fn ended(done: Result<(), Trouble>) -> ExitCode {
     }
 }
 
+/// Runs the tests against real servers.
+fn verify_live(tier: Tier) -> ExitCode {
+    let mut steps = Steps::default();
+    let result = workspace().and_then(|root| live::run(&root, tier, &mut steps));
+    let failed = steps.end();
+    match result {
+        Ok(Ended::Passed) => ended(failed.map_err(Trouble::from)),
+        Ok(Ended::Skipped(reason)) => {
+            run::complain(&format!("\nSKIPPED: live tier: {reason}"));
+            ExitCode::from(SKIPPED)
+        }
+        Ok(Ended::Unfinished) => {
+            run::complain("\nNOT FINISHED: live tier: the time was over; no test had failed until then");
+            ExitCode::from(UNFINISHED)
+        }
+        Err(fault) => ended(Err(Trouble::Fault(fault))),
+    }
+}
+
+/// Runs the verification and, when it has passed, the smoke test against real servers. A machine that cannot bring the servers up says so,
+/// and passes.
+fn ci(root: &Path) -> Result<(), Fault> {
+    let mut steps = Steps::default();
+    verify::all(root, &mut steps);
+    if steps.any_failed() {
+        return steps.end();
+    }
+    let ended = live::run(root, Tier::Smoke, &mut steps);
+    match &ended {
+        Ok(Ended::Passed) | Err(_) => {}
+        Ok(Ended::Skipped(reason)) => steps.note(format!("live tier: the servers could not be brought up: {reason}")),
+        Ok(Ended::Unfinished) => steps.note("live tier: the time was over; no test had failed until then".to_owned()),
+    }
+    steps.end().and(ended.map(drop))
+}
+
 /// Builds one adapter.
 fn one(path: &Path, out: Option<PathBuf>) -> Result<(), Trouble> {
     let root = workspace()?;
@@ -116,7 +159,7 @@ fn one(path: &Path, out: Option<PathBuf>) -> Result<(), Trouble> {
     component::build(&component::Place { root: &root, target: &target }, path, out)
 }
 
-/// Looks for what breaks the fuzz targets.
+/// Searches for inputs that break the fuzz targets.
 fn fuzz_targets(seconds: u32) -> Result<(), Trouble> {
     fuzz::run(&workspace()?, fuzz::Search::Further { seconds })
 }

@@ -51,6 +51,19 @@ pub(crate) fn words(command: &Command, root: &Path) -> String {
     std::iter::once(program).chain(arguments).collect::<Vec<_>>().join(" ")
 }
 
+/// Builds programs of the workspace, and nothing that only tests need.
+///
+/// Cargo unites the features of the whole workspace, as in `cargo verify`: what one command has built serves the others.
+pub(crate) fn programs(root: &Path, names: &[&str]) -> Result<(), Fault> {
+    let mut command = cargo();
+    command.current_dir(root).args(["build", "--release", "--workspace"]);
+    for name in names {
+        command.args(["--bin", name]);
+    }
+    say(&format!("$ {}", words(&command, root)));
+    succeed(&mut command, root)
+}
+
 /// Runs a command to its end and wants it to succeed.
 pub(crate) fn succeed(command: &mut Command, root: &Path) -> Result<(), Fault> {
     let words = words(command, root);

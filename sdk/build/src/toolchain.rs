@@ -104,7 +104,7 @@ fn has_target() -> bool {
 fn debian() -> Result<Toolchain, Fault> {
     let by_hand = format!("install the target by hand: rustup target add {TARGET}");
     if !Path::new("/usr/bin/rustc").exists() || !Path::new("/usr/bin/cargo").exists() || !debian_sources() {
-        let words = format!("apt-get install --yes --no-install-recommends {}", DEBIAN_PACKAGES.join(" "));
+        let words = format!("apt-get install --yes --option DPkg::Lock::Timeout=600 --no-install-recommends {}", DEBIAN_PACKAGES.join(" "));
         say(&words);
         let mut arguments = words.split(' ');
         let installed = arguments

@@ -1,95 +1,88 @@
-//! The whole verification. Every step runs, whatever became of those before: one run shows everything that is wrong.
+//! The whole verification. Every step runs, even after one has failed: one run shows everything that is wrong.
 
-use std::cell::RefCell;
 use std::path::Path;
-use std::time::Instant;
 
 use crate::fuzz::{self, Search};
-use crate::guests;
-use crate::run::{Fault, cargo, complain, say, succeed, words};
+use crate::guests::{self, Guests};
+use crate::prose;
+use crate::run::{Fault, cargo, say, succeed, words};
+use crate::steps::Steps;
 use crate::tools::{self, Trouble};
 
-/// The variable that lets the live tests run.
-const LIVE: &str = "INFRAHUB_SYNC_LIVE";
-
-/// How long libFuzzer looks at each target: enough for what is found easily.
+/// How long libFuzzer searches with each target: long enough for what is found easily.
 const FUZZ_SECONDS: u32 = 10;
 
-/// A step of the verification.
-type Step<'s> = &'s dyn Fn() -> Result<(), Fault>;
+/// The feature that compiles the tests against real servers. The lints cover them.
+pub(crate) const LIVE_FEATURE: &str = "infrahub-sync-tests/live";
 
 /// Runs all steps.
 pub(crate) fn run(root: &Path) -> Result<(), Fault> {
-    let cargo_step = |arguments: &'static [&'static str]| {
-        move || {
-            let mut command = cargo();
-            command.current_dir(root).args(arguments);
-            say(&format!("$ {}", words(&command, root)));
-            succeed(&mut command, root)
-        }
+    let mut steps = Steps::default();
+    all(root, &mut steps);
+    steps.note("the tests against real servers (`cargo verify-live` starts the servers and runs the tests)".to_owned());
+    steps.end()
+}
+
+/// Runs the steps one after the other.
+pub(crate) fn all(root: &Path, steps: &mut Steps) {
+    let cargo_step = |arguments: &[&str]| {
+        let mut command = cargo();
+        command.current_dir(root).args(arguments);
+        say(&format!("$ {}", words(&command, root)));
+        succeed(&mut command, root)
     };
-    let template = || {
-        // In the workspace's target folder: the template's own would be one more folder to clean.
-        let target = guests::build_all(root)?.target.join("template");
-        guests::build_one(&root.join("sdk/template"), Some(target.join("template.wasm")), Some(&target))
-    };
-    // What this machine lacks: the tests leave it out, and it is said in the end.
-    let lacking = RefCell::new(Vec::new());
-    let languages = || {
-        let target = guests::target_folder(root)?;
-        for found in [tools::componentize_py(&target).map(drop), tools::javascript(&target).map(drop), tools::go().map(drop)] {
-            match found {
-                Ok(()) => {}
-                Err(Trouble::Missing(reason)) => lacking.borrow_mut().push(reason),
-                Err(Trouble::Fault(fault)) => return Err(fault),
-            }
-        }
-        Ok(())
-    };
-    let fuzz_targets = || match fuzz::run(root, Search::Same { seconds: FUZZ_SECONDS }) {
-        Err(Trouble::Missing(reason)) => {
-            lacking.borrow_mut().push(reason);
-            Ok(())
-        }
+    steps.run("format", || cargo_step(&["fmt", "--all", "--check"]));
+    steps.run("prose", || prose::check(root));
+    steps.run("adapters", || guests::build(root, Guests::Adapters));
+    steps.run("test guests", || guests::build(root, Guests::OfTests));
+    steps.run("template", || template(root));
+    match steps.run("languages", || languages(root)) {
+        None => {}
+        Some(lacking) => lacking.into_iter().for_each(|reason| steps.note(reason)),
+    }
+    steps.run("lints", || lints(root));
+    // `cargo test` alone makes no binary of a package without integration tests, and the whole-program tests start the binary.
+    steps.run("build", || cargo_step(&["build", "--release", "--workspace"]));
+    steps.run("tests", || cargo_step(&["test", "--release", "--workspace", "--quiet"]));
+    let searched = steps.run("fuzz targets", || match fuzz::run(root, Search::Same { seconds: FUZZ_SECONDS }) {
+        Err(Trouble::Missing(reason)) => Ok(Some(reason)),
         Err(Trouble::Fault(fault)) => Err(fault),
-        Ok(()) => Ok(()),
-    };
-    let steps: [(&str, Step<'_>); 8] = [
-        ("format", &cargo_step(&["fmt", "--all", "--check"])),
-        ("adapters", &|| guests::build_all(root).map(drop)),
-        ("template", &template),
-        ("languages", &languages),
-        ("lints", &cargo_step(&["clippy", "--release", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])),
-        // `cargo test` alone makes no binary of a package without integration tests, and the whole-program tests start the binary.
-        ("build", &cargo_step(&["build", "--release", "--workspace", "--quiet"])),
-        ("tests", &cargo_step(&["test", "--release", "--workspace", "--quiet"])),
-        ("fuzz targets", &fuzz_targets),
-    ];
-    let mut failed = Vec::new();
-    for (name, step) in steps {
-        say(&format!("\n== {name}"));
-        let start = Instant::now();
-        match step() {
-            Ok(()) => say(&format!("{name}: passed in {:.1} s", start.elapsed().as_secs_f32())),
-            Err(fault) => {
-                complain(&format!("{name}: {fault}"));
-                failed.push(name);
-            }
+        Ok(()) => Ok(None),
+    });
+    if let Some(Some(reason)) = searched {
+        steps.note(reason);
+    }
+}
+
+/// Checks the sources with clippy.
+///
+/// Clippy runs as the compiler of this workspace's crates (`sdk/build/lint`), on the very dependencies that the build step uses.
+/// `cargo clippy` would read all of their sources a second time.
+fn lints(root: &Path) -> Result<(), Fault> {
+    let mut command = cargo();
+    command.current_dir(root).env("RUSTC_WORKSPACE_WRAPPER", root.join("sdk/build/lint"));
+    command.args(["build", "--release", "--workspace", "--all-targets", "--features", LIVE_FEATURE]);
+    say(&format!("$ {}", words(&command, root)));
+    succeed(&mut command, root)
+}
+
+/// Builds the template of new adapters.
+fn template(root: &Path) -> Result<(), Fault> {
+    // In the workspace's target folder: the template's own would be one more folder to clean.
+    let target = guests::target_folder(root)?.join("template");
+    guests::build_one(&root.join("sdk/template"), Some(target.join("template.wasm")), Some(&target))
+}
+
+/// Installs the tools of the other languages. Returns what this machine lacks: the tests leave that language out.
+fn languages(root: &Path) -> Result<Vec<String>, Fault> {
+    let target = guests::target_folder(root)?;
+    let mut lacking = Vec::new();
+    for found in [tools::componentize_py(&target).map(drop), tools::javascript(&target).map(drop), tools::go().map(drop)] {
+        match found {
+            Ok(()) => {}
+            Err(Trouble::Missing(reason)) => lacking.push(reason),
+            Err(Trouble::Fault(fault)) => return Err(fault),
         }
     }
-    say("");
-    for reason in lacking.borrow().iter() {
-        say(&format!("skipped: {reason}"));
-    }
-    if std::env::var(LIVE).is_ok_and(|value| value == "1") {
-        say("The live tests took part: they need the servers of tests/live.");
-    } else {
-        say("skipped: the live tests, against real servers (`cargo verify-live` starts the servers and runs them)");
-    }
-    if failed.is_empty() {
-        say("All steps passed.");
-        Ok(())
-    } else {
-        Err(Fault(format!("failed: {}", failed.join(", "))))
-    }
+    Ok(lacking)
 }

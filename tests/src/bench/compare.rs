@@ -1,8 +1,9 @@
 //! Keys, references, sorting; differences; the plan.
 
+use infrahub_sync_base::Side;
 use infrahub_sync_core::diff::diff;
 use infrahub_sync_core::plan::{Policy, plan};
-use infrahub_sync_core::snapshot::{Role, Snapshot, build};
+use infrahub_sync_core::snapshot::{Snapshot, build};
 
 use crate::model::{Look, model, side};
 use crate::timing::{Failed, Table, each, median, median_of};
@@ -11,7 +12,7 @@ pub(crate) const ALL: Policy = Policy { create: true, update: true, delete: true
 
 /// A built side without a problem.
 pub(crate) fn built(size: usize, look: Look) -> Result<Snapshot, Failed> {
-    let (snapshot, problems) = build(&model(), side(size, look), Role::Source);
+    let (snapshot, problems) = build(&model(), side(size, look), Side::Source);
     match problems.first() {
         None => Ok(snapshot),
         Some(problem) => Err(format!("{} problems, such as {problem}", problems.len()).into()),
@@ -34,7 +35,7 @@ pub(crate) fn measure_build(sizes: &[usize], runs: usize) -> Result<(), Failed> 
         ];
         for (line, look) in looks {
             let raw = side(*size, look);
-            let taken = median_of(runs, || raw.clone(), |raw| Ok(build(&model, raw, Role::Source)))?;
+            let taken = median_of(runs, || raw.clone(), |raw| Ok(build(&model, raw, Side::Source)))?;
             table.put(line, each(taken, *size));
         }
     }

@@ -141,12 +141,12 @@ pub(crate) fn component() -> Result<PathBuf, Failed> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let here = std::env::current_exe()?;
     let target = here.parent().and_then(Path::parent).ok_or("the program lies in no target folder")?;
-    let component = target.join("adapters/payloads.wasm");
+    let component = target.join("guests/payloads.wasm");
     let sources = ["tests/guests/payloads/src", "sdk/rust/src", "wit"].map(|folder| youngest(&root.join(folder)));
     let made = component.metadata().and_then(|metadata| metadata.modified()).ok();
     if sources.iter().flatten().max() >= made.as_ref() {
         eprintln!("building the guest …");
-        std::fs::create_dir_all(target.join("adapters"))?;
+        std::fs::create_dir_all(target.join("guests"))?;
         let built = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
             .current_dir(&root)
             .args(["run", "--quiet", "--release", "--package", "infrahub-sync-build", "--", "component", "tests/guests/payloads", "-o"])

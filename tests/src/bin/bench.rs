@@ -5,7 +5,7 @@
 //! … --bin bench -- --sizes 10000,100000 --stages load,build --runs 3     a part of it
 //! ```
 //!
-//! One Markdown table a stage. Stages: `load`, `build`, `diff`, `disk`, `start`, `languages`. `tests/bench/README.md` has the results and says
+//! One Markdown table a stage. Stages: `load`, `build`, `diff`, `disk`, `start`, `languages`. `tests/bench` has the results and README.md says
 //! how to read them; whole commands are timed by `tests/bench/whole.py`.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that prints")]

@@ -114,7 +114,7 @@ pub(super) fn run(args: &AdapterCheck, screen: &Screen) -> Result<Exit, Report> 
 /// The side of the project that the adapter plays.
 fn side_of(project: &Project, folders: &Folders, name: &str, place: &Place) -> Result<Side, Report> {
     let plays = |side: &Side| {
-        let endpoint = side.endpoint(project);
+        let endpoint = project.endpoint(*side);
         let own = locate(&endpoint.name, endpoint.adapter.as_ref(), &project.directory, folders, builtin::ALL);
         own.is_ok_and(|own| own.place.is(place))
     };

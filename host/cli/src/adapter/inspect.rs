@@ -47,7 +47,7 @@ pub(super) fn run(args: &AdapterInspect, screen: &Screen) -> Result<Exit, Report
     let mut granted = Vec::new();
     if let Some(project) = &project {
         for side in [Side::Source, Side::Destination] {
-            let endpoint = side.endpoint(project);
+            let endpoint = project.endpoint(side);
             let own = locate(&endpoint.name, endpoint.adapter.as_ref(), &project.directory, &folders, builtin::ALL);
             if own.is_ok_and(|own| own.place.is(&place)) {
                 let config = session_config(project, side, place.file().is_none(), &environment, Exchanges::Live);

@@ -2,12 +2,12 @@
 
 use std::net::IpAddr;
 
-use infrahub_sync_core::limits::{Limit, Limits};
+use infrahub_sync_base::limits::{Limit, Limits};
 use ipnet::IpNet;
 use url::{Host, Url};
 
-use crate::decode::{Decoder, Record};
-use crate::load::Data;
+use crate::decode::{Decoder, Key};
+use crate::load::{Data, Node};
 
 /// What an adapter may reach beyond the address and the folder that its settings name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -21,10 +21,9 @@ pub struct Grants {
 }
 
 /// Decodes `limits:`.
-pub(super) fn limits(decoder: &mut Decoder<'_>, endpoint: &Record<'_>) -> Limits {
+pub(super) fn limits(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> Limits {
     let mut limits = Limits::default();
-    let Some(node) = endpoint.get("limits") else { return limits };
-    let Some(record) = decoder.record(node, &endpoint.at("limits"), &Limit::ALL.map(Limit::name)) else { return limits };
+    let Some(record) = decoder.record(node, path, &Limit::ALL.map(Limit::name)) else { return limits };
     for limit in Limit::ALL {
         let Some(node) = record.get(limit.name()) else { continue };
         let text = match &node.data {
@@ -46,46 +45,71 @@ pub(super) fn limits(decoder: &mut Decoder<'_>, endpoint: &Record<'_>) -> Limits
     limits
 }
 
+const GRANTS_KEYS: [Key<Grants>; 3] = [
+    Key::optional("origins", |decoder, node, path, grants| {
+        for found in decoder.each(node, path, decode_origin) {
+            if !grants.origins.contains(&found) {
+                grants.origins.push(found);
+            }
+        }
+    }),
+    Key::optional("networks", |decoder, node, path, grants| {
+        for found in decoder.each(node, path, decode_network) {
+            if !grants.networks.contains(&found) {
+                grants.networks.push(found);
+            }
+        }
+    }),
+    Key::optional("environment", |decoder, node, path, grants| {
+        for found in decoder.each(node, path, decode_variable) {
+            if !grants.environment.contains(&found) {
+                grants.environment.push(found);
+            }
+        }
+    }),
+];
+
 /// Decodes `grants:`.
-pub(super) fn grants(decoder: &mut Decoder<'_>, endpoint: &Record<'_>) -> Grants {
+pub(super) fn grants(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> Grants {
     let mut grants = Grants::default();
-    let Some(node) = endpoint.get("grants") else { return grants };
-    let Some(record) = decoder.record(node, &endpoint.at("grants"), &["origins", "networks", "environment"]) else { return grants };
-    for (index, (text, span)) in decoder.texts(&record, "origins").into_iter().enumerate() {
-        match origin(&text) {
-            Ok(origin) if grants.origins.contains(&origin) => {}
-            Ok(origin) => grants.origins.push(origin),
-            Err(hint) => {
-                let message = "an origin is a scheme, a host and perhaps a port, as `https://cdn.example.com`";
-                decoder.error_hint(span, format!("{}[{index}]", record.at("origins")), message, hint);
-                // The line may hold a password: it is not shown.
-                if let Some(problem) = decoder.problems.last_mut().filter(|_| text.contains('@')) {
-                    problem.excerpt = None;
-                }
-            }
-        }
-    }
-    for (index, (text, span)) in decoder.texts(&record, "networks").into_iter().enumerate() {
-        match network(&text) {
-            Some(network) if grants.networks.contains(&network) => {}
-            Some(network) => grants.networks.push(network),
-            None => {
-                let message = format!("`{}` is no network", text.escape_debug());
-                let hint = "write a range such as `10.0.0.0/8` or `fd00::/8`, or a single address";
-                decoder.error_hint(span, format!("{}[{index}]", record.at("networks")), message, hint);
-            }
-        }
-    }
-    for (index, (text, span)) in decoder.texts(&record, "environment").into_iter().enumerate() {
-        if text.trim().is_empty() || text.contains(['=', '\0', '*']) {
-            let message = format!("`{}` is no name of an environment variable", text.escape_debug());
-            let hint = "name each: there are no wildcards";
-            decoder.error_hint(span, format!("{}[{index}]", record.at("environment")), message, hint);
-        } else if !grants.environment.contains(&text) {
-            grants.environment.push(text);
-        }
-    }
+    decoder.fill(node, path, &GRANTS_KEYS, &mut grants);
     grants
+}
+
+fn decode_origin(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> Option<String> {
+    let text = decoder.text(node, path)?;
+    match origin(text) {
+        Ok(origin) => Some(origin),
+        Err(hint) => {
+            let message = "an origin is a scheme, a host and perhaps a port, as `https://cdn.example.com`";
+            decoder.error_hint(node.span, path, message, hint);
+            // The line may hold a password: it is not shown.
+            if let Some(problem) = decoder.problems.last_mut().filter(|_| text.contains('@')) {
+                problem.excerpt = None;
+            }
+            None
+        }
+    }
+}
+
+fn decode_network(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> Option<IpNet> {
+    let text = decoder.text(node, path)?;
+    let network = network(text);
+    if network.is_none() {
+        let message = format!("`{}` is not a network", text.escape_debug());
+        decoder.error_hint(node.span, path, message, "write a range such as `10.0.0.0/8` or `fd00::/8`, or a single address");
+    }
+    network
+}
+
+fn decode_variable(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> Option<String> {
+    let text = decoder.text(node, path)?;
+    if text.contains(['=', '\0', '*']) {
+        let message = format!("`{}` is not the name of an environment variable", text.escape_debug());
+        decoder.error_hint(node.span, path, message, "name each: there are no wildcards");
+        return None;
+    }
+    Some(text.to_owned())
 }
 
 /// An origin in the form in which origins are compared; the error is a hint.

@@ -5,17 +5,22 @@
 mod abilities;
 mod check;
 pub(crate) mod decode;
+pub(crate) mod endpoint;
+mod flags;
+mod headers;
+mod mapping;
+mod rules;
 mod variables;
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
 
-use infrahub_sync_core::guardrail::DeleteLimit;
-use infrahub_sync_core::limits::Limits;
-use serde_json::Value;
+use infrahub_sync_base::Side;
 
 pub use self::abilities::Grants;
+pub use self::endpoint::{AdapterLocation, Endpoint, Pin};
+pub use self::flags::Flags;
+pub use self::mapping::{Field, FieldSource, FilterConfig, Mapping, TransformConfig};
+pub use self::rules::{ApplyOverrides, ApplyRules, Incremental, OnConflict};
 use crate::load;
 use crate::problem::{Document, Problem, Severity, Span};
 
@@ -54,215 +59,16 @@ pub struct Project {
     pub(crate) document: Document,
 }
 
-/// One of the two systems.
-#[derive(Clone, PartialEq)]
-pub struct Endpoint {
-    /// A built-in adapter's name, or the name of a custom one.
-    pub name: String,
-    /// Where a custom adapter is.
-    pub adapter: Option<AdapterLocation>,
-    /// The component that it must be.
-    pub digest: Option<Pin>,
-    /// The adapter's settings, `${VAR}` replaced. They hold credentials: no message, log or debug print shows a value.
-    pub settings: BTreeMap<String, Value>,
-    /// What the adapter may use.
-    pub limits: Limits,
-    /// What the adapter may reach beyond the address and the folder of its settings.
-    pub grants: Grants,
-    /// Where it stands.
-    pub span: Span,
-}
-
-impl fmt::Debug for Endpoint {
-    /// With the names of the settings alone.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Endpoint")
-            .field("name", &self.name)
-            .field("adapter", &self.adapter)
-            .field("digest", &self.digest)
-            .field("settings", &self.settings.keys().collect::<Vec<_>>())
-            .field("limits", &self.limits)
-            .field("grants", &self.grants)
-            .field("span", &self.span)
-            .finish()
-    }
-}
-
-/// What `digest:` says: a run with any other component stops.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pin {
-    /// `sha256:` and 64 hexadecimal digits.
-    pub digest: String,
-    /// Where it stands.
-    pub span: Span,
-}
-
-/// What `adapter:` says. Paths are as written; relative ones are the caller's to anchor.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AdapterLocation {
-    /// A bare word: a built-in adapter, or `<word>.wasm` in one of the adapter folders.
-    Name(String),
-    /// A `.wasm` component.
-    Component(PathBuf),
-    /// A folder that holds a component.
-    Folder(PathBuf),
-}
-
-/// One resource that feeds one kind.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Mapping {
-    /// The kind in the model.
-    pub name: String,
-    /// The resource in the other system; a system that needs one skips the mapping without.
-    pub mapping: Option<String>,
-    /// The fields of the natural key.
-    pub identifiers: Option<Vec<String>>,
-    /// All must pass.
-    pub filters: Vec<FilterConfig>,
-    /// Applied after the filters, in order.
-    pub transforms: Vec<TransformConfig>,
-    /// The fields, in order. A field may occur twice (with a warning): the last one that yields a value wins.
-    pub fields: Vec<Field>,
-    /// Its path, `schema_mapping[2]`.
-    pub path: String,
-    /// Where its name stands.
-    pub span: Span,
-    /// Where the identifiers stand, each at the position of its name in `identifiers`.
-    pub identifier_spans: Vec<Span>,
-}
-
-/// A condition on a source record.
-#[derive(Debug, Clone, PartialEq)]
-pub struct FilterConfig {
-    /// Dotted path into the record.
-    pub field: String,
-    /// One of [`FILTER_OPERATIONS`].
-    pub operation: String,
-    /// What it is compared with.
-    pub value: Option<Value>,
-    /// Its path, `schema_mapping[2].filters[0]`.
-    pub path: String,
-    /// Where it stands.
-    pub span: Span,
-}
-
-/// Every filter operation.
-pub const FILTER_OPERATIONS: [&str; 14] =
-    ["==", "!=", ">", "<", ">=", "<=", "in", "not in", "contains", "not contains", "is_empty", "is_not_empty", "regex", "is_ip_within"];
-
-/// A template whose result is written into the source record.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TransformConfig {
-    /// The key of the record that is written.
-    pub field: String,
-    /// The Jinja template.
-    pub expression: String,
-    /// Its path, `schema_mapping[2].transforms[0]`.
-    pub path: String,
-    /// Where the expression's text begins: for a block scalar (`|`), the line after the bar.
-    pub span: Span,
-}
-
-/// A field of a kind, and where its value comes from.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Field {
-    /// The field's name in the model.
-    pub name: String,
-    /// Where the value comes from.
-    pub source: FieldSource,
-    /// The kind of its peers; also set beside `static` (a literal natural key) and without any source.
-    pub reference: Option<String>,
-    /// Its path, `schema_mapping[2].fields[0]`.
-    pub path: String,
-    /// Where its name stands.
-    pub span: Span,
-    /// Where its reference stands; its name's place where it has none.
-    pub reference_span: Span,
-}
-
-/// Where a field's value comes from.
-#[derive(Debug, Clone, PartialEq)]
-pub enum FieldSource {
-    /// The literal. With [`Field::reference`] set it is a peer's unique id.
-    Static(Value),
-    /// Dotted path into the record.
-    Path(String),
-    /// A relationship: the value, or each item of a list, identifies a peer.
-    Reference {
-        /// Dotted path into the record.
-        path: String,
-        /// The peer's kind.
-        kind: String,
-    },
-    /// Neither: only a system that is named by the model itself has a value.
-    Unmapped,
-}
-
-/// What a run may do to the destination.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Flags {
-    /// Objects only in the source are created.
-    pub create: bool,
-    /// Objects that differ are updated.
-    pub update: bool,
-    /// Objects only in the destination are deleted.
-    pub delete: bool,
-}
-
-impl Default for Flags {
-    /// The rule for a project without flags: `SKIP_UNMATCHED_DST`.
-    fn default() -> Self {
-        Flags { create: true, update: true, delete: false }
-    }
-}
-
-/// The keys `on_conflict`, `max_deletes` and `max_failures`: what an apply does and does not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct ApplyRules {
-    /// What becomes of a row whose object somebody changed after the plan was made.
-    pub on_conflict: OnConflict,
-    /// How many objects of one kind may be deleted; none: the usual.
-    pub max_deletes: Option<DeleteLimit>,
-    /// After so many refused rows the rest is not tried.
-    pub max_failures: Option<u64>,
-}
-
-/// What becomes of a row whose object somebody changed after the plan was made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OnConflict {
-    /// It is left out, and told.
-    #[default]
-    Refuse,
-    /// It is written all the same.
-    Overwrite,
-}
-
-impl std::str::FromStr for OnConflict {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<OnConflict, String> {
-        match text {
-            "refuse" => Ok(OnConflict::Refuse),
-            "overwrite" => Ok(OnConflict::Overwrite),
-            other => Err(format!("`{other}` is neither `refuse` nor `overwrite`")),
+impl Project {
+    /// Returns what the project says of a side.
+    #[must_use]
+    pub fn endpoint(&self, side: Side) -> &Endpoint {
+        match side {
+            Side::Source => &self.source,
+            Side::Destination => &self.destination,
         }
     }
-}
 
-/// The `incremental` block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Incremental {
-    /// After so many runs everything is read again.
-    pub full_resync_every: u32,
-}
-
-impl Default for Incremental {
-    fn default() -> Self {
-        Incremental { full_resync_every: 10 }
-    }
-}
-
-impl Project {
     /// Reads and decodes a `config.yml`.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
+use infrahub_sync_base::limits::Limits;
+use infrahub_sync_core::guardrail::DeleteLimit;
 use insta::assert_snapshot;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 
@@ -160,7 +162,7 @@ fn unknown_and_missing_keys() {
     41 |         colour: red
        |         ^^^^^^
 
-    hint: known keys: `name`, `mapping`, `static`, `reference`
+    hint: known keys: `name`, `mapping`, `destination_mapping`, `static`, `reference`
     ");
     assert_snapshot!(broken("name: from-netbox\n", "name:\n"), @r"
     error: `name` has no value
@@ -249,7 +251,7 @@ fn wrong_types() {
     hint: name them: `fields: [{name: …, mapping: …}]`
     ");
     assert_snapshot!(broken("name: from-netbox", "name: from/netbox"), @r"
-    error: the sync's name `from/netbox` is no plain name for a folder
+    error: the sync's name `from/netbox` cannot be the name of a folder
      --> sync/config.yml:1:7 (name)
       |
     1 | name: from/netbox
@@ -258,7 +260,7 @@ fn wrong_types() {
     hint: leave out `/`, `\` and control characters, as in `from-netbox`
     ");
     assert_snapshot!(broken("name: from-netbox", "name: .."), @r"
-    error: the sync's name `..` is no plain name for a folder
+    error: the sync's name `..` cannot be the name of a folder
      --> sync/config.yml:1:7 (name)
       |
     1 | name: ..
@@ -297,16 +299,112 @@ fn filters() {
 }
 
 #[test]
-fn fields() {
-    assert_snapshot!(broken("static: physical", "static: physical\n        mapping: kind"), @r"
-    error: this field has both `static` and `mapping`
-      --> sync/config.yml:41:17 (schema_mapping[1].fields[3].static)
+fn static_wins_over_mapping_unless_it_is_null() {
+    let source = |field: &str| {
+        let text =
+            GOOD.replacen("name: kind\n        static: physical", &format!("name: kind\n        {}", field.replace('|', "\n        ")), 1);
+        let field = parse_text(&text).unwrap().schema_mapping.remove(1).fields.remove(3);
+        (field.source, field.destination_mapping)
+    };
+    let path = |path: &str| Some(path.to_owned());
+    for falsy in ["false", "0", "''", "[]", "{}"] {
+        let (read, written) = source(&format!("static: {falsy}|mapping: kind"));
+        assert!(matches!(read, FieldSource::Static(_)), "{falsy}: {read:?}");
+        assert_eq!(written, path("kind"));
+    }
+    assert_eq!(source("static:|mapping: kind"), (FieldSource::Path("kind".to_owned()), path("kind")));
+    assert_eq!(source("static: ~"), (FieldSource::Unmapped, None));
+    assert_eq!(source("static: 1|destination_mapping: type"), (FieldSource::Static(json!(1)), path("type")));
+}
+
+#[test]
+fn destination_has_its_own_list_and_paths() {
+    let text = GOOD.replacen("mapping: dcim.devices", "mapping: dcim.devices\n    destination_mapping: devices", 1).replacen(
+        "name: site\n        mapping: site",
+        "name: site\n        mapping: site\n        destination_mapping: location",
+        1,
+    );
+    let project = parse_text(&text).unwrap();
+    assert_eq!(project.warnings, []);
+    let resources = |at: usize| [Side::Source, Side::Destination].map(|side| project.schema_mapping[at].resource(side));
+    assert_eq!(
+        [resources(0), resources(1), resources(2)],
+        [[Some("extras.tags"), Some("extras.tags")], [Some("dcim.devices"), Some("devices")], [None, None]]
+    );
+    let paths: Vec<Option<&str>> = project.schema_mapping[1].fields.iter().map(|field| field.destination_mapping.as_deref()).collect();
+    assert_eq!(paths, [Some("name"), Some("location"), Some("tags"), None, None, None]);
+    assert_snapshot!(broken("mapping: dcim.devices", "destination_maping: x\n    destination_mapping: ' '"), @r"
+    error: unknown key `destination_maping`
+      --> sync/config.yml:18:5 (schema_mapping[1].destination_maping)
        |
-    41 |         static: physical
-       |                 ^^^^^^^^
+    18 |     destination_maping: x
+       |     ^^^^^^^^^^^^^^^^^^
+
+    hint: did you mean `destination_mapping`?
+    error: `destination_mapping` is empty
+      --> sync/config.yml:19:26 (schema_mapping[1].destination_mapping)
+       |
+    19 |     destination_mapping: ' '
+       |                          ^^^
+
+    hint: fill it in, or remove the key
+    ");
+}
+
+#[test]
+fn headers_are_texts_by_name() {
+    let with = |headers: &str| GOOD.replacen("  settings:\n", &format!("  settings:\n    headers: {headers}\n"), 1);
+    let project = parse_text(&with("{X-Scope-OrgID: 7, Authorization: 'Bearer ${NETBOX}', X-Empty: '', X-None: null}")).unwrap();
+    let headers = json!({"X-Scope-OrgID": "7", "Authorization": "Bearer http://netbox", "X-Empty": ""});
+    assert_eq!(project.source.settings["headers"], headers);
+    let shown = format!("{project:?}");
+    assert!(shown.contains("headers") && !shown.contains("Bearer"), "{shown}");
+    assert_eq!(parse_text(&with("")).unwrap().source.settings["headers"], Value::Null);
+    let problems = |headers: &str| show(&parse_text(&with(headers)).unwrap_err());
+    assert_snapshot!(problems(r#"{"X Y": hush, X-A: hush, x-a: hush, X-B: "hu\nsh", X-C: [hush], X-D: "${NOT_SET}"}"#), @r"
+    error: `X Y` is not the name of a header
+     --> sync/config.yml:5:15 (source.settings.headers.X Y)
+      |
+    5 |     headers: ***
+      |               ^^
+
+    hint: a name has letters, digits and `-`, as `X-Scope-OrgID`
+    error: the header `x-a` is here a second time: letter case does not count
+     --> sync/config.yml:5:39 (source.settings.headers.x-a)
 
     hint: keep one of them
+    error: the value of `X-B` cannot be sent in a header
+     --> sync/config.yml:5:55 (source.settings.headers.X-B)
+
+    hint: remove line breaks and other control characters
+    error: expected the text of a header, found a list
+     --> sync/config.yml:5:70 (source.settings.headers.X-C)
+    error: the environment variable `NOT_SET` is not set
+     --> sync/config.yml:5:83 (source.settings.headers.X-D)
+
+    hint: set it: `export NOT_SET=…`
     ");
+    assert_snapshot!(problems("hush"), @r"
+    error: expected a mapping of keys to values, found text
+     --> sync/config.yml:5:14 (source.settings.headers)
+      |
+    5 |     headers: ***
+      |              ^^^
+    ");
+}
+
+#[test]
+fn command_line_wins_over_the_project() {
+    let project = ApplyRules { on_conflict: OnConflict::Overwrite, max_deletes: None, max_failures: Some(5) };
+    assert_eq!(project.with(&ApplyOverrides::default()), project);
+    let overrides =
+        ApplyOverrides { max_failures: Some(7), on_conflict: Some(OnConflict::Refuse), max_deletes: Some(DeleteLimit::Rows(1)) };
+    let rules = ApplyRules { on_conflict: OnConflict::Refuse, max_deletes: Some(DeleteLimit::Rows(1)), max_failures: Some(7) };
+    assert_eq!(project.with(&overrides), rules);
+}
+
+#[test]
+fn fields() {
     assert_snapshot!(broken("- name: note", "- name: kind\n        static: physical"), @r"
     warning: the field `kind` is mapped here a second time; the first is on line 40
       --> sync/config.yml:45:15 (schema_mapping[1].fields[5])
@@ -508,7 +606,7 @@ fn environment_variables() {
       |            ^^^
 
     hint: set it: `export NO=…`
-    warning: `${` begins no variable here; the text stays as it is
+    warning: `${` does not begin a variable here; the text stays as it is
      --> sync/config.yml:7:12 (source.settings.other)
       |
     7 |     other: ***
@@ -605,7 +703,7 @@ fn incremental() {
     49 | incremental: {full_resync: 1}
        |               ^^^^^^^^^^^
 
-    hint: known keys: `full_resync_every`
+    hint: did you mean `full_resync_every`?
     ");
 }
 
@@ -616,7 +714,7 @@ fn other_files() {
      --> sync/config.yml
     ");
     assert_snapshot!(show(&parse_text("site_name: docs\nnav: []\n").unwrap_err()), @r"
-    error: this file is no project of infrahub-sync
+    error: this file is not a project of infrahub-sync
      --> sync/config.yml:1:1
       |
     1 | site_name: docs
@@ -649,7 +747,7 @@ fn all_problems_come_at_once_and_in_file_order() {
     assert!(lines.is_sorted(), "{lines:?}");
     let messages: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
     assert_snapshot!(messages.join("\n"), @r"
-    the sync's name `a/b` is no plain name for a folder
+    the sync's name `a/b` cannot be the name of a folder
     unknown key `nmae`
     the key `name` is missing
     unknown filter operation `inn`
@@ -750,7 +848,7 @@ fn grants_of_the_environment_are_names() {
     let granted = abilities("  grants: {environment: [VENDOR_TOKEN, VENDOR_TOKEN, OTHER]}\n");
     assert!(granted.contains(r#"environment: ["VENDOR_TOKEN", "OTHER"]"#), "{granted}");
     let told = abilities("  grants: {environment: [\"VENDOR_*\", \"A=b\"]}\n");
-    assert!(told.contains("`VENDOR_*` is no name of an environment variable") && told.contains("`A=b` is no name"), "{told}");
+    assert!(told.contains("`VENDOR_*` is not the name of an environment variable") && told.contains("`A=b` is not the name"), "{told}");
 }
 
 #[test]
@@ -779,14 +877,14 @@ fn grants_are_origins_and_networks() {
        |                                                           ^^^^^^^^^^^^^^^^^^^^^^^
 
     hint: name each host: there are no wildcards
-    error: `everything` is no network
+    error: `everything` is not a network
       --> sync/config.yml:11:16 (destination.grants.networks[0])
        |
     11 |     networks: [everything, 10.0.0.0/33]
        |                ^^^^^^^^^^
 
     hint: write a range such as `10.0.0.0/8` or `fd00::/8`, or a single address
-    error: `10.0.0.0/33` is no network
+    error: `10.0.0.0/33` is not a network
       --> sync/config.yml:11:28 (destination.grants.networks[1])
        |
     11 |     networks: [everything, 10.0.0.0/33]

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions};
-use infrahub_sync_core::limits::Limit;
+use infrahub_sync_base::limits::Limit;
 use wasmtime::component::Resource;
 
 use crate::guest::bindings::infrahub_sync::adapter::files::{FileError, Host};

@@ -7,13 +7,14 @@ use crate::guest::bindings::exports::infrahub_sync::adapter::{destination as wit
 use crate::guest::bindings::infrahub_sync::adapter::types as wit;
 use crate::instance::{Breach, HostState};
 use crate::limits::{Exceeded, Limits};
+use infrahub_sync_base::limits::Limit;
+
 use crate::response::Body;
 use crate::secret::Scrubber;
 use crate::types::{
     Absence, Cascade, Column, ColumnData, Columns, Cursor, Dependents, Field, FieldType, Kind, Layout, LoadRequest, MESSAGE_BYTES_MAX,
     Operation, Outcome, Page, Payload, Run, RunResult, TOKEN_BYTES_MAX, Target, TextData, WriteRequest,
 };
-use infrahub_sync_core::limits::Limit;
 
 /// Returns the contract's failure as ours, with credentials masked: a server may have echoed them.
 pub(crate) fn failure(error: wit::Error, scrubber: &Scrubber) -> Failure {

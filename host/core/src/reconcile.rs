@@ -1,0 +1,262 @@
+//! What an apply does about one change, given what the destination holds now: a pure decision.
+//!
+//! Two ways lead to it. A stored plan is compared by natural key with a new snapshot ([`by_key`]). A plan that was made minutes ago is compared by
+//! id with the objects that have changed since ([`by_id`]). Either yields the same facts about each field, and [`reconcile`] decides.
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+use crate::change::{Change, PeerRef, PeerRefs};
+use crate::diff::default_column;
+use crate::mapping::RawKind;
+use crate::model::Model;
+use crate::plan::values_json;
+use crate::plan_row::Action;
+use crate::snapshot::{FieldColumn, Held, NOWHERE, Peer, PeerColumn, Snapshot};
+use crate::value::{Tag, ValueColumn};
+
+/// What is known about the object of a change.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Now {
+    /// Nothing newer than the plan.
+    AsPlanned,
+    /// The destination does not have it.
+    Absent,
+    /// The destination has it, with these fields.
+    Present(Vec<FieldNow>),
+}
+
+/// One field of an object, compared with the plan.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FieldNow {
+    /// The field's name.
+    pub name: String,
+    /// It holds what the plan found, or that cannot be told.
+    pub as_planned: bool,
+    /// It holds what the plan wants.
+    pub as_wanted: bool,
+    /// What it holds.
+    pub value: Value,
+}
+
+/// How an object was modified after the plan was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConflictClass {
+    /// It is to be updated, and was deleted.
+    Gone,
+    /// It is to be created, and was created with other values.
+    Exists,
+    /// It is to be updated, and was changed.
+    Changed,
+    /// It is to be deleted, and was changed.
+    ChangedBeforeDelete,
+}
+
+impl ConflictClass {
+    /// Returns the word for programs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ConflictClass::Gone => "gone",
+            ConflictClass::Exists => "exists",
+            ConflictClass::Changed => "changed",
+            ConflictClass::ChangedBeforeDelete => "changed_before_delete",
+        }
+    }
+}
+
+/// A field that was modified after the plan was made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Modified {
+    /// The field's name.
+    pub name: String,
+    /// What the plan found.
+    pub was: Value,
+    /// What the field holds now.
+    pub now: Value,
+}
+
+/// An object that was modified after the plan was made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Conflict {
+    /// How.
+    pub class: ConflictClass,
+    /// Which fields, where an object was changed.
+    pub fields: Vec<Modified>,
+}
+
+impl Conflict {
+    /// Returns what is written when the project says `on_conflict: overwrite`; none where there is nothing to write over.
+    #[must_use]
+    pub fn overwritten_by(&self) -> Option<Action> {
+        match self.class {
+            ConflictClass::Gone => None,
+            ConflictClass::Exists | ConflictClass::Changed => Some(Action::Update),
+            ConflictClass::ChangedBeforeDelete => Some(Action::Delete),
+        }
+    }
+}
+
+impl fmt::Display for Conflict {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.class {
+            ConflictClass::Gone => out.write_str("the object is no longer in the destination"),
+            ConflictClass::Exists => out.write_str("another user created it after the plan was made, with other values"),
+            ConflictClass::Changed | ConflictClass::ChangedBeforeDelete => {
+                let fields = self.fields.iter().map(|Modified { name, was, now }| format!("`{name}` is {now} and was {was}"));
+                write!(out, "another user modified it after the plan was made: {}", fields.collect::<Vec<_>>().join(", "))
+            }
+        }
+    }
+}
+
+/// What to do about a change.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Decision {
+    /// Write it, as this.
+    Write(Action),
+    /// The destination has the wanted state already.
+    Unchanged,
+    /// Another user modified the object after the plan was made.
+    Conflict(Conflict),
+}
+
+/// Decides about a change.
+#[must_use]
+pub fn reconcile(change: &Change, now: &Now) -> Decision {
+    let conflict = |class, fields| Decision::Conflict(Conflict { class, fields });
+    let fields = match now {
+        Now::AsPlanned => return Decision::Write(change.action),
+        Now::Absent => {
+            return match change.action {
+                Action::Delete => Decision::Unchanged,
+                // The second pass completes what the first one has created.
+                Action::Update if change.pass == 0 => conflict(ConflictClass::Gone, Vec::new()),
+                action => Decision::Write(action),
+            };
+        }
+        Now::Present(fields) => fields,
+    };
+    let is_wanted = |name: &String| fields.iter().any(|field| field.name == *name && field.as_wanted);
+    if change.action != Action::Delete && change.new.keys().all(is_wanted) {
+        return Decision::Unchanged;
+    }
+    if change.action == Action::Create {
+        return conflict(ConflictClass::Exists, Vec::new());
+    }
+    let is_delete = change.action == Action::Delete;
+    let modified = fields.iter().filter(|field| !field.as_planned && (is_delete || !field.as_wanted)).filter_map(|field| {
+        let was = change.old.get(&field.name)?;
+        Some(Modified { name: field.name.clone(), was: was.clone(), now: field.value.clone() })
+    });
+    match modified.collect::<Vec<_>>() {
+        none if none.is_empty() => Decision::Write(change.action),
+        fields if is_delete => conflict(ConflictClass::ChangedBeforeDelete, fields),
+        fields => conflict(ConflictClass::Changed, fields),
+    }
+}
+
+/// Compares a change with the object of its key, at row `row` of a new snapshot.
+#[must_use]
+pub fn by_key(model: &Model, snapshot: &Snapshot, change: &Change, row: usize) -> Now {
+    let kind = change.object.kind;
+    let (Some(spec), Some(rows)) = (model.kinds.get(kind), snapshot.kinds.get(kind)) else { return Now::AsPlanned };
+    let named = |name: &String| spec.fields.iter().position(|field| field.name == *name);
+    let positions: Vec<usize> = change.old.keys().filter_map(named).collect();
+    let values = values_json(model, snapshot, kind, row, positions.into_iter());
+    let mut values: Map<String, Value> = serde_json::from_str(&values).unwrap_or_default();
+    let names = change.old.keys().chain(change.new.keys().filter(|name| !change.old.contains_key(*name)));
+    let field = |name: &String| {
+        let value = values.remove(name).unwrap_or(Value::Null);
+        let wanted = change.new.get(name);
+        let as_wanted = match named(name).and_then(|at| Some((spec.fields.get(at)?, rows.fields.get(at)?))) {
+            Some((field, FieldColumn::Values(column))) => wanted.is_some_and(|wanted| {
+                let mut one = ValueColumn::default();
+                one.push_json(wanted);
+                column.same(row, &one, 0)
+                    || (wanted.is_null() && default_column(field).is_some_and(|default| column.same(row, &default, 0)))
+            }),
+            Some((_, FieldColumn::Peers(column))) => wanted.is_some() && holds_peers(snapshot, column, row, change.peers.get(name)),
+            None => false,
+        };
+        let as_planned = change.old.get(name).is_none_or(|old| *old == value);
+        FieldNow { name: name.clone(), as_planned, as_wanted, value }
+    };
+    Now::Present(names.map(field).collect())
+}
+
+/// Whether a reference holds just these peers.
+fn holds_peers(snapshot: &Snapshot, column: &PeerColumn, row: usize, wanted: Option<&PeerRefs>) -> bool {
+    let peer = |peer: &PeerRef| {
+        let row = u32::try_from(peer.object.row_in(snapshot)?).ok()?;
+        Some(Peer { kind: peer.object.kind, row })
+    };
+    let mut wanted: Vec<Option<Peer>> = wanted.map(PeerRefs::as_slice).unwrap_or_default().iter().map(peer).collect();
+    // As the column has them: by the place of the kind among the field's, and by row.
+    let place = |peer: &Peer| column.kinds().iter().position(|kind| *kind == peer.kind);
+    wanted.sort_unstable_by_key(|peer| peer.map(|peer| (place(&peer), peer.row)));
+    let (held, peers) = column.peers(row);
+    held != Held::Unresolved && peers.len() == wanted.len() && peers.zip(&wanted).all(|(peer, wanted)| Some(peer) == *wanted)
+}
+
+/// Compares a change of the object at row `at` of the plan's snapshot with the object as it was read since: row `row` of `read`.
+///
+/// References are compared by id, as those of `read` are not resolved. Only fields that the plan found a value of are compared.
+#[must_use]
+pub fn by_id(model: &Model, snapshot: &Snapshot, change: &Change, at: usize, read: &RawKind, row: usize) -> Now {
+    let kind = change.object.kind;
+    let (Some(spec), Some(rows)) = (model.kinds.get(kind), snapshot.kinds.get(kind)) else { return Now::AsPlanned };
+    let field = |name: &String| {
+        let position = spec.fields.iter().position(|field| field.name == *name)?;
+        let (now, then) = (read.columns.get(position)?, rows.fields.get(position)?);
+        let (as_planned, as_wanted) = match then {
+            FieldColumn::Values(then) => (
+                then.same(at, now, row) || (is_null(then, at) && is_null(now, row)),
+                change.new.get(name).is_some_and(|wanted| {
+                    let mut one = ValueColumn::default();
+                    one.push_json(wanted);
+                    now.same(row, &one, 0)
+                }),
+            ),
+            FieldColumn::Peers(peers) => {
+                let now = sorted(ids(now, row));
+                let wanted = change.peers.get(name).map(|peers| peers.as_slice().iter().map(|peer| peer.id.as_deref()).collect());
+                // Peers outside of this sync cannot be compared.
+                let as_planned = ids_at(snapshot, peers, at).is_none_or(|then| sorted(then) == now);
+                (as_planned, wanted.is_some_and(|wanted: Option<Vec<&str>>| wanted.is_some_and(|wanted| sorted(wanted) == now)))
+            }
+        };
+        Some(FieldNow { name: name.clone(), as_planned, as_wanted, value: now.to_json(row) })
+    };
+    Now::Present(change.old.keys().filter_map(field).collect())
+}
+
+fn is_null(column: &ValueColumn, row: usize) -> bool {
+    matches!(column.tag(row), Tag::Null | Tag::Missing)
+}
+
+fn sorted(mut ids: Vec<&str>) -> Vec<&str> {
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}
+
+/// Returns the peers of a row as it was read, by id.
+fn ids(column: &ValueColumn, row: usize) -> Vec<&str> {
+    match column.tag(row) {
+        Tag::Id => vec![column.text(row)],
+        Tag::Ids => column.text(row).split_terminator('\n').collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Returns the peers of a snapshot's row by id; none if one of them is unknown.
+fn ids_at<'s>(snapshot: &'s Snapshot, column: &PeerColumn, row: usize) -> Option<Vec<&'s str>> {
+    let (held, peers) = column.peers(row);
+    if held == Held::Unresolved {
+        return None;
+    }
+    let id = |peer: Peer| snapshot.kinds.get(peer.kind).filter(|_| peer.row != NOWHERE)?.id(peer.row as usize);
+    peers.map(id).collect()
+}

@@ -1,0 +1,58 @@
+//! Opens accepted adapters: from here on they have their grants.
+
+use std::sync::Arc;
+
+use infrahub_sync_runtime::Manifest;
+use serde_json::{Value, json};
+
+use super::accept::Accepted;
+use super::describe::{Described, Runtimes};
+use crate::system::System;
+use crate::{EngineError, RunContext, Side};
+
+/// A system that is open, and what is known of its adapter.
+pub(crate) struct Opened {
+    pub(crate) system: Arc<dyn System>,
+    /// The SHA-256 of the component, in hexadecimal digits.
+    pub(crate) digest: String,
+    /// What it reads and writes: address, folder and branch. Other settings may change between a plan and its apply.
+    pub(crate) place: Value,
+}
+
+impl Opened {
+    /// Opens an accepted adapter.
+    async fn new(accepted: Accepted<'_>) -> Result<Opened, EngineError> {
+        let Described { adapter, abilities, config, .. } = accepted.into_described();
+        let digest = adapter.digest().trim_start_matches("sha256:").to_owned();
+        let folder = abilities.folder.as_ref().map(|(folder, _)| folder);
+        let place = json!({ "address": abilities.address, "folder": folder, "branch": config.settings.get("branch") });
+        let session = adapter.open(config).await?;
+        Ok(Opened { system: Arc::new(session), digest, place })
+    }
+
+    /// Opens the destination alone, if it is the accepted one.
+    ///
+    /// # Errors
+    /// When it is not accepted, or cannot be opened.
+    pub(crate) async fn destination(cx: &RunContext<'_>, runtimes: &Runtimes) -> Result<Opened, EngineError> {
+        let described = Described::new(cx, runtimes, Side::Destination).await?;
+        let [accepted] = Accepted::all(cx, [described])?;
+        Opened::new(accepted).await
+    }
+
+    /// Opens source and destination, if both are the accepted ones; else neither.
+    ///
+    /// # Errors
+    /// When one is not accepted, or cannot be opened.
+    pub(crate) async fn both(cx: &RunContext<'_>, runtimes: &Runtimes) -> Result<(Opened, Opened), EngineError> {
+        let (source, destination) =
+            tokio::try_join!(Described::new(cx, runtimes, Side::Source), Described::new(cx, runtimes, Side::Destination))?;
+        let [source, destination] = Accepted::all(cx, [source, destination])?;
+        tokio::try_join!(Opened::new(source), Opened::new(destination))
+    }
+
+    /// The adapter's description of itself.
+    pub(crate) fn manifest(&self) -> &Manifest {
+        self.system.manifest()
+    }
+}

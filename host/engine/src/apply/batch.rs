@@ -1,0 +1,170 @@
+//! Rows on their way: as lines of a request, and the batches in flight.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use infrahub_sync_core::change::{Change, PeerRef, PeerRefs};
+use infrahub_sync_core::model::{FieldModel, Model};
+use infrahub_sync_core::plan_row::Action;
+use infrahub_sync_core::restore::key_object;
+use infrahub_sync_runtime::{Operation, Outcome, WriteRequest};
+use serde_json::{Map, Value, json};
+use tokio::task::JoinHandle;
+
+use super::Row;
+use super::known::Known;
+use super::pace::Pace;
+use crate::EngineError;
+use crate::system::System;
+
+/// Rows that are ready to be sent together: of one kind and one operation.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub(super) rows: Vec<Row>,
+    lines: String,
+}
+
+impl Batch {
+    pub(super) fn push(&mut self, row: Row, line: &str) {
+        self.rows.push(row);
+        self.lines.push_str(line);
+        self.lines.push('\n');
+    }
+
+    /// Whether a change of this kind can be in the batch, whose size is limited to `max`.
+    pub(super) fn takes(&self, change: &Change, max: usize) -> bool {
+        self.rows.len() < max && self.rows.first().is_none_or(|first| first.change.object.kind == change.object.kind)
+    }
+
+    /// Whether the rows of the batch are to be written in this way.
+    pub(super) fn is_of(&self, action: Action) -> bool {
+        self.rows.first().is_none_or(|first| first.change.action == action)
+    }
+
+    /// Returns the request that writes the rows; none without rows. `resource`: where the destination keeps the kind.
+    pub(super) fn take(&mut self, model: &Model, resource: impl FnOnce(&str) -> Option<String>) -> Option<(Vec<Row>, WriteRequest)> {
+        let Batch { rows, lines } = std::mem::take(self);
+        let first = &rows.first()?.change;
+        let spec = model.kinds.get(first.object.kind)?;
+        let request = WriteRequest {
+            kind: first.kind.clone(),
+            resource: resource(&first.kind),
+            operation: match first.action {
+                Action::Create => Operation::Create,
+                Action::Update => Operation::Update,
+                Action::Delete => Operation::Delete,
+            },
+            identifiers: spec.identifiers.clone(),
+            references: spec.fields.iter().filter(|field| field.reference.is_some()).map(|field| field.name.clone()).collect(),
+            rows: lines,
+            count: u32::try_from(rows.len()).unwrap_or(u32::MAX),
+        };
+        Some((rows, request))
+    }
+}
+
+/// Writes a change as a line of a request: `{"key": {…}, "id": "…", "fields": {…}}`. Takes the values out of the change.
+pub(super) fn line(change: &mut Change, model: &Model, known: &Known<'_>) -> String {
+    let new = std::mem::take(&mut change.new);
+    change.old.clear();
+    let change = &*change;
+    let mut line = Map::new();
+    line.insert("key".to_owned(), key_object(model, change.object.kind, &change.object.key));
+    if let Some(id) = &change.id {
+        line.insert("id".to_owned(), json!(id));
+    }
+    let reference = |name: &str| {
+        let fields = &model.kinds.get(change.object.kind)?.fields;
+        fields.iter().find(|field| field.name == name && field.reference.is_some())
+    };
+    let field = |(name, value): (String, Value)| {
+        let value = match (reference(&name), change.peers.get(&name)) {
+            (None, _) => value,
+            (Some(field), Some(PeerRefs::Many(peers))) => peers.iter().map(|peer| reference_json(peer, field, model, known)).collect(),
+            (Some(field), Some(PeerRefs::One(Some(peer)))) => reference_json(peer, field, model, known),
+            (Some(_), _) => Value::Null,
+        };
+        (name, value)
+    };
+    let fields = new.into_iter().map(field).collect();
+    line.insert("fields".to_owned(), Value::Object(fields));
+    Value::Object(line).to_string()
+}
+
+/// Returns a peer as the adapter receives it: its identifiers, and its id where it has one.
+///
+/// Where the field may refer to several kinds these are there too, as `of`: a system without ids has to keep the kind, and needs it only then.
+fn reference_json(peer: &PeerRef, field: &FieldModel, model: &Model, known: &Known<'_>) -> Value {
+    let kind = model.kinds.get(peer.object.kind).map_or("", |kind| &kind.name);
+    let mut out = Map::new();
+    out.insert("kind".to_owned(), json!(kind));
+    out.insert("key".to_owned(), key_object(model, peer.object.kind, &peer.object.key));
+    if let Some(id) = known.id_of(&peer.object).or(peer.id.as_deref()) {
+        out.insert("id".to_owned(), json!(id));
+    }
+    // Read back, `kind` beside identifiers means the kind only while no identifier has that name.
+    let names_kind = |name: &str| model.kind(name).is_some_and(|(_, kind)| kind.identifiers.iter().any(|name| name == "kind"));
+    if !field.also.is_empty() && !field.peers().any(names_kind) {
+        out.insert("of".to_owned(), field.peers().collect());
+    }
+    Value::Object(out)
+}
+
+/// A batch that was answered.
+pub(super) struct Answered {
+    pub(super) rows: Vec<Row>,
+    pub(super) answer: infrahub_sync_runtime::Result<Vec<Outcome>>,
+}
+
+/// The batches in flight, in the order in which they were sent.
+pub(super) struct Window {
+    system: Arc<dyn System>,
+    in_flight: VecDeque<InFlight>,
+    pace: Pace,
+}
+
+struct InFlight {
+    rows: Vec<Row>,
+    /// With the time that it took.
+    answer: JoinHandle<(infrahub_sync_runtime::Result<Vec<Outcome>>, Duration)>,
+}
+
+impl Window {
+    /// A window of at most `widest` batches.
+    pub(super) fn new(system: Arc<dyn System>, widest: usize) -> Window {
+        let pace = Pace::new(widest, system.traffic().repeated);
+        Window { system, in_flight: VecDeque::new(), pace }
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.in_flight.len() >= self.pace.width()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.in_flight.is_empty()
+    }
+
+    /// Sends a batch.
+    pub(super) fn send(&mut self, rows: Vec<Row>, request: WriteRequest) {
+        let system = self.system.clone();
+        let answer = tokio::spawn(async move {
+            let begun = Instant::now();
+            let answer = system.write(request).await;
+            (answer, begun.elapsed())
+        });
+        self.in_flight.push_back(InFlight { rows, answer });
+    }
+
+    /// Waits for the batch that was sent first. Answers are taken in the order of the batches, so that the report does not depend on which one was
+    /// quicker.
+    pub(super) async fn first(&mut self) -> Result<Option<Answered>, EngineError> {
+        let Some(InFlight { rows, answer }) = self.in_flight.pop_front() else { return Ok(None) };
+        let (answer, took) = answer.await.map_err(|panic| EngineError::Internal(format!("a writing task ended early: {panic}")))?;
+        if let Some(Row { change, .. }) = rows.first() {
+            let what = format!("{} {}", change.action.as_str(), change.kind);
+            self.pace.answered(&what, rows.len(), took, self.system.traffic().repeated);
+        }
+        Ok(Some(Answered { rows, answer }))
+    }
+}

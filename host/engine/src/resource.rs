@@ -1,0 +1,192 @@
+//! Reads one resource: what changed since an earlier run where that is known, else all of it.
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use infrahub_sync_core::changes::{Changes, Gone};
+use infrahub_sync_core::mapping::RawKind;
+use infrahub_sync_core::records::{Projection, Records, Shape};
+use infrahub_sync_core::value::{Tag, ValueColumn};
+use infrahub_sync_runtime::{LoadRequest, Payload};
+use jiff::Timestamp;
+use tokio::sync::Notify;
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::base::Since;
+use crate::extract::FullReason;
+use crate::pages::{Ended, Flow, Pages, Place};
+use crate::plans::{Part, ResourcePlan};
+use crate::system::System;
+use crate::{EngineError, Side};
+
+/// How far a mapping is.
+pub(crate) struct Progress {
+    /// The kind's position in the model.
+    pub(crate) kind: usize,
+    pub(crate) rows: u64,
+    pub(crate) is_finished: bool,
+}
+
+/// The result of reading a resource.
+pub(crate) struct Read {
+    /// The kinds that it feeds, each once.
+    pub(crate) kinds: Vec<usize>,
+    pub(crate) parts: Vec<Part>,
+    pub(crate) watermark: Option<String>,
+    /// Set when only what changed was read.
+    pub(crate) changes: Option<Changes>,
+    /// Why it was read in full although an earlier run was there.
+    pub(crate) reason: Option<FullReason>,
+    /// When the reading began.
+    pub(crate) at: Timestamp,
+}
+
+/// A resource that is about to be read.
+pub(crate) struct Resource {
+    pub(crate) side: Side,
+    pub(crate) system: Arc<dyn System>,
+    /// The request for the first page of all records.
+    pub(crate) request: LoadRequest,
+    pub(crate) plan: Arc<ResourcePlan>,
+    /// Where an incremental run continues.
+    pub(crate) since: Option<Since>,
+    pub(crate) progress: UnboundedSender<Progress>,
+    pub(crate) now: fn() -> SystemTime,
+    /// Notified when the first request is answered.
+    pub(crate) answered: Arc<Notify>,
+}
+
+/// What a list of changes has brought so far.
+struct Changed {
+    ids: HashSet<String>,
+    rows: Vec<RawKind>,
+    /// A record had no id.
+    without_ids: bool,
+}
+
+impl Resource {
+    /// Reads what changed, where that is known, else everything.
+    ///
+    /// # Errors
+    /// When the system cannot be read.
+    pub(crate) async fn read(mut self) -> Result<Read, EngineError> {
+        let mut reason = None;
+        if let Some(since) = self.since.take() {
+            match self.read_changes(since).await? {
+                Ok(read) => return Ok(read),
+                Err(why) => reason = Some(why),
+            }
+        }
+        Ok(Read { reason, ..self.read_all().await? })
+    }
+
+    fn moment(&self) -> Timestamp {
+        Timestamp::try_from((self.now)()).unwrap_or(Timestamp::UNIX_EPOCH)
+    }
+
+    fn pages(&self, request: LoadRequest) -> Pages {
+        Pages::new(self.system.clone(), self.side, request).notifying(self.answered.clone())
+    }
+
+    /// Reads what changed since. The inner error says why that is not known.
+    async fn read_changes(&self, since: Since) -> Result<Result<Read, FullReason>, EngineError> {
+        let (plan, at) = (self.plan.clone(), self.moment());
+        let pages = self.pages(LoadRequest { since: Some(since.watermark.clone()), ..self.request.clone() });
+        let changed = Changed { ids: HashSet::new(), rows: self.plan.empty(), without_ids: false };
+        let take = move |into: &mut Changed, place: &Place, payload: Payload| -> Flow {
+            let records = place.records(plan.projection(), payload)?;
+            let ids = plan.feeds().first().and_then(|each| each.feed.record_ids(&records));
+            if !collect_ids(ids, &records, &mut into.ids) {
+                into.without_ids = true;
+                return Ok(ControlFlow::Break(()));
+            }
+            plan.append(&records, &mut into.rows)?;
+            Ok(ControlFlow::Continue(()))
+        };
+        let (first, Changed { ids, rows, without_ids }) = match pages.read(changed, take, |_, _| ()).await? {
+            Ended::Read(first, changed) => (first, changed),
+            Ended::Declined(reason) => return Ok(Err(FullReason::Other(reason))),
+        };
+        if without_ids {
+            return Ok(Err(FullReason::NoIds));
+        }
+        let Some(watermark) = first.watermark else { return Ok(Err(FullReason::NoWatermark)) };
+        // Only where each record is a row does their number say something.
+        let is_whole = self.plan.feeds().len() == 1 && self.plan.feeds().iter().all(|each| !each.feed.filters_records());
+        let gone = match Gone::told(&since.ids, &ids, first.deleted, first.total, is_whole) {
+            Some(gone) => gone,
+            None => match self.inventory().await? {
+                Some(ids) => Gone::AllBut(ids),
+                None => return Ok(Err(FullReason::NoIds)),
+            },
+        };
+        self.report(&rows, true);
+        let changes = Some(Changes { changed: ids, gone });
+        Ok(Ok(Read { kinds: self.plan.kinds(), parts: self.plan.parts(rows), watermark: Some(watermark), changes, reason: None, at }))
+    }
+
+    /// Reads the ids of all objects; none if an object has no id.
+    async fn inventory(&self) -> Result<Option<HashSet<String>>, EngineError> {
+        let mut projection = Projection::default();
+        let slot = projection.slot("id", Shape::Value);
+        let pages = self.pages(LoadRequest { fields: vec!["id".to_owned()], model: Vec::new(), ..self.request.clone() });
+        let take = move |into: &mut Option<HashSet<String>>, place: &Place, payload: Payload| -> Flow {
+            let records = place.records(&projection, payload)?;
+            let column = records.columns.get(slot).filter(|column| column.len() == records.rows);
+            let complete = into.as_mut().is_some_and(|ids| collect_ids(column, &records, ids));
+            if !complete {
+                *into = None;
+                return Ok(ControlFlow::Break(()));
+            }
+            Ok(ControlFlow::Continue(()))
+        };
+        match pages.read(Some(HashSet::new()), take, |_, _| ()).await? {
+            Ended::Read(_, ids) => Ok(ids),
+            Ended::Declined(_) => Ok(None),
+        }
+    }
+
+    /// Reads all pages.
+    async fn read_all(self) -> Result<Read, EngineError> {
+        let at = self.moment();
+        let plan = self.plan.clone();
+        let take = move |into: &mut Vec<RawKind>, place: &Place, payload: Payload| -> Flow {
+            let records = place.records(plan.projection(), payload)?;
+            plan.append(&records, into)?;
+            Ok(ControlFlow::Continue(()))
+        };
+        let pages = self.pages(self.request.clone());
+        match pages.read(self.plan.empty(), take, |rows, is_last| self.report(rows, is_last)).await? {
+            Ended::Read(first, rows) => Ok(Read {
+                kinds: self.plan.kinds(),
+                parts: self.plan.parts(rows),
+                watermark: first.watermark,
+                changes: None,
+                reason: None,
+                at,
+            }),
+            // Only a request for changes can be declined.
+            Ended::Declined(reason) => Err(EngineError::Internal(reason)),
+        }
+    }
+
+    fn report(&self, rows: &[RawKind], is_finished: bool) {
+        for (each, raw) in self.plan.feeds().iter().zip(rows) {
+            // A listener that is gone is no reason to stop.
+            let _ = self.progress.send(Progress { kind: each.feed.kind, rows: raw.rows as u64, is_finished });
+        }
+    }
+}
+
+/// Collects the ids of a page's records; false if a record has none.
+fn collect_ids(column: Option<&ValueColumn>, records: &Records, ids: &mut HashSet<String>) -> bool {
+    (0..records.rows).all(|row| match column.filter(|ids| ids.tag(row) != Tag::Null && ids.tag(row) != Tag::Missing) {
+        Some(column) => {
+            ids.insert(column.text(row).to_owned());
+            true
+        }
+        None => false,
+    })
+}

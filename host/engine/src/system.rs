@@ -1,0 +1,95 @@
+//! An adapter that is open, as the rest of the engine sees it.
+//!
+//! Everything behind opening (load, compare, apply) works on [`System`]. A WebAssembly session is one; the tests have another one, in memory and
+//! with faults. Calls return boxed futures: one allocation a page or a batch, none a record.
+
+use std::pin::Pin;
+
+use infrahub_sync_runtime::{Error, Kind, LoadRequest, Manifest, Outcome, Page, Result, Run, RunResult, Session, Traffic, WriteRequest};
+
+/// The answer to a call, once it is there.
+pub(crate) type Answer<'s, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 's>>;
+
+/// A system that is read or written. Calls may overlap.
+pub(crate) trait System: Send + Sync + 'static {
+    /// Returns the adapter's description of itself.
+    fn manifest(&self) -> &Manifest;
+    /// Returns a digest of the adapter and its settings: whatever decides what a read returns.
+    fn identity(&self) -> String;
+    /// Returns the traffic so far.
+    fn traffic(&self) -> Traffic;
+    /// Returns the kinds of these names; all kinds if there are no names.
+    fn kinds<'s>(&'s self, names: &'s [String]) -> Answer<'s, Vec<Kind>>;
+    /// Reads one page.
+    fn load(&self, request: LoadRequest) -> Answer<'_, Page>;
+    /// Returns the most records that a page may have.
+    fn page_records_max(&self) -> usize;
+    /// Returns the error for a page with more records than that.
+    fn too_many_records(&self, resource: &str) -> Error;
+    /// Counts the records of a page against the limit of its resource.
+    fn count_records(&self, resource: &str, records: usize) -> Result<()>;
+    /// Announces a run, before its first write.
+    fn begin<'s>(&'s self, run: &'s Run) -> Answer<'s, Option<String>>;
+    /// Writes a batch: one outcome a row, in their order.
+    fn write(&self, request: WriteRequest) -> Answer<'_, Vec<Outcome>>;
+    /// Makes the staged rows of these kinds durable.
+    fn commit<'s>(&'s self, kinds: &'s [String]) -> Answer<'s, ()>;
+    /// Reports that the run has ended, after its last commit.
+    fn finish_run<'s>(&'s self, run: &'s Run, result: RunResult) -> Answer<'s, Option<String>>;
+    /// Completes a recording, if there is one.
+    fn finish(&self) -> Result<()>;
+}
+
+impl System for Session {
+    fn manifest(&self) -> &Manifest {
+        Session::manifest(self)
+    }
+
+    fn identity(&self) -> String {
+        Session::identity(self)
+    }
+
+    fn traffic(&self) -> Traffic {
+        Session::traffic(self)
+    }
+
+    fn kinds<'s>(&'s self, names: &'s [String]) -> Answer<'s, Vec<Kind>> {
+        Box::pin(Session::kinds(self, names))
+    }
+
+    fn load(&self, request: LoadRequest) -> Answer<'_, Page> {
+        Box::pin(Session::load(self, request))
+    }
+
+    fn page_records_max(&self) -> usize {
+        Session::page_records_max(self)
+    }
+
+    fn too_many_records(&self, resource: &str) -> Error {
+        Session::too_many_records(self, resource)
+    }
+
+    fn count_records(&self, resource: &str, records: usize) -> Result<()> {
+        Session::count_records(self, resource, records)
+    }
+
+    fn begin<'s>(&'s self, run: &'s Run) -> Answer<'s, Option<String>> {
+        Box::pin(Session::begin(self, run))
+    }
+
+    fn write(&self, request: WriteRequest) -> Answer<'_, Vec<Outcome>> {
+        Box::pin(Session::write(self, request))
+    }
+
+    fn commit<'s>(&'s self, kinds: &'s [String]) -> Answer<'s, ()> {
+        Box::pin(Session::commit(self, kinds))
+    }
+
+    fn finish_run<'s>(&'s self, run: &'s Run, result: RunResult) -> Answer<'s, Option<String>> {
+        Box::pin(Session::finish_run(self, run, result))
+    }
+
+    fn finish(&self) -> Result<()> {
+        Session::finish(self)
+    }
+}

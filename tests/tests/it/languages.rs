@@ -1,0 +1,508 @@
+//! Adapters in Rust, Python, JavaScript and Go: the program makes new ones, the build tool builds them, and they do the same; the SDKs pass on
+//! every part of the contract.
+//!
+//! Tests leave out a language that this machine lacks, and say so.
+
+mod server;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+use infrahub_sync_runtime::{
+    Adapter, Cursor, Error, Exchanges, KindChanges, Limits, LoadRequest, Operation, Outcome, Payload, Role, Run, RunResult, Runtime,
+    RuntimeOptions, Session, SessionConfig, Target, TargetField, Variables, WriteRequest,
+};
+use infrahub_sync_tests::{Project, binary};
+use serde_json::{Value, json};
+
+use server::Server;
+
+/// Each language with the commands of its unit tests.
+const LANGUAGES: [(&str, &[&[&str]]); 4] = [
+    ("rust", &[&["cargo", "test", "--release", "--quiet"]]),
+    ("python", &[&["python3", "-m", "unittest", "--quiet"]]),
+    ("javascript", &[&["npm", "install", "--silent", "--no-audit", "--no-fund"], &["npm", "test", "--silent"]]),
+    ("go", &[&["go", "vet", "./..."], &["go", "test", "./..."]]),
+];
+/// The exit code of the build tool when the machine lacks a language.
+const LACKING: i32 = 77;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
+}
+
+/// Returns the folder in which adapters are made and built. It stays between runs: an unchanged adapter is not built again.
+fn scratch() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("languages")
+}
+
+fn run(folder: &Path, words: &[&str]) -> Output {
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]).current_dir(folder).env("PYTHONDONTWRITEBYTECODE", "1").env("GOFLAGS", "-mod=mod");
+    if folder.join("Cargo.toml").exists() && folder != root() {
+        // The dependencies of a Rust adapter have been built for the template already.
+        command.env("CARGO_TARGET_DIR", binary().with_file_name("../template"));
+    }
+    command.output().unwrap_or_else(|error| panic!("{words:?}: {error}"))
+}
+
+fn ok(folder: &Path, words: &[&str]) -> String {
+    let output = run(folder, words);
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{words:?} in {}:\n{}{}", folder.display(), text(&output.stdout), text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// Builds the adapter of a folder. None: the machine lacks the language.
+fn build(folder: &Path, language: &str) -> Option<PathBuf> {
+    let tool = binary().with_file_name("infrahub-sync-build");
+    // `new/python` and `languages/python` are two adapters, and are built at the same time.
+    let above = folder.parent().unwrap().file_name().unwrap().to_string_lossy().into_owned();
+    let component = scratch().join(format!("{above}-{language}.wasm"));
+    let here = root();
+    let words = [tool.to_str().unwrap(), "component", folder.to_str().unwrap(), "-o", component.to_str().unwrap()];
+    let output = run(if language == "rust" { folder } else { &here }, &words);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    if output.status.code() == Some(LACKING) {
+        eprintln!("skipped: {language}: {said}");
+        return None;
+    }
+    assert!(output.status.success(), "{language} is not built: {said}");
+    Some(component)
+}
+
+fn load(component: &Path) -> Adapter {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    // The program has compiled some components already.
+    let store = || binary().with_file_name("test-cache").join("infrahub-sync/components");
+    let options = || RuntimeOptions { component_store: Some(store()), memo_store: None };
+    let runtime = RUNTIME.get_or_init(|| Runtime::new(options()).unwrap());
+    runtime.load_adapter(&std::fs::read(component).unwrap(), "new").unwrap()
+}
+
+fn config(settings: Value, project: &Path) -> SessionConfig<'static> {
+    SessionConfig {
+        role: Role::Destination,
+        settings: serde_json::from_value(settings).unwrap(),
+        environment: &|_| None,
+        variables: Variables::All,
+        command_line: BTreeMap::new(),
+        project_dir: project.to_owned(),
+        exchanges: Exchanges::Live,
+        limits: Limits::default(),
+        extra_origins: Vec::new(),
+        networks: Vec::new(),
+    }
+}
+
+/// Returns a failure as its kind and its words, without those that name the adapter.
+fn text_of(error: &Error) -> String {
+    let kind = error.failure().map_or_else(|| format!("{:?}", error.fault_kind()), |failure| format!("{:?}", failure.kind));
+    let text = error.to_string();
+    let words = text.split_once(" 0.1.0: ").or_else(|| text.split_once(" 1.2.3: ")).map_or(text.as_str(), |(_, words)| words);
+    format!("{kind}: {words}")
+}
+
+fn outcome(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Failed(failure) => format!("failed {:?}: {failure}", failure.kind),
+        other => format!("{other:?}"),
+    }
+}
+
+/// Returns the records of a page.
+fn page(payload: &Payload) -> Value {
+    let lines = |text: &str| text.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<Value>>();
+    match payload {
+        Payload::JsonLines(text) => lines(text).into(),
+        Payload::Document { body, pointer, .. } if !pointer.is_empty() => {
+            let whole: Value = serde_json::from_str(body).unwrap();
+            whole.pointer(pointer).unwrap().clone()
+        }
+        Payload::Document { body, .. } => lines(body).into(),
+        Payload::Columns(_) => panic!("no SDK here makes columns"),
+    }
+}
+
+fn request(resource: &str, page_size: u32, cursor: Option<Cursor>) -> LoadRequest {
+    LoadRequest { resource: resource.into(), fields: vec!["name".into()], page_size, cursor, ..LoadRequest::default() }
+}
+
+/// Makes a field of a target.
+fn field(name: &str, path: Option<&str>, peers: &[&str]) -> TargetField {
+    let peers = peers.iter().map(|peer| (*peer).into()).collect();
+    TargetField { name: name.into(), path: path.map(Into::into), peers, many: name == "tags", identifier: name == "name" }
+}
+
+/// Returns the model's racks and their place in the system, where some fields have other names.
+fn rack() -> Target {
+    let fields = vec![
+        field("name", Some("name"), &[]),
+        field("height", None, &[]),
+        field("big", Some("large.number"), &[]),
+        field("n", None, &[]),
+        field("site", Some("location.id"), &["Site"]),
+        field("tags", Some("tags"), &["Tag", "Site"]),
+    ];
+    Target { kind: "Rack".into(), resource: Some("racks".into()), fields }
+}
+
+fn rows(operation: Operation, rows: &[Value]) -> WriteRequest {
+    WriteRequest { target: rack(), operation, rows: rows.iter().map(|row| format!("{row}\n")).collect(), count: rows.len() as u32 }
+}
+
+/// Returns the behaviour of the small adapter on a server, line by line.
+async fn behaviour(adapter: &Adapter) -> Vec<String> {
+    let server = Server::start();
+    let here = Path::new("/nowhere");
+    let session = adapter.open(config(json!({"url": server.address(), "token": "the-token"}), here)).await.unwrap();
+    let mut lines = Vec::new();
+    for resource in ["racks", "empty"] {
+        let mut cursor = None;
+        loop {
+            let loaded = session.load(request(resource, 2, cursor)).await.unwrap();
+            lines.push(format!("{resource}: {} of {:?}", page(&loaded.payload), loaded.total));
+            cursor = loaded.next;
+            if cursor.is_none() {
+                break;
+            }
+        }
+    }
+    for resource in ["nothing", "html", "odd", "closed", "../escape", "words"] {
+        lines.push(text_of(&session.load(request(resource, 2, None)).await.unwrap_err()));
+    }
+    let first = session.load(request("moving", 2, None)).await.unwrap();
+    lines.push(text_of(&session.load(request("moving", 2, first.next)).await.unwrap_err()));
+    lines.push(text_of(&session.load(LoadRequest { since: Some("then".into()), ..request("racks", 2, None) }).await.unwrap_err()));
+    let foreign = session.load(request("racks", 2, Some(Cursor(b"]".to_vec())))).await.unwrap_err();
+    lines.push(text_of(&foreign).split(':').next().unwrap().to_owned());
+
+    let site = |id: Value| json!({"kind": "Site", "key": {"name": "a"}, "id": id});
+    let creates = [
+        json!({"key": {"name": "new"}, "fields": {"name": "new é", "height": 42, "site": site(json!("17")), "tags": [site(json!("1")), site(json!("2"))]}}),
+        json!({"key": {"name": "r1 é"}, "fields": {"name": "r1 é", "site": null, "tags": []}}),
+        json!({"key": {"name": "r3 é"}, "fields": {"name": "r3 é"}}),
+        json!({"key": {"name": "lost"}, "fields": {"name": "lost", "site": site(Value::Null)}}),
+    ];
+    let updates = [
+        json!({"key": {"name": "r1"}, "id": "1", "fields": {"height": null, "big": 9_007_199_254_740_991_u64}}),
+        json!({"key": {"name": "gone"}, "id": "99", "fields": {"height": 1}}),
+        json!({"key": {"name": "unknown"}, "fields": {"height": 1}}),
+    ];
+    let deletes = [json!({"key": {"name": "r2"}, "id": "2"}), json!({"key": {"name": "gone"}, "id": "99"})];
+    for (operation, batch) in [(Operation::Create, &creates[..]), (Operation::Update, &updates), (Operation::Delete, &deletes)] {
+        let outcomes = session.write(rows(operation, batch)).await.unwrap();
+        lines.extend(outcomes.iter().map(|each| format!("{operation:?}: {}", outcome(each))));
+    }
+    // A batch with more rows than the host holds responses.
+    let mut narrow = config(json!({"url": server.address(), "token": "the-token"}), here);
+    narrow.limits.responses_held_max = 4;
+    let narrow = adapter.open(narrow).await.unwrap();
+    let many: Vec<Value> = (0..30).map(|n| json!({"key": {"name": n}, "id": "1", "fields": {"n": n}})).collect();
+    let outcomes = narrow.write(rows(Operation::Update, &many)).await.unwrap();
+    lines.push(format!("{} of 30 written", outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Written(_))).count()));
+    lines.push(format!("the server has {}", server.objects("racks")));
+
+    let stranger = adapter.open(config(json!({"url": server.address(), "token": "another"}), here)).await.unwrap();
+    lines.push(text_of(&stranger.load(request("racks", 2, None)).await.unwrap_err()));
+    let unreachable = adapter.open(config(json!({"url": "http://127.0.0.1:9", "retries": 0}), here)).await.unwrap();
+    lines.push(text_of(&unreachable.load(request("racks", 2, None)).await.unwrap_err()).split(':').next().unwrap().to_owned());
+    let nowhere = adapter.open(config(json!({}), here)).await.unwrap_err();
+    lines.push(format!("{:?}", nowhere.fault_kind()));
+    lines
+}
+
+const RACKS: &str = "name: racks
+source: {name: top-racks, adapter: ./racks.wasm, settings: {url: URL}}
+destination: {name: files, settings: {path: out}}
+schema_mapping:
+  - name: Rack
+    mapping: racks
+    identifiers: [name]
+    fields: [{name: name, mapping: name}]
+";
+
+/// Asserts that `adapter check` finds nothing: on a server that may be read and written, and on the recording of its answers.
+fn assert_keeps_the_contract(component: &Path, language: &str) {
+    let server = Server::start();
+    let racks = server.objects("racks");
+    let mut project = Project::new(&RACKS.replace("URL", server.address()));
+    std::fs::copy(component, project.path().join("racks.wasm")).unwrap();
+    let check = |project: &Project, options: &[&str]| -> BTreeMap<String, String> {
+        let words = ["adapter", "check", "racks.wasm", "--config-file", "config.yml", "--output", "json"];
+        let output = project.run(&[&words[..], options].concat());
+        assert_eq!(output.code, 0, "{language} {options:?}: {}{}", output.stdout, output.stderr);
+        let report: Value = serde_json::from_str(&output.stdout).unwrap();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        report["checks"].as_array().unwrap().iter().map(|check| (text(&check["name"]), text(&check["result"]))).collect()
+    };
+    project.set("TOP_RACKS_TOKEN", "the-token");
+    let live = check(&project, &["--record", "exchanges", "--allow-writes", "--complete"]);
+    let not_applicable: Vec<&str> = live.iter().filter(|(_, result)| *result != "passed").map(|(name, _)| name.as_str()).collect();
+    // It has no settings that could be odd, and does not know the kinds of its system.
+    assert_eq!(not_applicable, ["kinds", "settings-errors", "unknown-fields", "unknown-kinds"], "{language}: {live:?}");
+    // The written objects are deleted, and no others were modified.
+    assert_eq!((server.objects("ConformanceThing"), server.objects("racks")), (json!([]), racks), "{language}");
+
+    // From here on without the server and its token, in checks that do not write.
+    project.set("TOP_RACKS_TOKEN", "");
+    project.write("config.yml", &RACKS.replace("URL", "http://127.0.0.1:1"));
+    let offline = check(&project, &["--replay", "exchanges"]);
+    let differ: Vec<&str> = live.keys().filter(|name| live[*name] != offline[*name]).map(String::as_str).collect();
+    let of_writing = ["deletes", "unknown-fields", "unknown-kinds", "updates", "writes", "writes-again", "writes-nothing"];
+    assert_eq!(differ, of_writing, "{language}: {offline:?}");
+}
+
+#[tokio::test]
+async fn a_new_adapter_is_made_and_built_and_does_the_same_in_each_language() {
+    let mut done: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (language, tests) in LANGUAGES {
+        let folder = scratch().join("new").join(language);
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder).unwrap();
+        }
+        std::fs::create_dir_all(folder.parent().unwrap()).unwrap();
+        let program = binary();
+        let words =
+            [program.to_str().unwrap(), "adapter", "new", "top-racks", "--language", language, "--directory", folder.to_str().unwrap()];
+        let said = ok(&root(), &words);
+        assert_eq!(said.trim(), folder.to_str().unwrap());
+        let again = run(&root(), &words);
+        let refusal = String::from_utf8_lossy(&again.stderr).into_owned();
+        assert!(!again.status.success() && refusal.contains("exists already") && refusal.contains("hint: "), "{refusal}");
+
+        let Some(component) = build(&folder, language) else { continue };
+        for words in tests {
+            ok(&folder, words);
+        }
+        let adapter = load(&component);
+        let manifest = adapter.describe().await.unwrap();
+        assert_eq!((manifest.name.as_str(), manifest.version.as_str()), ("top-racks", "0.1.0"), "{language}");
+        assert_eq!(manifest.setting("token").unwrap().environment, ["TOP_RACKS_TOKEN"], "{language}");
+        done.insert(language, behaviour(&adapter).await);
+        assert_keeps_the_contract(&component, language);
+    }
+    let rust = done.remove("rust").unwrap();
+    insta::assert_snapshot!(rust.join("\n"), @r###"
+    racks: [{"id":"1","name":"r1 é"},{"id":"2","name":"r2 é"}] of Some(5)
+    racks: [{"id":"3","name":"r3 é"},{"id":"4","name":"r4 é"}] of Some(5)
+    racks: [{"id":"5","name":"r5 é"}] of Some(5)
+    empty: [] of Some(0)
+    NotFound: nothing: HTTP status 404: there is no /v1/nothing
+    Remote: html: the answer is no list with a `total`
+    Remote: odd: the answer is no list with a `total`
+    Auth: closed: HTTP status 403: not for you
+    NotFound: ../escape: HTTP status 404: there is no /v1/..%2Fescape
+    Invalid: words: HTTP status 422: {"name":["is too long"]}
+    Conflict: moving: the list changed while it was read; run it again
+    Unsupported: this system does not tell what changed
+    Internal
+    Create: Written(Some("6"))
+    Create: failed Conflict: Rack: HTTP status 409: there is one of that name
+    Create: Unchanged(Some("3"))
+    Create: failed Invalid: the id of the Site that it refers to is not known
+    Update: Written(Some("1"))
+    Update: failed NotFound: Rack: HTTP status 404: there is none
+    Update: failed Invalid: the id of this object is not known
+    Delete: Written(Some("2"))
+    Delete: Unchanged(Some("99"))
+    30 of 30 written
+    the server has [{"big":9007199254740991,"height":null,"id":"1","n":29,"name":"r1 é"},{"id":"3","name":"r3 é"},{"id":"4","name":"r4 é"},{"id":"5","name":"r5 é"},{"height":42,"id":"6","name":"new é","site":"17","tags":["1","2"]}]
+    Auth: racks: HTTP status 401: this token is not known
+    Transport
+    Config
+    "###);
+    for (language, lines) in done {
+        assert_eq!(lines, rust, "{language}");
+    }
+}
+
+/// Returns the answers of a prober about each part of the contract, line by line.
+async fn probed(adapter: &Adapter, project: &Path) -> Vec<String> {
+    let mut lines = vec![format!("{:?}", adapter.describe().await.unwrap())];
+    let address = server::prober();
+    let settings = json!({"url": address, "path": "data", "token": "new_secret-token", "user": "someone", "password": "secret-password"});
+    let mut odd = settings.clone();
+    odd["wish"] = json!(13);
+    lines.push(text_of(&adapter.open(config(odd.clone(), project)).await.unwrap_err()));
+    odd["wish"] = json!(14);
+    lines.push(defect(&adapter.open(config(odd, project)).await.unwrap_err(), "odd"));
+    let mut narrow = config(settings, project);
+    narrow.limits.responses_held_max = 4;
+    let session = adapter.open(narrow).await.unwrap();
+    let tell = async |resource: &str| match session.load(order(resource)).await {
+        Ok(loaded) => {
+            let projection = match &loaded.payload {
+                Payload::Document { projection, .. } => projection.clone(),
+                _ => Vec::new(),
+            };
+            let next = loaded.next.as_ref().map(|next| String::from_utf8_lossy(&next.0).into_owned());
+            format!(
+                "{resource}: {} {next:?} {:?} {:?} {:?} {:?} {projection:?}",
+                page(&loaded.payload),
+                loaded.watermark,
+                loaded.deleted,
+                loaded.total,
+                loaded.partial
+            )
+        }
+        Err(error) => format!("{resource}: {}", text_of(&error)),
+    };
+    for resource in ["text", "empty", "wait", "many", "part", "parse", "refused", "denied", "memo", "memo", "missing", "files", "lines"] {
+        lines.push(tell(resource).await);
+    }
+    let echo = LoadRequest {
+        resource: "echo".into(),
+        targets: vec![rack(), target("Box", None)],
+        fields: vec!["site.slug".into(), "@owner".into(), "site.name".into(), "name".into()],
+        ids: vec!["1".into(), "é".into()],
+        page_size: 77,
+        cursor: Some(Cursor(br#"{"after":["x"]}"#.to_vec())),
+        since: Some("then".into()),
+    };
+    let echoed = session.load(echo).await.unwrap();
+    lines.push(format!("{} {:?} {:?} {:?}", page(&echoed.payload), echoed.watermark, echoed.deleted, echoed.total));
+    let next: Value = serde_json::from_slice(&echoed.next.unwrap().0).unwrap();
+    lines.push(format!("{next} {}", tell("echo").await));
+
+    // A failure has its text, and the next call works.
+    for (resource, text) in [("broken", "no such key"), ("leave", "leaving"), ("recurse", "")] {
+        lines.push(defect(&session.load(order(resource)).await.unwrap_err(), text));
+        lines.push(tell("empty").await);
+    }
+    // A response is invalid after its call, whether it was left over or handed back; the instance survives a use.
+    for resource in ["keep", "give"] {
+        session.load(order(resource)).await.unwrap();
+        lines.push(defect(&session.load(order("kept")).await.unwrap_err(), "a response was used after it was released or handed back"));
+    }
+
+    for targets in [vec![], vec![target("Region", None), target("None", Some("none"))]] {
+        lines.push(format!("{:?}", session.kinds(&targets).await.unwrap()));
+    }
+    let ids = ["1".to_owned(), "3".into(), "2".into()];
+    lines.push(format!("{:?}", session.absent(&rack(), &ids).await.unwrap()));
+    lines.push(text_of(&session.absent(&target("Broken", None), &ids).await.unwrap_err()));
+    lines.push(format!("{:?}", session.cascade(&rack(), &ids).await.unwrap()));
+    lines.push(text_of(&session.cascade(&target("Broken", None), &ids).await.unwrap_err()));
+    let change = |target: Target| KindChanges { target, creates: 1, updates: 2, deletes: u64::from(u32::MAX) + 1 };
+    let changes = vec![change(rack()), change(target("Region", None))];
+    let run = Run { id: "r1".into(), sync: "s é".into(), source: "n".into(), changes };
+    lines.push(format!("{:?}", session.begin(&run).await.unwrap()));
+    let row = |n: u32| json!({"key": {"n": n}, "id": "17", "fields": {"a": "é"}});
+    let outcomes = session.write(rows(Operation::Update, &[row(0), row(1), row(2), row(3), row(4)])).await.unwrap();
+    lines.extend(outcomes[..4].iter().map(outcome));
+    assert!(
+        matches!(&outcomes[4], Outcome::Failed(failure) if failure.message.contains("odd") || failure.message.contains("undefined")),
+        "{outcomes:?}"
+    );
+    let broken = WriteRequest { target: target("Broken", None), ..rows(Operation::Delete, &[row(0)]) };
+    lines.push(defect(&session.write(broken).await.unwrap_err(), ""));
+    session.commit(&["Good".into()]).await.unwrap();
+    lines.push(text_of(&session.commit(&["Good".into(), "Bad".into()]).await.unwrap_err()));
+    let result = RunResult { created: 1, updated: 2, deleted: 3, unchanged: 4, failed: 5, skipped: 6 };
+    lines.push(format!("{:?}", session.finish_run(&run, result).await.unwrap()));
+    lines.push(format!("{:?}", session.finish_run(&Run { changes: Vec::new(), ..run }, result).await.unwrap()));
+    lines.iter().map(|line| line.replace(&address, "ADDRESS").replace('\u{2028}', "<line separator>")).collect()
+}
+
+fn target(kind: &str, resource: Option<&str>) -> Target {
+    Target { kind: kind.into(), resource: resource.map(Into::into), fields: Vec::new() }
+}
+
+fn order(resource: &str) -> LoadRequest {
+    LoadRequest { resource: resource.into(), page_size: 10, ..LoadRequest::default() }
+}
+
+/// Asserts that an error is an uncaught one: `internal`, with its text. Languages add their own words. An endless recursion may also end the
+/// instance.
+fn defect(error: &Error, text: &str) -> String {
+    match error {
+        Error::Trap { .. } if text.is_empty() => {}
+        _ => assert!(text_of(error).starts_with("Internal: ") || text_of(error).starts_with("Config: "), "{error:?}"),
+    }
+    assert!(error.to_string().contains(text) || error.to_string().contains("undefined"), "{error}");
+    "a defect".to_owned()
+}
+
+#[tokio::test]
+async fn each_sdk_passes_on_every_part_of_the_contract() {
+    let mut done: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for language in ["python", "javascript", "go"] {
+        let Some(component) = build(&root().join("tests/languages").join(language), language) else { continue };
+        let project = tempfile::tempdir().unwrap();
+        let adapter = load(&component);
+        done.insert(language, probed(&adapter, project.path()).await);
+    }
+    let Some((_, first)) = done.pop_first() else { return };
+    insta::assert_snapshot!(first.join("\n"), @r###"
+    Manifest { name: "prober", version: "1.2.3", description: "does as it is told", settings: [Setting { name: "url", help: "an address", setting_type: Text, required: false, secret: false, environment: [], default: None }, Setting { name: "path", help: "a folder", setting_type: Text, required: false, secret: false, environment: [], default: None }, Setting { name: "wish", help: "a number", setting_type: Integer, required: false, secret: false, environment: ["WISH", "WISH2"], default: Some("7") }, Setting { name: "token", help: "a token", setting_type: Text, required: false, secret: true, environment: [], default: None }, Setting { name: "user", help: "a name", setting_type: Text, required: false, secret: false, environment: [], default: None }, Setting { name: "password", help: "a password", setting_type: Text, required: false, secret: true, environment: [], default: None }], address_setting: Some("url"), folder_setting: Some("path"), credentials: [Header([HeaderTemplate { name: "x-token", template: "New {token}", prefix: "new_" }, HeaderTemplate { name: "x-token", template: "Old {token}", prefix: "" }]), Basic { username: "user", password: "password" }, Query { parameter: "key", setting: "token" }, Login(Login { steps: [LoginStep { method: "GET", path: "/hello", headers: [], body: None, values: [("csrf", Cookie("csrf")), ("id", Header("X-Id"))] }, LoginStep { method: "POST", path: "/login", headers: [("X-Csrf", "{csrf}")], body: Some(Json("{\"p\": \"{password}\"}")), values: [("t", Json("/t"))] }], headers: [("authorization", "Bearer {t}")], renew_after: Some(60s), expired: [401, 403], refresh: [LoginStep { method: "POST", path: "/again", headers: [], body: Some(Form([("t", "{t}")])), values: [] }] })], source: Some(Kind), destination: true, schema: true, page_size: 7, write_batch_max: 8, write_concurrency: 3, has_ids: true }
+    Config: `wish` must not be 13
+    a defect
+    text: [{"text":"é 🦀 \u0000 \" \\ <line separator>"},{"text":null}] None None None None []
+    empty: [] None None Some([]) None []
+    wait: RateLimited: too fast (HTTP 429)
+    many: [{"accept":"application/json","own":"1","query":"a=b%20c&key=***","title":"{\"é\":[1,null]}"},{"é":[1,null]}] None None None Some(3) [("name", "/title")]
+    part: [[2,null,["3",null],"a header"]] None None None None []
+    parse: [{"results":[{"accept":"application/json","own":null,"query":"key=***","title":""},{"é":[1,null]}],"total":3},109] None None None None []
+    refused: NotFound: the refused: HTTP status 404: there is nothing
+    denied: Config: destination `prober` 1.2.3 was denied: https://elsewhere.invalid is not the configured origin ADDRESS; to allow it, write under `destination:` in config.yml: `grants: {origins: [https://elsewhere.invalid]}`
+    memo: [[[null,null],[["é",10],["é",10]]]] None None None None []
+    memo: [[[["é",10],["é",10]],[["é",10],["é",10]]]] None None None None []
+    missing: NotFound: there is no file `missing.jsonl`
+    files: [[["a.txt"],"é\n",3,"é\ntwo\n"]] None None None None []
+    lines: [{"id":1},{"id":2}] None None None None []
+    [{"cursor":{"after":["x"]},"fields":["site.slug","site.name","name"],"model":[["site",true],["name",false]],"settings":["path","url","user","wish"],"since":"then","size":77,"top":["site","name"],"wish":7}] Some("now") Some(["7", "8"]) Some(3)
+    {"after":["é",1]} echo: [{"cursor":null,"fields":[],"model":[],"settings":["path","url","user","wish"],"since":null,"size":10,"top":[],"wish":7}] Some("{\"after\":[\"é\",1]}") Some("now") Some(["7", "8"]) Some(3) []
+    a defect
+    empty: [] None None Some([]) None []
+    a defect
+    empty: [] None None Some([]) None []
+    a defect
+    empty: [] None None Some([]) None []
+    a defect
+    a defect
+    [Kind { name: "Site", identifiers: ["name"], fields: [Field { name: "name", field_type: Text, optional: false, unique: true, read_only: false, reference: None, choices: [], default: None }, Field { name: "region", field_type: Reference, optional: true, unique: false, read_only: false, reference: Some("Region"), choices: [], default: None }, Field { name: "state", field_type: Any, optional: false, unique: false, read_only: true, reference: None, choices: ["a", "b"], default: Some("\"a\"") }], stands_for: ["Place"], can_create: true, can_update: true, can_delete: false }, Kind { name: "Region", identifiers: [], fields: [], stands_for: [], can_create: true, can_update: true, can_delete: true }]
+    [Kind { name: "Region", identifiers: [], fields: [], stands_for: [], can_create: true, can_update: true, can_delete: true }]
+    Some("r1 s é n [['Site', 1, 2, 4294967296], ['Region', 1, 2, 4294967296]]")
+    Written(Some("['Rack', 'racks', 'update', ['name'], ['site', 'tags'], 5]"))
+    Staged
+    Unchanged(Some("17"))
+    failed Conflict: no: é (HTTP 409)
+    a defect
+    Remote: Good Bad
+    Some("r1 [1, 2, 3, 4, 5, 6]")
+    None
+    "###);
+    for (language, lines) in done {
+        assert_eq!(lines, first, "{language}");
+    }
+}
+
+#[tokio::test]
+async fn go_collects_its_garbage_by_hand() {
+    let Some(component) = build(&root().join("tests/languages/go"), "go") else { return };
+    let adapter = load(&component);
+    let session: Session = adapter.open(config(json!({"url": server::prober(), "token": "x"}), Path::new("/nowhere"))).await.unwrap();
+    // 60 bodies of 2 MiB and as much garbage, in one call: more than the sandbox grants.
+    let loaded = session.load(order("garbage")).await.unwrap();
+    let collections = page(&loaded.payload)[0].as_u64().unwrap();
+    assert!((2..60).contains(&collections), "{collections}");
+}
+
+#[test]
+fn the_unit_tests_of_each_sdk_pass() {
+    let tool = |language: &str, words: &[&str]| {
+        let found = Command::new(words[0]).arg(if language == "go" { "version" } else { "--version" }).output();
+        if !found.is_ok_and(|output| output.status.success()) {
+            eprintln!("skipped: {language}: `{}` does not start", words[0]);
+            return;
+        }
+        ok(&root().join("sdk").join(language), words);
+    };
+    tool("python", &["python3", "-m", "unittest", "--quiet"]);
+    tool("javascript", &["npm", "test", "--silent"]);
+    tool("go", &["go", "vet", "./..."]);
+    tool("go", &["go", "test", "./..."]);
+}

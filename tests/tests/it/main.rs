@@ -1,0 +1,24 @@
+//! The whole program, tested from outside: one binary, because each more would link the whole program again.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that panics has failed")]
+#![allow(clippy::print_stderr, reason = "a test that cannot run on this machine says so")]
+
+mod adapters;
+mod apply;
+mod cache;
+mod canary;
+mod cases;
+mod conformance;
+mod examples;
+mod forgotten;
+mod golden;
+mod hostile;
+mod incremental;
+mod infrahub;
+mod kills;
+mod languages;
+mod network;
+mod quiet;
+mod storage;
+mod storms;
+mod whole;

@@ -1,0 +1,11 @@
+//! Tests against a real NetBox and a real Infrahub. `cargo verify-live` starts the servers and runs the tests.
+//!
+//! The feature `live` guards them: a test that has no server must not count as passed.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that panics has failed")]
+#![allow(clippy::print_stderr, reason = "a history prints what it played")]
+
+mod histories;
+mod infrahub;
+mod netbox;
+mod smoke;
