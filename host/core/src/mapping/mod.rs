@@ -2,7 +2,6 @@
 
 pub mod feed;
 pub mod filter;
-pub mod literal;
 pub mod transform;
 
 use crate::value::{ColumnTooLarge, ValueColumn};

@@ -11,11 +11,13 @@
 
 use serde_json::{Map, Number, Value};
 
+use super::number::scalar_text;
+
 /// Python's tokenizer refuses the 201st open bracket; the limit also bounds our recursion.
 const NESTING_MAX: usize = 200;
 
-/// Reads `text` as a Python literal; `None` when it is none, or has no JSON form.
-pub fn parse_literal(text: &str) -> Option<Value> {
+/// Reads `text` as a Python literal; `None` when it is not one, or has no JSON form.
+pub(crate) fn parse_literal(text: &str) -> Option<Value> {
     if !may_start_literal(text) {
         return None;
     }
@@ -292,7 +294,7 @@ impl Parser<'_> {
             if item.kind == ItemKind::Unhashable {
                 return None;
             }
-            if !values.iter().any(|known| super::filter::python_equal(known, &item.value)) {
+            if !values.iter().any(|known| super::equal(known, &item.value)) {
                 values.push(item.value);
             }
         }
@@ -558,44 +560,6 @@ fn key_text(item: &Item) -> Option<String> {
     }
 }
 
-/// The text that Python's `str` gives for None, a bool, a number or a text.
-pub(crate) fn scalar_text(value: &Value) -> String {
-    match value {
-        Value::Null => "None".to_owned(),
-        Value::Bool(true) => "True".to_owned(),
-        Value::Bool(false) => "False".to_owned(),
-        Value::Number(number) => match number.as_f64() {
-            Some(float) if number.is_f64() => float_text(float),
-            _ => number.to_string(),
-        },
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
-/// Python's `repr` of a float: the shortest digits that read back, with an exponent below 1e-4 and from 1e16.
-pub(crate) fn float_text(number: f64) -> String {
-    if number.is_nan() {
-        return "nan".to_owned();
-    }
-    if number.is_infinite() {
-        return if number < 0.0 { "-inf".to_owned() } else { "inf".to_owned() };
-    }
-    let scientific = format!("{number:e}");
-    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let power: i32 = exponent.parse().unwrap_or(0);
-    if (-4..16).contains(&power) {
-        let mut plain = format!("{number}");
-        if !plain.contains('.') {
-            plain.push_str(".0");
-        }
-        plain
-    } else {
-        let sign = if power < 0 { '-' } else { '+' };
-        format!("{mantissa}e{sign}{:02}", power.abs())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -691,29 +655,6 @@ mod tests {
             "é",
         ] {
             assert_eq!(parse_literal(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn nesting_is_limited() {
-        let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
-        assert!(parse_literal(&deep).is_some());
-        let deeper = format!("{}{}", "[".repeat(201), "]".repeat(201));
-        assert_eq!(parse_literal(&deeper), None);
-    }
-
-    #[test]
-    fn floats_are_written_as_python_writes_them() {
-        for (number, text) in [
-            (1.0, "1.0"),
-            (1e16, "1e+16"),
-            (1e-5, "1e-05"),
-            (0.0001, "0.0001"),
-            (123456.789, "123456.789"),
-            (-0.0, "-0.0"),
-            (1.5e300, "1.5e+300"),
-        ] {
-            assert_eq!(float_text(number), text);
         }
     }
 }
