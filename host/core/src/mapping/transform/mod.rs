@@ -21,6 +21,7 @@
 
 mod environment;
 mod filters;
+mod lend;
 mod methods;
 mod source;
 mod values;
@@ -36,6 +37,7 @@ use serde_json::{Map, Value};
 use self::environment::environment;
 use self::source::{names_read, rewrite_percent, unknown_filter};
 use self::values::{from_template, to_template};
+use super::lent::{Lends, Lent, LentCell, Needs};
 use crate::python::parse_literal;
 
 /// What is wrong with a transform, or with a record for a transform.
@@ -105,6 +107,9 @@ pub struct Reads {
 pub struct Transforms {
     environment: Environment<'static>,
     transforms: Vec<Transform>,
+    needs: Needs,
+    /// What is lent, once it was read; the environment's filters read it.
+    lent: LentCell,
 }
 
 struct Transform {
@@ -130,42 +135,68 @@ impl Transforms {
     ///
     /// The first expression that is no template, or names a filter that does not exist.
     pub fn compile(transforms: &[(String, String)]) -> Result<Self, TransformError> {
-        Self::compile_with(environment(), transforms)
+        Self::compile_with(transforms, &Lends::default())
     }
 
-    /// Compiles in an environment with more filters or functions: [`environment`] plus what an adapter adds.
+    /// Compiles templates that may use what an adapter lends.
     ///
     /// # Errors
     ///
-    /// As [`compile`](Self::compile).
-    pub fn compile_with(environment: Environment<'static>, transforms: &[(String, String)]) -> Result<Self, TransformError> {
-        let mut compiled = Self { environment, transforms: Vec::with_capacity(transforms.len()) };
+    /// As [`compile`](Self::compile), and a look-up whose arguments are not known before it runs.
+    pub fn compile_with(transforms: &[(String, String)], lends: &Lends) -> Result<Self, TransformError> {
+        let lent = LentCell::default();
+        let mut environment = environment();
+        lend::add(&mut environment, lends, &lent);
+        let mut compiled = Self { environment, transforms: Vec::with_capacity(transforms.len()), needs: Needs::default(), lent };
         for (index, (field, expression)) in transforms.iter().enumerate() {
-            compiled.add(index, field, expression)?;
+            compiled.add(index, field, expression, lends)?;
         }
         Ok(compiled)
     }
 
-    fn add(&mut self, index: usize, field: &str, expression: &str) -> Result<(), TransformError> {
+    /// Checks a template without an adapter at hand: a filter that does not exist here may be one that the adapter lends.
+    ///
+    /// # Errors
+    ///
+    /// The expression is no template.
+    pub fn check(field: &str, expression: &str) -> Result<(), TransformError> {
+        let source = rewrite_percent(expression);
+        environment().add_template_owned("0", source.into_owned()).map_err(|error| syntax_error(field, expression, &error))
+    }
+
+    /// Returns what must be read before the first record is transformed.
+    #[must_use]
+    pub fn needs(&self) -> &Needs {
+        &self.needs
+    }
+
+    /// Lends what was read. Only the first call has an effect: all records of a run are transformed alike.
+    pub fn lend(&self, lent: &Arc<Lent>) {
+        self.lent.get_or_init(|| lent.clone());
+    }
+
+    fn add(&mut self, index: usize, field: &str, expression: &str, lends: &Lends) -> Result<(), TransformError> {
         let source = rewrite_percent(expression);
         let template = format!("{index}");
-        let syntax_error = |error: &Error| TransformError::Syntax {
-            field: field.to_owned(),
-            expression: expression.to_owned(),
-            line: error.line().unwrap_or(1),
-            reason: reason_of(error),
-        };
-        self.environment.add_template_owned(template.clone(), source.clone().into_owned()).map_err(|error| syntax_error(&error))?;
+        let added = self.environment.add_template_owned(template.clone(), source.clone().into_owned());
+        added.map_err(|error| syntax_error(field, expression, &error))?;
+        let (field, expression) = (field.to_owned(), expression.to_owned());
         if let Some((line, name)) = unknown_filter(&self.environment, &source) {
-            return Err(TransformError::UnknownFilter { field: field.to_owned(), expression: expression.to_owned(), line, name });
+            return Err(TransformError::UnknownFilter { field, expression, line, name });
         }
-        self.transforms.push(Transform {
-            field: field.to_owned(),
-            expression: expression.to_owned(),
-            template,
-            names: names_read(&source).into_iter().collect(),
-            keep_text: false,
-        });
+        let mut names = names_read(&source);
+        match lend::uses(&source, lends) {
+            Ok(uses) => {
+                self.needs.merge(uses.needs);
+                names.extend(uses.names);
+            }
+            Err((line, reason)) => return Err(TransformError::Syntax { field, expression, line, reason }),
+        }
+        if let Some(function) = &lends.lookup {
+            names.remove(function);
+        }
+        let names = names.into_iter().collect();
+        self.transforms.push(Transform { field, expression, template, names, keep_text: false });
         Ok(())
     }
 
@@ -258,6 +289,11 @@ impl Transform {
     }
 }
 
+fn syntax_error(field: &str, expression: &str, error: &Error) -> TransformError {
+    let (field, expression) = (field.to_owned(), expression.to_owned());
+    TransformError::Syntax { field, expression, line: error.line().unwrap_or(1), reason: reason_of(error) }
+}
+
 /// The engine names what is undefined in backquotes, also where it made an operation fail.
 fn undefined_name(error: &Error) -> Option<String> {
     let (before, _) = error.detail()?.split_once("` is undefined")?;
@@ -310,8 +346,10 @@ struct Pieces {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
+    use crate::mapping::lent::Table;
 
     fn compiled(pairs: &[(&str, &str)]) -> Transforms {
         let pairs: Vec<_> = pairs.iter().map(|(field, expression)| ((*field).to_owned(), (*expression).to_owned())).collect();
@@ -396,13 +434,101 @@ mod tests {
         }
     }
 
+    /// What Prometheus lends, and a table.
+    fn lends() -> Lends {
+        let table =
+            Table { name: "node_name".into(), resource: "nodes".into(), key: "attributes.id".into(), value: "attributes.name".into() };
+        Lends { tables: vec![table], lookup: Some("lookup".into()) }
+    }
+
+    /// The value of `out` after a template, with these records at hand.
+    fn lent(expression: &str) -> Value {
+        let pairs = [("out".to_owned(), expression.to_owned())];
+        let transforms = Transforms::compile_with(&pairs, &lends()).unwrap_or_else(|error| panic!("{error}"));
+        let resources = transforms.needs().resources().map(|mut resource| {
+            let records = match resource.name() {
+                "nodes" => json!([{"attributes": {"id": "101", "name": "leaf-1"}}, {"attributes": {"id": 102, "name": "leaf-2"}}]),
+                "up" => json!([
+                    {"labels": {"instance": "a", "device": "eth0"}, "value": 0.0},
+                    {"labels": {"instance": "b", "device": "eth0"}, "value": 1.0},
+                    {"labels": {"instance": "b", "device": "eth1"}, "value": 2.5, "job": "x"}
+                ]),
+                _ => json!([]),
+            };
+            resource.append(&resource.projection().json(&records.to_string(), "").unwrap()).unwrap();
+            resource
+        });
+        let data = Arc::new(Lent::new(&lends(), resources));
+        transforms.lend(&data);
+        let mut record = record(json!({"node": 102, "labels": {"instance": "b", "device": "eth1"}, "gone": null}));
+        transforms.apply(&mut record).unwrap_or_else(|error| panic!("{error}"));
+        record.remove("out").unwrap_or(Value::Null)
+    }
+
     #[test]
-    fn an_adapter_may_add_filters() {
-        let mut environment = environment();
-        environment.add_filter("site_of", |name: String| format!("site-{name}"));
-        let pairs = [("out".to_owned(), "{{ name|site_of }}".to_owned())];
-        let mut record = record(json!({ "name": "x" }));
-        Transforms::compile_with(environment, &pairs).expect("compiles").apply(&mut record).expect("applies");
-        assert_eq!(record.get("out"), Some(&json!("site-x")));
+    fn table_turns_a_key_into_its_value_and_leaves_others() {
+        for (expression, expected) in [
+            ("{{ '101' | node_name }}", json!("leaf-1")),
+            ("{{ node | node_name }}", json!("leaf-2")),
+            ("{{ 'spine' | node_name }}", json!("spine")),
+            ("{{ 7 | node_name }}", json!(7)),
+            ("{{ ['101', '9'] | map('node_name') | join(',') }}", json!("leaf-1,9")),
+        ] {
+            assert_eq!(lent(expression), expected, "{expression}");
+        }
+    }
+
+    #[test]
+    fn lookup_finds_the_first_record_of_its_key() {
+        for (expression, expected) in [
+            ("{{ lookup('up', none, 'value') }}", json!(0.0)),
+            ("{{ lookup('up', '', 'value') }}", json!(0.0)),
+            ("{{ lookup('up', '*', 'value') }}", json!(0.0)),
+            ("{{ lookup('up', {}, 'job') }}", json!("x")),
+            ("{{ lookup('up', 'labels.instance', 'value') }}", json!(1.0)),
+            ("{{ lookup('up', 'labels.instance', 'job') }}", json!("x")),
+            ("{{ lookup('up', 'labels.gone', 'value', 'none') }}", json!("none")),
+            ("{{ lookup('up', {'instance': labels.instance, 'device': labels.device}, 'value') }}", json!(2.5)),
+            ("{{ lookup('up', {'instance': 'b', 'job': 'x'}, 'value') }}", json!(2.5)),
+            ("{{ lookup('up', {'instance': 'z'}, 'value', 7) }}", json!(7)),
+            ("{{ lookup('up', {'instance': gone}, 'value', default=8) }}", json!(8)),
+            ("{{ lookup('up', key='labels.device', value_path='labels.instance') }}", json!("b")),
+            ("{{ lookup('down', none, 'value', 'unknown') }}", json!("unknown")),
+            ("{{ lookup('down', none, 'value') }}", Value::Null),
+        ] {
+            assert_eq!(lent(expression), expected, "{expression}");
+        }
+    }
+
+    #[test]
+    fn what_a_lookup_reads_is_known_when_it_is_compiled() {
+        let compile = |expression: &str| Transforms::compile_with(&[("out".to_owned(), expression.to_owned())], &lends());
+        let refused = |expression: &str| compile(expression).unwrap_err().to_string();
+        for (expression, reason) in [
+            ("{{ lookup(node, none, 'value') }}", "line 1: the first argument of `lookup` must be a text"),
+            ("a\n{{ lookup('up', none, path) }}", "line 2: the third argument of `lookup` must be a text"),
+            ("{{ lookup('up', key, 'value') }}", "line 1: the second argument of `lookup` must be a path as a text, or labels"),
+            ("{{ lookup('up', {labels.x: 1}, 'value') }}", "line 1: the second argument of `lookup`"),
+            ("{{ lookup('up', none, 'value', 1, 2) }}", "line 1: `lookup` takes four arguments at most"),
+            ("{{ node | unknown_table }}", "line 1: unknown filter 'unknown_table'"),
+        ] {
+            let message = refused(expression);
+            assert!(message.contains(reason), "{message}");
+        }
+        let transforms =
+            compile("{{ lookup('up', 'labels.instance', 'value') ~ node | node_name }}").unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(transforms.reads().names.iter().collect::<Vec<_>>(), ["labels", "node"]);
+        let needed: Vec<(String, Vec<String>)> = transforms
+            .needs()
+            .resources()
+            .map(|resource| (resource.name().to_owned(), resource.projection().slots().iter().map(|(path, _)| path.clone()).collect()))
+            .collect();
+        let paths = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect::<Vec<_>>();
+        assert_eq!(
+            needed,
+            [("nodes".to_owned(), paths(&["attributes.id", "attributes.name"])), ("up".to_owned(), paths(&["labels.instance", "value"]))]
+        );
+        assert!(Transforms::check("out", "{{ x | lent_by_an_adapter }}").is_ok());
+        assert!(Transforms::check("out", "{{ x").is_err());
     }
 }
