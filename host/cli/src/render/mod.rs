@@ -233,6 +233,7 @@ mod fixture {
             key: "[]".to_owned(),
             peers: None,
             evidence: None,
+            destination_mapping: None,
         }
     }
 
