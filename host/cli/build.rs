@@ -39,7 +39,7 @@ fn main() {
     }
 }
 
-/// The folder that cargo builds into.
+/// Returns the folder that cargo builds into.
 ///
 /// It is found from the folder that cargo gives us, because that one is right however the target folder was chosen
 /// (environment, configuration, `--target-dir`, `--target`): cargo marks its root with `CACHEDIR.TAG`.
@@ -52,7 +52,7 @@ fn target_folder(out: &Path) -> PathBuf {
     }
 }
 
-/// The names of the built-in adapters, sorted.
+/// Returns the names of the built-in adapters, sorted.
 fn plugins() -> Vec<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins");
     let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);

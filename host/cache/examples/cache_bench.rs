@@ -233,6 +233,7 @@ fn plan_row(i: usize) -> PlanRow {
         key: format!(r#"[["dm-akron-rtr{:06}"],"GigabitEthernet{}/0/{}"]"#, i / 48, i % 4, i % 48),
         peers: None,
         evidence: None,
+        destination_mapping: None,
     }
 }
 

@@ -224,8 +224,8 @@ impl Kept {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Kept::Running => "it is at work",
-            Kept::Interrupted => "its apply was interrupted and can go on",
+            Kept::Running => "it is running",
+            Kept::Interrupted => "an apply can resume it",
             Kept::Baseline => "the next incremental run starts from it",
             Kept::NewestPlan => "it is the newest plan that can be applied",
             Kept::Newest => "it is one of the newest",
@@ -477,6 +477,7 @@ mod tests {
             key: String::new(),
             peers: None,
             evidence: None,
+            destination_mapping: None,
         }
     }
 

@@ -730,6 +730,7 @@ mod tests {
             key: String::new(),
             peers: None,
             evidence: None,
+            destination_mapping: None,
         }
     }
 

@@ -28,10 +28,11 @@ const BATCH_BYTES: usize = 4 * 1024 * 1024;
 const ROW_BYTES_MAX: usize = 1024 * 1024 * 1024;
 
 /// The columns with few different values, which a dictionary makes small and fast to filter by.
-const REPEATED: [&str; 9] = ["action", "resource", "attribute", "owner", "skip_reason", "conflict_class", "tier", "pass", "evidence"];
+const REPEATED: [&str; 10] =
+    ["action", "resource", "attribute", "owner", "skip_reason", "conflict_class", "tier", "pass", "evidence", "destination_mapping"];
 
 /// The columns that plans of earlier versions do not have.
-const LATER: [&str; 1] = ["evidence"];
+const LATER: [&str; 2] = ["evidence", "destination_mapping"];
 
 static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     let text = |name: &str| Field::new(name, DataType::Utf8, false);
@@ -53,6 +54,7 @@ static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
         text("key"),
         text_or_null("peers"),
         text_or_null("evidence"),
+        text_or_null("destination_mapping"),
     ]))
 });
 
@@ -81,6 +83,7 @@ struct Batch {
     key: StringBuilder,
     peers: StringBuilder,
     evidence: StringBuilder,
+    destination_mapping: StringBuilder,
     rows: usize,
     bytes: usize,
 }
@@ -122,6 +125,7 @@ impl PlanWriter {
         batch.key.append_value(&row.key);
         batch.peers.append_option(row.peers.as_deref());
         batch.evidence.append_option(row.evidence.as_deref());
+        batch.destination_mapping.append_option(row.destination_mapping.as_deref());
         batch.rows += 1;
         batch.bytes += bytes;
         if batch.rows >= BATCH_ROWS || batch.bytes >= BATCH_BYTES {
@@ -163,6 +167,7 @@ impl PlanWriter {
             Arc::new(batch.key.finish()),
             Arc::new(batch.peers.finish()),
             Arc::new(batch.evidence.finish()),
+            Arc::new(batch.destination_mapping.finish()),
         ];
         batch.rows = 0;
         batch.bytes = 0;
@@ -183,6 +188,7 @@ fn text_bytes(row: &PlanRow) -> usize {
         &row.conflict_class,
         &row.peers,
         &row.evidence,
+        &row.destination_mapping,
     ];
     let optional: usize = optional.iter().map(|text| text.as_ref().map_or(0, String::len)).sum();
     optional + row.resource.len() + row.source_id.len() + row.key.len()
@@ -264,7 +270,8 @@ fn rows_of(batch: &RecordBatch) -> Result<VecDeque<PlanRow>, String> {
     let pass = number("pass")?;
     let key = text("key")?;
     let peers = text("peers")?;
-    let evidence = if batch.column_by_name("evidence").is_some() { Some(text("evidence")?) } else { None };
+    let later = |name: &str| batch.column_by_name(name).map(|_| text(name)).transpose();
+    let (evidence, destination_mapping) = (later("evidence")?, later("destination_mapping")?);
 
     (0..batch.num_rows())
         .map(|row| {
@@ -285,6 +292,7 @@ fn rows_of(batch: &RecordBatch) -> Result<VecDeque<PlanRow>, String> {
                 key: required(&key, row, "key")?.to_owned(),
                 peers: optional(&peers, row),
                 evidence: evidence.as_ref().and_then(|evidence| optional(evidence, row)),
+                destination_mapping: destination_mapping.as_ref().and_then(|resource| optional(resource, row)),
             })
         })
         .collect()

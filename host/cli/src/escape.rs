@@ -1,15 +1,16 @@
-//! Text of other systems, made safe for a terminal.
+//! Makes text of other systems safe for a terminal.
 //!
-//! A device name may hold an escape sequence that recolours the screen, a carriage return that overwrites the line before,
-//! or a bidirectional override that shows `nimda` for `admin`. Everything that reaches stdout or stderr from a plan, a
-//! project or a remote system goes through here.
+//! A device name may contain an escape sequence that recolours the screen, or a carriage return that overwrites a line. It may contain a
+//! bidirectional override that shows `nimda` for `admin`. All text of a plan, a project or a remote system passes through here on its way to a stream.
 
 use std::fmt::{self, Write as _};
 use std::io;
 
-/// Whether a character could do anything but show itself.
+use unicode_width::UnicodeWidthStr as _;
+
+/// Returns whether a character could do more than show itself.
 ///
-/// Joiners (U+200C, U+200D) stay: several scripts and most emoji need them.
+/// Joiners (U+200C, U+200D) are safe: several scripts and most emoji need them.
 fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -17,12 +18,12 @@ fn is_unsafe(c: char) -> bool {
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Whether all bytes are printable ASCII: the common case, written without a look at each character.
+/// Returns whether all bytes are printable ASCII: the common case, which needs no check of each character.
 fn is_plain(text: &str) -> bool {
     text.bytes().all(|byte| (0x20..0x7f).contains(&byte))
 }
 
-/// Writes a character that is not safe.
+/// Writes an unsafe character.
 fn write_unsafe(c: char, out: &mut impl fmt::Write) -> fmt::Result {
     match c {
         '\n' => out.write_str("\\n"),
@@ -32,7 +33,7 @@ fn write_unsafe(c: char, out: &mut impl fmt::Write) -> fmt::Result {
     }
 }
 
-/// Displays a text on one line, with everything that could do anything to a terminal written as `\n` or `\u{1b}`.
+/// Displays a text on one line, with every unsafe character as `\n` or `\u{1b}`.
 pub(crate) struct Escaped<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Escaped<'_> {
@@ -44,7 +45,7 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// Displays a text of several lines: as [`Escaped`], but line ends and tabs stay.
+/// Displays a text of several lines: as [`Escaped`], with line ends and tabs unchanged.
 pub(crate) struct EscapedLines<'a>(pub(crate) &'a str);
 
 impl fmt::Display for EscapedLines<'_> {
@@ -53,8 +54,7 @@ impl fmt::Display for EscapedLines<'_> {
     }
 }
 
-/// Displays the inside of a quoted text: as [`Escaped`], with quotes and backslashes escaped as well, so that what is
-/// shown can be read in one way only.
+/// Displays the inside of a quoted text: as [`Escaped`], with quotes and backslashes escaped, so that the text is unambiguous.
 struct Quoted<'a>(&'a str);
 
 impl fmt::Display for Quoted<'_> {
@@ -68,7 +68,7 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
-/// Writes a text as [`Escaped`] shows it.
+/// Writes a text as [`Escaped`] displays it.
 pub(crate) fn write_escaped(out: &mut (impl io::Write + ?Sized), text: &str) -> io::Result<()> {
     if is_plain(text) { out.write_all(text.as_bytes()) } else { write!(out, "{}", Escaped(text)) }
 }
@@ -78,8 +78,8 @@ pub(crate) fn write_quoted(out: &mut (impl io::Write + ?Sized), text: &str) -> i
     if is_plain(text) && !text.contains(['"', '\\']) { out.write_all(text.as_bytes()) } else { write!(out, "{}", Quoted(text)) }
 }
 
-/// Writes a piece of JSON, with what is not safe as JSON writes it (`\u202e`). Line ends and tabs stay: between values they are JSON,
-/// and inside of a string JSON has escaped them already.
+/// Writes a piece of JSON, with unsafe characters in JSON's form (`\u202e`). Line ends and tabs are unchanged: they are valid between values,
+/// and inside a string they are already escaped.
 pub(crate) fn write_json_escaped(out: &mut (impl io::Write + ?Sized), text: &str) -> io::Result<()> {
     let mut rest = text;
     while let Some((at, c)) = rest.char_indices().find(|(_, c)| *c >= '\u{7f}' && is_unsafe(*c)) {
@@ -92,9 +92,9 @@ pub(crate) fn write_json_escaped(out: &mut (impl io::Write + ?Sized), text: &str
     out.write_all(rest.as_bytes())
 }
 
-/// The number of columns that [`Escaped`] takes, as far as characters tell.
+/// Returns the number of terminal columns that [`Escaped`] takes.
 pub(crate) fn columns(text: &str) -> usize {
-    if is_plain(text) { text.len() } else { Escaped(text).to_string().chars().count() }
+    if is_plain(text) { text.len() } else { Escaped(text).to_string().width() }
 }
 
 #[cfg(test)]

@@ -1,40 +1,39 @@
-//! Exit codes, all of them, in one place.
+//! The exit codes.
 //!
-//! A script must be able to tell "there are differences" from "the option was misspelt" and both from "NetBox was down".
-//! Therefore 2 belongs to `diff --detailed-exitcode` alone (as in `terraform plan`), and a command line that cannot be
-//! understood exits with 64, `EX_USAGE` of `sysexits.h`.
+//! A script must distinguish "there are differences" from "the option was misspelt" and from "NetBox was down". Therefore only
+//! `diff --detailed-exitcode` exits with 2 (as `terraform plan` does), and an invalid command line exits with 64, `EX_USAGE` of `sysexits.h`.
 
 use std::process::ExitCode;
 
-/// How a command ended.
+/// The result of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// Done, or in sync.
     Done,
-    /// A defect of ours, or something about this machine: a full disk, a folder that may not be written.
+    /// A defect of this program, or a problem of this machine: a full disk, a read-only folder.
     Unexpected,
     /// `diff --detailed-exitcode`: there is something to create, update or delete.
     Differences,
-    /// The project cannot be used: `config.yml`, the mapping, a transform, no such project.
+    /// The project cannot be used: `config.yml`, the mapping, a transform, a missing project.
     Config,
-    /// An adapter was not found, does not fit this program, is not the accepted one, or broke: a trap, a limit, a page that makes no sense.
+    /// An adapter is missing, incompatible, not accepted, or failed: a trap, a limit, an invalid page.
     Adapter,
-    /// The other system did not answer, refused the credentials or refused the request.
+    /// A system did not answer, or rejected the credentials or the request.
     Remote,
-    /// Nothing was written, on purpose: the rowcount guardrail, data without a clear identity, a schema that has drifted.
+    /// Nothing was written: the guardrail, objects that cannot be identified, or a changed schema prevented it.
     Refused,
-    /// The destination took some of the changes and not others, or `--continue-on-error` left something out.
+    /// The destination rejected some changes, or `--continue-on-error` left objects out.
     Partial,
-    /// Another run of the same sync is at work.
+    /// Another run of the same sync is running.
     Locked,
-    /// The command line makes no sense.
+    /// The command line is invalid.
     Usage,
     /// Stopped by Ctrl-C: 128 + SIGINT, as shells count.
     Interrupted,
 }
 
 impl Exit {
-    /// The number.
+    /// Returns the exit code.
     pub(crate) const fn code(self) -> u8 {
         match self {
             Exit::Done => 0,
@@ -58,19 +57,19 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// The table as `--help` shows it. It stands beside the enum so that nobody changes one without the other.
+/// The table that `--help` shows. It is beside the enum so that both change together.
 pub(crate) const TABLE: &str = "\
 Exit codes:
-    0  done, or in sync
-    1  unexpected: a defect, or this machine (disk full, no permission)
-    2  differences found (diff --detailed-exitcode only)
-    3  the project cannot be used: config.yml, the mapping, no such project
-    4  an adapter is missing, does not fit, is not the accepted one or broke
-    5  a system did not answer or refused the request
-    6  refused, nothing written: guardrail, unclear identities, schema drift
-    7  partly done: the destination refused some changes, or data was left out
-    8  another run of the same sync is at work
-   64  the command line makes no sense
+    0  success, or in sync
+    1  internal error, or a problem of this machine (disk full, no permission)
+    2  differences found (only with diff --detailed-exitcode)
+    3  project unusable: config.yml, the mapping, or no such project
+    4  adapter missing, incompatible, not accepted, or failed
+    5  a system did not answer, or rejected a request
+    6  nothing written: guardrail, objects that cannot be identified, or a changed schema
+    7  partial: the destination rejected some changes, or objects were left out
+    8  another run of the same sync is running
+   64  invalid command line
   130  interrupted";
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! Where an adapter is: in a file that the project names, in one of the adapter folders, or in this program.
+//! Finds adapters: in a file that the project names, in an adapter folder, or built in.
 //!
-//! Key types: [`Folders`] (where custom adapters are searched), [`Place`], [`Located`], [`AdapterError`].
+//! Key types: [`Folders`] (the folders with custom adapters), [`Place`], [`Located`], [`AdapterError`].
 //!
-//! As in the original, a component in an adapter folder wins over a built-in adapter of that name.
+//! As in the original, a component in an adapter folder takes precedence over a built-in adapter with the same name.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -17,17 +17,17 @@ use infrahub_sync_config::problem::nearest;
 
 use crate::builtin::Builtin;
 
-/// Where an adapter's component is.
+/// The location of an adapter's component.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// In this program, by that name.
+    /// Built in, with that name.
     BuiltIn(&'static str),
     /// In a file.
     File(PathBuf),
 }
 
 impl Place {
-    /// The file, if it is one.
+    /// Returns the file, if it is one.
     pub(crate) fn file(&self) -> Option<&Path> {
         match self {
             Place::BuiltIn(_) => None,
@@ -35,7 +35,7 @@ impl Place {
         }
     }
 
-    /// Whether it is the same one, however it is named.
+    /// Returns whether both are the same component, whatever their paths.
     pub(crate) fn is(&self, other: &Place) -> bool {
         match (self, other) {
             (Place::File(one), Place::File(other)) => {
@@ -45,7 +45,7 @@ impl Place {
         }
     }
 
-    /// The component.
+    /// Reads the component.
     pub(crate) fn read(&self, builtins: &[Builtin]) -> Result<Cow<'static, [u8]>, AdapterError> {
         match self {
             Place::BuiltIn(name) => {
@@ -61,7 +61,7 @@ impl Place {
 }
 
 impl fmt::Display for Place {
-    /// `built in`, or the file.
+    /// Writes `built in`, or the file.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Place::BuiltIn(_) => f.write_str("built in"),
@@ -70,7 +70,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// A path without the dots that one in a file may have: `./p` and `p` are one folder, and messages are shorter.
+/// Removes `.` from a path: `./p` and `p` are the same folder, and messages are shorter.
 fn plain(path: &Path) -> PathBuf {
     let plain: PathBuf = path.components().filter(|part| *part != Component::CurDir).collect();
     if plain.as_os_str().is_empty() { PathBuf::from(".") } else { plain }
@@ -79,20 +79,20 @@ fn plain(path: &Path) -> PathBuf {
 /// An adapter that a project could name.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Listed {
-    /// The name by which a project picks it.
+    /// The name in a project.
     pub(crate) name: String,
-    /// Where it is.
+    /// Its location.
     pub(crate) place: Place,
-    /// The file that is found before it under that name.
+    /// The file that takes precedence under that name.
     pub(crate) hidden_by: Option<PathBuf>,
     /// The sides of the project that use it.
     pub(crate) used_as: Vec<&'static str>,
 }
 
-/// All adapters in the folders, in the order in which they are searched, and those that are built in.
+/// Lists the adapters in the folders, in search order, then the built-in ones.
 pub(crate) fn listed(folders: &Folders, builtins: &[Builtin]) -> Vec<Listed> {
     let first = |name: &str| folders.0.iter().find_map(|folder| in_folder(folder, name));
-    // However it is reached: a project in the working directory has its folders twice.
+    // A project in the working directory has each of its folders twice.
     let mut seen = HashSet::new();
     let files = folders.0.iter().flat_map(|folder| components(folder));
     let files = files.filter(|file| fs::canonicalize(file).map_or(true, |real| seen.insert(real)));
@@ -110,33 +110,33 @@ pub(crate) fn listed(folders: &Folders, builtins: &[Builtin]) -> Vec<Listed> {
     files.chain(built_in).collect()
 }
 
-/// An adapter's component and where it is from.
+/// An adapter's component and its location.
 #[derive(Debug)]
 pub(crate) struct Located {
     /// The name in `config.yml`.
     pub(crate) name: String,
     /// The component.
     pub(crate) bytes: Cow<'static, [u8]>,
-    /// Where it is.
+    /// Its location.
     pub(crate) place: Place,
 }
 
-/// Why there is no adapter.
+/// Why an adapter was not found.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AdapterError {
-    /// No folder has it, and it is not built in.
-    #[error("there is no adapter called `{name}`")]
+    /// It is in no folder, and not built in.
+    #[error("adapter `{name}` not found")]
     Unknown {
-        /// What was asked for.
+        /// The name.
         name: String,
-        /// A known name that it resembles.
+        /// A similar known name.
         nearest: Option<String>,
         /// Every known name.
         known: Vec<String>,
         /// The folders that were searched.
         searched: Vec<PathBuf>,
     },
-    /// The file that `adapter:` names is not there.
+    /// The file that `adapter:` names does not exist.
     #[error("the adapter `{}` of `{name}` does not exist", .file.display())]
     Missing {
         /// The adapter's name.
@@ -144,8 +144,8 @@ pub(crate) enum AdapterError {
         /// The file or folder.
         file: PathBuf,
     },
-    /// The folder that `adapter:` names has no component that is meant without doubt.
-    #[error("the folder `{}` holds {}", .folder.display(), match .components.len() { 0 => "no component".to_owned(), count => format!("{count} components, and none is called `{name}.wasm`") })]
+    /// The folder that `adapter:` names has no component, or several.
+    #[error("the folder `{}` contains {}", .folder.display(), match .components.len() { 0 => "no component".to_owned(), count => format!("{count} components, but no `{name}.wasm`") })]
     Ambiguous {
         /// The adapter's name.
         name: String,
@@ -166,7 +166,7 @@ pub(crate) enum AdapterError {
 }
 
 impl AdapterError {
-    /// What the user can do.
+    /// Returns what the user can do.
     pub(crate) fn hints(&self) -> Vec<String> {
         match self {
             AdapterError::Unknown { name, nearest, known, searched } => {
@@ -176,16 +176,16 @@ impl AdapterError {
                 }
                 hints.push(match known.as_slice() {
                     [] => "no adapter is built in".to_owned(),
-                    known => format!("known adapters: {}", known.join(", ")),
+                    known => format!("available adapters: {}", known.join(", ")),
                 });
                 hints.push(if searched.is_empty() {
                     format!(
-                        "a custom adapter is a file `{name}.wasm` in a folder that `adapters_path`, --adapter-path or \
-                         INFRAHUB_SYNC_ADAPTER_PATHS names; no folder is named"
+                        "for a custom adapter, name the folder of `{name}.wasm` in `adapters_path`, --adapter-path or \
+                         INFRAHUB_SYNC_ADAPTER_PATHS"
                     )
                 } else {
                     let searched: Vec<String> = searched.iter().map(|folder| folder.display().to_string()).collect();
-                    format!("`{name}.wasm` was searched in {}", searched.join(", "))
+                    format!("`{name}.wasm` is not in {}", searched.join(", "))
                 });
                 hints
             }
@@ -193,32 +193,31 @@ impl AdapterError {
                 vec!["`adapter:` is a path to a .wasm component, relative to the project's folder".to_owned()]
             }
             AdapterError::Ambiguous { components, .. } if components.is_empty() => {
-                vec!["build the adapter, and put its .wasm component there".to_owned()]
+                vec!["build the adapter and copy its .wasm component there".to_owned()]
             }
             AdapterError::Ambiguous { components, .. } => {
                 let names: Vec<String> = components.iter().map(|file| file.display().to_string()).collect();
-                vec![format!("let `adapter:` name one of them: {}", names.join(", "))]
+                vec![format!("set `adapter:` to one of them: {}", names.join(", "))]
             }
             AdapterError::Unreadable { .. } => Vec::new(),
         }
     }
 }
 
-/// The folders with custom adapters, in the order in which they are searched.
+/// The folders with custom adapters, in search order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Folders(Vec<PathBuf>);
 
 impl Folders {
-    /// Puts the folders in order: those of the command line, of the project, of the environment. What is said closest to the
-    /// run wins. Relative folders of a project are sought below the project first, then, as the original does, below the
-    /// working directory.
+    /// Orders the folders: command line, project, environment. Relative folders of a project are searched below the project first, and
+    /// then below the working directory, as the original does.
     pub(crate) fn new(command_line: &[PathBuf], project: &[PathBuf], project_directory: &Path, environment: Option<&str>) -> Folders {
         let mut folders: Vec<PathBuf> = command_line.to_vec();
         for folder in project {
             folders.push(project_directory.join(folder));
             folders.push(folder.clone());
         }
-        // The original splits by `;` wherever there is one: such a value works here too.
+        // The original splits at `;` on every platform.
         let value = environment.unwrap_or_default();
         let separator = if value.contains(';') || cfg!(windows) { ';' } else { ':' };
         folders.extend(value.split(separator).map(str::trim).filter(|folder| !folder.is_empty()).map(PathBuf::from));
@@ -232,7 +231,7 @@ impl Folders {
         Folders(unique)
     }
 
-    /// The components in all folders, by name, of which the first one wins.
+    /// Returns the names of the components in all folders.
     fn names(&self) -> Vec<String> {
         let files = self.0.iter().flat_map(|folder| components(folder));
         files.filter_map(|file| Some(file.file_stem()?.to_str()?.to_owned())).collect()
@@ -288,9 +287,9 @@ fn by_name(name: &str, word: &str, folders: &Folders, builtins: &[Builtin]) -> R
     })
 }
 
-/// The component of that name in a folder. Cargo writes `my_adapter.wasm` for `my-adapter`: both are one name.
+/// Finds a component by name in a folder. Cargo writes `my_adapter.wasm` for `my-adapter`: both are the same name.
 fn in_folder(folder: &Path, name: &str) -> Option<PathBuf> {
-    // A name is a name: one with a separator must not lead out of the folder.
+    // A name with a separator must not lead out of the folder.
     if Path::new(name).file_name() != Some(OsStr::new(name)) {
         return None;
     }
@@ -300,7 +299,7 @@ fn in_folder(folder: &Path, name: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// The components in a folder, sorted. One that cannot be read has none.
+/// Returns the components in a folder, sorted, or nothing if it is unreadable.
 fn components(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(folder) else {
         return Vec::new();
@@ -382,12 +381,12 @@ mod tests {
         let at = |path: &str| Some(AdapterLocation::Folder(path.into()));
         insta::assert_snapshot!(find(project.path(), "mine", at("plugins"), &[]).unwrap(), @"mine = mine from PROJECT/plugins/mine.wasm");
         insta::assert_snapshot!(find(project.path(), "lab", at("plugins"), &[]).unwrap_err(), @r"
-        the folder `PROJECT/plugins` holds 2 components, and none is called `lab.wasm`
-        let `adapter:` name one of them: PROJECT/plugins/mine.wasm, PROJECT/plugins/other_one.wasm
+        the folder `PROJECT/plugins` contains 2 components, but no `lab.wasm`
+        set `adapter:` to one of them: PROJECT/plugins/mine.wasm, PROJECT/plugins/other_one.wasm
         ");
         insta::assert_snapshot!(find(project.path(), "lab", at("."), &[]).unwrap_err(), @r"
-        the folder `PROJECT` holds no component
-        build the adapter, and put its .wasm component there
+        the folder `PROJECT` contains no component
+        build the adapter and copy its .wasm component there
         ");
         insta::assert_snapshot!(find(project.path(), "lab", at("nowhere"), &[]).unwrap_err(), @r"
         the adapter `PROJECT/nowhere` of `lab` does not exist
@@ -399,15 +398,15 @@ mod tests {
     fn an_unknown_name_lists_what_there_is_and_where_it_was_searched() {
         let project = project();
         insta::assert_snapshot!(find(project.path(), "netbx", None, &["plugins"]).unwrap_err(), @r"
-        there is no adapter called `netbx`
+        adapter `netbx` not found
         did you mean `netbox`?
-        known adapters: files, mine, netbox, other_one
-        `netbx.wasm` was searched in PROJECT/plugins, plugins
+        available adapters: files, mine, netbox, other_one
+        `netbx.wasm` is not in PROJECT/plugins, plugins
         ");
         insta::assert_snapshot!(find(project.path(), "prometheus", None, &[]).unwrap_err(), @r"
-        there is no adapter called `prometheus`
-        known adapters: files, netbox
-        a custom adapter is a file `prometheus.wasm` in a folder that `adapters_path`, --adapter-path or INFRAHUB_SYNC_ADAPTER_PATHS names; no folder is named
+        adapter `prometheus` not found
+        available adapters: files, netbox
+        for a custom adapter, name the folder of `prometheus.wasm` in `adapters_path`, --adapter-path or INFRAHUB_SYNC_ADAPTER_PATHS
         ");
     }
 

@@ -1,11 +1,10 @@
 //! The log: `tracing` events on stderr.
 //!
-//! By default only warnings are shown, as a sentence each. `-v` and `INFRAHUB_SYNC_LOG` show spans, fields and time. The
-//! lines that everybody reads (where a run is kept) are not log lines: [`crate::screen::Screen::info`] says them. With `--log-format json`
-//! both are one JSON object a line.
+//! By default, only warnings are shown, as a sentence each. `-v` and `INFRAHUB_SYNC_LOG` show spans, fields and time. Results, such as the
+//! folder of a run, are not log lines: [`crate::screen::Screen::info`] shows them. With `--log-format json`, both are one JSON object per
+//! line.
 //!
-//! Other people's crates say nothing below `info`, whatever is asked for: HTTP/2 would write every header of requests and answers, and
-//! with them tokens and session cookies.
+//! Other crates never log below `info`, whatever the filter: HTTP/2 would log every header, including tokens and session cookies.
 
 use std::fmt;
 
@@ -22,10 +21,10 @@ use crate::args::{LogFormat, Verbosity};
 use crate::escape::Escaped;
 use crate::screen::Screen;
 
-/// The variable that says what is logged.
+/// The variable that holds the filter.
 pub(crate) const VARIABLE: &str = "INFRAHUB_SYNC_LOG";
 
-/// What is logged: ours in detail, other people's crates where they warn.
+/// Returns the filter: details of our crates, and warnings of other crates.
 fn targets(verbosity: Verbosity, wanted: Option<&str>) -> Result<Targets, ParseError> {
     if let Some(wanted) = wanted.filter(|wanted| !wanted.is_empty()) {
         return wanted.parse();
@@ -33,26 +32,26 @@ fn targets(verbosity: Verbosity, wanted: Option<&str>) -> Result<Targets, ParseE
     Ok(match verbosity {
         Verbosity::Quiet => Targets::new().with_default(LevelFilter::ERROR),
         Verbosity::Default => Targets::new().with_default(LevelFilter::WARN),
-        // A target is a prefix: this is all of our crates.
+        // A target is a prefix: this one covers all of our crates.
         Verbosity::Verbose => Targets::new().with_default(LevelFilter::WARN).with_target(OURS, LevelFilter::DEBUG),
     })
 }
 
-/// The beginning of the targets of all of our crates.
+/// The prefix of the targets of all our crates.
 const OURS: &str = "infrahub_sync";
 
-/// What may be logged at all.
-fn may_be_told(event: &Metadata<'_>) -> bool {
+/// Returns whether an event may be logged, whatever the filter.
+fn may_be_logged(event: &Metadata<'_>) -> bool {
     event.target().starts_with(OURS) || *event.level() <= Level::INFO
 }
 
-/// Starts the log. Commands that do nothing that is logged do not call it.
+/// Starts the log, for commands that log.
 pub(crate) fn start(screen: &Screen, wanted: Option<&str>) -> Result<(), ParseError> {
     let targets = targets(screen.verbosity(), wanted)?;
     let layer = Layer::new().with_writer(screen.clone()).with_ansi(screen.has_colour());
-    let registry = tracing_subscriber::registry().with(filter_fn(may_be_told));
+    let registry = tracing_subscriber::registry().with(filter_fn(may_be_logged));
     let is_detailed = wanted.is_some_and(|wanted| !wanted.is_empty()) || screen.verbosity() == Verbosity::Verbose;
-    // The second call fails if there is a log already, which is as good.
+    // A second call fails because the log has already started.
     let _ = if screen.format() == LogFormat::Json {
         registry.with(targets).with(layer.json().flatten_event(true).with_current_span(false)).try_init()
     } else if is_detailed {
@@ -84,7 +83,7 @@ where
         }
         let mut words = String::new();
         context.format_fields(Writer::new(&mut words), event)?;
-        // Further lines are set in: an adapter's words must not look like ours.
+        // Further lines are indented: an adapter's text must not look like ours.
         let mut lines = words.split('\n');
         write!(writer, "{}", Escaped(lines.next().unwrap_or_default()))?;
         lines.try_for_each(|line| write!(writer, "\n    {}", Escaped(line)))?;
@@ -131,12 +130,12 @@ mod tests {
     }
 
     #[test]
-    fn what_other_crates_trace_is_not_told_whatever_is_asked_for() {
+    fn other_crates_never_log_below_info() {
         let page = Page::default();
         let writer = page.clone();
         let layer = Layer::new().with_writer(move || writer.clone()).with_ansi(false).without_time();
         let targets = targets(Verbosity::Default, Some("trace")).unwrap();
-        let subscriber = tracing_subscriber::registry().with(filter_fn(may_be_told)).with(targets).with(layer);
+        let subscriber = tracing_subscriber::registry().with(filter_fn(may_be_logged)).with(targets).with(layer);
         tracing::subscriber::with_default(subscriber, || {
             tracing::trace!(target: "h2::codec", "authorization: hunter2");
             tracing::debug!(target: "hyper", "set-cookie: hunter2");

@@ -1,6 +1,6 @@
 //! Progress bars: one for each kind that is being loaded or written.
 //!
-//! A kind's bar goes when the kind is done, so that a project of sixty kinds does not scroll the screen away.
+//! A kind's bar disappears when the kind is done, so that a project of sixty kinds does not fill the screen.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -11,10 +11,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::escape::Escaped;
 use crate::screen::Screen;
 
-/// How often a spinner turns: often enough to show life, seldom enough to cost nothing.
+/// The interval of a spinner: short enough to show progress, long enough to cost nothing.
 const TICK: Duration = Duration::from_millis(125);
 
-/// A bar's identity: the stage (a side, or writing) and the kind.
+/// Identifies a bar: the stage (a side, or writing) and the kind.
 type Key = (&'static str, String);
 
 /// The bars of a run.
@@ -25,12 +25,12 @@ pub(crate) struct Progress<'a> {
 }
 
 impl<'a> Progress<'a> {
-    /// No bar yet.
+    /// Returns an empty set of bars.
     pub(crate) fn new(screen: &'a Screen) -> Progress<'a> {
         Progress { screen, bars: Mutex::default() }
     }
 
-    /// `rows` of a kind have been loaded; how many there are is not known.
+    /// Shows the number of loaded rows of a kind, whose total is unknown.
     pub(crate) fn loading(&self, side: &'static str, kind: &str, rows: u64) {
         self.at(
             side,
@@ -45,12 +45,12 @@ impl<'a> Progress<'a> {
         );
     }
 
-    /// A kind has been loaded.
+    /// Removes the bar of a loaded kind.
     pub(crate) fn loaded(&self, side: &'static str, kind: &str) {
         self.end(side, kind);
     }
 
-    /// `done` of `total` rows of a kind have been written.
+    /// Shows the number of written rows of a kind.
     pub(crate) fn writing(&self, kind: &str, done: u64, total: u64) {
         self.at(
             "writing",
@@ -71,7 +71,7 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// Takes all bars away.
+    /// Removes all bars.
     pub(crate) fn finish(&self) {
         for (_, bar) in self.lock().drain() {
             bar.finish_and_clear();
@@ -103,13 +103,13 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// A thread that panicked while it moved a bar has done no harm that matters here.
+    /// Ignores a panic of another thread, which can at most leave a bar out of date.
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Key, ProgressBar>> {
         self.bars.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A bar's style; a template that does not parse (a test makes sure that ours do) falls back to the plain one.
+/// Returns a bar's style. A test checks that the templates are valid; an invalid one would get the default style.
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
 }

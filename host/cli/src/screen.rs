@@ -1,9 +1,8 @@
-//! The two streams: data on stdout, words on stderr.
+//! The two streams: data on stdout, messages on stderr.
 //!
-//! Key types: [`Screen`] (what is said, past the progress bars), [`data`] (stdout).
+//! Key types: [`Screen`] (messages, beside the progress bars), [`data`] (stdout).
 //!
-//! Invariants: these are the only writers of the program; a reader of stdout that goes away (`| head`) is no failure, and
-//! never stops a sync half way.
+//! Invariants: the program writes through these only. A reader of stdout that leaves (`| head`) is not an error, and never stops a sync.
 
 use std::fmt::Write as _;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
@@ -14,10 +13,10 @@ use indicatif::MultiProgress;
 use crate::args::{LogFormat, Verbosity};
 use crate::escape::EscapedLines;
 
-/// Room before a write to stdout: a system call for each 64 KiB, not for each line.
+/// The buffer of stdout: one system call for each 64 KiB, not for each line.
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// A stdout whose reader may leave.
+/// A stream whose reader may leave.
 pub(crate) struct Forgiving<W>(W);
 
 impl<W: Write> Write for Forgiving<W> {
@@ -36,28 +35,28 @@ impl<W: Write> Write for Forgiving<W> {
     }
 }
 
-/// stdout, buffered. It must be flushed, so that a full disk is noticed.
+/// Returns stdout with a buffer. The caller must flush it, so that a full disk is an error.
 pub(crate) fn data() -> BufWriter<Forgiving<io::StdoutLock<'static>>> {
     BufWriter::with_capacity(BUFFER_BYTES, Forgiving(io::stdout().lock()))
 }
 
-/// Whether stdout takes colours: it is a terminal, and `NO_COLOR`, `CLICOLOR` and `TERM` do not object.
+/// Returns whether stdout takes colours: it is a terminal, and `NO_COLOR`, `CLICOLOR` and `TERM` allow them.
 pub(crate) fn data_has_colour() -> bool {
     anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never
 }
 
-/// Words on stderr.
+/// Messages on stderr.
 #[derive(Debug, Clone)]
 pub(crate) struct Screen {
     verbosity: Verbosity,
     colour: bool,
     format: LogFormat,
-    /// Bars that must be out of the way while something is written.
+    /// Bars that are hidden during a write.
     bars: Option<MultiProgress>,
 }
 
 impl Screen {
-    /// A screen without progress bars.
+    /// Returns a screen without progress bars.
     pub(crate) fn new(verbosity: Verbosity) -> Screen {
         Screen {
             verbosity,
@@ -67,18 +66,17 @@ impl Screen {
         }
     }
 
-    /// The same in another format. JSON has no colours.
+    /// Returns the same in another format. JSON has no colours.
     pub(crate) fn with_format(self, format: LogFormat) -> Screen {
         Screen { colour: self.colour && format == LogFormat::Text, format, ..self }
     }
 
-    /// How it is written.
+    /// Returns the format.
     pub(crate) fn format(&self) -> LogFormat {
         self.format
     }
 
-    /// The same with progress bars: where they are wanted, or, if nobody said anything, where stderr is a terminal; nowhere if
-    /// nothing is to be said.
+    /// Returns the same with progress bars, unless they are unwanted, stderr is not a terminal, or only errors are shown.
     pub(crate) fn with_bars(mut self, wanted: Option<bool>) -> Screen {
         let shown =
             self.format == LogFormat::Text && self.verbosity != Verbosity::Quiet && wanted.unwrap_or(true) && io::stderr().is_terminal();
@@ -86,36 +84,41 @@ impl Screen {
         self
     }
 
-    /// The bars, if there are any.
+    /// Returns the bars, if any are shown.
     pub(crate) fn bars(&self) -> Option<&MultiProgress> {
         self.bars.as_ref()
     }
 
-    /// Whether stderr takes colours.
+    /// Returns whether stderr takes colours.
     pub(crate) fn has_colour(&self) -> bool {
         self.colour
     }
 
-    /// How much is said.
+    /// Returns which messages are shown.
     pub(crate) fn verbosity(&self) -> Verbosity {
         self.verbosity
     }
 
-    /// Says something that is worth knowing.
+    /// Shows a result.
     pub(crate) fn info(&self, text: &str) {
         if self.verbosity != Verbosity::Quiet {
             self.write(text);
         }
     }
 
-    /// Says something that a person may act on.
+    /// Shows something that the user may act on.
     pub(crate) fn warn(&self, text: &str) {
         if self.verbosity != Verbosity::Quiet {
             self.write(&format!("warning: {text}"));
         }
     }
 
-    /// Writes a text in any case.
+    /// Shows that another run of the same sync is running.
+    pub(crate) fn waiting_for(&self, holder: impl std::fmt::Display) {
+        self.info(&format!("Waiting for {holder}, which uses the same sync"));
+    }
+
+    /// Writes a text at every level.
     pub(crate) fn write(&self, text: &str) {
         let painted = match self.format {
             LogFormat::Text => paint(text, self.colour),
@@ -123,12 +126,12 @@ impl Screen {
         };
         self.around(|| {
             let mut stderr = io::stderr().lock();
-            // There is nobody left to tell if stderr is gone.
+            // If stderr is closed, the message has no reader.
             let _ = stderr.write_all(painted.as_bytes());
         });
     }
 
-    /// Does something while no bar is on the screen.
+    /// Hides the bars during an action.
     pub(crate) fn around<R>(&self, action: impl FnOnce() -> R) -> R {
         match &self.bars {
             Some(bars) => bars.suspend(action),
@@ -137,7 +140,7 @@ impl Screen {
     }
 }
 
-/// The text as one JSON object: its level, by the word that it begins with, and the rest.
+/// Returns the text as one JSON object: its level, from its first word, and the rest.
 fn json_line(text: &str) -> String {
     let levels = [("error:", "ERROR"), ("warning:", "WARN")];
     let found = levels.iter().find_map(|(word, level)| Some((*level, text.strip_prefix(word)?.trim_start())));
@@ -147,7 +150,7 @@ fn json_line(text: &str) -> String {
     line
 }
 
-/// The text, escaped, with a line end; the words that begin a line and tell what it is are coloured.
+/// Returns the text, escaped, with a line end. A word that begins a line and says what it is gets a colour.
 fn paint(text: &str, colour: bool) -> String {
     const WORDS: [(&str, AnsiColor); 4] =
         [("error:", AnsiColor::Red), ("caused by:", AnsiColor::Red), ("warning:", AnsiColor::Yellow), ("hint:", AnsiColor::Cyan)];
@@ -168,7 +171,7 @@ fn paint(text: &str, colour: bool) -> String {
     painted
 }
 
-/// Writes log lines past the bars.
+/// Writes log lines while the bars are hidden.
 pub(crate) struct LogWriter<'a>(pub(crate) &'a Screen);
 
 impl Write for LogWriter<'_> {

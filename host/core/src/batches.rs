@@ -2,8 +2,9 @@
 //!
 //! A field's Arrow type follows its values: all text → `Utf8`, all whole numbers → `Int64`, and so on; where types mix, or values are lists or
 //! objects, the column holds JSON text and says so in its metadata (`infrahub-sync:encoding` = `json`). References are unique ids (behind
-//! `Kind:`, where a field refers to several kinds), a list of them where any row holds a set. Four columns are added: `_extract_ts`, `_source_id` (the object's id in its system, else its unique id), `_tombstone`
-//! and `_key` (the natural key as a JSON array).
+//! `Kind:`, where a field refers to several kinds), a list of them where any row holds a set. Four columns are added: `_extract_ts`,
+//! `_source_id` (the object's id in its system, else its unique id), `_tombstone` and `_key` (the natural key as a JSON array). A kind whose
+//! mappings have several resources in the destination has a fifth, `_destination_mapping`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,6 +25,9 @@ const BATCH_ROWS: usize = 8192;
 
 /// In the metadata of `_source_id`, where objects have no id of their own and the unique id stands in its place.
 pub(crate) const WITHOUT_IDS: &str = "infrahub-sync:without-ids";
+
+/// The column of the destination's resources.
+pub(crate) const DESTINATION_MAPPING: &str = "_destination_mapping";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Encoding {
@@ -87,6 +91,9 @@ pub fn batches<'s>(model: &'s Model, snapshot: &'s Snapshot, kind: usize, extrac
     fields.push(ids);
     fields.push(Field::new("_tombstone", DataType::Boolean, false));
     fields.push(Field::new("_key", DataType::Utf8, false));
+    if !snapshot.kinds[kind].resources.is_empty() {
+        fields.push(Field::new(DESTINATION_MAPPING, DataType::Utf8, true));
+    }
     Batches { schema: Arc::new(Schema::new(fields)), encodings, model, snapshot, kind, extract_ts_us, next: 0 }
 }
 
@@ -196,7 +203,7 @@ impl Batches<'_> {
         let mut ids = StringBuilder::with_capacity(count, count * 8);
         let mut keys = StringBuilder::with_capacity(count, count * 24);
         let mut scratch = String::new();
-        for row in rows {
+        for row in rows.clone() {
             scratch.clear();
             match kind.id(row) {
                 Some(id) => ids.append_value(id),
@@ -212,6 +219,9 @@ impl Batches<'_> {
         columns.push(Arc::new(ids.finish()));
         columns.push(Arc::new(BooleanArray::new(BooleanBuffer::new_unset(count), None)));
         columns.push(Arc::new(keys.finish()));
+        if !kind.resources.is_empty() {
+            columns.push(Arc::new(rows.map(|row| kind.resources.get(row)).collect::<StringArray>()));
+        }
         RecordBatch::try_new(self.schema.clone(), columns)
     }
 }

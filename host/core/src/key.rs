@@ -226,7 +226,8 @@ pub fn unique_id(key: &str) -> String {
     out
 }
 
-fn write_python_str(tag: Tag, text: &str, out: &mut String) {
+/// Writes a value as Python's `str` does.
+pub(crate) fn write_python_str(tag: Tag, text: &str, out: &mut String) {
     match tag {
         Tag::Null | Tag::Missing | Tag::Unresolved => out.push_str("None"),
         Tag::False => out.push_str("False"),

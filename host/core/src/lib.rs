@@ -17,6 +17,7 @@ pub mod mapping;
 pub mod model;
 pub mod plan;
 pub mod plan_row;
+mod python;
 pub mod reconcile;
 pub mod records;
 pub mod restore;

@@ -394,10 +394,21 @@ impl<'s> Plan<'s> {
             pass: entry.pass,
             key: key::key_json(key),
             peers: (entry.action != Action::Delete).then(|| self.peers(entry)).flatten(),
+            destination_mapping: self.destination_mapping(entry).map(str::to_owned),
             evidence: self.proofs.get(entry.kind).filter(|_| entry.action == Action::Delete).map(|proof| {
                 let of_key = proof.by_key.get(key);
                 of_key.unwrap_or(&proof.all).clone()
             }),
+        }
+    }
+
+    /// Returns the destination's resource that a row is written to: the one that has the object, or for a new object that of its mapping.
+    fn destination_mapping(&self, entry: &Entry) -> Option<&str> {
+        let found = || self.destination.kinds[entry.kind].resources.get(entry.destination as usize);
+        let wanted = || self.source.kinds[entry.kind].resources.get(entry.source as usize);
+        match entry.destination {
+            NOWHERE => wanted(),
+            _ => found().or_else(wanted),
         }
     }
 

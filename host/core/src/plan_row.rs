@@ -68,4 +68,6 @@ pub struct PlanRow {
     pub peers: Option<String>,
     /// Of a delete: how it is known that the source does not have the object any more, in words.
     pub evidence: Option<String>,
+    /// The destination's resource that the row is written to, where the mappings of the kind have several.
+    pub destination_mapping: Option<String>,
 }

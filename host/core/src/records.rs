@@ -448,10 +448,24 @@ impl<'de> Visitor<'de> for Leaf<'_> {
                     object.insert("id".to_owned(), id);
                     continue;
                 }
-                // The id is all that is wanted of a peer: skip the rest without building it.
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                if let Some(column) = self.column() {
-                    column.push_id(&id);
+                // The id is all that is wanted of a peer, unless its kind is all that stands beside it: the rest is not built.
+                let mut has_others = object.keys().any(|key| key != "kind");
+                let mut kind = object.remove("kind");
+                while let Some(member) = map.next_key_seed(Member::Other)? {
+                    if member == Member::Kind && kind.is_none() && !has_others {
+                        kind = Some(map.next_value()?);
+                    } else {
+                        map.next_value::<IgnoredAny>()?;
+                        has_others = true;
+                    }
+                }
+                match kind.filter(|kind| kind.is_string() && !has_others) {
+                    Some(kind) => self.put(&serde_json::json!({ "id": id, "kind": kind })),
+                    None => {
+                        if let Some(column) = self.column() {
+                            column.push_id(&id);
+                        }
+                    }
                 }
                 return Ok(());
             };
@@ -506,6 +520,36 @@ impl Visitor<'_> for PeerKey {
     }
 }
 
+/// What a member of a peer is, by its key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Member {
+    Id,
+    Kind,
+    Other,
+}
+
+/// Reads a key; any member will do as a seed.
+impl<'de> DeserializeSeed<'de> for Member {
+    type Value = Member;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Member, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Member {
+    type Value = Member;
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a key")
+    }
+    fn visit_str<E>(self, key: &str) -> Result<Member, E> {
+        Ok(match key {
+            "id" => Member::Id,
+            "kind" => Member::Kind,
+            _ => Member::Other,
+        })
+    }
+}
+
 /// Whether a key is this one.
 struct Is<'k>(&'k str);
 
@@ -546,8 +590,11 @@ impl<'de> Visitor<'de> for PeerId<'_> {
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<bool, A::Error> {
         let mut found = false;
-        while let Some(is_id) = map.next_key_seed(Is("id"))? {
-            if !is_id || found {
+        let (mut has_kind, mut has_others) = (false, false);
+        while let Some(member) = map.next_key_seed(Member::Other)? {
+            if member != Member::Id || found {
+                has_others |= member != Member::Kind || has_kind;
+                has_kind |= member == Member::Kind;
                 map.next_value::<IgnoredAny>()?;
                 continue;
             }
@@ -558,7 +605,8 @@ impl<'de> Visitor<'de> for PeerId<'_> {
             }; // writing to a String cannot fail
             found = true;
         }
-        Ok(found)
+        // A peer of kind and id alone is not only an id.
+        Ok(found && (has_others || !has_kind))
     }
 }
 
@@ -691,9 +739,10 @@ mod tests {
     #[test]
     fn lists_of_peers_are_taken_as_if_they_had_been_built() {
         let lists = r#"[] [null] [{"id":1,"x":[{"id":2}]},{"x":{"id":3},"id":"a"}] [ {"id":1} , null ] [{"name":"x"}] [{"id":1},{"name":"x"}] [1,"b"] [{"id":null}]
+            [{"id":1,"kind":"Site"}] [{"kind":"Site","id":"b"},{"id":2}] [{"id":1,"kind":"Site","name":"x"}] [{"id":1,"kind":7}]
             [{"id":"a\nb"}] [[{"id":1}]] [{"id":1.5},{"id":-7}] [{}] [{"id":18446744073709551616}] [{"id":"\u00e9"}] [{"id":{"id":1}}]"#;
         let lists: Vec<Value> = serde_json::Deserializer::from_str(lists).into_iter().collect::<Result<_, _>>().unwrap();
-        assert_eq!(lists.len(), 15);
+        assert_eq!(lists.len(), 19);
         for list in lists {
             let mut projection = Projection::default();
             projection.slot("tags", Shape::Peer);

@@ -15,7 +15,7 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use serde_json::{Value, json};
 
-use crate::batches::WITHOUT_IDS;
+use crate::batches::{DESTINATION_MAPPING, WITHOUT_IDS};
 use crate::key::{self, Keys, Part};
 use crate::mapping::RawKind;
 use crate::model::{FieldModel, KindModel, Model};
@@ -177,6 +177,11 @@ fn rows(
         }
         if field.peers().nth(1).is_some() {
             meant.push((position, kinds));
+        }
+    }
+    if batches.iter().any(|batch| batch.column_by_name(DESTINATION_MAPPING).is_some()) {
+        for batch in batches {
+            texts(batch, DESTINATION_MAPPING)?.iter().for_each(|resource| raw.resources.push(resource));
         }
     }
     if !meant.is_empty() {
@@ -353,6 +358,7 @@ pub fn without(raw: &RawKind, leaves: impl Fn(&str) -> bool) -> RawKind {
     let mut out = RawKind::new(raw.columns.len());
     out.rows = rows.len();
     out.ids = raw.ids.gather(&rows);
+    out.resources = raw.resources.gather(&rows);
     for (to, from) in out.columns.iter_mut().zip(&raw.columns) {
         *to = from.gather(&rows);
     }

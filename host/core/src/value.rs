@@ -215,17 +215,18 @@ impl ValueColumn {
     }
 
     /// Adds what a reference field holds: an object with an `id` is a peer by id, a list a set of peers; empty text and an empty object
-    /// name nobody; anything else is a natural key and stays as it is.
+    /// name nobody; anything else is a natural key and stays as it is, as does an object of `kind` and `id` alone.
     pub fn push_peer(&mut self, value: &Value) {
         match value {
+            Value::Object(object) if is_kind_and_id(object) => self.push_json(value),
             Value::Object(object) => match object.get("id").and_then(id_text) {
                 Some(id) => self.push(Tag::Id, &id),
                 None if object.is_empty() => self.push_null(),
                 None => self.push_json(value),
             },
             Value::Array(items) => {
-                let ids: Vec<Option<String>> =
-                    items.iter().filter(|item| !item.is_null()).map(|item| item.as_object()?.get("id").and_then(id_text)).collect();
+                let id = |item: &Value| item.as_object().filter(|object| !is_kind_and_id(object))?.get("id").and_then(id_text);
+                let ids: Vec<Option<String>> = items.iter().filter(|item| !item.is_null()).map(id).collect();
                 if ids.iter().all(|id| id.as_ref().is_some_and(|id| !id.contains('\n'))) {
                     for id in ids.into_iter().flatten() {
                         self.text.push_str(&id);
@@ -499,6 +500,11 @@ pub fn id_text(value: &Value) -> Option<String> {
         Value::Number(id) => Some(id.to_string()),
         _ => None,
     }
+}
+
+/// Returns whether a peer is given by its kind and its id, and nothing else: then the kind counts.
+pub(crate) fn is_kind_and_id(object: &serde_json::Map<String, Value>) -> bool {
+    object.len() == 2 && object.get("kind").is_some_and(Value::is_string) && object.get("id").and_then(id_text).is_some()
 }
 
 #[cfg(test)]

@@ -19,12 +19,14 @@ use infrahub_sync_core::key;
 use infrahub_sync_core::mapping::RawKind;
 use infrahub_sync_core::mapping::feed::{Feed, FieldSource};
 use infrahub_sync_core::mapping::filter::Filter;
+use infrahub_sync_core::mapping::reference::ReferenceRule;
 use infrahub_sync_core::mapping::transform::Transforms;
 use infrahub_sync_core::model::{Cardinality, FieldModel, FieldType, KindModel, Model};
 use infrahub_sync_core::plan::{Policy, plan};
 use infrahub_sync_core::plan_row::{Action, PlanRow};
 use infrahub_sync_core::records::Projection;
-use infrahub_sync_core::snapshot::{Completeness, DataProblem, FieldColumn, Held, Peer, Snapshot, Trouble, build};
+use infrahub_sync_core::restore::{restore, without};
+use infrahub_sync_core::snapshot::{Completeness, DataProblem, FieldColumn, Held, Peer, PeerName, Resolving, Snapshot, Trouble, build};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
@@ -810,13 +812,13 @@ fn cell(column: &ArrayRef, row: usize, encoded: bool) -> Value {
 // ---------------------------------------------------------------------------------------------------------------------------
 
 /// Reads records given as JSON, kind by kind.
-fn given(model: &Model, kinds: Value, role: Side) -> (Snapshot, Vec<String>) {
+fn given(model: &Model, kinds: Value, resolving: impl Into<Resolving>) -> (Snapshot, Vec<String>) {
     let raw = model
         .kinds
         .iter()
         .map(|kind| read_kind(model, &kind.name, kinds[&kind.name].as_array().map_or(&[][..], Vec::as_slice), SIMPLY))
         .collect();
-    let (snapshot, problems) = build(model, raw, role);
+    let (snapshot, problems) = build(model, raw, resolving);
     (snapshot, problems.iter().map(ToString::to_string).collect())
 }
 
@@ -1049,8 +1051,8 @@ fn self_reference_in_the_first_identifier_is_no_endless_search() {
 fn roles() -> Model {
     Model {
         kinds: vec![
-            kind("Device", 1, &["name"], vec![plain("name"), refers("role", "Side"), many(refers("others", "Side"))]),
-            kind("Side", 0, &["name"], vec![plain("name"), plain("color")]),
+            kind("Device", 1, &["name"], vec![plain("name"), refers("role", "Role"), many(refers("others", "Role"))]),
+            kind("Role", 0, &["name"], vec![plain("name"), plain("color")]),
         ],
     }
 }
@@ -1058,7 +1060,7 @@ fn roles() -> Model {
 fn from_feeds(model: &Model, devices: Value, feeds: &[Value], role: Side) -> (Snapshot, Vec<DataProblem>) {
     let mut raw = RawKind::default();
     for (at, feed) in feeds.iter().enumerate() {
-        let part = read_kind(model, "Side", feed.as_array().unwrap(), SIMPLY);
+        let part = read_kind(model, "Role", feed.as_array().unwrap(), SIMPLY);
         if at == 0 { raw = part } else { raw.merge(part).unwrap() }
     }
     build(model, vec![read_kind(model, "Device", devices.as_array().unwrap(), SIMPLY), raw], role)
@@ -1074,15 +1076,15 @@ fn id_that_two_resources_use_is_ambiguous_where_it_is_referred_to() {
     let unused = json!([{"id": 1, "name": "d", "role": {"id": 4}}, {"id": 2, "name": "e", "role": "compute", "others": ["leaf", {"name": "storage"}]}]);
     let (source, problems) = from_feeds(&model, unused, &feeds, Side::Source);
     assert_eq!(problems, []);
-    assert_eq!(names(&model, &source, "Side"), ["compute", "leaf", "spine", "storage"]);
+    assert_eq!(names(&model, &source, "Role"), ["compute", "leaf", "spine", "storage"]);
     assert_eq!(held(&model, &source, "Device", "role", 1), (Held::One, vec!["compute".into()]));
     let used = json!([{"id": 1, "name": "d", "role": {"id": 3}}]);
     let (source, problems) = from_feeds(&model, used.clone(), &feeds, Side::Source);
-    let trouble = Trouble::Ambiguous { field: "role".into(), kind: "Side".into(), peer: "3".into() };
+    let trouble = Trouble::Ambiguous { field: "role".into(), kind: "Role".into(), peer: "3".into(), by: PeerName::Id };
     assert_eq!(problems, [DataProblem { kind: "Device".into(), object: "1".into(), trouble, left_out: false }]);
     assert_eq!(
         problems[0].to_string(),
-        "Device `1`: `role` refers to Side `3`, and several resources have an object with that id; refer by a natural key (such as `role.name`)"
+        "Device `1`: `role` refers to Role `3`, and several resources have an object with that id; refer by a natural key (such as `role.name`)"
     );
     assert_eq!(held(&model, &source, "Device", "role", 0).0, Held::Unresolved);
     let (_, problems) = from_feeds(&model, used, &feeds, Side::Destination);
@@ -1095,17 +1097,17 @@ fn two_resources_with_one_id_and_one_key_are_two_objects_unless_they_are_the_sam
     let devices = json!([{"id": 1, "name": "d", "role": {"id": 3}}]);
     let one = json!([{"id": 3, "name": "leaf", "color": "red"}]);
     let (source, problems) = from_feeds(&model, devices.clone(), &[one.clone(), json!([]), one.clone()], Side::Source);
-    assert_eq!((problems.len(), names(&model, &source, "Side")), (0, vec!["leaf".to_owned()]));
+    assert_eq!((problems.len(), names(&model, &source, "Role")), (0, vec!["leaf".to_owned()]));
     assert_eq!(held(&model, &source, "Device", "role", 0), (Held::One, vec!["leaf".into()]));
     let (source, problems) = from_feeds(&model, devices, &[one, json!([{"id": 3, "name": "leaf", "color": "blue"}])], Side::Source);
-    assert_eq!(problems.iter().map(ToString::to_string).collect::<Vec<_>>(), ["Side `3` has the same identifiers as `3`"]);
+    assert_eq!(problems.iter().map(ToString::to_string).collect::<Vec<_>>(), ["Role `3` has the same identifiers as `3`"]);
     assert_eq!(source.kinds[1].rows(), 0);
 }
 
 #[test]
 fn merged_feeds_keep_where_each_ends() {
     let model = roles();
-    let part = |rows: usize| read_kind(&model, "Side", &(0..rows).map(|at| json!({"id": at, "name": at})).collect::<Vec<_>>(), SIMPLY);
+    let part = |rows: usize| read_kind(&model, "Role", &(0..rows).map(|at| json!({"id": at, "name": at})).collect::<Vec<_>>(), SIMPLY);
     let mut inner = part(2);
     inner.merge(part(1)).unwrap();
     let mut all = part(3);
@@ -1139,6 +1141,192 @@ fn cardinality_says_what_a_list_is() {
     assert_eq!(read(one(field()), json!([])), (Held::Null, Vec::new()));
     assert_eq!(read(many(field()), json!({"id": 1})), (Held::Many, x_y()));
     assert_eq!(read(field(), json!("")), (Held::Null, Vec::new()));
+}
+
+/// Devices, and ports that are named by their device; a port may refer to another one.
+fn devices_and_ports() -> Model {
+    let port = vec![plain("name"), refers("device", "Device"), optional(refers("other", "Port"))];
+    let device = vec![plain("name"), optional(refers("parent", "Device"))];
+    Model { kinds: vec![kind("Device", 0, &["name"], device), kind("Port", 1, &["device", "name"], port)] }
+}
+
+/// What the `other` of a further port resolves to, or the problem.
+fn other_port(value: Value, resolving: Resolving) -> String {
+    let model = devices_and_ports();
+    let records = json!({
+        "Device": [{"id": 1, "name": "a"}, {"id": 2, "name": "a__b"}, {"id": "3", "name": "7"}, {"id": 4, "name": 40}],
+        "Port": [
+            {"id": 7, "name": "b__c", "device": "a"},
+            {"id": "8", "name": "c", "device": "a__b"},
+            {"id": 9, "name": "x__y", "device": "a"},
+            {"id": 10, "name": "eth0", "device": 1},
+            {"id": 99, "name": "last", "device": {"id": 1}, "other": value}
+        ]
+    });
+    let (snapshot, told) = given(&model, records, resolving);
+    let ports = snapshot.kinds[1].rows();
+    let row = (0..ports).find(|row| snapshot.kinds[1].id(*row) == Some("99")).unwrap();
+    match held(&model, &snapshot, "Port", "other", row) {
+        (Held::One, peers) => {
+            assert_eq!(told, NONE);
+            peers.join(", ")
+        }
+        other => format!("{:?}: {}", other.0, told.join("; ")),
+    }
+}
+
+#[test]
+fn plain_value_is_a_natural_key_or_an_id_or_a_unique_id() {
+    let source = Resolving::from(Side::Source);
+    for (value, expected) in [
+        // Ids, as the system writes them and as a sheet does.
+        (json!(7), "a__b__c"),
+        (json!("7"), "a__b__c"),
+        (json!("8"), "a__b__c"),
+        (json!(8), "a__b__c"),
+        // Unique ids, with parts that have the sign between parts.
+        (json!("a__x__y"), "a__x__y"),
+        (json!("a__eth0"), "a__eth0"),
+        (json!("a__last"), "a__last"),
+        // Natural keys; a peer among the identifiers by its key, its id and its unique id.
+        (json!(["a", "eth0"]), "a__eth0"),
+        (json!({"device": {"name": "a"}, "name": "eth0"}), "a__eth0"),
+        (json!({"device": 1, "name": "eth0"}), "a__eth0"),
+        (
+            json!({"device": "40", "name": "eth0"}),
+            "Unresolved: Port `99`: `other` refers to Port `{\"device\":\"40\",\"name\":\"eth0\"}`, which was not loaded",
+        ),
+        (json!("a__none"), "Unresolved: Port `99`: `other` refers to Port `a__none`, which was not loaded"),
+        (
+            json!("a__b__c"),
+            "Unresolved: Port `99`: `other` refers to Port `a__b__c`, and several objects have this unique id; refer to them by id, or by a list of their identifiers",
+        ),
+    ] {
+        assert_eq!(other_port(value.clone(), source), expected, "{value}");
+    }
+    assert_eq!(other_port(json!("nowhere"), Resolving::from(Side::Destination)), "");
+}
+
+#[test]
+fn natural_key_comes_before_an_id_and_a_unique_id_first_where_the_adapter_says_so() {
+    let model = Model {
+        kinds: vec![
+            kind("Device", 0, &["name", "site"], vec![plain("name"), optional(plain("site"))]),
+            kind("Port", 1, &["name"], vec![plain("name"), refers("device", "Device")]),
+        ],
+    };
+    let device = |value: Value, rules: &[ReferenceRule]| {
+        let records = json!({
+            "Device": [{"id": "b", "name": "a__None"}, {"id": 2, "name": "a", "site": "x"}, {"id": "a__None", "name": "b"}, {"id": 4, "name": "c", "site": "a__x"}],
+            "Port": [{"id": 1, "name": "p", "device": value}]
+        });
+        let (snapshot, told) = given(&model, records, Resolving::new(Side::Source, rules));
+        assert_eq!(told, NONE);
+        let row = snapshot.kinds[0].ids.clone();
+        let FieldColumn::Peers(peers) = &snapshot.kinds[1].fields[1] else { panic!("no reference") };
+        row.text(peers.get(0).1[0] as usize).to_owned()
+    };
+    // `b` is the name of one device and the id of another one.
+    assert_eq!(device(json!("b"), &[]), "a__None");
+    // `a__None` is a name; as a unique id no device has it.
+    assert_eq!(device(json!("a__None"), &[]), "b");
+    assert_eq!(device(json!("a__x"), &[]), "2");
+    assert_eq!(device(json!("a__None__None"), &[ReferenceRule::UniqueId]), "b");
+    assert_eq!(device(json!("a__x"), &[ReferenceRule::UniqueId]), "2");
+    assert_eq!(device(json!("b__None"), &[ReferenceRule::FieldName, ReferenceRule::UniqueId]), "a__None");
+}
+
+#[test]
+fn parent_of_the_same_kind_is_found_by_a_plain_id() {
+    let model =
+        Model { kinds: vec![kind("Location", 0, &["name", "parent"], vec![plain("name"), optional(refers("parent", "Location"))])] };
+    let records = json!([
+        {"id": 3, "name": "rack", "parent": "2"},
+        {"id": 2, "name": "room", "parent": 1},
+        {"id": 1, "name": "house"},
+        {"id": "house", "name": "shed", "parent": "house"},
+        {"id": 5, "name": "cage", "parent": {"id": 2, "kind": "Location"}}
+    ]);
+    for seed in 0..10 {
+        let (snapshot, told) = given(&model, json!({ "Location": shuffled(records.as_array().unwrap().clone(), seed) }), Side::Source);
+        assert_eq!(told, NONE);
+        assert_eq!(
+            names(&model, &snapshot, "Location"),
+            ["cage__room__house__None", "house__None", "rack__room__house__None", "room__house__None", "shed__house__None"]
+        );
+    }
+}
+
+#[test]
+fn peer_by_kind_and_id_is_of_that_kind() {
+    let kinds = vec![
+        kind("Holder", 1, &["name"], vec![plain("name"), optional(refers_to_both("peer", "Port", "VmPort"))]),
+        kind("Port", 0, &["name"], vec![plain("name")]),
+        kind("VmPort", 0, &["name"], vec![plain("name")]),
+    ];
+    let model = Model { kinds };
+    let read = |value: Value| {
+        let records = json!({
+            "Port": [{"id": 5, "name": "p5"}, {"id": 6, "name": "p6"}],
+            "VmPort": [{"id": 5, "name": "v5"}, {"id": 7, "name": "v7"}],
+            "Holder": [{"id": 1, "name": "h", "peer": value}]
+        });
+        let (snapshot, told) = given(&model, records, Side::Source);
+        (held(&model, &snapshot, "Holder", "peer", 0).1.join(", "), told.len())
+    };
+    assert_eq!(read(json!({"kind": "VmPort", "id": 5})), ("VmPort:v5".to_owned(), 0));
+    assert_eq!(read(json!({"id": "5", "kind": "Port"})), ("Port:p5".to_owned(), 0));
+    assert_eq!(read(json!([{"kind": "VmPort", "id": 7}, {"kind": "Port", "id": "6"}])), ("Port:p6, VmPort:v7".to_owned(), 0));
+    assert_eq!(read(json!({"kind": "Port", "id": 7})), (String::new(), 1));
+    assert_eq!(read(json!({"id": 5})), (String::new(), 1));
+    // Of an object with more in it, `kind` is a member like any other.
+    assert_eq!(read(json!({"id": 7, "kind": "physical", "name": "v7"})), ("VmPort:v7".to_owned(), 0));
+}
+
+#[test]
+fn row_remembers_the_resource_it_is_written_to_until_it_is_in_the_plan() {
+    let model = Model { kinds: vec![kind("Device", 0, &["name"], vec![plain("name"), optional(plain("size"))])] };
+    let part = |resource: &str, records: Value| {
+        let mut projection = Projection::default();
+        let fields = vec![(0, FieldSource::Path("name".into())), (1, FieldSource::Path("size".into()))];
+        let mut feed = Feed::new(0, Vec::new(), None, fields, &mut projection);
+        feed.write_to(resource);
+        let mut raw = RawKind::new(2);
+        feed.append(&projection.json(&records.to_string(), "").unwrap(), &mut raw).unwrap();
+        raw
+    };
+    let side = |side: Side, devices: Value, machines: Value| {
+        let mut raw = part("devices", devices);
+        raw.merge(part("machines", machines)).unwrap();
+        build(&model, vec![raw], side).0
+    };
+    let source = side(Side::Source, json!([{"id": 1, "name": "b", "size": 1}, {"id": 2, "name": "d"}]), json!([{"id": 3, "name": "a"}]));
+    let destination = side(Side::Destination, json!([{"id": 7, "name": "c"}]), json!([{"id": 8, "name": "b"}, {"id": 9, "name": "e"}]));
+    let policy = Policy { create: true, update: true, delete: true };
+    let plan = plan(&model, &source, &destination, diff(&model, &source, &destination), policy);
+    let rows: Vec<(Action, String, Option<String>)> = plan.rows().map(|row| (row.action, row.source_id, row.destination_mapping)).collect();
+    let row = |action: Action, id: &str, resource: &str| (action, id.to_owned(), Some(resource.to_owned()));
+    assert_eq!(
+        rows,
+        [
+            row(Action::Create, "a", "machines"),
+            row(Action::Create, "d", "devices"),
+            row(Action::Update, "b", "machines"),
+            row(Action::Delete, "c", "devices"),
+            row(Action::Delete, "e", "machines"),
+        ]
+    );
+    // The same after a snapshot was stored.
+    let stored: Vec<RecordBatch> = batches(&model, &destination, 0, 0).collect::<Result<_, _>>().unwrap();
+    let restored = restore(&model, &[Some(stored)]).remove(0).unwrap().rows;
+    assert_eq!((0..3).map(|row| restored.resources.get(row)).collect::<Vec<_>>(), [Some("machines"), Some("devices"), Some("machines")]);
+    assert_eq!(without(&restored, |id| id == "8").resources.get(1), Some("machines"));
+    assert!(
+        batches(&model, &given(&model, json!({"Device": [{"id": 1, "name": "a"}]}), Side::Source).0, 0, 0)
+            .schema()
+            .field_with_name("_destination_mapping")
+            .is_err()
+    );
 }
 
 #[test]

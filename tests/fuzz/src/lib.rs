@@ -243,6 +243,7 @@ impl Run {
             key: format!("[{number}]"),
             peers: None,
             evidence: None,
+            destination_mapping: None,
         };
         writer.write_plan((0..ROWS).map(row)).unwrap();
         Run { _folder: folder, writer }

@@ -104,7 +104,7 @@ fn what_somebody_changed_after_the_plan_is_left_alone_unless_told_otherwise() {
 
     // What was done counts as there already; the conflicts are written over.
     let applied = world.project.ok(&["apply", "--run-id", "plan", "--on-conflict", "overwrite"]);
-    assert!(applied.stderr.contains("0 created, 1 updated, 1 deleted, 2 there already"), "{}", applied.stderr);
+    assert!(applied.stderr.contains("0 created, 1 updated, 1 deleted, 2 already there"), "{}", applied.stderr);
     assert_eq!((world.height("d001"), world.device("d003")), (json!(2), None));
     assert_eq!(world.project.plan(&[]).0, 0);
 }
@@ -184,7 +184,7 @@ fn what_something_refers_to_that_was_not_deleted_is_not_deleted_either() {
     assert_eq!((&of("d001")["conflict_class"], &of("d003")["conflict_class"]), (&json!("changed_before_delete"), &Value::Null));
     for format in ["text", "markdown"] {
         let shown = world.project.ok(&["show", "--run-id", "plan", "--output", format]).stdout;
-        assert!(shown.contains("- d003 (gone from the source: full read of 2 objects at 20"), "{shown}");
+        assert!(shown.contains("- d003 (not in the source: full read of 2 objects at 20"), "{shown}");
     }
     world.project.ok(&["apply", "--run-id", "plan", "--on-conflict", "overwrite"]);
     assert_eq!((world.fake.store().count("InfraDevice", "main"), world.fake.store().count("LocationSite", "main")), (2, 1));
@@ -261,7 +261,7 @@ fn after_so_many_failures_the_rest_is_not_tried_and_an_apply_goes_on() {
     let run = world.project.runs("world").pop().unwrap();
     assert_eq!(world.run_file(&run)["status"], "partial");
     let done = world.project.ok(&["apply", "--run-id", &run]);
-    assert!(done.stderr.contains("done before"), "{}", done.stderr);
+    assert!(done.stderr.contains("written earlier"), "{}", done.stderr);
     assert_eq!(world.fake.store().count("InfraDevice", "main"), 250);
     assert_eq!(world.project.plan(&[]).0, 0);
 }
@@ -298,7 +298,7 @@ fn a_polite_end_waits_for_what_was_sent_and_an_apply_goes_on() {
     assert!(made > 0 && made < 600, "{made}");
     world.fake.faults().clear();
     let done = world.project.ok(&["apply", "--run-id", "plan"]);
-    assert!(done.stderr.contains(&format!("{} done before", made + 2)), "{made}: {}", done.stderr);
+    assert!(done.stderr.contains(&format!("{} written earlier", made + 2)), "{made}: {}", done.stderr);
     assert_eq!(world.fake.store().count("InfraDevice", "main"), 600);
 }
 

@@ -17,7 +17,7 @@ fn without_times(plan: &str) -> String {
     let mut out = String::new();
     for line in plan.lines() {
         match line.split_once(" objects at ").or_else(|| line.split_once(" object at ")) {
-            Some((before, after)) if line.contains("(gone from the source: ") => {
+            Some((before, after)) if line.contains("(not in the source: ") => {
                 out.push_str(line.strip_suffix(after).unwrap());
                 out.push_str(&after.replacen(after.split(')').next().unwrap_or_default(), "…", 1));
                 assert!(before.contains("full read of "), "{line}");

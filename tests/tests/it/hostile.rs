@@ -168,7 +168,7 @@ fn an_adapter_that_breaks_or_lies_ends_the_run_and_writes_nothing() {
     insta::assert_snapshot!(misdeed("pages_in_a_circle"), @r"
     error: source resource `pages_in_a_circle` hands out the same cursor again: reading it would not end
 
-    hint: the system's list leads back to itself, or the adapter follows it wrongly: tell the adapter's author
+    hint: the system or the adapter repeats a page; please report this to the adapter's author
     exit code 4
     ");
 }
@@ -355,14 +355,14 @@ fn answers_that_are_none_are_told() {
     error: source resource `dcim.sites`, page 1
     caused by: the records are not valid JSON: recursion limit exceeded at line 1 column 185
 
-    hint: the system answered what is no good list of records, or the adapter misread it: tell the adapter's author
+    hint: the response was not a valid list of records; please report this to the adapter's author
     exit code 4
     ");
     insta::assert_snapshot!(netbox("{}", |_| list("null", "{\"id\": 1, \"name\": 1e999}")), @r"
     error: source resource `dcim.sites`, page 1
     caused by: the records are not valid JSON: number out of range at line 1 column 65
 
-    hint: the system answered what is no good list of records, or the adapter misread it: tell the adapter's author
+    hint: the response was not a valid list of records; please report this to the adapter's author
     exit code 4
     ");
     let digits = format!("{{\"id\": 1, \"name\": {}}}", "9".repeat(1000));
@@ -370,7 +370,7 @@ fn answers_that_are_none_are_told() {
     error: source resource `dcim.sites`, page 1
     caused by: the records are not valid JSON: number out of range at line 1 column 1060
 
-    hint: the system answered what is no good list of records, or the adapter misread it: tell the adapter's author
+    hint: the response was not a valid list of records; please report this to the adapter's author
     exit code 4
     ");
 }

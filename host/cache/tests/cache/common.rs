@@ -70,6 +70,7 @@ pub(crate) fn plan_row(source_id: &str) -> PlanRow {
         key: format!("[{source_id:?}]"),
         peers: None,
         evidence: None,
+        destination_mapping: None,
     }
 }
 

@@ -1,14 +1,14 @@
-//! The cache on stdout: what it holds, what was removed of it, what is wrong with it.
+//! The cache: its runs, the removed ones, and the damage.
 
 use std::io::{self, Write};
 use std::path::Path;
 
 use infrahub_sync_cache::{Finding, Kept, RowCounts, RunInfo, RunState, RunStatus, Standing, Survey, Verdict, Verified, freed};
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use super::{plural, table};
+use super::output::write_document;
+use super::table::{Cell, INDENTED, Table};
+use super::words::{minute, plural, size};
 use crate::escape::Escaped;
 
 /// The runs of a sync.
@@ -22,46 +22,25 @@ pub(crate) struct SurveyOf<'a> {
     pub(crate) survey: &'a Survey,
 }
 
-/// What became of a sync's runs.
+/// The removed and the kept runs of a sync.
 #[derive(Debug)]
 pub(crate) struct PrunedFrom<'a> {
     /// The sync.
     pub(crate) sync: &'a str,
-    /// Its runs, the latest first.
+    /// Its runs, newest first.
     pub(crate) runs: &'a [Verdict],
 }
 
-/// What was found in the cache of a sync.
+/// The findings in the cache of a sync.
 #[derive(Debug)]
 pub(crate) struct FoundIn<'a> {
     /// The sync.
     pub(crate) sync: &'a str,
-    /// What was found.
+    /// The findings.
     pub(crate) verified: &'a Verified,
 }
 
-/// Bytes as people read them.
-pub(crate) fn size(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    let mut value = bytes as f64 / 1024.0;
-    let mut unit = 0;
-    // What would be rounded to 1024 is 1 of the next.
-    while value >= 1023.95 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    format!("{value:.1} {}", UNITS.get(unit).copied().unwrap_or_default())
-}
-
-/// The minute, in UTC.
-fn minute(time: Option<Timestamp>) -> String {
-    time.map_or_else(|| "unknown".to_owned(), |time| time.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H:%M").to_string())
-}
-
-/// How a run ended, in a word.
+/// Returns the result of a run, in a word.
 fn status(run: &RunInfo) -> &'static str {
     match &run.state {
         RunState::Known(file) if file.status == RunStatus::Running && !run.is_running => "killed",
@@ -71,7 +50,7 @@ fn status(run: &RunInfo) -> &'static str {
     }
 }
 
-/// The command that a run is of, as `run.json` has it.
+/// Returns the command of a run, as in `run.json`.
 fn command(run: &RunInfo) -> String {
     run.file().and_then(|file| serde_json::to_value(file.mode).ok()?.as_str().map(str::to_owned)).unwrap_or_default()
 }
@@ -85,28 +64,28 @@ fn plan(run: &RunInfo) -> String {
     }
 }
 
-/// What a run has in common with others, and what is not freed when it alone goes.
+/// Returns the size of the files that other runs share: removing only this run does not free them.
 fn shared(run: &RunInfo) -> String {
     if run.shared.is_empty() { String::new() } else { size(run.shared_bytes()) }
 }
 
-/// What can be done with a run.
+/// Returns what can be done with a run.
 fn next(run: &RunInfo) -> String {
     match (run.is_running, run.standing, &run.rows) {
-        (true, ..) => "at work".to_owned(),
+        (true, ..) => "running".to_owned(),
         (_, Standing::Planned, _) => "can be applied".to_owned(),
-        (_, Standing::Interrupted, None) => "apply goes on".to_owned(),
+        (_, Standing::Interrupted, None) => "apply can resume".to_owned(),
         (_, Standing::Interrupted, Some(rows)) => {
             let RowCounts { planned, sent, done, unchanged, failed, skipped } = rows;
             let all = planned + sent + done + unchanged + failed + skipped;
-            format!("apply goes on: {} of {all} done", done + unchanged)
+            format!("apply can resume: {} of {all} done", done + unchanged)
         }
-        (_, Standing::Unknown, _) => "its journal cannot be read".to_owned(),
+        (_, Standing::Unknown, _) => "its journal is unreadable".to_owned(),
         (_, Standing::NoPlan | Standing::InSync | Standing::Finished, _) => String::new(),
     }
 }
 
-/// Writes a table for each sync, and what all of them take.
+/// Writes a table for each sync, and the size of all.
 pub(crate) fn list_text(out: &mut impl Write, surveys: &[SurveyOf<'_>]) -> io::Result<()> {
     for (index, SurveyOf { sync, survey, .. }) in surveys.iter().enumerate() {
         let (runs, bytes) = (survey.runs.len() as u64, size(survey.bytes));
@@ -117,7 +96,7 @@ pub(crate) fn list_text(out: &mut impl Write, surveys: &[SurveyOf<'_>]) -> io::R
         }
         let has_shared = survey.runs.iter().any(|run| !run.shared.is_empty());
         let header = ["Run", "Command", "Status", "Started (UTC)", "Plan", "Size", if has_shared { "Shared" } else { "" }, ""];
-        let header = header.map(str::to_owned);
+        let header = header.map(Cell::from);
         let rows = survey.runs.iter().map(|run| {
             [
                 Escaped(run.id.as_str()).to_string(),
@@ -129,9 +108,9 @@ pub(crate) fn list_text(out: &mut impl Write, surveys: &[SurveyOf<'_>]) -> io::R
                 shared(run),
                 next(run),
             ]
+            .map(Cell::from)
         });
-        // Sizes to the right.
-        table(out, &std::iter::once(header).chain(rows).collect::<Vec<_>>(), &[5, 6])?;
+        Table { right: &[5, 6], ..INDENTED }.write(out, &std::iter::once(header).chain(rows).collect::<Vec<_>>())?;
     }
     if surveys.len() > 1 {
         writeln!(out, "\nAll: {}", size(surveys.iter().map(|survey| survey.survey.bytes).sum()))?;
@@ -159,7 +138,7 @@ struct RunLine<'a> {
     plan: Option<Planned>,
     rows: Option<RowCounts>,
     bytes: u64,
-    /// Of those, what other runs have too.
+    /// The part of `bytes` that other runs share.
     shared_bytes: u64,
 }
 
@@ -168,7 +147,7 @@ impl RunLine<'_> {
         RunLine {
             run_id: run.id.as_str(),
             command: command(run),
-            // The word of run.json, which also says `running` of a run that was killed; `running` below is the truth.
+            // run.json also says `running` for a killed run; `running` below is accurate.
             status: run.file().map_or_else(|| status(run), |file| file.status.as_str()),
             running: run.is_running,
             standing: run.standing.as_str(),
@@ -181,11 +160,6 @@ impl RunLine<'_> {
             shared_bytes: run.shared_bytes(),
         }
     }
-}
-
-fn document(out: &mut impl Write, document: &impl Serialize) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, document)?;
-    out.write_all(b"\n")
 }
 
 /// Writes one JSON document.
@@ -208,10 +182,10 @@ pub(crate) fn list_json(out: &mut impl Write, surveys: &[SurveyOf<'_>]) -> io::R
         bytes: of.survey.bytes,
         runs: of.survey.runs.iter().map(RunLine::of).collect(),
     });
-    document(out, &Document { syncs: syncs.collect(), bytes: surveys.iter().map(|of| of.survey.bytes).sum() })
+    write_document(out, &Document { syncs: syncs.collect(), bytes: surveys.iter().map(|of| of.survey.bytes).sum() })
 }
 
-/// Writes the runs that went, and those that stay if they are asked for.
+/// Writes the removed runs, and on request the kept ones.
 pub(crate) fn prune_text(out: &mut impl Write, pruned: &[PrunedFrom<'_>], shows_kept: bool) -> io::Result<()> {
     for PrunedFrom { sync, runs } in pruned {
         let shown: Vec<&Verdict> = runs.iter().filter(|verdict| shows_kept || verdict.kept.is_none()).collect();
@@ -219,15 +193,16 @@ pub(crate) fn prune_text(out: &mut impl Write, pruned: &[PrunedFrom<'_>], shows_
             continue;
         }
         writeln!(out, "{}", Escaped(sync))?;
-        let ids: Vec<String> = shown.iter().map(|verdict| Escaped(verdict.run.id.as_str()).to_string()).collect();
-        let width = ids.iter().map(|id| id.chars().count()).max().unwrap_or(0);
-        for (id, verdict) in ids.iter().zip(shown) {
-            let bytes = size(verdict.run.own_bytes());
-            match verdict.kept {
-                None => writeln!(out, "  - {id:width$}  {bytes:>10}")?,
-                Some(kept) => writeln!(out, "    {id:width$}  {bytes:>10}  stays: {}", kept.as_str())?,
-            }
-        }
+        let rows = shown.into_iter().map(|Verdict { run, kept }| {
+            [
+                if kept.is_none() { "-".to_owned() } else { " ".to_owned() },
+                Escaped(run.id.as_str()).to_string(),
+                size(run.own_bytes()),
+                kept.map(|kept| format!("kept: {}", kept.as_str())).unwrap_or_default(),
+            ]
+            .map(Cell::from)
+        });
+        Table { right: &[2], ..INDENTED }.write(out, &rows.collect::<Vec<_>>())?;
     }
     Ok(())
 }
@@ -248,7 +223,7 @@ pub(crate) fn prune_json(out: &mut impl Write, pruned: &[PrunedFrom<'_>], dry_ru
     #[derive(Serialize)]
     struct Sync<'a> {
         sync: &'a str,
-        /// What its removal frees: not what runs that stay have too.
+        /// The bytes that the removal frees, without files that kept runs share.
         freed_bytes: u64,
         removed: Vec<Gone<'a>>,
         kept: Vec<Stays<'a>>,
@@ -268,10 +243,10 @@ pub(crate) fn prune_json(out: &mut impl Write, pruned: &[PrunedFrom<'_>], dry_ru
             kept: stays.map(|(run, reason)| Stays { run_id: run.id.as_str(), bytes: run.bytes, reason }).collect(),
         }
     });
-    document(out, &Document { dry_run, syncs: syncs.collect() })
+    write_document(out, &Document { dry_run, syncs: syncs.collect() })
 }
 
-/// Writes what is not as it should be.
+/// Writes the findings.
 pub(crate) fn verify_text(out: &mut impl Write, found: &[FoundIn<'_>]) -> io::Result<()> {
     for finding in found.iter().flat_map(|found| &found.verified.findings) {
         let word = if finding.is_damage { "damaged" } else { "left over" };
@@ -284,7 +259,7 @@ pub(crate) fn verify_text(out: &mut impl Write, found: &[FoundIn<'_>]) -> io::Re
     Ok(())
 }
 
-/// What was read, and how much of it is not as it should be.
+/// Counts the checked files and the findings.
 pub(crate) fn verify_sentence(found: &[FoundIn<'_>]) -> String {
     let sum = |of: fn(&Verified) -> u64| found.iter().map(|found| of(found.verified)).sum::<u64>();
     let (runs, files) = (sum(|verified| verified.runs), sum(|verified| verified.files));
@@ -293,14 +268,14 @@ pub(crate) fn verify_sentence(found: &[FoundIn<'_>]) -> String {
     };
     let (damaged, left_over) = (count(|finding| finding.is_damage), count(|finding| !finding.is_damage));
     let mut sentence = format!(
-        "Read {runs} {}, {files} {}, {}: ",
+        "Checked {runs} {}, {files} {}, {}: ",
         plural(runs, "run", "runs"),
         plural(files, "file", "files"),
         size(sum(|verified| verified.bytes))
     );
     sentence.push_str(&match (damaged, left_over) {
-        (0, 0) => "all whole".to_owned(),
-        (0, left_over) => format!("all whole, {left_over} left over"),
+        (0, 0) => "no problems".to_owned(),
+        (0, left_over) => format!("no damage, {left_over} left over"),
         (damaged, 0) => format!("{damaged} damaged or missing"),
         (damaged, left_over) => format!("{damaged} damaged or missing, {left_over} left over"),
     });
@@ -350,7 +325,7 @@ pub(crate) fn verify_json(out: &mut impl Write, found: &[FoundIn<'_>]) -> io::Re
             })
             .collect(),
     });
-    document(out, &Document { syncs: syncs.collect() })
+    write_document(out, &Document { syncs: syncs.collect() })
 }
 
 #[cfg(test)]
@@ -409,12 +384,6 @@ mod tests {
     }
 
     #[test]
-    fn sizes() {
-        let sizes = [0, 1023, 1024, 1536, 1_048_524, 1_048_575, 1 << 30, 1 << 40, u64::MAX].map(size);
-        assert_eq!(sizes, ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "1023.9 KiB", "1.0 MiB", "1.0 GiB", "1.0 TiB", "16777216.0 TiB"]);
-    }
-
-    #[test]
     fn a_list_for_people() {
         let (survey, empty) = (survey(), Survey { runs: Vec::new(), bytes: 2 });
         let directory = Path::new("/c/from-netbox");
@@ -425,8 +394,8 @@ mod tests {
         insta::assert_snapshot!(shown(|out| list_text(out, &surveys)), @r"
         from-netbox: 6 runs, 4.7 GiB
           Run                     Command  Status   Started (UTC)     Plan            Size
-          20261123T1016-00000001  sync     running  2026-11-23 10:15  none            17 B  at work
-          20261123T1015-00000002  sync     killed   2026-11-23 10:15  +120 ~3 -0  11.4 MiB  apply goes on: 100 of 123 done
+          20261123T1016-00000001  sync     running  2026-11-23 10:15  none            17 B  running
+          20261123T1015-00000002  sync     killed   2026-11-23 10:15  +120 ~3 -0  11.4 MiB  apply can resume: 100 of 123 done
           20261123T1014-00000003  sync     dry-run  2026-11-23 10:15  +1 ~0 -0      1023 B  can be applied
           20261123T1013-00000004  sync     applied  2026-11-23 10:15  +1 ~2 -3     1.0 MiB
           20261123T1012-00000005  sync     dry-run  2026-11-23 10:15  in sync      4.7 GiB
@@ -507,17 +476,17 @@ mod tests {
         let pruned = [PrunedFrom { sync: "from-netbox", runs: &runs }, PrunedFrom { sync: "other", runs: &[] }];
         insta::assert_snapshot!(shown(|out| prune_text(out, &pruned, false)), @r"
         from-netbox
-          - 20261123T1013-00000004     1.0 MiB
-          - 20261123T1012-00000005     4.7 GiB
+          -  20261123T1013-00000004  1.0 MiB
+          -  20261123T1012-00000005  4.7 GiB
         ");
         insta::assert_snapshot!(shown(|out| prune_text(out, &pruned, true)), @r"
         from-netbox
-            20261123T1016-00000001        17 B  stays: it is at work
-            20261123T1015-00000002    11.4 MiB  stays: its apply was interrupted and can go on
-            20261123T1014-00000003      1023 B  stays: it is the newest plan that can be applied
-          - 20261123T1013-00000004     1.0 MiB
-          - 20261123T1012-00000005     4.7 GiB
-            mine                           0 B  stays: its folder does not look like a run
+             20261123T1016-00000001      17 B  kept: it is running
+             20261123T1015-00000002  11.4 MiB  kept: an apply can resume it
+             20261123T1014-00000003    1023 B  kept: it is the newest plan that can be applied
+          -  20261123T1013-00000004   1.0 MiB
+          -  20261123T1012-00000005   4.7 GiB
+             mine                         0 B  kept: its folder does not look like a run
         ");
         insta::assert_snapshot!(shown(|out| prune_json(out, &pruned, true)), @r#"
         {
@@ -589,10 +558,10 @@ mod tests {
         verified.findings.remove(0);
         sentences.push(sentence(&verified));
         insta::assert_snapshot!(sentences.join("\n"), @r"
-        Read 2 runs, 40 files, 11.4 MiB: all whole
-        Read 2 runs, 40 files, 11.4 MiB: all whole, 1 left over
-        Read 2 runs, 40 files, 11.4 MiB: 1 damaged or missing, 1 left over
-        Read 2 runs, 40 files, 11.4 MiB: 1 damaged or missing
+        Checked 2 runs, 40 files, 11.4 MiB: no problems
+        Checked 2 runs, 40 files, 11.4 MiB: no damage, 1 left over
+        Checked 2 runs, 40 files, 11.4 MiB: 1 damaged or missing, 1 left over
+        Checked 2 runs, 40 files, 11.4 MiB: 1 damaged or missing
         ");
         verified.findings.push(finding("/c/s/r/\u{1b}.tmp", "a file that was never finished", None, false));
         verified.running = RunId::parse("now").ok();

@@ -1,19 +1,19 @@
 //! The result of `adapter check` on stdout.
 //!
-//! What an adapter says is a stranger's text: it is escaped.
+//! An adapter's messages are foreign text: they are escaped.
 
 use std::io::{self, Write};
 
 use infrahub_sync_conformance::{Report, Verdict};
 use serde::Serialize;
 
+use super::output::write_document;
+use super::table::{Cell, Table};
 use crate::escape::Escaped;
 
-/// The width of the column with the checks' names.
-const NAME_WIDTH: usize = 18;
-
-/// Writes a line a check, and below it what was found.
+/// Writes a line for each check, and its findings below it.
 pub(crate) fn text(out: &mut impl Write, report: &Report) -> io::Result<()> {
+    let mut lines: Vec<[Cell; 2]> = Vec::new();
     let mut before = None;
     for check in &report.checks {
         let (word, more) = match &check.verdict {
@@ -22,23 +22,24 @@ pub(crate) fn text(out: &mut impl Write, report: &Report) -> io::Result<()> {
             Verdict::NotApplicable { reason } => ("not applicable", Some(reason)),
             Verdict::NotChecked { reason } => ("not checked", Some(reason)),
         };
-        writeln!(out, "{:NAME_WIDTH$} {word}: {}", check.name, check.about)?;
-        // The same reason, check after check, is read once.
+        lines.push([check.name.into(), format!("{word}: {}", check.about).into()]);
+        let mut below = |text: String| lines.push([Cell::default(), text.into()]);
+        // Several checks in a row may have the same reason.
         if let Some(more) = more.filter(|more| !more.is_empty() && before != Some(*more)) {
-            writeln!(out, "{:NAME_WIDTH$}   {}", "", Escaped(more))?;
+            below(format!("  {}", Escaped(more)));
         }
         before = more;
         if let Verdict::Failed { findings } = &check.verdict {
             for finding in findings {
-                writeln!(out, "{:NAME_WIDTH$}   found: {}", "", Escaped(&finding.happened))?;
-                writeln!(out, "{:NAME_WIDTH$}   to do: {}", "", Escaped(&finding.remedy))?;
+                below(format!("  found: {}", Escaped(&finding.happened)));
+                below(format!("  to do: {}", Escaped(&finding.remedy)));
             }
         }
     }
-    Ok(())
+    Table { indent: "", gap: " ", right: &[] }.write(out, &lines)
 }
 
-/// One JSON document: the report, and what follows from it.
+/// Writes one JSON document: the report, and the conclusions.
 pub(crate) fn json(out: &mut impl Write, report: &Report) -> io::Result<()> {
     #[derive(Serialize)]
     struct Whole<'r> {
@@ -48,6 +49,5 @@ pub(crate) fn json(out: &mut impl Write, report: &Report) -> io::Result<()> {
         complete: bool,
     }
     let whole = Whole { report, conforms: report.conforms(), complete: report.is_complete() };
-    serde_json::to_writer_pretty(&mut *out, &whole)?;
-    writeln!(out)
+    write_document(out, &whole)
 }

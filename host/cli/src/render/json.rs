@@ -11,7 +11,7 @@
 //! }
 //! ```
 //!
-//! A change has the names of the columns of `plan.parquet`, so that what is learnt about one is true of the other.
+//! A change has the names of the columns of `plan.parquet`, so that users learn them once.
 
 use std::io::{self, Write};
 
@@ -19,36 +19,9 @@ use infrahub_sync_core::plan_row::PlanRow;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{Counts, Failure, Overview};
+use super::output::Failure;
+use super::overview::Overview;
 use crate::escape::write_json_escaped;
-
-#[derive(Serialize)]
-struct CountsJson {
-    create: u64,
-    update: u64,
-    delete: u64,
-    skipped: u64,
-}
-
-impl From<Counts> for CountsJson {
-    fn from(counts: Counts) -> Self {
-        let Counts { create, update, delete, skipped } = counts;
-        CountsJson { create, update, delete, skipped }
-    }
-}
-
-#[derive(Serialize)]
-struct KindJson<'a> {
-    kind: &'a str,
-    tier: u32,
-    source_rows: u64,
-    destination_rows: u64,
-    create: u64,
-    update: u64,
-    delete: u64,
-    skipped: u64,
-    partial: bool,
-}
 
 #[derive(Serialize)]
 struct ChangeJson<'a> {
@@ -64,18 +37,18 @@ struct ChangeJson<'a> {
     conflict_class: Option<&'a str>,
     tier: u32,
     pass: u32,
-    /// Of a delete: how it is known that the source does not have the object.
+    /// For a delete: how it is known that the source does not have the object.
     #[serde(skip_serializing_if = "Option::is_none")]
     evidence: Option<&'a str>,
-    /// What became of it, once somebody has begun to apply the plan.
+    /// Its state, once an apply has begun.
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<&'static str>,
-    /// Why it was refused or left out.
+    /// Why it was rejected or skipped.
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<&'a str>,
 }
 
-/// The plan's own JSON, embedded as it is; as a text where somebody has broken it.
+/// The plan's own JSON, embedded unchanged, or as a string if it was edited and is invalid.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Value<'a> {
@@ -98,24 +71,11 @@ pub(crate) fn write<E>(
     out.write_all(b"{\n\"run_id\": ")?;
     put(out, &overview.run_id)?;
     out.write_all(b",\n\"summary\": ")?;
-    put(out, &CountsJson::from(overview.totals()))?;
+    put(out, &overview.totals())?;
     out.write_all(b",\n\"kinds\": [")?;
     for (index, kind) in overview.kinds.iter().enumerate() {
         out.write_all(separator(index))?;
-        put(
-            out,
-            &KindJson {
-                kind: kind.kind,
-                tier: kind.tier,
-                source_rows: kind.source_rows,
-                destination_rows: kind.destination_rows,
-                create: kind.counts.create,
-                update: kind.counts.update,
-                delete: kind.counts.delete,
-                skipped: kind.counts.skipped,
-                partial: kind.partial,
-            },
-        )?;
+        put(out, kind)?;
     }
     out.write_all(b"\n],\n\"changes\": [")?;
     for (index, row) in rows.enumerate() {
@@ -157,7 +117,7 @@ fn put(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
     value.serialize(&mut serializer).map_err(io::Error::from)
 }
 
-/// JSON without a character that could do anything to a terminal: JSON itself asks that of the first 32 only.
+/// Escapes every character that could affect a terminal: JSON itself requires that only for the first 32.
 struct Careful;
 
 impl serde_json::ser::Formatter for Careful {
@@ -166,7 +126,7 @@ impl serde_json::ser::Formatter for Careful {
     }
 
     fn write_raw_fragment<W: ?Sized + Write>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
-        // Such a character can only stand inside of a string there; line ends between values are no such characters.
+        // Such a character can only be inside a string there; line ends between values are left unchanged.
         write_json_escaped(out, fragment)
     }
 }
@@ -211,7 +171,7 @@ mod tests {
 
     #[test]
     fn in_sync_is_a_document_too() {
-        let overview = fixture::overview(&[("BuiltinTag", 3, 3, Counts::default())]);
+        let overview = fixture::overview(&[("BuiltinTag", 3, 3, super::super::overview::Counts::default())]);
         insta::assert_snapshot!(json(&overview, vec![]), @r#"
         {
         "run_id": "20260102T0304-0011aabb",

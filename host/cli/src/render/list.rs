@@ -1,10 +1,12 @@
-//! Projects on stdout.
+//! The list of projects.
 
 use std::io::{self, Write};
 use std::path::Path;
 
 use serde::Serialize;
 
+use super::output::write_document;
+use super::table::{Cell, Table};
 use crate::escape::Escaped;
 
 /// A project that can be used.
@@ -27,11 +29,11 @@ pub(crate) struct ProjectLine<'a> {
 pub(crate) struct BrokenFile<'a> {
     /// The file.
     pub(crate) config_file: &'a Path,
-    /// What is wrong.
+    /// Its errors.
     pub(crate) errors: Vec<ErrorLine<'a>>,
 }
 
-/// What is wrong with a file.
+/// An error in a file.
 #[derive(Debug, Serialize)]
 pub(crate) struct ErrorLine<'a> {
     /// The line, from 1; 0 for the whole file.
@@ -40,15 +42,15 @@ pub(crate) struct ErrorLine<'a> {
     pub(crate) column: u32,
     /// The place inside the document.
     pub(crate) path: &'a str,
-    /// The words.
+    /// The message.
     pub(crate) message: &'a str,
-    /// The fix, where it is known.
+    /// The fix, if it is known.
     pub(crate) hint: Option<&'a str>,
 }
 
-/// Writes `name | source >> destination | folder`, the line of the original, aligned.
+/// Writes `name | source >> destination | folder`, the line of the original, with aligned columns.
 pub(crate) fn text(out: &mut impl Write, projects: &[ProjectLine<'_>]) -> io::Result<()> {
-    let rows: Vec<[String; 3]> = projects
+    let rows: Vec<[Cell; 3]> = projects
         .iter()
         .map(|project| {
             [
@@ -56,14 +58,10 @@ pub(crate) fn text(out: &mut impl Write, projects: &[ProjectLine<'_>]) -> io::Re
                 format!("{} >> {}", Escaped(project.source), Escaped(project.destination)),
                 Escaped(&project.directory.display().to_string()).to_string(),
             ]
+            .map(Cell::from)
         })
         .collect();
-    let width = |cell: fn(&[String; 3]) -> &String| rows.iter().map(|row| cell(row).chars().count()).max().unwrap_or(0);
-    let (names, systems) = (width(|row| &row[0]), width(|row| &row[1]));
-    for [name, system, directory] in &rows {
-        writeln!(out, "{name:names$} | {system:systems$} | {directory}")?;
-    }
-    Ok(())
+    Table { indent: "", gap: " | ", right: &[] }.write(out, &rows)
 }
 
 /// Writes one JSON document.
@@ -73,8 +71,7 @@ pub(crate) fn json(out: &mut impl Write, projects: &[ProjectLine<'_>], broken: &
         projects: &'a [ProjectLine<'a>],
         broken: &'a [BrokenFile<'a>],
     }
-    serde_json::to_writer_pretty(&mut *out, &Document { projects, broken })?;
-    out.write_all(b"\n")
+    write_document(out, &Document { projects, broken })
 }
 
 #[cfg(test)]

@@ -1,20 +1,23 @@
 //! A plan for a merge request: a table of counts, and the objects folded away by kind.
 //!
-//! The objects stand in fenced `diff` blocks: no HTML or markdown in a device's name is interpreted there, and no line of
-//! ours can close the fence, as each begins with a sign or a blank and line ends inside of values are escaped.
+//! The objects are in fenced `diff` blocks, where no HTML or markdown in a device's name is interpreted. No line can close the fence: each
+//! begins with a sign or a blank, and line ends inside values are escaped.
 
 use std::io::{self, Write};
 
 use infrahub_sync_core::plan_row::{Action, PlanRow};
 
+use super::look::Look;
+use super::output::Failure;
+use super::overview::{Counts, Overview};
 use super::value::{Fields, write_change, write_value};
-use super::{Counts, Failure, Look, Overview, plural};
+use super::words::plural;
 use crate::escape::{Escaped, write_escaped};
 
-/// Largest text, in bytes: GitHub takes comments of 65,536 characters, and GitLab folds longer ones away.
+/// The largest text, in bytes: GitHub accepts comments of 65,536 characters, and GitLab folds longer ones.
 const BYTES_MAX: u64 = 60_000;
 
-/// Counts what is written.
+/// Counts the written bytes.
 struct Counting<W> {
     inner: W,
     bytes: u64,
@@ -32,7 +35,7 @@ impl<W: Write> Write for Counting<W> {
     }
 }
 
-/// Text inside markdown, with everything that could be markup neutralised.
+/// Text inside markdown, with all markup escaped.
 struct Inline<'a>(&'a str);
 
 impl std::fmt::Display for Inline<'_> {
@@ -43,7 +46,7 @@ impl std::fmt::Display for Inline<'_> {
                 '&' => f.write_str("&amp;")?,
                 '<' => f.write_str("&lt;")?,
                 '>' => f.write_str("&gt;")?,
-                // A mention would call people, a reference would link.
+                // A mention would notify people, and a reference would link.
                 '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '#' | '@' | '~' | '!' => {
                     write!(f, "&#{};", u32::from(c))?;
                 }
@@ -54,7 +57,7 @@ impl std::fmt::Display for Inline<'_> {
     }
 }
 
-/// Writes a plan, at most [`BYTES_MAX`] and a row long.
+/// Writes a plan, up to the first row after [`BYTES_MAX`].
 pub(crate) fn write<E>(
     out: &mut impl Write,
     overview: &Overview<'_>,
@@ -63,8 +66,8 @@ pub(crate) fn write<E>(
     let mut out = Counting { inner: out, bytes: 0 };
     let run_id = overview.run_id;
     writeln!(out, "**{}**\n\nRun `{}`.", overview.sentence(), Escaped(run_id))?;
-    for kind in overview.kinds.iter().filter(|kind| kind.partial) {
-        writeln!(out, "\n{} {}.", Inline(kind.kind), super::PARTIAL)?;
+    for (kind, sentence) in overview.partial() {
+        writeln!(out, "\n{} {sentence}.", Inline(kind))?;
     }
     if overview.is_in_sync() {
         return Ok(());
@@ -106,19 +109,18 @@ pub(crate) fn write<E>(
 }
 
 fn write_table(out: &mut impl Write, overview: &Overview<'_>) -> io::Result<()> {
-    writeln!(out, "\n| Kind | Source | Destination | Create | Update | Delete | Left alone |")?;
+    writeln!(out, "\n| Kind | Source | Destination | Create | Update | Delete | Skipped |")?;
     writeln!(out, "|---|--:|--:|--:|--:|--:|--:|")?;
     let number = |count: u64| {
         if count == 0 { String::new() } else { count.to_string() }
     };
-    let changed = overview.kinds.iter().filter(|kind| kind.counts != Counts::default());
+    let changed = overview.kinds.iter().filter(|kind| Counts::of(kind) != Counts::default());
     for kind in changed {
-        let Counts { create, update, delete, skipped } = kind.counts;
-        let [create, update, delete, skipped] = [create, update, delete, skipped].map(number);
+        let [create, update, delete, skipped] = [kind.create, kind.update, kind.delete, kind.skipped].map(number);
         writeln!(
             out,
             "| {} | {} | {} | {create} | {update} | {delete} | {skipped} |",
-            Inline(kind.kind),
+            Inline(&kind.kind),
             kind.source_rows,
             kind.destination_rows
         )?;
@@ -126,7 +128,7 @@ fn write_table(out: &mut impl Write, overview: &Overview<'_>) -> io::Result<()> 
     Ok(())
 }
 
-/// One object: `+` and `-` are coloured by the forge, and `!` marks a change.
+/// Writes one object: the forge colours `+` and `-`, and `!` marks a change.
 fn write_row(out: &mut impl Write, row: &PlanRow, look: &Look) -> io::Result<()> {
     out.write_all(match (row.skip_reason.is_some(), row.action) {
         (true, _) => b"# ",
@@ -136,10 +138,10 @@ fn write_row(out: &mut impl Write, row: &PlanRow, look: &Look) -> io::Result<()>
     })?;
     write_escaped(out, &row.source_id)?;
     if let Some(reason) = &row.skip_reason {
-        return writeln!(out, " ({} left alone: {})", row.action.as_str(), Escaped(reason));
+        return writeln!(out, " ({} skipped: {})", row.action.as_str(), Escaped(reason));
     }
     if let Some(evidence) = &row.evidence {
-        write!(out, " (gone from the source: {})", Escaped(evidence))?;
+        write!(out, " (not in the source: {})", Escaped(evidence))?;
     }
     out.write_all(b"\n")?;
     match (Fields::parse(row.old_value.as_deref()), Fields::parse(row.new_value.as_deref())) {
@@ -194,13 +196,13 @@ mod tests {
     fn a_plan_for_a_merge_request() {
         let (overview, rows) = fixture::plan();
         insta::assert_snapshot!(markdown(&overview, rows), @r#"
-        **Plan: 2 to create, 3 to update, 1 to delete. 1 difference is left alone.**
+        **Plan: 2 to create, 3 to update, 1 to delete. 1 difference is skipped.**
 
         Run `20260102T0304-0011aabb`.
 
-        LocationSite is partial: objects that cannot be identified are left out, and nothing of it is deleted.
+        LocationSite is partial: objects that cannot be identified are left out, and none of its objects is deleted.
 
-        | Kind | Source | Destination | Create | Update | Delete | Left alone |
+        | Kind | Source | Destination | Create | Update | Delete | Skipped |
         |---|--:|--:|--:|--:|--:|--:|
         | BuiltinTag | 3 | 2 | 1 | 1 |  | 1 |
         | DcimDevice | 120 | 120 | 1 | 2 | 1 |  |
@@ -215,7 +217,7 @@ mod tests {
             weight: 3
         ! blue
             description: "" → "two\nlines and \"quotes\""
-        # legacy (delete left alone: SKIP_UNMATCHED_DST)
+        # legacy (delete skipped: SKIP_UNMATCHED_DST)
         ```
 
         </details>
@@ -231,11 +233,11 @@ mod tests {
         ! atl01__edge2
             status: "active" → "planned"
             comments: "…cididunt ut labore." (100 characters) → "…cididunt ut LABORE." (100 characters)
-            tags: +"violet" -"yellow" (7 stay)
+            tags: +"violet" -"yellow" (7 unchanged)
             rack: "r1" → unset
         ! atl01__edge1
             primary_address: null → "10.0.0.1/32"
-        - evil\u{1b}[2J\r\u{202e}name (gone from the source: full read of 120 objects at 2026-01-02T03:04:05Z)
+        - evil\u{1b}[2J\r\u{202e}name (not in the source: full read of 120 objects at 2026-01-02T03:04:05Z)
         ```
 
         </details>
@@ -261,7 +263,7 @@ mod tests {
 
         Run `20260102T0304-0011aabb`.
 
-        | Kind | Source | Destination | Create | Update | Delete | Left alone |
+        | Kind | Source | Destination | Create | Update | Delete | Skipped |
         |---|--:|--:|--:|--:|--:|--:|
         | &#64;all&#124;&lt;b&gt;&#96; | 1 | 0 | 1 |  |  |  |
 

@@ -2,16 +2,25 @@
 
 use std::io::{self, Write};
 
+use anstyle::Style;
+use infrahub_sync_core::plan::KindSummary;
 use infrahub_sync_core::plan_row::{Action, PlanRow};
 
+use super::look::{Look, sign};
+use super::output::Failure;
+use super::overview::{Counts, Overview};
+use super::table::{Cell, Table};
 use super::value::{Fields, write_change, write_value};
-use super::{Counts, Failure, KindOverview, Look, Overview, plural, sign};
+use super::words::plural;
 use crate::escape::{Escaped, columns, write_escaped};
 
-/// Widest column of field names that values are aligned to; a longer name moves its own value only.
+/// The widest column of field names that values are aligned to. A longer name moves only its own value.
 const NAME_COLUMNS_MAX: usize = 32;
 
-/// Writes a plan. Rows are expected in write order: kind by kind, deletes last, in the opposite order of tiers.
+/// The table of counts: kinds to the left, numbers to the right.
+const COUNTS: Table = Table { indent: "", gap: "  ", right: &[1, 2, 3, 4, 5, 6] };
+
+/// Writes a plan. The rows must be in write order: kind by kind, deletes last, in the opposite order of tiers.
 pub(crate) fn write<E>(
     out: &mut impl Write,
     overview: &Overview<'_>,
@@ -40,56 +49,29 @@ pub(crate) fn write<E>(
     Ok(())
 }
 
-/// The table of counts. Kinds without any difference are told in one line: there may be sixty of them.
+/// Writes the table of counts, with one line for all kinds without differences: there may be sixty of them.
 fn write_table(out: &mut impl Write, overview: &Overview<'_>, look: &Look) -> io::Result<()> {
-    let (changed, same): (Vec<&KindOverview<'_>>, Vec<&KindOverview<'_>>) =
-        overview.kinds.iter().partition(|kind| kind.counts != Counts::default());
+    let (changed, same): (Vec<&KindSummary>, Vec<&KindSummary>) =
+        overview.kinds.iter().partition(|kind| Counts::of(kind) != Counts::default());
     let has_skipped = overview.totals().skipped > 0;
-    let mut header = vec!["Kind", "Source", "Destination", "Create", "Update", "Delete"];
-    if has_skipped {
-        header.push("Left alone");
-    }
-    let cells: Vec<Vec<(String, anstyle::Style)>> = changed
-        .iter()
-        .map(|kind| {
-            let count = |sign: &str, count: u64, style| {
-                if count == 0 { ("·".to_owned(), look.dim) } else { (format!("{sign}{count}"), style) }
-            };
-            let plain = anstyle::Style::new();
-            let mut cells = vec![
-                (Escaped(kind.kind).to_string(), plain),
-                (kind.source_rows.to_string(), plain),
-                (kind.destination_rows.to_string(), plain),
-                count("+", kind.counts.create, look.create),
-                count("~", kind.counts.update, look.update),
-                count("-", kind.counts.delete, look.delete),
-            ];
-            if has_skipped {
-                cells.push(count("", kind.counts.skipped, plain));
-            }
-            cells
-        })
-        .collect();
-    let widths: Vec<usize> = header
-        .iter()
-        .enumerate()
-        .map(|(column, title)| {
-            let cells = cells.iter().filter_map(|row| row.get(column)).map(|(text, _)| text.chars().count());
-            cells.max().unwrap_or(0).max(title.len())
-        })
-        .collect();
-    let header: Vec<_> = header.iter().map(|title| ((*title).to_owned(), look.heading)).collect();
-    for row in std::iter::once(&header).chain(&cells) {
-        for (column, ((text, style), width)) in row.iter().zip(&widths).enumerate() {
-            let padding = " ".repeat(width - text.chars().count());
-            // Names to the left, numbers to the right; no blanks at a line's end.
-            match column {
-                0 => write!(out, "{style}{text}{style:#}{padding}")?,
-                _ => write!(out, "  {padding}{style}{text}{style:#}")?,
-            }
-        }
-        writeln!(out)?;
-    }
+    let header = ["Kind", "Source", "Destination", "Create", "Update", "Delete", if has_skipped { "Skipped" } else { "" }];
+    let header = header.map(|title| Cell::styled(title, look.heading));
+    let rows = changed.into_iter().map(|kind| {
+        let count = |sign: &str, count: u64, style| match count {
+            0 => Cell::styled("·", look.dim),
+            count => Cell::styled(format!("{sign}{count}"), style),
+        };
+        [
+            Escaped(&kind.kind).to_string().into(),
+            kind.source_rows.to_string().into(),
+            kind.destination_rows.to_string().into(),
+            count("+", kind.create, look.create),
+            count("~", kind.update, look.update),
+            count("-", kind.delete, look.delete),
+            if has_skipped { count("", kind.skipped, Style::new()) } else { Cell::default() },
+        ]
+    });
+    COUNTS.write(out, &std::iter::once(header).chain(rows).collect::<Vec<_>>())?;
     if !same.is_empty() {
         let count = same.len() as u64;
         writeln!(out, "{dim}{count} more {} in sync{dim:#}", plural(count, "kind is", "kinds are"), dim = look.dim)?;
@@ -97,10 +79,10 @@ fn write_table(out: &mut impl Write, overview: &Overview<'_>, look: &Look) -> io
     Ok(())
 }
 
-/// The kinds of which something was left out.
+/// Writes a line for each partial kind.
 fn write_partial(out: &mut impl Write, overview: &Overview<'_>, look: &Look) -> io::Result<()> {
-    for kind in overview.kinds.iter().filter(|kind| kind.partial) {
-        writeln!(out, "{style}{}{style:#} {}", Escaped(kind.kind), super::PARTIAL, style = look.update)?;
+    for (kind, sentence) in overview.partial() {
+        writeln!(out, "{style}{}{style:#} {sentence}", Escaped(kind), style = look.update)?;
     }
     Ok(())
 }
@@ -136,22 +118,22 @@ fn write_row(out: &mut impl Write, row: &PlanRow, look: &Look) -> io::Result<()>
     }
     write!(out, "{style:#}")?;
     if let Some(reason) = &row.skip_reason {
-        write!(out, "{dim} (left alone: {}){dim:#}", Escaped(reason), dim = look.dim)?;
+        write!(out, "{dim} (skipped: {}){dim:#}", Escaped(reason), dim = look.dim)?;
     }
     if let Some(evidence) = &row.evidence {
-        write!(out, "{dim} (gone from the source: {}){dim:#}", Escaped(evidence), dim = look.dim)?;
+        write!(out, "{dim} (not in the source: {}){dim:#}", Escaped(evidence), dim = look.dim)?;
     }
     if let Some(conflict) = &row.conflict_class {
         write!(out, "{style} (conflict: {}){style:#}", Escaped(conflict), style = look.delete)?;
     }
     out.write_all(b"\n")?;
-    // What is left alone and what goes away is told by its name; the rest is there for who asks.
+    // For skipped and deleted objects, the name is enough by default.
     if !look.unfold && (row.skip_reason.is_some() || row.action == Action::Delete) {
         return Ok(());
     }
     match (Fields::parse(row.old_value.as_deref()), Fields::parse(row.new_value.as_deref())) {
         (Ok(old), Ok(new)) => write_fields(out, row.action, &old, &new, look),
-        // A plan that somebody edited: show what is there instead of nothing.
+        // The plan was edited: show its text instead of nothing.
         _ => {
             for text in [&row.old_value, &row.new_value].into_iter().flatten() {
                 writeln!(out, "      {}", Escaped(text))?;
@@ -214,11 +196,11 @@ mod tests {
     fn a_plan_for_a_person() {
         let (overview, rows) = fixture::plan();
         insta::assert_snapshot!(text(&overview, rows, false, false), @r#"
-        Kind        Source  Destination  Create  Update  Delete  Left alone
-        BuiltinTag       3            2      +1      ~1       ·           1
-        DcimDevice     120          120      +1      ~2      -1           ·
+        Kind        Source  Destination  Create  Update  Delete  Skipped
+        BuiltinTag       3            2      +1      ~1       ·        1
+        DcimDevice     120          120      +1      ~2      -1        ·
         1 more kind is in sync
-        LocationSite is partial: objects that cannot be identified are left out, and nothing of it is deleted
+        LocationSite is partial: objects that cannot be identified are left out, and none of its objects is deleted
 
         BuiltinTag
           + Grün & <b>
@@ -227,7 +209,7 @@ mod tests {
               weight       3
           ~ blue
               description  "" → "two\nlines and \"quotes\""
-          - legacy (left alone: SKIP_UNMATCHED_DST)
+          - legacy (skipped: SKIP_UNMATCHED_DST)
 
         DcimDevice
           + atl01__edge1
@@ -237,7 +219,7 @@ mod tests {
           ~ atl01__edge2
               status    "active" → "planned"
               comments  "…cididunt ut labore." (100 characters) → "…cididunt ut LABORE." (100 characters)
-              tags      +"violet" -"yellow" (7 stay)
+              tags      +"violet" -"yellow" (7 unchanged)
               rack      "r1" → unset
 
         DcimDevice (second pass: references that close a cycle)
@@ -245,9 +227,9 @@ mod tests {
               primary_address  null → "10.0.0.1/32"
 
         DcimDevice
-          - evil\u{1b}[2J\r\u{202e}name (gone from the source: full read of 120 objects at 2026-01-02T03:04:05Z)
+          - evil\u{1b}[2J\r\u{202e}name (not in the source: full read of 120 objects at 2026-01-02T03:04:05Z)
 
-        Plan: 2 to create, 3 to update, 1 to delete. 1 difference is left alone.
+        Plan: 2 to create, 3 to update, 1 to delete. 1 difference is skipped.
         "#);
     }
 
@@ -255,11 +237,11 @@ mod tests {
     fn a_plan_unfolded() {
         let (overview, rows) = fixture::plan();
         insta::assert_snapshot!(text(&overview, rows, true, false), @r#"
-        Kind        Source  Destination  Create  Update  Delete  Left alone
-        BuiltinTag       3            2      +1      ~1       ·           1
-        DcimDevice     120          120      +1      ~2      -1           ·
+        Kind        Source  Destination  Create  Update  Delete  Skipped
+        BuiltinTag       3            2      +1      ~1       ·        1
+        DcimDevice     120          120      +1      ~2      -1        ·
         1 more kind is in sync
-        LocationSite is partial: objects that cannot be identified are left out, and nothing of it is deleted
+        LocationSite is partial: objects that cannot be identified are left out, and none of its objects is deleted
 
         BuiltinTag
           + Grün & <b>
@@ -268,7 +250,7 @@ mod tests {
               weight       3
           ~ blue
               description  "" → "two\nlines and \"quotes\""
-          - legacy (left alone: SKIP_UNMATCHED_DST)
+          - legacy (skipped: SKIP_UNMATCHED_DST)
               name  "legacy"
 
         DcimDevice
@@ -287,10 +269,10 @@ mod tests {
               primary_address  null → "10.0.0.1/32"
 
         DcimDevice
-          - evil\u{1b}[2J\r\u{202e}name (gone from the source: full read of 120 objects at 2026-01-02T03:04:05Z)
+          - evil\u{1b}[2J\r\u{202e}name (not in the source: full read of 120 objects at 2026-01-02T03:04:05Z)
               name  "evil\u{1b}[2J"
 
-        Plan: 2 to create, 3 to update, 1 to delete. 1 difference is left alone.
+        Plan: 2 to create, 3 to update, 1 to delete. 1 difference is skipped.
         "#);
     }
 
@@ -299,11 +281,11 @@ mod tests {
         let (overview, rows) = fixture::plan();
         let coloured = text(&overview, rows, false, true);
         insta::assert_snapshot!(coloured.replace('\u{1b}', "␛"), @r#"
-        ␛[1mKind␛[0m        ␛[1mSource␛[0m  ␛[1mDestination␛[0m  ␛[1mCreate␛[0m  ␛[1mUpdate␛[0m  ␛[1mDelete␛[0m  ␛[1mLeft alone␛[0m
-        BuiltinTag       3            2      ␛[32m+1␛[0m      ␛[33m~1␛[0m       ␛[2m·␛[0m           1
-        DcimDevice     120          120      ␛[32m+1␛[0m      ␛[33m~2␛[0m      ␛[31m-1␛[0m           ␛[2m·␛[0m
+        ␛[1mKind␛[0m        ␛[1mSource␛[0m  ␛[1mDestination␛[0m  ␛[1mCreate␛[0m  ␛[1mUpdate␛[0m  ␛[1mDelete␛[0m  ␛[1mSkipped␛[0m
+        BuiltinTag       3            2      ␛[32m+1␛[0m      ␛[33m~1␛[0m       ␛[2m·␛[0m        1
+        DcimDevice     120          120      ␛[32m+1␛[0m      ␛[33m~2␛[0m      ␛[31m-1␛[0m        ␛[2m·␛[0m
         ␛[2m1 more kind is in sync␛[0m
-        ␛[33mLocationSite␛[0m is partial: objects that cannot be identified are left out, and nothing of it is deleted
+        ␛[33mLocationSite␛[0m is partial: objects that cannot be identified are left out, and none of its objects is deleted
 
         ␛[1mBuiltinTag␛[0m
           ␛[32m+ Grün & <b>␛[0m
@@ -312,7 +294,7 @@ mod tests {
               weight       3
           ␛[33m~ blue␛[0m
               description  "" ␛[2m→␛[0m "two\nlines and \"quotes\""
-          ␛[2m- legacy␛[0m␛[2m (left alone: SKIP_UNMATCHED_DST)␛[0m
+          ␛[2m- legacy␛[0m␛[2m (skipped: SKIP_UNMATCHED_DST)␛[0m
 
         ␛[1mDcimDevice␛[0m
           ␛[32m+ atl01__edge1␛[0m
@@ -322,7 +304,7 @@ mod tests {
           ␛[33m~ atl01__edge2␛[0m
               status    "active" ␛[2m→␛[0m "planned"
               comments  "…cididunt ut labore."␛[2m (100 characters)␛[0m ␛[2m→␛[0m "…cididunt ut LABORE."␛[2m (100 characters)␛[0m
-              tags      ␛[32m+␛[0m"violet" ␛[31m-␛[0m"yellow"␛[2m (7 stay)␛[0m
+              tags      ␛[32m+␛[0m"violet" ␛[31m-␛[0m"yellow"␛[2m (7 unchanged)␛[0m
               rack      "r1" ␛[2m→␛[0m ␛[2munset␛[0m
 
         ␛[1mDcimDevice␛[0m␛[2m (second pass: references that close a cycle)␛[0m
@@ -330,9 +312,9 @@ mod tests {
               primary_address  null ␛[2m→␛[0m "10.0.0.1/32"
 
         ␛[1mDcimDevice␛[0m
-          ␛[31m- evil\u{1b}[2J\r\u{202e}name␛[0m␛[2m (gone from the source: full read of 120 objects at 2026-01-02T03:04:05Z)␛[0m
+          ␛[31m- evil\u{1b}[2J\r\u{202e}name␛[0m␛[2m (not in the source: full read of 120 objects at 2026-01-02T03:04:05Z)␛[0m
 
-        ␛[1mPlan: 2 to create, 3 to update, 1 to delete. 1 difference is left alone.␛[0m
+        ␛[1mPlan: 2 to create, 3 to update, 1 to delete. 1 difference is skipped.␛[0m
         "#);
     }
 

@@ -8,24 +8,24 @@ use std::io::{self, Write};
 use serde::de::{Deserializer as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::Look;
+use super::look::Look;
 use crate::escape::{write_escaped, write_quoted};
 
-/// Longest value, in characters, that is shown in full: two of them and a field's name fit a wide terminal.
+/// The longest value, in characters, that is shown in full: two values and a field's name fit a wide terminal.
 const VALUE_CHARS_MAX: usize = 72;
 
-/// What is left of a longer value.
+/// The part of a longer value that is shown.
 const FOLDED_CHARS: usize = 48;
 
-/// What is shown before the first difference of two long texts that begin alike.
+/// The context before the first difference of two long texts.
 const CONTEXT_CHARS: usize = 12;
 
-/// The fields of `old_value` or `new_value`, in order; the values as JSON text.
+/// The fields of `old_value` or `new_value`, in order, with their values as JSON text.
 #[derive(Debug, Default)]
 pub(crate) struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> Fields<'a> {
-    /// Reads a JSON object; nothing is an object without fields.
+    /// Parses a JSON object. A missing object has no fields.
     pub(crate) fn parse(json: Option<&'a str>) -> Result<Fields<'a>, serde_json::Error> {
         let Some(json) = json else {
             return Ok(Fields::default());
@@ -36,12 +36,12 @@ impl<'a> Fields<'a> {
         Ok(fields)
     }
 
-    /// The value of a field.
+    /// Returns the value of a field.
     pub(crate) fn get(&self, name: &str) -> Option<&'a RawValue> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| *value)
     }
 
-    /// The fields in order.
+    /// Returns the fields in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
         self.0.iter().map(|(name, value)| (name.as_ref(), *value))
     }
@@ -57,7 +57,7 @@ impl<'de> Visitor<'de> for FieldsVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        // Most kinds have fewer fields than this: one allocation a row.
+        // Most kinds have fewer fields: one allocation for each row.
         let mut fields = Vec::with_capacity(16);
         while let Some(Name(name)) = map.next_key()? {
             fields.push((name, map.next_value()?));
@@ -66,23 +66,23 @@ impl<'de> Visitor<'de> for FieldsVisitor {
     }
 }
 
-/// A field's name, borrowed where JSON escapes nothing in it.
+/// A field's name, borrowed if it contains no escapes.
 #[derive(serde::Deserialize)]
 #[serde(transparent)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// A JSON text's value, where it is a text.
+/// Returns a JSON string's value, if it is a string.
 fn as_text(raw: &RawValue) -> Option<Cow<'_, str>> {
     let inner = raw.get().strip_prefix('"')?.strip_suffix('"')?;
     if inner.contains('\\') { serde_json::from_str(raw.get()).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
 }
 
-/// The items of a JSON list, where it is one.
+/// Returns the items of a JSON list, if it is a list.
 fn as_items(raw: &RawValue) -> Option<Vec<&RawValue>> {
     raw.get().starts_with('[').then(|| serde_json::from_str(raw.get()).ok()).flatten()
 }
 
-/// Whether a text has more characters than are shown in full. Bytes first: counting is for the few long ones.
+/// Returns whether a text is too long to show in full. It counts characters only if the bytes are too many.
 fn is_long(text: &str) -> bool {
     text.len() > VALUE_CHARS_MAX && text.chars().count() > VALUE_CHARS_MAX
 }
@@ -115,12 +115,12 @@ fn write_other(out: &mut impl Write, raw: &RawValue, look: &Look) -> io::Result<
     }
 }
 
-/// The first `chars` characters.
+/// Returns the first `chars` characters.
 fn head(text: &str, chars: usize) -> &str {
     text.char_indices().nth(chars).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
 }
 
-/// Writes a part of a long text, from character `start` on, with its whole length.
+/// Writes a part of a long text, from character `start`, and the length of the whole.
 fn write_window(out: &mut impl Write, text: &str, start: usize, look: &Look) -> io::Result<()> {
     let length = text.chars().count();
     let from = text.get(head(text, start).len()..).unwrap_or_default();
@@ -132,7 +132,7 @@ fn write_window(out: &mut impl Write, text: &str, start: usize, look: &Look) -> 
     write!(out, "{dim} ({length} characters){dim:#}")
 }
 
-/// Writes `old → new`. Long texts are cut where they differ, long lists are told as what joins and what leaves.
+/// Writes `old → new`: long texts around their first difference, and long lists as added and removed items.
 pub(crate) fn write_change(out: &mut impl Write, old: Option<&RawValue>, new: Option<&RawValue>, look: &Look) -> io::Result<()> {
     if let (false, Some(old), Some(new)) = (look.unfold, old, new) {
         if let (Some(old), Some(new)) = (as_text(old), as_text(new))
@@ -158,7 +158,7 @@ pub(crate) fn write_change(out: &mut impl Write, old: Option<&RawValue>, new: Op
 fn write_side(out: &mut impl Write, value: Option<&RawValue>, look: &Look) -> io::Result<()> {
     match value {
         Some(value) => write_value(out, value, look),
-        // A field that one side does not mention: it is set, or cleared, as a whole.
+        // One side does not have the field.
         None => write!(out, "{dim}unset{dim:#}", dim = look.dim),
     }
 }
@@ -167,7 +167,7 @@ fn write_arrow(out: &mut impl Write, look: &Look) -> io::Result<()> {
     write!(out, " {dim}→{dim:#} ", dim = look.dim)
 }
 
-/// Writes what joins a list, what leaves it, and how many items stay.
+/// Writes the items that were added to a list, those that were removed, and the number of the others.
 fn write_items_change(out: &mut impl Write, old: &[&RawValue], new: &[&RawValue], look: &Look) -> io::Result<()> {
     let texts = |items: &[&RawValue]| items.iter().map(|item| item.get().to_owned()).collect::<HashSet<_>>();
     let (before, after) = (texts(old), texts(new));
@@ -184,10 +184,10 @@ fn write_items_change(out: &mut impl Write, old: &[&RawValue], new: &[&RawValue]
         changed += 1;
     }
     if changed == 0 {
-        return write!(out, "{dim}other order of {} items{dim:#}", new.len());
+        return write!(out, "{dim}reordered {} items{dim:#}", new.len());
     }
     let same = before.intersection(&after).count();
-    write!(out, "{dim} ({same} stay){dim:#}")
+    write!(out, "{dim} ({same} unchanged){dim:#}")
 }
 
 #[cfg(test)]
@@ -243,12 +243,12 @@ mod tests {
     }
 
     #[test]
-    fn long_lists_are_told_as_what_joins_and_leaves() {
+    fn long_lists_are_shown_as_added_and_removed_items() {
         let old = r#"["alpha","bravo","charlie","delta","echo","foxtrot"]"#;
         let new = r#"["alpha","bravo","charlie","delta","echo","golf","hotel"]"#;
-        insta::assert_snapshot!(change(Some(old), Some(new), false), @r#"+"golf" +"hotel" -"foxtrot" (5 stay)"#);
+        insta::assert_snapshot!(change(Some(old), Some(new), false), @r#"+"golf" +"hotel" -"foxtrot" (5 unchanged)"#);
         insta::assert_snapshot!(change(Some(old), Some(new), true), @r#"["alpha","bravo","charlie","delta","echo","foxtrot"] → ["alpha","bravo","charlie","delta","echo","golf","hotel"]"#);
         insta::assert_snapshot!(change(Some("[1]"), Some("[2]"), false), @"[1] → [2]");
-        insta::assert_snapshot!(change(Some(old), Some(r#"["foxtrot","echo","delta","charlie","bravo","alpha"]"#), false), @"other order of 6 items");
+        insta::assert_snapshot!(change(Some(old), Some(r#"["foxtrot","echo","delta","charlie","bravo","alpha"]"#), false), @"reordered 6 items");
     }
 }

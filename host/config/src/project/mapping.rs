@@ -256,8 +256,8 @@ fn transform(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> Option<Trans
     let mut draft = TransformDraft::default();
     let record = decoder.fill(node, path, &TRANSFORM_KEYS, &mut draft)?;
     let (field, (expression, span)) = (draft.field?, draft.expression?);
-    // Compiled here only to report it with the other problems of the file, at its place.
-    if let Err(error) = Transforms::compile(&[(field.clone(), expression.clone())]) {
+    // Checked here only to report it with the other problems of the file, at its place. A filter that is unknown here may be the adapter's.
+    if let Err(error) = Transforms::check(&field, &expression) {
         decoder.error(span, record.at("expression"), error.to_string());
     }
     Some(TransformConfig { field, expression, path: path.to_owned(), span })

@@ -394,6 +394,12 @@ fn headers_are_texts_by_name() {
 }
 
 #[test]
+fn filter_of_a_template_may_be_lent_by_the_adapter() {
+    assert_eq!(broken("{{ name | upper }}", "{{ name | aci_device_name }}"), "");
+    assert!(broken("{{ name | upper }}", "{{ name | }}").contains("schema_mapping[1].transforms[0].expression"));
+}
+
+#[test]
 fn command_line_wins_over_the_project() {
     let project = ApplyRules { on_conflict: OnConflict::Overwrite, max_deletes: None, max_failures: Some(5) };
     assert_eq!(project.with(&ApplyOverrides::default()), project);

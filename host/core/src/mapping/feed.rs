@@ -1,27 +1,34 @@
-//! A mapping at work: the records of a page become rows of a kind.
+//! Maps the records of a page onto rows of a kind.
 //!
 //! A mapping without filters and transforms moves columns as they are. With them, a record is built of the top-level names that
-//! they read, run through, and the fields that a transform may have changed are taken from it.
+//! they read and run through them; the fields that a transform may have changed are taken from it.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use super::RawKind;
 use super::filter::{Filter, FilterError};
+use super::lent::{Lent, Lookup, LookupKey, Needs};
+use super::reference::{KeyPart, PeerKey};
 use super::transform::{TransformError, Transforms};
 use crate::records::{Projection, Records, Shape};
-use crate::value::{ColumnTooLarge, Tag, ValueColumn};
+use crate::value::{ColumnTooLarge, Tag, ValueColumn, json_string};
 
 /// Where a field's value comes from.
 #[derive(Debug, Clone, PartialEq)]
 pub enum FieldSource {
-    /// `static`.
+    /// `static`. Of a reference it is the peer's unique id.
     Static(Value),
     /// `mapping`: a dotted path into the record.
     Path(String),
     /// `mapping` and `reference`.
     Reference(String),
+    /// A look-up in another resource.
+    Lookup(Lookup),
+    /// A peer's natural key from several columns.
+    PeerKey(PeerKey),
 }
 
 /// Why a record could not be mapped.
@@ -43,16 +50,41 @@ pub enum FeedError {
         /// What the transform says.
         source: TransformError,
     },
+    /// A look-up in another resource failed.
+    #[error("look-up: {0}")]
+    Lookup(String),
     /// Too much text in one field.
     #[error(transparent)]
     TooLarge(#[from] ColumnTooLarge),
 }
 
+/// Where the values of a column are, once the projection is known.
 #[derive(Debug)]
 enum Taken {
-    Static(Value),
+    Static {
+        value: Value,
+        is_reference: bool,
+    },
+    /// A slot of the projection.
     Column(usize),
-    Record { path: Vec<String>, peer: bool },
+    /// One of the columns that are computed record by record.
+    Computed(usize),
+    Lookup {
+        lookup: Lookup,
+        key: Box<Taken>,
+        is_reference: bool,
+    },
+    PeerKey {
+        present: Option<Box<Taken>>,
+        parts: Vec<(String, Taken)>,
+    },
+}
+
+/// A column that is taken from transformed records.
+#[derive(Debug)]
+struct Computed {
+    path: Vec<String>,
+    is_reference: bool,
 }
 
 /// One mapping of `schema_mapping`, ready to run.
@@ -64,11 +96,16 @@ pub struct Feed {
     transforms: Option<Transforms>,
     /// Each field once, with the places of its value: the last that has one counts.
     fields: Vec<(usize, Vec<Taken>)>,
+    computed: Vec<Computed>,
     /// Top-level names that filters and transforms read, with their slots.
     names: Vec<(String, usize)>,
     id: usize,
-    /// Of fields whose peers may be of several kinds: the kind that this mapping means.
-    meant: Vec<(usize, usize)>,
+    /// Of fields whose peers may be of several kinds: the kind that this mapping refers to.
+    peer_kinds: Vec<(usize, usize)>,
+    /// The destination's resource for the rows, where the kind has several.
+    destination: Option<String>,
+    /// What look-ups read.
+    lent: Option<Arc<Lent>>,
 }
 
 impl Feed {
@@ -121,41 +158,66 @@ impl Feed {
                 written.push(name);
             }
         }
+        let mut compiler = Compiler { projection, written: &written, computed: Vec::new() };
         let mut grouped: Vec<(usize, Vec<Taken>)> = Vec::with_capacity(fields.len());
         for (at, source) in fields {
-            let peer = matches!(source, FieldSource::Reference(_));
-            let taken = match source {
-                FieldSource::Static(value) => Taken::Static(value),
-                FieldSource::Path(path) | FieldSource::Reference(path) if touched(&path, &written) => {
-                    Taken::Record { path: path.split('.').map(str::to_owned).collect(), peer }
-                }
-                FieldSource::Path(path) => Taken::Column(projection.slot(&path, Shape::Value)),
-                FieldSource::Reference(path) => Taken::Column(projection.slot(&path, Shape::Peer)),
-            };
+            let taken = compiler.source(source);
             match grouped.iter_mut().find(|(known, _)| *known == at) {
                 Some((_, places)) => places.push(taken),
                 None => grouped.push((at, vec![taken])),
             }
         }
-        let fields = grouped;
-        Feed { kind, filters, transforms, fields, names, id, meant: Vec::new() }
+        let computed = compiler.computed;
+        let peer_kinds = Vec::new();
+        Feed { kind, filters, transforms, fields: grouped, computed, names, id, peer_kinds, destination: None, lent: None }
     }
 
     /// Says that the references of a field mean objects of one kind (both by their positions), although the field's peers may be of
     /// others: an id of the one kind is none of the others.
     pub fn mean(&mut self, field: usize, kind: usize) {
-        self.meant.push((field, kind));
+        self.peer_kinds.push((field, kind));
     }
 
-    /// Says which of its fields are references, for those that come out of a transform.
+    /// Says which resource of the destination the rows belong to: for kinds whose mappings have several.
+    pub fn write_to(&mut self, resource: &str) {
+        self.destination = Some(resource.to_owned());
+    }
+
+    /// Says which of its fields are references, for those that come out of a transform, a look-up or a literal.
     pub fn mark_references(&mut self, is_reference: impl Fn(usize) -> bool) {
         for (at, places) in &mut self.fields {
             for taken in places {
-                if let Taken::Record { peer, .. } = taken {
-                    *peer = is_reference(*at);
+                match taken {
+                    Taken::Computed(column) => {
+                        if let Some(computed) = self.computed.get_mut(*column) {
+                            computed.is_reference = is_reference(*at);
+                        }
+                    }
+                    Taken::Static { is_reference: known, .. } | Taken::Lookup { is_reference: known, .. } => *known = is_reference(*at),
+                    Taken::Column(_) | Taken::PeerKey { .. } => {}
                 }
             }
         }
+    }
+
+    /// Returns what must be read before the first page.
+    #[must_use]
+    pub fn needs(&self) -> Needs {
+        let mut needs = self.transforms.as_ref().map(|transforms| transforms.needs().clone()).unwrap_or_default();
+        for taken in self.fields.iter().flat_map(|(_, places)| places) {
+            if let Taken::Lookup { lookup, .. } = taken {
+                needs.merge(lookup.needs());
+            }
+        }
+        needs
+    }
+
+    /// Lends what was read, before the first page.
+    pub fn lend(&mut self, lent: &Arc<Lent>) {
+        if let Some(transforms) = &self.transforms {
+            transforms.lend(lent);
+        }
+        self.lent = Some(lent.clone());
     }
 
     /// Maps the records of a page onto rows of the kind. Returns how many passed the filters.
@@ -163,12 +225,18 @@ impl Feed {
     /// # Errors
     /// When a filter or transform fails on a record; the record is named and nothing of the page is kept.
     pub fn append(&self, records: &Records, into: &mut RawKind) -> Result<usize, FeedError> {
-        if self.filters.is_empty() && self.transforms.is_none() {
-            return Ok(self.keep(records, None, &[], into)?);
+        let mut page = Page { records, rows: None, computed: Vec::new() };
+        if !self.filters.is_empty() || self.transforms.is_some() {
+            self.compute(&mut page)?;
         }
+        self.keep(&page, into)
+    }
+
+    /// Filters and transforms the records one by one, and takes the computed columns from them.
+    fn compute(&self, page: &mut Page<'_>) -> Result<(), FeedError> {
+        let records = page.records;
         let mut rows = Vec::with_capacity(records.rows);
-        let mut computed: Vec<Vec<ValueColumn>> =
-            self.fields.iter().map(|(_, places)| vec![ValueColumn::default(); places.len()]).collect();
+        page.computed = vec![ValueColumn::default(); self.computed.len()];
         for row in 0..records.rows {
             let mut record = self.record(records, row);
             let name = || records.columns.get(self.id).map_or_else(String::new, |ids| ids.text(row).to_owned());
@@ -185,54 +253,33 @@ impl Feed {
             if let Some(transforms) = &self.transforms {
                 transforms.apply(&mut record).map_err(|source| FeedError::Transform { id: name(), source })?;
             }
-            for ((_, places), outs) in self.fields.iter().zip(&mut computed) {
-                for (taken, out) in places.iter().zip(outs) {
-                    if let Taken::Record { path, peer } = taken {
-                        match (at_path(&record, path), peer) {
-                            (Some(value), true) => out.push_peer(value),
-                            (Some(value), false) => out.push_json(value),
-                            (None, _) => out.push(Tag::Missing, ""),
-                        }
-                    }
+            for (computed, out) in self.computed.iter().zip(&mut page.computed) {
+                match (at_path(&record, &computed.path), computed.is_reference) {
+                    (Some(value), true) => out.push_peer(value),
+                    (Some(value), false) => out.push_json(value),
+                    (None, _) => out.push(Tag::Missing, ""),
                 }
             }
             rows.push(u32::try_from(row).unwrap_or(u32::MAX));
         }
-        Ok(self.keep(records, Some(&rows), &computed, into)?)
+        page.rows = Some(rows);
+        Ok(())
     }
 
-    /// Adds the rows named (none named: all) to the kind, or nothing when one of its columns would overflow.
-    fn keep(
-        &self,
-        records: &Records,
-        rows: Option<&[u32]>,
-        computed: &[Vec<ValueColumn>],
-        into: &mut RawKind,
-    ) -> Result<usize, ColumnTooLarge> {
-        let kept = rows.map_or(records.rows, <[u32]>::len);
+    /// Adds the rows of a page to the kind, or nothing when one of its columns would overflow.
+    fn keep(&self, page: &Page<'_>, into: &mut RawKind) -> Result<usize, FeedError> {
+        let kept = page.len();
         let mut parts: Vec<(usize, Cow<'_, ValueColumn>)> = Vec::with_capacity(self.fields.len());
-        for (field, (at, places)) in self.fields.iter().enumerate() {
-            let computed = computed.get(field).map_or(&[][..], Vec::as_slice);
-            let mut columns: Vec<Cow<'_, ValueColumn>> = Vec::with_capacity(places.len());
-            for (place, taken) in places.iter().enumerate() {
-                columns.push(match taken {
-                    Taken::Static(value) => {
-                        let mut column = ValueColumn::default();
-                        (0..kept).for_each(|_| column.push_json(value));
-                        Cow::Owned(column)
-                    }
-                    Taken::Column(slot) => taken_column(records, *slot, rows),
-                    Taken::Record { .. } => computed.get(place).map_or_else(Cow::default, Cow::Borrowed),
-                });
-            }
+        for (at, places) in &self.fields {
+            let mut columns = places.iter().map(|taken| self.column(taken, page)).collect::<Result<Vec<_>, _>>()?;
             let column = if columns.len() == 1 { columns.swap_remove(0) } else { Cow::Owned(last_value(&columns, kept)) };
             parts.push((*at, column));
         }
-        let ids = taken_column(records, self.id, rows);
+        let ids = page.column(self.id);
         // Everything is looked at before anything is added, so that a page is kept whole or not at all.
         let fits = |(at, column): &(usize, Cow<'_, ValueColumn>)| into.columns.get(*at).is_none_or(|out| out.has_room(column.text_bytes()));
         if !(into.ids.has_room(ids.text_bytes()) && parts.iter().all(fits)) {
-            return Err(ColumnTooLarge);
+            return Err(ColumnTooLarge.into());
         }
         for (at, column) in &parts {
             if let Some(out) = into.columns.get_mut(*at) {
@@ -240,15 +287,50 @@ impl Feed {
             }
         }
         into.ids.append(&ids)?;
-        if !(self.meant.is_empty() && into.meanings.is_empty()) {
+        if !(self.peer_kinds.is_empty() && into.meanings.is_empty()) {
             into.mean_until(into.rows, &[]);
-            into.mean_until(into.rows + kept, &self.meant);
+            into.mean_until(into.rows + kept, &self.peer_kinds);
         }
         into.rows += kept;
+        if let Some(resource) = &self.destination {
+            into.resources.fill_with(into.rows - kept, into.rows, resource);
+        }
         // Fields that this mapping does not feed are null in its rows.
         into.ids.fill(into.rows);
         into.columns.iter_mut().for_each(|column| column.fill(into.rows));
         Ok(kept)
+    }
+
+    /// The values of a page's rows.
+    fn column<'p>(&self, taken: &Taken, page: &'p Page<'_>) -> Result<Cow<'p, ValueColumn>, FeedError> {
+        Ok(match taken {
+            Taken::Column(slot) => page.column(*slot),
+            Taken::Computed(column) => page.computed.get(*column).map_or_else(Cow::default, Cow::Borrowed),
+            Taken::Static { value, is_reference } => {
+                let mut column = ValueColumn::default();
+                (0..page.len()).for_each(|_| if *is_reference { column.push_peer(value) } else { column.push_json(value) });
+                Cow::Owned(column)
+            }
+            Taken::Lookup { lookup, key, is_reference } => {
+                let keys = self.column(key, page)?;
+                let lent = self.lent.as_ref().ok_or_else(|| FeedError::Lookup("it has not been read".to_owned()))?;
+                let mut column = ValueColumn::with_capacity(page.len());
+                for row in 0..page.len() {
+                    let value = lent.lookup(&lookup.resource, &LookupKey::Join(lookup.key.clone(), keys.to_json(row)), &lookup.path);
+                    let value = value.map_err(FeedError::Lookup)?.unwrap_or_else(|| lookup.default.clone());
+                    if *is_reference { column.push_peer(&value) } else { column.push_json(&value) }
+                }
+                Cow::Owned(column)
+            }
+            Taken::PeerKey { present, parts } => {
+                let present = present.as_ref().map(|taken| self.column(taken, page)).transpose()?;
+                let mut columns = Vec::with_capacity(parts.len());
+                for (name, taken) in parts {
+                    columns.push((name.as_str(), self.column(taken, page)?));
+                }
+                Cow::Owned(peer_keys(present.as_deref(), &columns, page.len()))
+            }
+        })
     }
 
     fn record(&self, records: &Records, row: usize) -> Map<String, Value> {
@@ -262,13 +344,97 @@ impl Feed {
     }
 }
 
-/// A page's column, of the rows named; empty where the page has none of that slot or not one value a record.
-fn taken_column<'r>(records: &'r Records, slot: usize, rows: Option<&[u32]>) -> Cow<'r, ValueColumn> {
-    match (records.columns.get(slot).filter(|column| column.len() == records.rows), rows) {
-        (None, _) => Cow::default(),
-        (Some(column), None) => Cow::Borrowed(column),
-        (Some(column), Some(rows)) => Cow::Owned(column.gather(rows)),
+/// Finds the places of values.
+struct Compiler<'f> {
+    projection: &'f mut Projection,
+    /// The names that transforms write: what is there is read from the record, not from the page.
+    written: &'f [String],
+    computed: Vec<Computed>,
+}
+
+impl Compiler<'_> {
+    fn source(&mut self, source: FieldSource) -> Taken {
+        match source {
+            FieldSource::Static(value) => Taken::Static { value, is_reference: false },
+            FieldSource::Path(path) => self.path(&path, Shape::Value),
+            FieldSource::Reference(path) => self.path(&path, Shape::Peer),
+            FieldSource::Lookup(lookup) => {
+                let key = Box::new(self.path(&lookup.key, Shape::Value));
+                Taken::Lookup { lookup, key, is_reference: false }
+            }
+            FieldSource::PeerKey(PeerKey { present, parts }) => {
+                let present = present.map(|path| Box::new(self.path(&path, Shape::Value)));
+                let mut parts: Vec<(String, Taken)> = parts.into_iter().map(|(name, part)| (name, self.part(part))).collect();
+                // As canonical JSON has them.
+                parts.sort_by(|(one, _), (other, _)| one.cmp(other));
+                Taken::PeerKey { present, parts }
+            }
+        }
     }
+
+    fn part(&mut self, part: KeyPart) -> Taken {
+        match part {
+            KeyPart::Path(path) => self.path(&path, Shape::Value),
+            KeyPart::Static(value) => Taken::Static { value, is_reference: false },
+        }
+    }
+
+    fn path(&mut self, path: &str, shape: Shape) -> Taken {
+        if !touched(path, self.written) {
+            return Taken::Column(self.projection.slot(path, shape));
+        }
+        self.computed.push(Computed { path: path.split('.').map(str::to_owned).collect(), is_reference: shape == Shape::Peer });
+        Taken::Computed(self.computed.len() - 1)
+    }
+}
+
+/// A page, and the rows of it that are kept.
+struct Page<'r> {
+    records: &'r Records,
+    /// None: all.
+    rows: Option<Vec<u32>>,
+    computed: Vec<ValueColumn>,
+}
+
+impl Page<'_> {
+    fn len(&self) -> usize {
+        self.rows.as_ref().map_or(self.records.rows, Vec::len)
+    }
+
+    /// The column of a slot; empty where the page has none, or not one value a record.
+    fn column(&self, slot: usize) -> Cow<'_, ValueColumn> {
+        match (self.records.columns.get(slot).filter(|column| column.len() == self.records.rows), &self.rows) {
+            (None, _) => Cow::default(),
+            (Some(column), None) => Cow::Borrowed(column),
+            (Some(column), Some(rows)) => Cow::Owned(column.gather(rows)),
+        }
+    }
+}
+
+/// The natural keys of peers, as objects of their identifiers. No peer is where `present` has no value, nor where no part has one.
+fn peer_keys(present: Option<&ValueColumn>, parts: &[(&str, Cow<'_, ValueColumn>)], rows: usize) -> ValueColumn {
+    let mut out = ValueColumn::with_capacity(rows);
+    let mut key = String::new();
+    let is_null = |column: &ValueColumn, row: usize| match column.tag(row) {
+        Tag::Null => true,
+        tag => tag == Tag::Text && column.text(row).is_empty(),
+    };
+    for row in 0..rows {
+        if present.is_some_and(|present| is_null(present, row)) || parts.iter().all(|(_, column)| is_null(column, row)) {
+            out.push_null();
+            continue;
+        }
+        key.clear();
+        for (at, (name, column)) in parts.iter().enumerate() {
+            key.push(if at == 0 { '{' } else { ',' });
+            json_string(name, &mut key);
+            key.push(':');
+            column.write_json(row, &mut key);
+        }
+        key.push('}');
+        out.push(Tag::Json, &key);
+    }
+    out
 }
 
 /// In each row the last value that is not null.
@@ -299,6 +465,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::mapping::lent::Lends;
+    use crate::mapping::reference::{self, ReferenceRule};
 
     fn rows(raw: &RawKind, column: usize) -> Vec<Value> {
         (0..raw.rows).map(|row| raw.columns[column].to_json(row)).collect()
@@ -332,6 +500,102 @@ mod tests {
         let filtered = feed(vec![Filter::compile("id", "!=", Some(&json!(3))).unwrap()], &[("b", "{{ none }}")], fields(), body);
         assert_eq!(rows(&filtered, 2), ["y", "x", "z", "y", "x", "z"].map(Value::from));
         assert_eq!(rows(&filtered, 1), vec![Value::Null; 6]);
+    }
+
+    #[test]
+    fn literal_of_a_reference_is_a_plain_value_and_an_empty_one_names_no_peer() {
+        let made = |literal: Value| {
+            let mut projection = Projection::default();
+            let mut feed = Feed::new(0, Vec::new(), None, vec![(0, FieldSource::Static(literal))], &mut projection);
+            feed.mark_references(|_| true);
+            let mut raw = RawKind::new(1);
+            feed.append(&projection.json("[{}]", "").unwrap(), &mut raw).unwrap();
+            (raw.columns[0].tag(0), raw.columns[0].text(0).to_owned())
+        };
+        assert_eq!(made(json!("Munich__1")), (Tag::Text, "Munich__1".to_owned()));
+        assert_eq!(made(json!(0)), (Tag::Int, "0".to_owned()));
+        assert_eq!(made(json!("")).0, Tag::Null);
+    }
+
+    #[test]
+    fn own_value_at_the_fields_name_comes_before_the_path() {
+        let sources = reference::sources(&[ReferenceRule::FieldName], "site", "fvTenant.site", Vec::new());
+        let fields: Vec<(usize, FieldSource)> = sources.into_iter().map(|source| (0, source)).collect();
+        let body =
+            r#"[{"id":1,"fvTenant":{"site":"a"}},{"id":2,"fvTenant":{"site":"a"},"site":"b"},{"id":3,"fvTenant":{"site":"a"},"site":""}]"#;
+        assert_eq!(rows(&feed(Vec::new(), &[], fields.clone(), body), 0)[..3], ["a", "b", "a"].map(Value::from));
+        let transformed = feed(Vec::new(), &[("site", "{{ 'c' if id > 1 else none }}")], fields, body);
+        assert_eq!(rows(&transformed, 0)[..3], ["a", "c", "c"].map(Value::from));
+        assert_eq!(reference::sources(&[ReferenceRule::FieldName], "site", "site", Vec::new()), [FieldSource::Reference("site".into())]);
+    }
+
+    #[test]
+    fn key_of_a_peer_is_built_from_columns() {
+        let parts = vec![("site".to_owned(), KeyPart::Path("siteName".into())), ("kind".to_owned(), KeyPart::Static(json!("leaf")))];
+        let sources = reference::sources(&[ReferenceRule::PeerColumns, ReferenceRule::UniqueId], "device", "hostname", parts);
+        let fields: Vec<(usize, FieldSource)> = sources.into_iter().map(|source| (0, source)).collect();
+        let body = r#"[{"id":1,"hostname":"h","siteName":"s"},{"id":2,"hostname":"h"},{"id":3,"siteName":"s"},{"id":4,"hostname":"","siteName":"s"}]"#;
+        let expected = [json!({"kind": "leaf", "site": "s"}), json!({"kind": "leaf", "site": null}), json!(null), json!("")];
+        let found = rows(&feed(Vec::new(), &[], fields.clone(), body), 0);
+        assert_eq!(found[..3], expected[..3]);
+        assert!(found[3].is_null());
+        // The value of the field's own path counts where the columns have none.
+        let lone = vec![("name".to_owned(), KeyPart::Path("siteName".into()))];
+        let sources = reference::sources(&[ReferenceRule::PeerColumns], "site", "hostname", lone);
+        let fields: Vec<(usize, FieldSource)> = sources.into_iter().map(|source| (0, source)).collect();
+        let transformed = feed(Vec::new(), &[("siteName", "{{ siteName|default('x')|upper }}")], fields, body);
+        assert_eq!(rows(&transformed, 0)[..2], [json!({"name": "S"}), json!({"name": "X"})]);
+    }
+
+    #[test]
+    fn mapping_may_look_up_a_value_in_another_resource() {
+        let lookup = |mapping: &str| Lookup::parse(mapping, "lookup");
+        assert_eq!(lookup("labels.instance"), None);
+        for wrong in ["lookup()", "lookup(a, b)", "lookup(a, , c)", "lookup(a, b, c, d, e)"] {
+            assert!(lookup(wrong).is_some_and(|read| read.is_err()), "{wrong}");
+        }
+        let read = lookup("lookup(uname, labels.instance, 'labels.nodename', none given)").unwrap().unwrap();
+        assert_eq!((read.path.as_str(), &read.default), ("labels.nodename", &json!("none given")));
+        assert_eq!(lookup("lookup('uname', a.b, c, 7)").unwrap().unwrap().default, json!(7));
+        let mut projection = Projection::default();
+        let mut feed = Feed::new(0, Vec::new(), None, vec![(0, FieldSource::Lookup(read))], &mut projection);
+        let needs = feed.needs();
+        let resources = needs.resources().map(|mut resource| {
+            assert_eq!(resource.name(), "uname");
+            let body = r#"[{"labels":{"instance":"a","nodename":"alpha"}},{"labels":{"instance":"a","nodename":"late"}}]"#;
+            resource.append(&resource.projection().json(body, "").unwrap()).unwrap();
+            resource
+        });
+        let lent = Arc::new(Lent::new(&Lends::default(), resources));
+        let mut raw = RawKind::new(1);
+        let records = projection.json(r#"[{"labels":{"instance":"a"}},{"labels":{"instance":"b"}},{}]"#, "").unwrap();
+        assert!(matches!(feed.append(&records, &mut raw), Err(FeedError::Lookup(_))));
+        feed.lend(&lent);
+        feed.append(&records, &mut raw).unwrap();
+        assert_eq!(rows(&raw, 0), ["alpha", "none given", "none given"].map(Value::from));
+    }
+
+    #[test]
+    fn row_knows_the_destination_of_its_mapping() {
+        let part = |resource: Option<&str>, body: &str| {
+            let mut projection = Projection::default();
+            let mut feed = Feed::new(0, Vec::new(), None, vec![(0, path("id"))], &mut projection);
+            if let Some(resource) = resource {
+                feed.write_to(resource);
+            }
+            let mut raw = RawKind::new(1);
+            feed.append(&projection.json(body, "").unwrap(), &mut raw).unwrap();
+            raw
+        };
+        let mut raw = part(None, r#"[{"id":1}]"#);
+        assert!(raw.resources.is_empty());
+        raw.merge(part(Some("devices"), r#"[{"id":2},{"id":3}]"#)).unwrap();
+        raw.merge(part(Some("machines"), r#"[{"id":4}]"#)).unwrap();
+        raw.merge(part(None, r#"[{"id":5}]"#)).unwrap();
+        raw.merge(part(Some("devices"), r#"[{"id":6}]"#)).unwrap();
+        let of: Vec<Option<&str>> = (0..raw.rows).map(|row| raw.resources.get(row)).collect();
+        assert_eq!(of, [None, Some("devices"), Some("devices"), Some("machines"), None, Some("devices")]);
+        assert_eq!(raw.resources.gather(&[3, 0]).get(0), Some("machines"));
     }
 
     #[test]

@@ -9,12 +9,13 @@
 //! references among them, is found when the configuration is read. A path reads objects only: Python's would go on into
 //! a text's methods.
 
-use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use regex::Regex;
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
+
+use crate::python::{compare, contains, describe, equal, is_true, translate_pattern, type_name};
 
 /// The names of all operations, for messages that suggest the nearest one.
 pub const OPERATIONS: [&str; 14] =
@@ -158,19 +159,19 @@ impl Filter {
         let field = found.unwrap_or(&Value::Null);
         let value = &self.value;
         let result = match &self.operation {
-            Operation::Equal => Ok(python_equal(field, value)),
-            Operation::NotEqual => Ok(!python_equal(field, value)),
+            Operation::Equal => Ok(equal(field, value)),
+            Operation::NotEqual => Ok(!equal(field, value)),
             Operation::Greater => compare(field, value).map(std::cmp::Ordering::is_gt),
             Operation::Less => compare(field, value).map(std::cmp::Ordering::is_lt),
             Operation::GreaterOrEqual => compare(field, value).map(std::cmp::Ordering::is_ge),
             Operation::LessOrEqual => compare(field, value).map(std::cmp::Ordering::is_le),
-            Operation::In => Ok(python_true(value)).and_then(|ask| Ok(ask && python_contains(value, field)?)),
-            Operation::NotIn => python_contains(value, field).map(|contained| !contained),
-            Operation::Contains => Ok(python_true(field)).and_then(|ask| Ok(ask && python_contains(field, value)?)),
+            Operation::In => Ok(is_true(value)).and_then(|ask| Ok(ask && contains(value, field)?)),
+            Operation::NotIn => contains(value, field).map(|contained| !contained),
+            Operation::Contains => Ok(is_true(field)).and_then(|ask| Ok(ask && contains(field, value)?)),
             // An empty field does not pass: Python's `field and …` is the empty field itself.
-            Operation::NotContains => Ok(python_true(field)).and_then(|ask| Ok(ask && !python_contains(field, value)?)),
-            Operation::IsEmpty => Ok(!python_true(field)),
-            Operation::IsNotEmpty => Ok(python_true(field)),
+            Operation::NotContains => Ok(is_true(field)).and_then(|ask| Ok(ask && !contains(field, value)?)),
+            Operation::IsEmpty => Ok(!is_true(field)),
+            Operation::IsNotEmpty => Ok(is_true(field)),
             Operation::Regex(regex) => match field {
                 Value::String(text) => Ok(regex.is_match(text)),
                 other => Err(format!("needs text, not {}", describe(other))),
@@ -194,168 +195,6 @@ pub(crate) fn value_at<'record>(record: &'record Map<String, Value>, path: &str)
     object.get(rest)
 }
 
-/// Python's truth: null, false, zero, and what has no items are false.
-pub(crate) fn python_true(value: &Value) -> bool {
-    match value {
-        Value::Null => false,
-        Value::Bool(yes) => *yes,
-        Value::Number(number) => number.as_f64().is_none_or(|number| number != 0.0),
-        Value::String(text) => !text.is_empty(),
-        Value::Array(items) => !items.is_empty(),
-        Value::Object(map) => !map.is_empty(),
-    }
-}
-
-/// Python's `==`: numbers and bools by value, whatever their type; all else within its type.
-pub(crate) fn python_equal(left: &Value, right: &Value) -> bool {
-    match (left, right) {
-        (Value::Null, Value::Null) => true,
-        (Value::String(left), Value::String(right)) => left == right,
-        (Value::Array(left), Value::Array(right)) => {
-            left.len() == right.len() && left.iter().zip(right).all(|(left, right)| python_equal(left, right))
-        }
-        (Value::Object(left), Value::Object(right)) => {
-            left.len() == right.len() && left.iter().all(|(key, item)| right.get(key).is_some_and(|other| python_equal(item, other)))
-        }
-        _ => match (numeric(left), numeric(right)) {
-            (Some(left), Some(right)) => left.equals(right),
-            _ => false,
-        },
-    }
-}
-
-/// A number as Python sees it: a bool is one too.
-#[derive(Clone, Copy)]
-enum Numeric {
-    Integer(i128),
-    Float(f64),
-}
-
-impl Numeric {
-    fn equals(self, other: Self) -> bool {
-        match (self, other) {
-            (Self::Integer(left), Self::Integer(right)) => left == right,
-            (Self::Float(left), Self::Float(right)) => left == right,
-            (Self::Integer(integer), Self::Float(float)) | (Self::Float(float), Self::Integer(integer)) => {
-                // JSON's integers have 64 bits, so a whole float in their range converts without loss.
-                float.fract() == 0.0 && float.abs() < 1e30 && float as i128 == integer
-            }
-        }
-    }
-}
-
-fn numeric(value: &Value) -> Option<Numeric> {
-    match value {
-        Value::Bool(yes) => Some(Numeric::Integer(i128::from(*yes))),
-        Value::Number(number) => Some(of_number(number)),
-        _ => None,
-    }
-}
-
-fn of_number(number: &Number) -> Numeric {
-    if let Some(integer) = number.as_i64() {
-        Numeric::Integer(i128::from(integer))
-    } else if let Some(integer) = number.as_u64() {
-        Numeric::Integer(i128::from(integer))
-    } else {
-        Numeric::Float(number.as_f64().unwrap_or(f64::NAN))
-    }
-}
-
-/// Python's `int(value)`, which both sides of `>` and its like go through: text is read, fractions are cut off.
-fn to_integer(value: &Value) -> Result<Numeric, String> {
-    let refused = || format!("cannot read {} as a whole number", describe(value));
-    match value {
-        Value::String(text) => integer_of_text(text).ok_or_else(refused),
-        _ => match numeric(value).ok_or_else(refused)? {
-            // Beyond 2^120 the order of floats is the order of the integers they are.
-            Numeric::Float(float) if float.abs() >= 1e36 => Ok(Numeric::Float(float)),
-            Numeric::Float(float) => Ok(Numeric::Integer(float.trunc() as i128)),
-            integer => Ok(integer),
-        },
-    }
-}
-
-/// Python's `int(text)` in base 10: blanks around, one sign, single underscores between digits.
-pub(crate) fn decimal_digits(text: &str) -> Option<(bool, String)> {
-    let text = text.trim_matches(is_python_blank);
-    let (negative, digits) = match text.as_bytes().first()? {
-        b'-' => (true, text.get(1..)?),
-        b'+' => (false, text.get(1..)?),
-        _ => (false, text),
-    };
-    let well_formed = digits.split('_').all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
-    well_formed.then(|| (negative, digits.replace('_', "")))
-}
-
-/// What Python's `str.strip` takes away: Unicode's white space and four separators that it counts in.
-pub(crate) fn is_python_blank(character: char) -> bool {
-    character.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&character)
-}
-
-fn integer_of_text(text: &str) -> Option<Numeric> {
-    let (negative, digits) = decimal_digits(text)?;
-    match digits.parse::<i128>() {
-        Ok(number) => Some(Numeric::Integer(if negative { -number } else { number })),
-        Err(_) => {
-            let number: f64 = digits.parse().ok()?;
-            Some(Numeric::Float(if negative { -number } else { number }))
-        }
-    }
-}
-
-fn compare(field: &Value, value: &Value) -> Result<std::cmp::Ordering, String> {
-    let as_float = |number| match number {
-        Numeric::Integer(integer) => integer as f64,
-        Numeric::Float(float) => float,
-    };
-    match (to_integer(field)?, to_integer(value)?) {
-        (Numeric::Integer(left), Numeric::Integer(right)) => Ok(left.cmp(&right)),
-        (left, right) => Ok(as_float(left).total_cmp(&as_float(right))),
-    }
-}
-
-/// Python's `item in container`.
-fn python_contains(container: &Value, item: &Value) -> Result<bool, String> {
-    match container {
-        Value::String(text) => match item {
-            Value::String(part) => Ok(text.contains(part.as_str())),
-            other => Err(format!("cannot look for {} in a text", describe(other))),
-        },
-        Value::Array(items) => Ok(items.iter().any(|known| python_equal(known, item))),
-        Value::Object(map) => match item {
-            Value::String(key) => Ok(map.contains_key(key)),
-            Value::Array(_) | Value::Object(_) => Err(format!("cannot look for {} among keys", describe(item))),
-            _ => Ok(false),
-        },
-        other => Err(format!("cannot look into {}", describe(other))),
-    }
-}
-
-/// A value for a message: what it is, and the value itself where it is short.
-fn describe(value: &Value) -> Cow<'static, str> {
-    match value {
-        Value::Null => Cow::Borrowed("nothing"),
-        Value::Bool(true) => Cow::Borrowed("true"),
-        Value::Bool(false) => Cow::Borrowed("false"),
-        Value::Number(number) => Cow::Owned(format!("the number {number}")),
-        Value::String(text) => Cow::Owned(format!("the text '{text}'")),
-        Value::Array(_) => Cow::Borrowed("a list"),
-        Value::Object(_) => Cow::Borrowed("an object"),
-    }
-}
-
-fn type_name(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "nothing",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "text",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
-    }
-}
-
 fn compile_pattern(field: &str, value: &Value) -> Result<Regex, FilterError> {
     let Value::String(pattern) = value else {
         return Err(FilterError::PatternType { field: field.to_owned(), found: type_name(value) });
@@ -366,89 +205,6 @@ fn compile_pattern(field: &str, value: &Value) -> Result<Regex, FilterError> {
         pattern: pattern.clone(),
         source: Box::new(source),
     })
-}
-
-/// Rewrites the few constructs that Python's `re` and Rust's `regex` spell alike and read differently.
-///
-/// Look-around and back references have no counterpart: such a pattern is refused with its reason.
-fn translate_pattern(pattern: &str) -> String {
-    let characters: Vec<char> = pattern.chars().collect();
-    let at = |index: usize| characters.get(index).copied();
-    let lines = pattern.starts_with("(?") && pattern.split_once(')').is_some_and(|(flags, _)| flags.contains('m'));
-    let mut out = String::with_capacity(pattern.len() + 8);
-    let mut index = 0;
-    let mut class_start = None;
-    while let Some(character) = at(index) {
-        match (character, class_start) {
-            ('\\', _) => {
-                match at(index + 1) {
-                    // Rust: boundaries of words. Python: the characters.
-                    Some(sign @ ('<' | '>')) => out.push(sign),
-                    // Rust's end of text is `\z`.
-                    Some('Z') if class_start.is_none() => out.push_str(r"\z"),
-                    Some(escaped) => {
-                        out.push('\\');
-                        out.push(escaped);
-                    }
-                    None => out.push('\\'),
-                }
-                index += 1;
-            }
-            ('[', None) => {
-                out.push('[');
-                if at(index + 1) == Some('^') {
-                    out.push('^');
-                    index += 1;
-                }
-                if at(index + 1) == Some(']') {
-                    out.push_str(r"\]");
-                    index += 1;
-                }
-                class_start = Some(index);
-            }
-            (']', Some(_)) => {
-                out.push(']');
-                class_start = None;
-            }
-            // Rust reads these in a class as nested classes and as set operations.
-            ('[' | '&' | '~', Some(_)) => {
-                out.push('\\');
-                out.push(character);
-            }
-            ('{', None) => match repetition(&characters, index) {
-                Some((text, length)) => {
-                    out.push_str(&text);
-                    index += length - 1;
-                }
-                None => out.push_str(r"\{"),
-            },
-            // Python's `$` also stands before a line break that ends the text.
-            ('$', None) if !lines => out.push_str(r"(?:\n?\z)"),
-            _ => out.push(character),
-        }
-        index += 1;
-    }
-    out
-}
-
-/// A repetition such as `{2,3}` that starts at `start`, with its length; any other brace is a plain character in Python.
-fn repetition(characters: &[char], start: usize) -> Option<(String, usize)> {
-    let length = characters.get(start..)?.iter().position(|character| *character == '}')? + 1;
-    let inside: String = characters.get(start + 1..start + length - 1)?.iter().collect();
-    let (low, high) = match inside.split_once(',') {
-        Some((low, high)) => (low, Some(high)),
-        None => (inside.as_str(), None),
-    };
-    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if !is_number(low) || !high.is_none_or(is_number) || (low.is_empty() && high.is_none()) {
-        return None;
-    }
-    let low = if low.is_empty() { "0" } else { low };
-    let text = match high {
-        Some(high) => format!("{{{low},{high}}}"),
-        None => format!("{{{low}}}"),
-    };
-    Some((text, length))
 }
 
 /// A range of addresses of one family, both ends included.

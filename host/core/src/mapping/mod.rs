@@ -2,7 +2,8 @@
 
 pub mod feed;
 pub mod filter;
-pub mod literal;
+pub mod lent;
+pub mod reference;
 pub mod transform;
 
 use crate::value::{ColumnTooLarge, ValueColumn};
@@ -21,6 +22,70 @@ pub struct RawKind {
     pub feed_ends: Vec<usize>,
     /// Which of a field's peer kinds the references of a row mean, rows in order; empty where no field has more than one.
     pub meanings: Vec<Meaning>,
+    /// The destination's resource of each row; empty where the kind has one.
+    pub resources: ResourceColumn,
+}
+
+/// The destination's resource of each row of a kind whose mappings have several. Empty for other kinds, which pay nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ResourceColumn {
+    names: Vec<String>,
+    /// The place of each row's name; beyond the names where it is not known.
+    rows: Vec<u16>,
+}
+
+impl ResourceColumn {
+    const UNKNOWN: u16 = u16::MAX;
+
+    /// Returns whether no row has one.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Returns the resource of a row, where it is known.
+    #[must_use]
+    pub fn get(&self, row: usize) -> Option<&str> {
+        self.names.get(usize::from(*self.rows.get(row)?)).map(String::as_str)
+    }
+
+    /// Adds a row.
+    pub fn push(&mut self, resource: Option<&str>) {
+        let at = resource.map_or(Self::UNKNOWN, |resource| self.name(resource));
+        self.rows.push(at);
+    }
+
+    /// Returns the rows named, in that order.
+    #[must_use]
+    pub fn gather(&self, rows: &[u32]) -> ResourceColumn {
+        let at = |row: &u32| self.rows.get(*row as usize).copied().unwrap_or(Self::UNKNOWN);
+        let rows = if self.is_empty() { Vec::new() } else { rows.iter().map(at).collect() };
+        ResourceColumn { names: self.names.clone(), rows }
+    }
+
+    fn name(&mut self, resource: &str) -> u16 {
+        let at = self.names.iter().position(|known| known == resource).unwrap_or_else(|| {
+            self.names.push(resource.to_owned());
+            self.names.len() - 1
+        });
+        u16::try_from(at).unwrap_or(Self::UNKNOWN)
+    }
+
+    /// Gives the rows from `from` to `to` a resource; those before them that have none stay unknown.
+    fn fill_with(&mut self, from: usize, to: usize, resource: &str) {
+        let at = self.name(resource);
+        self.rows.resize(from, Self::UNKNOWN);
+        self.rows.resize(to, at);
+    }
+
+    /// Adds the `count` rows of another column behind these `rows`.
+    fn append(&mut self, rows: usize, other: &ResourceColumn, count: usize) {
+        if self.is_empty() && other.is_empty() {
+            return;
+        }
+        self.rows.resize(rows, Self::UNKNOWN);
+        (0..count).for_each(|row| self.push(other.get(row)));
+    }
 }
 
 /// What the mapping that brought some rows says of their references.
@@ -56,6 +121,7 @@ impl RawKind {
         {
             return Err(ColumnTooLarge);
         }
+        self.resources.append(self.rows, &other.resources, other.rows);
         self.ids.append(&other.ids)?;
         for (ours, theirs) in self.columns.iter_mut().zip(&other.columns) {
             ours.append(theirs)?;

@@ -1,0 +1,209 @@
+//! Calls the engine: opens the project, starts the log and the asynchronous runtime, and shows what the engine reports.
+//!
+//! Key types: [`Call`] (a call of the engine, as the command line asks for it), [`Offline`] (both adapters, and no system).
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use infrahub_sync_config::Project;
+use infrahub_sync_engine::{AdapterSource, EngineError, Events, Options, RunContext, Side, Stop};
+use infrahub_sync_runtime::Exchanges;
+
+use crate::args::{AdapterArgs, ExchangeArgs, ProjectArgs, SettingArgs, engine_options};
+use crate::command_error::CommandError;
+use crate::context::{Context, adapter_of};
+use crate::exit::Exit;
+use crate::locate::{AdapterError, Folders};
+use crate::logging;
+use crate::progress::Progress;
+use crate::screen::Screen;
+use crate::signals::{Signals, listen};
+
+/// A call of the engine, as the command line asks for it.
+pub(crate) struct Call<'a> {
+    /// The project.
+    pub(crate) project: &'a ProjectArgs,
+    /// Settings of the adapters.
+    pub(crate) settings: &'a SettingArgs,
+    /// Where custom adapters are.
+    pub(crate) adapters: &'a AdapterArgs,
+    /// Where HTTP responses come from.
+    pub(crate) exchanges: &'a ExchangeArgs,
+    /// The engine's options.
+    pub(crate) options: Options,
+    /// `--run-id`.
+    pub(crate) run_id: Option<&'a str>,
+    /// Whether the command reads the source.
+    pub(crate) reads_source: bool,
+}
+
+impl Call<'_> {
+    /// Calls the engine. Ctrl-C stops it.
+    pub(crate) fn run<T>(
+        self,
+        context: &Context,
+        action: impl AsyncFnOnce(&RunContext<'_>) -> Result<T, EngineError>,
+    ) -> Result<T, CommandError> {
+        logging::start(&context.screen, (context.environment)(logging::VARIABLE).as_deref()).map_err(|error| {
+            CommandError::from_error(Exit::Usage, &error)
+                .hint(format!("{} is a list such as `infrahub_sync=debug,infrahub_sync_runtime=trace`", logging::VARIABLE))
+        })?;
+        let project = context.open(self.project.selection()?)?;
+        let folders = context.folders(Some(&project), self.adapters);
+        let source = self.reads_source.then(|| adapter_of(&project.source, &project, &folders)).transpose()?;
+        let destination = adapter_of(&project.destination, &project, &folders)?;
+        let custom = Custom::of(source.iter().chain([&destination]));
+        let stop = Arc::new(Stop::default());
+        let reporter = Reporter::new(&context.screen);
+        let run = RunContext {
+            project: &project,
+            source,
+            destination,
+            branch: branch(&self.settings.command_line()),
+            environment: &context.environment,
+            cache_root: context.cache_root()?,
+            component_store: context.user_cache("components"),
+            memo_store: context.user_cache("memos"),
+            exchanges: self.exchanges.exchanges(),
+            run_id: self.run_id.map(str::to_owned),
+            options: self.options,
+            events: &reporter,
+            stop: &stop,
+            now: SystemTime::now,
+        };
+        let outcome = block_on(action(&run), &stop, &context.screen);
+        reporter.progress.finish();
+        outcome?.map_err(|error| custom.describe(error))
+    }
+}
+
+/// Both adapters of a project, for work that contacts no system.
+pub(crate) struct Offline<'a> {
+    project: &'a Project,
+    source: AdapterSource,
+    destination: AdapterSource,
+    /// The adapters that are not built in.
+    pub(crate) custom: Custom,
+}
+
+impl<'a> Offline<'a> {
+    /// Finds both adapters.
+    pub(crate) fn new(project: &'a Project, folders: &Folders) -> Result<Offline<'a>, AdapterError> {
+        let source = adapter_of(&project.source, project, folders)?;
+        Ok(Offline::with(project, source, adapter_of(&project.destination, project, folders)?))
+    }
+
+    /// Takes adapters that were found.
+    pub(crate) fn with(project: &'a Project, source: AdapterSource, destination: AdapterSource) -> Offline<'a> {
+        let custom = Custom::of([&source, &destination].into_iter());
+        Offline { project, source, destination, custom }
+    }
+
+    /// Calls the engine.
+    pub(crate) fn run<T>(self, context: &Context, action: impl AsyncFnOnce(&RunContext<'_>) -> T) -> Result<T, CommandError> {
+        let stop = Arc::new(Stop::default());
+        let reporter = Reporter::new(&context.screen);
+        let run = RunContext {
+            project: self.project,
+            source: Some(self.source),
+            destination: self.destination,
+            branch: None,
+            environment: &context.environment,
+            cache_root: PathBuf::new(),
+            component_store: context.user_cache("components"),
+            memo_store: None,
+            exchanges: Exchanges::Live,
+            run_id: None,
+            options: engine_options(&[]),
+            events: &reporter,
+            stop: &stop,
+            now: SystemTime::now,
+        };
+        block_on(action(&run), &stop, &context.screen)
+    }
+}
+
+/// Returns the branch among the options that set settings.
+fn branch(command_line: &BTreeMap<String, String>) -> Option<String> {
+    command_line.get("branch").cloned()
+}
+
+/// Names and files of the adapters that are not built in.
+#[derive(Debug, Clone)]
+pub(crate) struct Custom(Vec<(String, String)>);
+
+impl Custom {
+    fn of<'a>(adapters: impl Iterator<Item = &'a AdapterSource>) -> Custom {
+        let custom = adapters.filter(|adapter| !adapter.is_built_in());
+        Custom(custom.map(|adapter| (adapter.name.clone(), adapter.origin.clone())).collect())
+    }
+
+    /// Returns the engine's error in words, with the file of the custom adapter that failed.
+    pub(crate) fn describe(&self, error: EngineError) -> CommandError {
+        let name = match &error {
+            EngineError::Adapter(error) => error.adapter().map(|adapter| adapter.name.clone()),
+            _ => None,
+        };
+        let file = self.0.iter().find(|(known, _)| Some(known) == name.as_ref());
+        let error = CommandError::from(error);
+        match file {
+            Some((name, file)) => error.hint(format!("`{name}` is the adapter in {file}")),
+            None => error,
+        }
+    }
+}
+
+/// Shows what the engine reports.
+struct Reporter<'a> {
+    screen: &'a Screen,
+    progress: Progress<'a>,
+}
+
+impl<'a> Reporter<'a> {
+    fn new(screen: &'a Screen) -> Reporter<'a> {
+        Reporter { screen, progress: Progress::new(screen) }
+    }
+}
+
+impl Events for Reporter<'_> {
+    fn loading(&self, side: Side, kind: &str, rows: u64) {
+        self.progress.loading(side.as_str(), kind, rows);
+    }
+
+    fn loaded(&self, side: Side, kind: &str, _rows: u64) {
+        self.progress.loaded(side.as_str(), kind);
+    }
+
+    fn writing(&self, kind: &str, done: u64, total: u64) {
+        self.progress.writing(kind, done, total);
+    }
+
+    fn note(&self, message: &str) {
+        self.screen.info(message);
+    }
+
+    fn warn(&self, message: &str) {
+        self.screen.warn(message);
+    }
+
+    fn waiting_for_lock(&self, holder: &str) {
+        self.screen.waiting_for(holder);
+    }
+}
+
+/// Runs the engine to its end, or until the user quits.
+fn block_on<T>(work: impl Future<Output = T>, stop: &Arc<Stop>, screen: &Screen) -> Result<T, CommandError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| CommandError::from_error(Exit::Unexpected, &error))?;
+    let outcome = runtime.block_on(async {
+        // Before the work begins: an unexpected signal ends the program.
+        tokio::spawn(listen(Signals::new(), stop.clone(), screen.clone()));
+        work.await
+    });
+    // A busy blocking thread must not delay the exit.
+    runtime.shutdown_background();
+    Ok(outcome)
+}

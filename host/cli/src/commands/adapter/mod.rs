@@ -1,0 +1,53 @@
+//! `adapter`: which adapters exist, what one of them may do, and whether it keeps the contract.
+//!
+//! Except in `check`, which works on recordings, no code of an adapter is executed beyond its self-description.
+
+mod check;
+mod inspect;
+mod list;
+mod lock;
+mod new;
+mod prune;
+
+use clap::{Args, Subcommand};
+
+use crate::command_error::CommandError;
+use crate::context::Context;
+use crate::exit::Exit;
+
+/// The arguments of `adapter`.
+#[derive(Debug, Args)]
+#[command(disable_help_subcommand = true)]
+pub(super) struct Adapter {
+    #[command(subcommand)]
+    command: AdapterCommand,
+}
+
+/// The sub-commands of `adapter`.
+#[derive(Debug, Subcommand)]
+enum AdapterCommand {
+    /// List the adapters that a project can use: built-in adapters, and those in the adapter folders
+    List(list::AdapterList),
+    /// Show what an adapter is, what it is granted, and which setting grants it. Executes only its self-description
+    Inspect(inspect::AdapterInspect),
+    /// Accept the current adapters of a project: writes infrahub-sync.lock.yml beside its config.yml
+    Lock(lock::AdapterLock),
+    /// Remove compiled adapters that have not been used for a while; they are compiled again when needed
+    Prune(prune::AdapterPrune),
+    /// Check that an adapter keeps the contract: offline and without credentials, with recorded HTTP if it contacts a system
+    Check(check::AdapterCheck),
+    /// Create a folder for a new adapter, with working code, a test, the SDK and the contract
+    New(new::AdapterNew),
+}
+
+/// Carries out a sub-command.
+pub(super) fn run(args: &Adapter, context: &Context) -> Result<Exit, CommandError> {
+    match &args.command {
+        AdapterCommand::List(args) => list::run(args, context),
+        AdapterCommand::Inspect(args) => inspect::run(args, context),
+        AdapterCommand::Lock(args) => lock::run(args, context),
+        AdapterCommand::Prune(args) => prune::run(args, context),
+        AdapterCommand::Check(args) => check::run(args, context),
+        AdapterCommand::New(args) => new::run(args, context),
+    }
+}

@@ -1,0 +1,59 @@
+//! `apply`: the plan of a cached run, written to the destination.
+
+use clap::Args;
+use infrahub_sync_engine as engine;
+
+use crate::args::{AdapterArgs, DataArgs, ExchangeArgs, GuardrailArgs, ProgressArgs, ProjectArgs, SettingArgs, WaitArgs, engine_options};
+use crate::call::Call;
+use crate::command_error::CommandError;
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::outcome::show_outcome;
+
+/// The arguments of `apply`.
+#[derive(Debug, Args)]
+pub(super) struct Apply {
+    #[command(flatten)]
+    project: ProjectArgs,
+
+    #[command(flatten)]
+    settings: SettingArgs,
+
+    #[command(flatten)]
+    adapters: AdapterArgs,
+
+    /// Run id of an earlier diff or sync
+    #[arg(long, value_name = "RUN_ID", required = true)]
+    run_id: String,
+
+    #[command(flatten)]
+    data: DataArgs,
+
+    #[command(flatten)]
+    guardrail: GuardrailArgs,
+
+    #[command(flatten)]
+    progress: ProgressArgs,
+
+    #[command(flatten)]
+    wait: WaitArgs,
+
+    #[command(flatten)]
+    exchanges: ExchangeArgs,
+}
+
+/// Applies the plan.
+pub(super) fn run(args: &Apply, context: Context) -> Result<Exit, CommandError> {
+    let context = context.with_bars(&args.progress);
+    let call = Call {
+        project: &args.project,
+        settings: &args.settings,
+        adapters: &args.adapters,
+        exchanges: &args.exchanges,
+        options: engine_options(&[&args.data, &args.guardrail, &args.wait]),
+        run_id: Some(&args.run_id),
+        reads_source: false,
+    };
+    let applied = call.run(&context, async |run| engine::apply(run).await)?;
+    Ok(show_outcome(&applied, &context.screen))
+}

@@ -1,0 +1,127 @@
+//! The facts about a plan that precede its rows.
+
+use infrahub_sync_core::plan::KindSummary;
+use infrahub_sync_core::plan_row::PlanRow;
+use infrahub_sync_engine::Fates;
+use serde::Serialize;
+
+use super::words::plural;
+
+/// The counts of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub(crate) struct Counts {
+    /// Objects to create.
+    pub(crate) create: u64,
+    /// Objects to update.
+    pub(crate) update: u64,
+    /// Objects to delete.
+    pub(crate) delete: u64,
+    /// Differences that are not applied.
+    pub(crate) skipped: u64,
+}
+
+impl Counts {
+    /// Returns the counts of one kind.
+    pub(super) fn of(kind: &KindSummary) -> Counts {
+        Counts { create: kind.create, update: kind.update, delete: kind.delete, skipped: kind.skipped }
+    }
+
+    /// Returns whether anything would be written.
+    fn has_changes(self) -> bool {
+        self.create + self.update + self.delete > 0
+    }
+
+    fn add(self, other: Counts) -> Counts {
+        Counts {
+            create: self.create + other.create,
+            update: self.update + other.update,
+            delete: self.delete + other.delete,
+            skipped: self.skipped + other.skipped,
+        }
+    }
+}
+
+/// The facts about a plan that precede its rows.
+#[derive(Debug, Clone)]
+pub(crate) struct Overview<'a> {
+    /// The run.
+    pub(crate) run_id: &'a str,
+    /// The kinds, in tier order.
+    pub(crate) kinds: Vec<KindSummary>,
+    /// The state of each row, once an apply has begun.
+    pub(crate) fates: Option<&'a Fates>,
+}
+
+impl Overview<'_> {
+    /// Returns the state of a row, as `failed: why`, or none if no apply has begun.
+    pub(super) fn fate(&self, at: usize, row: &PlanRow) -> Option<String> {
+        let (state, message) = self.fates?.of(at as u64, row);
+        Some(match message {
+            Some(message) => format!("{state}: {message}"),
+            None => state.to_owned(),
+        })
+    }
+
+    /// Returns ` Applied: 3 done, 1 failed.`, or nothing if no apply has begun.
+    fn fates_sentence(&self) -> String {
+        let Some(fates) = self.fates else { return String::new() };
+        let counts: Vec<String> = fates.counts().into_iter().map(|(state, count)| format!("{count} {state}")).collect();
+        if counts.is_empty() { String::new() } else { format!(" Applied: {}.", counts.join(", ")) }
+    }
+
+    /// Returns the counts of all kinds.
+    pub(super) fn totals(&self) -> Counts {
+        self.kinds.iter().map(Counts::of).fold(Counts::default(), Counts::add)
+    }
+
+    /// Returns whether the plan has no row.
+    pub(super) fn is_in_sync(&self) -> bool {
+        self.totals() == Counts::default()
+    }
+
+    /// Returns a sentence for each partial kind.
+    pub(super) fn partial(&self) -> impl Iterator<Item = (&str, &'static str)> {
+        let partial = self.kinds.iter().filter(|kind| kind.partial);
+        partial.map(|kind| {
+            (kind.kind.as_str(), "is partial: objects that cannot be identified are left out, and none of its objects is deleted")
+        })
+    }
+
+    /// Returns `Plan: 3 to create, 1 to update, 0 to delete.`, or that both sides are in sync.
+    pub(super) fn sentence(&self) -> String {
+        let totals = self.totals();
+        let mut sentence = if totals.has_changes() {
+            let Counts { create, update, delete, .. } = totals;
+            format!("Plan: {create} to create, {update} to update, {delete} to delete.")
+        } else {
+            let objects: u64 = self.kinds.iter().map(|kind| kind.source_rows).sum();
+            let kinds = self.kinds.len() as u64;
+            format!(
+                "{} to create, update or delete ({objects} {} of {kinds} {} in the source).",
+                if totals.skipped > 0 { "Nothing" } else { "In sync: nothing" },
+                plural(objects, "object", "objects"),
+                plural(kinds, "kind", "kinds"),
+            )
+        };
+        if totals.skipped > 0 {
+            sentence.push_str(&format!(" {} {} skipped.", totals.skipped, plural(totals.skipped, "difference is", "differences are")));
+        }
+        sentence.push_str(&self.fates_sentence());
+        sentence
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{counts, overview};
+    use super::*;
+
+    #[test]
+    fn the_sentence_distinguishes_one_from_many() {
+        let say = |kinds: &[(&'static str, u64, u64, Counts)]| -> String { overview(kinds).sentence() };
+        insta::assert_snapshot!(say(&[]), @"In sync: nothing to create, update or delete (0 objects of 0 kinds in the source).");
+        insta::assert_snapshot!(say(&[("A", 1, 1, counts(0, 0, 0, 0))]), @"In sync: nothing to create, update or delete (1 object of 1 kind in the source).");
+        insta::assert_snapshot!(say(&[("A", 1, 2, counts(0, 0, 0, 1)), ("B", 4, 4, counts(0, 0, 0, 0))]), @"Nothing to create, update or delete (5 objects of 2 kinds in the source). 1 difference is skipped.");
+        insta::assert_snapshot!(say(&[("A", 1, 2, counts(3, 1, 0, 2))]), @"Plan: 3 to create, 1 to update, 0 to delete. 2 differences are skipped.");
+    }
+}

@@ -1,0 +1,325 @@
+//! From raw rows to a snapshot.
+
+use infrahub_sync_base::Side;
+
+use super::columns::{FieldColumn, NOWHERE, PeerColumn};
+use super::keys::{identity_order, parents_by_id};
+use super::problems::{DataProblem, Trouble};
+use super::resolve::{IdIndex, Table, UniqueIdIndex};
+use super::{Completeness, KindSnapshot, Snapshot};
+use crate::key::Keys;
+use crate::mapping::RawKind;
+use crate::mapping::reference::ReferenceRule;
+use crate::model::{FieldModel, Model};
+use crate::value::{Tag, ValueColumn};
+
+/// How the references of a side are resolved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resolving {
+    /// The side. In the source a dangling reference is a problem, since the wanted value is not known; in the destination it is a peer outside
+    /// of the sync, which differs from every peer inside.
+    pub side: Side,
+    /// Plain values are compared with unique ids first, not last ([`ReferenceRule::UniqueId`]).
+    pub unique_ids_first: bool,
+}
+
+impl From<Side> for Resolving {
+    fn from(side: Side) -> Resolving {
+        Resolving { side, unique_ids_first: false }
+    }
+}
+
+impl Resolving {
+    /// Returns how the references of a side are resolved by the rules of its adapter.
+    #[must_use]
+    pub fn new(side: Side, rules: &[ReferenceRule]) -> Resolving {
+        Resolving { side, unique_ids_first: rules.contains(&ReferenceRule::UniqueId) }
+    }
+}
+
+/// A reference that is being resolved: a field of a row of a kind.
+#[derive(Clone, Copy)]
+pub(super) struct Cell {
+    pub(super) kind: usize,
+    pub(super) row: usize,
+    pub(super) field: usize,
+}
+
+/// Everything about one kind while it is being built.
+pub(super) struct Working<'r> {
+    pub(super) raw: &'r RawKind,
+    pub(super) by_id: Option<IdIndex>,
+    pub(super) by_key: Option<Table>,
+    pub(super) by_unique_id: Option<UniqueIdIndex>,
+    pub(super) keys: Keys,
+    /// The row is left out.
+    pub(super) bad: Vec<bool>,
+    /// The raw rows that are kept, sorted by key.
+    order: Vec<u32>,
+    /// Where each raw row is found in `order`, [`NOWHERE`] when left out. A row read twice has the place of its later reading.
+    pub(super) position: Vec<u32>,
+    partial: bool,
+}
+
+impl<'r> Working<'r> {
+    fn new(raw: &'r RawKind) -> Self {
+        Working {
+            raw,
+            by_id: None,
+            by_key: None,
+            by_unique_id: None,
+            keys: Keys::default(),
+            bad: vec![false; raw.rows],
+            order: Vec::new(),
+            position: Vec::new(),
+            partial: false,
+        }
+    }
+}
+
+/// Builds a snapshot of one side.
+///
+/// Returns the snapshot and every problem found. With problems on the source side the caller stops, or goes on knowing that the
+/// objects named are left out, their kinds partial, and the relationships named unresolved.
+///
+/// The cost is linear in rows and references, but for one sort a kind (none where rows arrive sorted).
+#[must_use]
+pub fn build(model: &Model, mut raw: Vec<RawKind>, resolving: impl Into<Resolving>) -> (Snapshot, Vec<DataProblem>) {
+    let Resolving { side, unique_ids_first } = resolving.into();
+    raw.resize_with(model.kinds.len(), RawKind::default);
+    for (at, (kind, raw)) in model.kinds.iter().zip(&mut raw).enumerate() {
+        raw.columns.resize_with(kind.fields.len(), ValueColumn::default);
+        raw.ids.fill(raw.rows);
+        for (field, column) in kind.fields.iter().zip(&mut raw.columns) {
+            column.fill(raw.rows);
+            if field.reference.is_none() {
+                *column = std::mem::take(column).coerced(field.field_type);
+            }
+        }
+        parents_by_id(model, at, raw);
+    }
+    // Plain fields are not needed to find keys: they are moved into the snapshot, never copied while rows arrive sorted.
+    let plain: Vec<Vec<ValueColumn>> = model
+        .kinds
+        .iter()
+        .zip(&mut raw)
+        .map(|(kind, raw)| {
+            let take = |(field, column): (&FieldModel, &mut ValueColumn)| {
+                let plain = field.reference.is_none() && !kind.identifiers.contains(&field.name);
+                if plain { std::mem::take(column) } else { ValueColumn::default() }
+            };
+            kind.fields.iter().zip(&mut raw.columns).map(take).collect()
+        })
+        .collect();
+    let work = raw.iter().map(Working::new).collect();
+    let mut builder = Builder { model, work, plain, side, unique_ids_first, problems: Vec::new() };
+    for kind in identity_order(model) {
+        builder.find_keys(kind);
+        builder.sort(kind);
+    }
+    let mut snapshot = Snapshot { kinds: Vec::with_capacity(model.kinds.len()) };
+    for kind in 0..model.kinds.len() {
+        let built = builder.finish(kind);
+        snapshot.kinds.push(built);
+    }
+    for (kind, work) in snapshot.kinds.iter_mut().zip(&builder.work) {
+        if work.partial {
+            kind.completeness = Completeness::Partial;
+        }
+    }
+    let mut problems = builder.problems;
+    problems.sort_unstable();
+    problems.dedup();
+    (snapshot, problems)
+}
+
+/// Returns the kinds of the model that a reference field may refer to; none for a plain field.
+fn peer_kinds(model: &Model, field: &FieldModel) -> Option<Vec<usize>> {
+    field.reference.as_ref()?;
+    Some(field.peers().filter_map(|peer| model.kind(peer)).map(|(peer, _)| peer).collect())
+}
+
+pub(super) struct Builder<'r> {
+    pub(super) model: &'r Model,
+    pub(super) work: Vec<Working<'r>>,
+    /// Columns of plain fields that are no identifiers, by kind and field; the others are empty.
+    plain: Vec<Vec<ValueColumn>>,
+    pub(super) side: Side,
+    pub(super) unique_ids_first: bool,
+    problems: Vec<DataProblem>,
+}
+
+impl Builder<'_> {
+    fn object_name(&self, kind: usize, row: usize) -> String {
+        let work = &self.work[kind];
+        if work.raw.ids.tag(row) != Tag::Null {
+            return work.raw.ids.text(row).to_owned();
+        }
+        // Without an id, the identifiers as they were read.
+        let model = &self.model.kinds[kind];
+        let mut name = String::new();
+        for identifier in &model.identifiers {
+            if !name.is_empty() {
+                name.push_str("__");
+            }
+            match model.fields.iter().position(|field| field.name == *identifier).and_then(|at| work.raw.columns.get(at)) {
+                Some(column) if matches!(column.tag(row), Tag::Null) => name.push_str("None"),
+                Some(column) => name.push_str(column.text(row)),
+                None => {}
+            }
+        }
+        name
+    }
+
+    pub(super) fn problem(&mut self, kind: usize, row: usize, trouble: Trouble, left_out: bool) {
+        let problem = DataProblem { kind: self.model.kinds[kind].name.clone(), object: self.object_name(kind, row), trouble, left_out };
+        self.problems.push(problem);
+    }
+
+    pub(super) fn leave_out(&mut self, kind: usize, row: usize) {
+        self.work[kind].bad[row] = true;
+        self.work[kind].partial = true;
+    }
+
+    /// Returns whether two rows of one key are two readings of one object: they have one id and come from one resource, or do not differ.
+    fn same_object(&self, kind: usize, a: usize, b: usize) -> bool {
+        let raw = self.work[kind].raw;
+        let same = |column: &ValueColumn| column.tag(a) == column.tag(b) && column.text(a) == column.text(b);
+        raw.ids.tag(a) != Tag::Null
+            && raw.ids.tag(b) != Tag::Null
+            && raw.ids.text(a) == raw.ids.text(b)
+            && (raw.feed_of(a) == raw.feed_of(b) || (raw.columns.iter().all(same) && self.plain[kind].iter().all(same)))
+    }
+
+    /// Sorts a kind's rows by key and finds those that cannot be told apart.
+    fn sort(&mut self, kind: usize) {
+        let (order, equal) = self.sorted(kind);
+        let rows = self.work[kind].raw.rows;
+        // Earlier readings, each with the later one that it is dropped for.
+        let mut instead: Vec<(u32, u32)> = Vec::new();
+        for run in equal {
+            if let Some(run) = order.get(run) {
+                self.separate(kind, run, &mut instead);
+            }
+        }
+        let work = &mut self.work[kind];
+        let mut dropped = vec![false; if instead.is_empty() { 0 } else { rows }];
+        instead.iter().for_each(|(old, _)| dropped[*old as usize] = true);
+        let is_left_out = |row: &u32| work.bad[*row as usize] || dropped.get(*row as usize) == Some(&true);
+        let kept: Vec<u32> = order.into_iter().filter(|row| !is_left_out(row)).collect();
+        let mut position = vec![NOWHERE; rows];
+        for (at, row) in kept.iter().enumerate() {
+            position[*row as usize] = at as u32;
+        }
+        // Backwards: of three readings the first was dropped for the second and that for the third.
+        for (old, new) in instead.iter().rev() {
+            position[*old as usize] = position[*new as usize];
+        }
+        work.position = position;
+        work.order = kept;
+        // Which row stands for a key is known only now.
+        work.by_key = None;
+        work.by_unique_id = None;
+    }
+
+    /// Returns the rows in the order of their keys, and where several in a row have one key.
+    fn sorted(&self, kind: usize) -> (Vec<u32>, Vec<std::ops::Range<usize>>) {
+        let work = &self.work[kind];
+        let keys = &work.keys;
+        let mut order: Vec<u32> = (0..work.raw.rows as u32).filter(|row| !work.bad[*row as usize]).collect();
+        let mut equal: Vec<std::ops::Range<usize>> = Vec::new();
+        if order.windows(2).all(|pair| keys.get(pair[0] as usize) < keys.get(pair[1] as usize)) {
+            return (order, equal);
+        }
+        // Rows of one key in the order of their ids, so that what is reported does not depend on the order of arrival.
+        order.sort_by(|a, b| {
+            let (a, b) = (*a as usize, *b as usize);
+            keys.get(a).cmp(keys.get(b)).then_with(|| work.raw.ids.text(a).cmp(work.raw.ids.text(b)))
+        });
+        let mut at = 0;
+        while at < order.len() {
+            let key = keys.get(order[at] as usize);
+            let end = at + order[at..].iter().take_while(|row| keys.get(**row as usize) == key).count();
+            if end - at > 1 {
+                equal.push(at..end);
+            }
+            at = end;
+        }
+        (order, equal)
+    }
+
+    /// Decides what rows of one key are: readings of one object, of which the last counts, or different objects, which are reported.
+    fn separate(&mut self, kind: usize, run: &[u32], instead: &mut Vec<(u32, u32)>) {
+        // The objects of this key, each with its last reading.
+        let mut objects: Vec<u32> = Vec::new();
+        for row in run {
+            match objects.last_mut() {
+                Some(last) if self.same_object(kind, *last as usize, *row as usize) => {
+                    instead.push((*last, *row));
+                    *last = *row;
+                }
+                _ => objects.push(*row),
+            }
+        }
+        for pair in objects.windows(2) {
+            let other = self.object_name(kind, pair[0] as usize);
+            self.problem(kind, pair[1] as usize, Trouble::Duplicate { other }, true);
+        }
+        if objects.len() > 1 {
+            // The source does not say which of them is meant. In the destination one is as good as the other, and to leave out
+            // all would have a further one created.
+            let keep = if self.side == Side::Destination { objects.first() } else { None };
+            // The readings of an object stand together, the last of them last.
+            let from = keep.and_then(|keep| run.iter().position(|row| row == keep)).map_or(0, |at| at + 1);
+            for row in &run[from..] {
+                self.leave_out(kind, *row as usize);
+            }
+        }
+    }
+
+    /// Resolves a kind's references and puts its rows in order.
+    fn finish(&mut self, kind: usize) -> KindSnapshot {
+        let model = self.model;
+        let raw = self.work[kind].raw;
+        let order = std::mem::take(&mut self.work[kind].order);
+        let mut plain = std::mem::take(&mut self.plain[kind]);
+        let in_order = order.len() == raw.rows && order.iter().enumerate().all(|(at, row)| at == *row as usize);
+        let mut fields = Vec::with_capacity(raw.columns.len());
+        for (at, column) in raw.columns.iter().enumerate() {
+            let field = &model.kinds[kind].fields[at];
+            match peer_kinds(model, field) {
+                None => {
+                    let moved = plain.get_mut(at).map(std::mem::take).unwrap_or_default();
+                    let identifier = model.kinds[kind].identifiers.contains(&field.name);
+                    fields.push(FieldColumn::Values(match (identifier, in_order) {
+                        (false, true) => moved,
+                        (false, false) => moved.gather(&order),
+                        (true, true) => column.clone(),
+                        (true, false) => column.gather(&order),
+                    }));
+                }
+                // Peers of kinds that are not synced.
+                Some(kinds) if kinds.is_empty() => fields.push(FieldColumn::Peers(PeerColumn::default())),
+                Some(kinds) => {
+                    let mut peers = PeerColumn::new(kinds, order.len());
+                    let mut set: Vec<(u16, u32)> = Vec::new();
+                    for row in &order {
+                        set.clear();
+                        let cell = Cell { kind, row: *row as usize, field: at };
+                        let held = self.resolve(cell, peers.kinds(), column, &mut set);
+                        peers.push(held, &set);
+                    }
+                    fields.push(FieldColumn::Peers(peers));
+                }
+            }
+        }
+        let work = &self.work[kind];
+        KindSnapshot {
+            keys: if in_order { work.keys.clone() } else { work.keys.gather(&order) },
+            ids: if in_order { raw.ids.clone() } else { raw.ids.gather(&order) },
+            fields,
+            resources: if in_order { raw.resources.clone() } else { raw.resources.gather(&order) },
+            completeness: Completeness::Complete,
+        }
+    }
+}

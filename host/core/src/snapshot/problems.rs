@@ -1,0 +1,110 @@
+//! What is wrong with an object, or with a reference.
+
+/// What is wrong with an object.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Trouble {
+    /// Two objects have the same identifiers.
+    Duplicate {
+        /// The other object's id.
+        other: String,
+    },
+    /// An identifier that must have a value has none.
+    NullIdentifier {
+        /// The identifier.
+        field: String,
+    },
+    /// A reference to an object that was not loaded.
+    Dangling {
+        /// The reference field.
+        field: String,
+        /// The peer's kind; where it may be one of several, `A or B`.
+        kind: String,
+        /// The peer as the system names it.
+        peer: String,
+    },
+    /// A reference that objects of several of the field's peer kinds answer to, and nothing says which kind is meant.
+    AmbiguousKind {
+        /// The reference field.
+        field: String,
+        /// The kinds, as `A or B`.
+        kind: String,
+        /// The peer as the system names it.
+        peer: String,
+    },
+    /// A reference by a text that several objects of the peer's kind answer to: ids are unique within a resource, not within a kind, and a
+    /// unique id does not say where one identifier ends.
+    Ambiguous {
+        /// The reference field.
+        field: String,
+        /// The peer's kind.
+        kind: String,
+        /// The peer as the system names it.
+        peer: String,
+        /// What the text is of these objects.
+        by: PeerName,
+    },
+    /// An object whose identifiers lead back to itself.
+    IdentityLoop {
+        /// The reference field.
+        field: String,
+    },
+    /// An object whose identifiers lead through more objects of its kind than a key can hold.
+    TooDeep {
+        /// The reference field.
+        field: String,
+    },
+}
+
+/// What a text is of the objects that it names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PeerName {
+    /// Their id.
+    Id,
+    /// Their unique id: identifiers joined with `__`.
+    UniqueId,
+}
+
+/// The deepest that an object's identity may be nested. Stored keys are nested JSON lists, and JSON readers stop at 128.
+pub const IDENTITY_DEPTH_MAX: usize = 100;
+
+/// An object that cannot be identified, or a relationship that cannot be resolved.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DataProblem {
+    /// The kind.
+    pub kind: String,
+    /// The object's id in its system, or its unique id.
+    pub object: String,
+    /// What is wrong.
+    pub trouble: Trouble,
+    /// The object is left out of the comparison (when the run goes on).
+    pub left_out: bool,
+}
+
+impl std::fmt::Display for DataProblem {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let DataProblem { kind, object, .. } = self;
+        match &self.trouble {
+            Trouble::Duplicate { other } => write!(formatter, "{kind} `{object}` has the same identifiers as `{other}`"),
+            Trouble::NullIdentifier { field } => write!(formatter, "{kind} `{object}` has no value for its identifier `{field}`"),
+            Trouble::Dangling { field, kind: peer_kind, peer } => {
+                write!(formatter, "{kind} `{object}`: `{field}` refers to {peer_kind} `{peer}`, which was not loaded")
+            }
+            Trouble::Ambiguous { field, kind: peer_kind, peer, by: PeerName::UniqueId } => write!(
+                formatter,
+                "{kind} `{object}`: `{field}` refers to {peer_kind} `{peer}`, and several objects have this unique id; refer to them by id, or by a list of their identifiers"
+            ),
+            Trouble::Ambiguous { field, kind: peer_kind, peer, by: PeerName::Id } => write!(
+                formatter,
+                "{kind} `{object}`: `{field}` refers to {peer_kind} `{peer}`, and several resources have an object with that id; refer by a natural key (such as `{field}.name`)"
+            ),
+            Trouble::AmbiguousKind { field, kind: kinds, peer } => write!(
+                formatter,
+                "{kind} `{object}`: `{field}` refers to {kinds} `{peer}`, and more than one of these kinds has it; let each mapping say which kind it means (`reference: …`)"
+            ),
+            Trouble::TooDeep { field } => {
+                write!(formatter, "{kind} `{object}` is identified through more than {IDENTITY_DEPTH_MAX} objects by `{field}`")
+            }
+            Trouble::IdentityLoop { field } => write!(formatter, "{kind} `{object}` is identified by itself through `{field}`"),
+        }
+    }
+}
