@@ -1,7 +1,7 @@
-//! What a file's content was when it was read: the watermark of a load.
+//! Digests the content of a file as it was read: the watermark of a load.
 //!
-//! The modification time would be cheaper, but the contract does not show it, and a copy, a checkout or two writes within one tick of the
-//! clock keep it or move it without need. A digest that nobody can forge is not needed either: who may edit the file needs no collision.
+//! The modification time would be cheaper, but the contract does not show it. A copy, a checkout, or two writes within one tick of the clock
+//! keep it or move it without need. The digest need not be cryptographic: a user who may edit the file needs no collision.
 
 use infrahub_sync_adapter::{Error, Page, Result, files};
 use twox_hash::XxHash3_128;
@@ -11,7 +11,7 @@ const PIECE_BYTES: u32 = 4 << 20;
 /// The watermark of a destination's file that does not exist.
 pub(crate) const NO_FILE: &str = "no file";
 
-/// The digest of a file. Its name counts: the same bytes mean something else in another format.
+/// Returns the digest of a file. It includes the name: the same bytes mean something else in another format.
 pub(crate) fn of_file(file: &str) -> Result<String> {
     let mut hash = XxHash3_128::with_seed(0);
     hash.write(file.as_bytes());
@@ -25,7 +25,7 @@ pub(crate) fn of_file(file: &str) -> Result<String> {
     Ok(format!("{:032x}", hash.finish_128()))
 }
 
-/// The answer to a load that wants only what changed `since`: nothing if nothing did. A file does not tell what changed in it.
+/// Returns the answer to a load since a watermark: no records if the file has not changed. A file does not tell what changed in it.
 pub(crate) fn since(since: &str, now: &str, file: &str) -> Result<Page> {
     if since == now { Ok(Page::empty().with_deleted(Vec::new())) } else { Err(Error::unsupported(format!("`{file}` has changed"))) }
 }

@@ -1,4 +1,4 @@
-//! The formats: their file names, and objects to bytes.
+//! Knows the formats: their file names, and how they write objects.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::object::Object;
 
-/// How a file lays down its records.
+/// The format of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
     /// One JSON document.
@@ -24,12 +24,12 @@ pub(crate) enum Format {
 impl Format {
     pub(crate) const ALL: [Format; 4] = [Format::Json, Format::JsonLines, Format::Csv, Format::Yaml];
 
-    /// By the name that the setting has.
+    /// Returns the format of that name in the setting.
     pub(crate) fn named(name: &str) -> Option<Format> {
         Format::ALL.into_iter().find(|format| format.extensions().contains(&name.to_ascii_lowercase().as_str()))
     }
 
-    /// The extensions of its files; the first one is what we write.
+    /// Returns the extensions of its files; the first one is for writing.
     pub(crate) fn extensions(self) -> &'static [&'static str] {
         match self {
             Format::Json => &["json"],
@@ -39,12 +39,12 @@ impl Format {
         }
     }
 
-    /// The file of a kind.
+    /// Returns the file of a kind.
     pub(crate) fn file(self, kind: &str) -> String {
         format!("{kind}.{}", self.extensions().first().copied().unwrap_or_default())
     }
 
-    /// A file without objects.
+    /// Returns a file without objects.
     pub(crate) fn empty(self) -> &'static [u8] {
         match self {
             Format::JsonLines | Format::Csv => b"",
@@ -53,12 +53,12 @@ impl Format {
     }
 }
 
-/// The whole file of these objects, each a JSON text of one line; not for JSON lines, which are streamed.
+/// Writes the whole file of these objects, each a JSON text of one line. Not for JSON lines, which are streamed.
 pub(crate) fn render(format: Format, objects: &[String], identifiers: &[String]) -> Result<Vec<u8>> {
     match format {
         _ if objects.is_empty() && format != Format::Csv => Ok(format.empty().to_vec()),
         Format::JsonLines => Ok(objects.iter().flat_map(|object| [object, "\n"]).collect::<String>().into_bytes()),
-        // One object a line all the same, so that a version control system shows what changed.
+        // One object a line, so that a version control system shows the changed ones.
         Format::Json => Ok(format!("[\n{}\n]\n", objects.join(",\n")).into_bytes()),
         Format::Yaml => {
             let mut text = Vec::new();
@@ -72,7 +72,7 @@ pub(crate) fn render(format: Format, objects: &[String], identifiers: &[String])
     }
 }
 
-/// Defects all: what comes in here is our own JSON.
+/// Makes the failure of a defect: all input here is this adapter's own JSON.
 fn unprintable(error: &dyn std::fmt::Display) -> Error {
     Error::internal(format!("an object cannot be written: {error}"))
 }
@@ -90,7 +90,7 @@ impl Serialize for InOrder<'_> {
     }
 }
 
-/// The header is every field that any object has: identifiers first, then by name.
+/// Writes CSV. The header has every field of any object: identifiers first, then by name.
 fn csv(objects: &[String], identifiers: &[String]) -> Result<Vec<u8>> {
     let objects =
         objects.iter().map(|object| Object::parse(object.as_bytes()).map_err(|error| unprintable(&error))).collect::<Result<Vec<_>>>()?;
@@ -108,8 +108,8 @@ fn csv(objects: &[String], identifiers: &[String]) -> Result<Vec<u8>> {
     writer.into_inner().map_err(|error| unprintable(&error.error()))
 }
 
-/// A value as a cell: text as it is, all else as JSON. Text that would be taken for JSON (`123`, `true`) is written as JSON too, in
-/// quotes, and so is the empty text: an empty cell is a field that is not set.
+/// Writes a value as a cell: text as it is, other values as JSON. Text that would be read as JSON (`123`, `true`) is written as JSON too, in
+/// quotes, and so is the empty text: an empty cell is an unset field.
 fn cell(value: &RawValue) -> String {
     match serde_json::from_str::<String>(value.get()) {
         Ok(text) if !text.is_empty() && serde_json::from_str::<serde::de::IgnoredAny>(&text).is_err() => text,
@@ -117,7 +117,7 @@ fn cell(value: &RawValue) -> String {
     }
 }
 
-/// The JSON text of a cell that [`cell`] wrote; none for an empty one.
+/// Returns the JSON text of a cell that [`cell`] wrote; none for an empty one.
 pub(crate) fn cell_json(cell: &str) -> Option<String> {
     if cell.is_empty() {
         return None;

@@ -1,6 +1,6 @@
-//! The order of keys.
+//! Orders keys.
 //!
-//! null < false < true < numbers < text < lists < objects. Numbers compare as numbers, whatever their writing (`2` < `10`, `1` = `1.0`),
+//! null < false < true < numbers < text < lists < objects. Numbers compare as numbers, in any spelling (`2` < `10`, `1` = `1.0`),
 //! text by its bytes in UTF-8, lists item by item, objects member by member in the order of the members' names.
 
 use std::cmp::Ordering;
@@ -48,7 +48,7 @@ fn sorted(members: Map<String, Value>) -> Vec<(String, Part)> {
     members
 }
 
-/// A number: exact where it is a whole one.
+/// A number: exact if it is a whole one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Number {
     Whole(i128),
@@ -57,7 +57,7 @@ pub(crate) enum Number {
 
 impl From<&serde_json::Number> for Number {
     fn from(number: &serde_json::Number) -> Number {
-        // Whole numbers of a float, up to where a float still is exact.
+        // Up to here, each whole number is exact as a float.
         const EXACT: f64 = 9_007_199_254_740_992.0;
         if let Some(whole) = number.as_i128() {
             return Number::Whole(whole);
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn the_writing_of_a_value_does_not_matter() {
+    fn the_spelling_of_a_value_does_not_matter() {
         for (one, other) in [("1", "1.0"), ("100", "1e2"), (r#"{"a":1,"b":2}"#, r#"{ "b": 2, "a": 1 }"#), (r#""\u00fc""#, r#""ü""#)] {
             assert_eq!(Part::parse(one).unwrap(), Part::parse(other).unwrap());
         }

@@ -2,16 +2,16 @@
 //!
 //! | module | |
 //! |---|---|
-//! | [`read`] | a file as records: any of a user's as source, one of ours read back as destination |
-//! | [`digest`] | whether a file has changed since it was read |
-//! | [`write`] | rows into a staging file, staging files into the kinds' files |
-//! | [`merge`] | the current objects and the staged rows, both sorted, into the new ones |
-//! | [`object`], [`key`] | an object as JSON text, and the order of keys |
-//! | [`format`] | how objects are laid down in each format |
-//! | [`schema`] | the kinds, when the project has a file that says |
+//! | [`read`] | reads a file as records: any file of a user as source, its own files as destination |
+//! | [`digest`] | detects whether a file has changed since it was read |
+//! | [`write`] | writes rows into a staging file, and staging files into the kinds' files |
+//! | [`merge`] | merges the current objects and the staged rows, both sorted |
+//! | [`object`], [`key`] | keep an object as JSON text, and order keys |
+//! | [`format`] | writes objects in each format |
+//! | [`schema`] | reads the kinds from a file of the project, if it has one |
 //!
-//! A destination's file has one object of a kind after the other, in the order of their keys. Values are kept as the JSON text that they
-//! came in: nothing is parsed and printed again, so what is read back is what was written, to the digit.
+//! A destination's file has the objects of a kind in the order of their keys. Values keep the JSON text in which they arrived: they are never
+//! parsed and printed again, so a value is read back as it was written, to the digit.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on has failed"))]
 
@@ -28,20 +28,20 @@ mod tests;
 mod write;
 
 use infrahub_sync_adapter::{
-    Adapter, Addressing, Error, Kind, LoadRequest, Manifest, Outcome, Page, Result, Run, Setting, WriteRequest, settings,
+    Adapter, Addressing, Error, Kind, LoadRequest, Manifest, Outcome, Page, Result, Run, Setting, Target, WriteRequest, settings,
 };
 use serde::Deserialize;
 
 use format::Format;
 
-/// Rows in one write. Each write is one line scan and one append, so large is good; it is in the adapter's memory twice.
+/// Rows in one write. Each write costs a scan and an append, so large ones are fast; the adapter holds each one twice.
 const WRITE_BATCH_MAX: u32 = 10_000;
 
 /// The adapter.
 pub struct Files {
-    /// The format asked for; none: as source any, as destination JSON lines.
+    /// The configured format; none: any format as source, JSON lines as destination.
     format: Option<Format>,
-    /// The file of the kinds, in the folder.
+    /// The file that describes the kinds, in the folder.
     schema: Option<String>,
 }
 
@@ -55,14 +55,14 @@ struct Settings {
 
 impl Adapter for Files {
     fn manifest() -> Manifest {
-        let formats = "json, jsonl, csv or yaml; when not said, a source takes any and a destination writes jsonl";
+        let formats = "json, jsonl, csv or yaml; by default a source reads any of them and a destination writes jsonl";
         Manifest::new("files", env!("CARGO_PKG_VERSION"), "a folder of JSON, JSON lines, CSV or YAML files")
             .with_setting(Setting::text("path", "the folder").required())
             .with_setting(Setting::text("format", formats))
             .with_setting(Setting::text("schema", "a file in the folder that describes the kinds (YAML or JSON)"))
             .with_folder("path")
             .with_source(Addressing::Mapping)
-            .with_destination()
+            .with_destination(Addressing::Kind)
             .with_schema()
             .with_write_batch_max(WRITE_BATCH_MAX)
     }
@@ -72,24 +72,24 @@ impl Adapter for Files {
         let format = match format.as_deref() {
             None | Some("") => None,
             Some(name) => Some(
-                Format::named(name)
-                    .ok_or_else(|| Error::config(format!("`format` is {name:?}, but has to be json, jsonl, csv or yaml")))?,
+                Format::named(name).ok_or_else(|| Error::config(format!("`format` is {name:?}, but must be json, jsonl, csv or yaml")))?,
             ),
         };
         Ok(Files { format, schema: schema.filter(|file| !file.is_empty()) })
     }
 
-    fn kinds(&self, names: &[String]) -> Result<Vec<Kind>> {
+    fn kinds(&self, targets: &[Target]) -> Result<Vec<Kind>> {
         match &self.schema {
-            Some(file) => schema::kinds(file, names),
+            Some(file) => schema::kinds(file, targets),
             // Without a description the mapping alone gives the shapes.
             None => Ok(Vec::new()),
         }
     }
 
     fn load(&self, request: &LoadRequest) -> Result<Page> {
-        // Only a destination is asked with its model.
-        if request.model.is_empty() { read::source(self.format, request) } else { read::destination(self.destination_format(), request) }
+        // As a destination it is addressed by kind, so its targets have no resource.
+        let is_destination = request.targets.iter().any(|target| target.resource.is_none());
+        if is_destination { read::destination(self.destination_format(), request) } else { read::source(self.format, request) }
     }
 
     fn begin(&self, _: &Run) -> Result<Option<String>> {

@@ -1,20 +1,20 @@
-//! A file read line by line, in pieces, so that its size does not matter.
+//! Reads a file line by line, in pieces, so its size does not matter.
 
 use infrahub_sync_adapter::{Result, files};
 
 /// Reads lines of a file, from an offset to another.
 pub(crate) struct Lines {
     path: String,
-    /// Where the next piece begins; none at the end of the file.
+    /// The beginning of the next piece; none at the end of the file.
     next: Option<u64>,
-    /// Lines that begin here or later are not wanted.
+    /// Lines that begin here or later are not read.
     end: u64,
     piece_bytes: u32,
     piece: Vec<u8>,
     piece_offset: u64,
-    /// Where the next line begins in the piece.
+    /// The beginning of the next line in the piece.
     at: usize,
-    /// The number of the line that was given last, from 1.
+    /// The number of the last returned line, from 1.
     number: u64,
 }
 
@@ -24,7 +24,7 @@ impl Lines {
         Lines { path, next: Some(start), end, piece_bytes, piece: Vec::new(), piece_offset: start, at: 0, number: 0 }
     }
 
-    /// The next line that is not empty, and where it begins.
+    /// Returns the next line that is not empty, and its offset.
     pub(crate) fn next_line(&mut self) -> Result<Option<(u64, &[u8])>> {
         let (start, end) = loop {
             if self.at >= self.piece.len() {
@@ -52,7 +52,7 @@ impl Lines {
         Ok(self.piece.get(start..end).map(|line| (offset, line)))
     }
 
-    /// The number of the line that was given last, counted from where reading began.
+    /// Returns the number of the last returned line, counted from where reading began.
     pub(crate) fn number(&self) -> u64 {
         self.number
     }

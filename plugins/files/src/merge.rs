@@ -1,8 +1,8 @@
-//! The current objects of a kind and its staged rows become its new objects.
+//! Merges the current objects of a kind and its staged rows into its new objects.
 //!
-//! Each write leaves a batch of rows in the staging file, sorted by key; batches that follow one another in the order of the keys
-//! are one run. The runs and the current file are read side by side, and the object or rows with the smallest key come next: however
-//! large the kind is, only a piece of each is in memory. Rows of the same key apply in the order in which they were staged.
+//! Each write adds a batch of rows to the staging file, sorted by key. Batches that follow one another in the order of the keys are one run.
+//! The runs and the current file are read side by side, and the object or rows with the smallest key come next. So only a piece of each is in
+//! memory, for any size of the kind. Rows of the same key apply in the order in which they were staged.
 
 use infrahub_sync_adapter::serde_json::{self, value::RawValue};
 use infrahub_sync_adapter::{Error, Operation, Result};
@@ -14,15 +14,15 @@ use crate::object::{Members, Object};
 
 /// Bytes of a run in memory at a time.
 const RUN_PIECE_BYTES: u32 = 256 << 10;
-/// Bytes of the staging file in memory at a time while it is looked through.
+/// Bytes of the staging file in memory at a time while it is scanned.
 const SCAN_PIECE_BYTES: u32 = 1 << 20;
 /// Runs that are merged at a time, so that their pieces stay below 8 MiB. More are merged in several rounds.
 pub(crate) const RUNS_MAX: usize = 32;
 
-/// Why a merge stopped.
+/// The reason why a merge stopped.
 #[derive(Debug)]
 pub(crate) enum Stop {
-    /// The current file is not in the order of the keys: somebody edited it. It has to be sorted first.
+    /// The current file is not in the order of the keys, because a user edited it. It must be sorted first.
     Unsorted,
     Failed(Error),
 }
@@ -38,11 +38,11 @@ pub(crate) type Current<'c> = dyn FnMut() -> Result<Option<(Key, String)>, Stop>
 /// Takes the new objects, in the order of the keys.
 pub(crate) type Sink<'s> = dyn FnMut(Key, String) -> Result<()> + 's;
 
-/// What is in a staging file.
+/// The content of a staging file.
 #[derive(Debug)]
 pub(crate) struct Staging {
     pub(crate) identifiers: Vec<String>,
-    /// Where each run begins and ends.
+    /// The beginning and end of each run.
     pub(crate) runs: Vec<(u64, u64)>,
 }
 
@@ -68,7 +68,7 @@ fn damaged(error: &dyn std::fmt::Display) -> Error {
     Error::internal(format!("the staged rows cannot be read: {error}"))
 }
 
-/// The word for an operation in a staging file.
+/// Returns the word for an operation in a staging file.
 pub(crate) fn word(operation: Operation) -> &'static str {
     match operation {
         Operation::Create => "create",
@@ -91,7 +91,7 @@ impl Row {
     }
 }
 
-/// Looks through a staging file for its runs; `not-found` when there is none.
+/// Scans a staging file for its runs; `not-found` when there is no such file.
 pub(crate) fn scan(path: &str) -> Result<Staging> {
     let mut staging = Staging { identifiers: Vec::new(), runs: Vec::new() };
     let mut lines = Lines::new(path, 0, u64::MAX, SCAN_PIECE_BYTES);
@@ -133,7 +133,7 @@ impl Run {
         Ok(run)
     }
 
-    /// Gives the head and reads the next one.
+    /// Returns the head and reads the next one.
     fn take(&mut self) -> Result<Option<Row>> {
         let next = loop {
             match self.lines.next_line()? {
@@ -146,12 +146,12 @@ impl Run {
     }
 }
 
-/// Rows that do not fit the file. The file was changed since it was compared, or a plan is older than the file.
+/// Rows that do not fit the file: it was modified since it was compared, or the plan is older than the file.
 #[derive(Debug, Default)]
 pub(crate) struct Misfits {
-    /// Creates of objects that are there with other values: how many, and the first one's key.
+    /// Creates of objects that exist with other values: their number, and the first one's key.
     existing: (u64, String),
-    /// Updates of objects that are not there.
+    /// Updates of objects that do not exist.
     missing: (u64, String),
 }
 
@@ -163,22 +163,22 @@ impl Misfits {
         of.0 += 1;
     }
 
-    /// Nothing, or why the kind cannot be written.
+    /// Fails if the kind cannot be written.
     pub(crate) fn check(&self, kind: &str) -> Result<()> {
-        let again = "the file was changed meanwhile: run again";
+        let again = "the file was modified meanwhile: run again";
         match (&self.missing, &self.existing) {
             ((0, _), (0, _)) => Ok(()),
             ((0, _), (count, first)) => Err(Error::conflict(format!(
-                "{count} new object(s) of {kind} are in the file already, with other values (the first: {first}); {again}"
+                "{count} new object(s) of {kind} already exist in the file with other values (the first: {first}); {again}"
             ))),
             ((count, first), _) => {
-                Err(Error::not_found(format!("{count} object(s) of {kind} to change are not in the file (the first: {first}); {again}")))
+                Err(Error::not_found(format!("{count} object(s) of {kind} to update are not in the file (the first: {first}); {again}")))
             }
         }
     }
 }
 
-/// An object on its way: its text is left alone unless a row changes it.
+/// An object during a merge. Its text is kept unless a row changes it.
 enum Held {
     Nothing,
     Text(String),
@@ -199,7 +199,7 @@ impl Held {
     fn apply(self, row: &Row, identifiers: &[String], misfits: &mut Misfits) -> Result<Held> {
         let fields = Members::parse(row.fields.get().as_bytes()).map_err(|error| damaged(&error))?;
         Ok(match (row.operation, self) {
-            // One that is gone is what was wanted.
+            // An object that is gone already is no failure.
             (Operation::Delete, _) => Held::Nothing,
             (Operation::Create, Held::Nothing) => {
                 let mut object = Object::default();
@@ -214,7 +214,7 @@ impl Held {
             (operation, held) => match held.object()? {
                 None => Held::Nothing,
                 Some(object) if operation == Operation::Create => {
-                    // The same object: a commit that succeeded and whose answer was lost.
+                    // The same object: an earlier commit succeeded, and its answer was lost.
                     if !object.has(&fields) {
                         Misfits::note(&mut misfits.existing, row);
                     }

@@ -1,4 +1,4 @@
-//! An object as the JSON text of its values.
+//! Keeps an object as the JSON text of its values.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use serde::de::{MapAccess, Visitor};
 
 use crate::key::{Key, Part};
 
-/// The set fields of an object. Null is the same as not set, so it is never in here.
+/// The set fields of an object. A null field is the same as an unset one, so it is never in here.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Object(BTreeMap<String, Box<RawValue>>);
 
@@ -69,7 +69,7 @@ impl<'j> Members<'j> {
         self.0.iter().find(|member| member.0 == name).map(|member| member.1)
     }
 
-    /// The values of the identifiers; one that is missing is null.
+    /// Returns the values of the identifiers; a missing one is null.
     pub(crate) fn key(&self, identifiers: &[String]) -> serde_json::Result<Key> {
         identifiers.iter().map(|name| self.get(name).map_or(Ok(Part::Null), |value| Part::parse(value.get()))).collect()
     }
@@ -84,7 +84,7 @@ impl Object {
         Ok(object)
     }
 
-    /// Sets a field; null takes it away.
+    /// Sets a field; null removes it.
     pub(crate) fn set(&mut self, name: &str, value: &RawValue) {
         if value.get() == "null" {
             self.0.remove(name);
@@ -101,14 +101,14 @@ impl Object {
         self.0.keys().map(String::as_str)
     }
 
-    /// The fields, identifiers first, then by name.
+    /// Returns the fields, identifiers first, then by name.
     pub(crate) fn in_order<'o>(&'o self, identifiers: &'o [String]) -> impl Iterator<Item = (&'o str, &'o RawValue)> {
         let first = identifiers.iter().filter_map(|name| Some((name.as_str(), self.get(name)?)));
         let is_other = |name: &str| identifiers.iter().all(|identifier| identifier != name);
         first.chain(self.0.iter().map(|(name, value)| (name.as_str(), value.as_ref())).filter(move |(name, _)| is_other(name)))
     }
 
-    /// The JSON text, on one line.
+    /// Returns the JSON text, on one line.
     pub(crate) fn to_json(&self, identifiers: &[String]) -> String {
         let mut json = String::from("{");
         for (name, value) in self.in_order(identifiers) {
@@ -123,7 +123,7 @@ impl Object {
         json
     }
 
-    /// Whether every field of `wanted` has that value here, however it is written.
+    /// Says whether every field of `wanted` has that value here, in any spelling.
     pub(crate) fn has(&self, wanted: &Members<'_>) -> bool {
         wanted.0.iter().all(|(name, value)| match self.get(name) {
             Some(mine) => mine.get() == value.get() || Part::parse(mine.get()).ok() == Part::parse(value.get()).ok(),
@@ -132,12 +132,12 @@ impl Object {
     }
 }
 
-/// A text as JSON.
+/// Writes a text as JSON.
 pub(crate) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// The same JSON without white space, hence on one line. A text has no line breaks of its own in JSON.
+/// Removes white space, so that the JSON is on one line. Texts in JSON have no line breaks.
 pub(crate) fn compact(json: &str) -> String {
     let (mut out, mut in_text, mut escaped) = (String::with_capacity(json.len()), false, false);
     for character in json.chars() {
@@ -154,7 +154,7 @@ pub(crate) fn compact(json: &str) -> String {
     out
 }
 
-/// A reference as the host writes it.
+/// A reference in the host's form.
 #[derive(Deserialize)]
 struct Peer<'j> {
     #[serde(borrow)]
@@ -166,9 +166,9 @@ struct Peer<'j> {
     of: Vec<String>,
 }
 
-/// The value of a reference as it stands in a file: `{"kind": …, "key": {…}, "id": …}` becomes the peer's identifiers (behind its
-/// kind, where the field may refer to several: identifiers alone do not tell which), and a list of them is sorted, since it is a set. What
-/// is no reference stays as it is.
+/// Turns a reference into its form in a file: `{"kind": …, "key": {…}, "id": …}` becomes the peer's identifiers. The kind precedes them where
+/// the field may refer to several, since identifiers alone do not tell which. A list is sorted, since it is a set. Other values stay as they
+/// are.
 pub(crate) fn plain_reference(value: &RawValue) -> serde_json::Result<Box<RawValue>> {
     let text = value.get();
     if text.starts_with('[') {

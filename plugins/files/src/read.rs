@@ -1,4 +1,4 @@
-//! A file as records.
+//! Reads files as records.
 
 use infrahub_sync_adapter::serde_json::{self, Value, value::RawValue};
 use infrahub_sync_adapter::{Error, ErrorKind, LoadRequest, Page, Payload, Response, Result, files};
@@ -10,10 +10,10 @@ use crate::object::{compact, quoted};
 
 /// Bytes of lines in one page: some ten thousand records, and small enough that several pages fit beside one another.
 const PIECE_BYTES: u32 = 4 << 20;
-/// File names in a message; a folder may have any number.
+/// The most file names in a message.
 const NAMES_MAX: usize = 20;
 
-/// Where to go on in a file.
+/// The cursor: where to continue in a file.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Cursor {
@@ -21,7 +21,7 @@ enum Cursor {
     Csv { file: String, place: CsvPlace },
 }
 
-/// Where to go on in a CSV file. The header travels along, so that no page has to read it again.
+/// Where to continue in a CSV file. The header travels along, so no page reads it again.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct CsvPlace {
     offset: u64,
@@ -29,7 +29,7 @@ struct CsvPlace {
     lines: u64,
     /// None at the beginning.
     columns: Option<Vec<String>>,
-    /// The cells are ours (see `format::cell`): their types are known. Else they are text.
+    /// This adapter wrote the cells (see `format::cell`), so their types are known. Else they are text.
     typed: bool,
 }
 
@@ -39,9 +39,9 @@ impl CsvPlace {
     }
 }
 
-/// A page of a user's file.
+/// Returns a page of a user's file.
 pub(crate) fn source(format: Option<Format>, request: &LoadRequest) -> Result<Page> {
-    match go_on(request)? {
+    match continued(request)? {
         Some(page) => Ok(page),
         None => {
             let (file, format) = find(format, &request.resource)?;
@@ -50,9 +50,9 @@ pub(crate) fn source(format: Option<Format>, request: &LoadRequest) -> Result<Pa
     }
 }
 
-/// A page of a file that a destination wrote. A kind that was never written has no objects.
+/// Returns a page of a file that a destination wrote. A kind that was never written has no objects.
 pub(crate) fn destination(format: Format, request: &LoadRequest) -> Result<Page> {
-    if let Some(page) = go_on(request)? {
+    if let Some(page) = continued(request)? {
         return Ok(page);
     }
     let file = format.file(&request.resource);
@@ -65,7 +65,7 @@ pub(crate) fn destination(format: Format, request: &LoadRequest) -> Result<Page>
     }
 }
 
-/// The first page of a load. The digest is taken before the records are read: what is written meanwhile makes the next one another.
+/// Returns the first page of a load. The digest is taken before the records are read, so a write meanwhile changes the next digest.
 fn begin(format: Format, file: &str, request: &LoadRequest, typed: bool) -> Result<Page> {
     let now = digest::of_file(file)?;
     let page = match &request.since {
@@ -75,7 +75,8 @@ fn begin(format: Format, file: &str, request: &LoadRequest, typed: bool) -> Resu
     Ok(page.with_watermark(&now))
 }
 
-fn go_on(request: &LoadRequest) -> Result<Option<Page>> {
+/// Returns the page at the cursor; none for a first page.
+fn continued(request: &LoadRequest) -> Result<Option<Page>> {
     Ok(match request.cursor_as()? {
         None => None,
         Some(Cursor::Lines { file, offset }) => Some(lines(&file, offset)?),
@@ -96,7 +97,7 @@ fn first(format: Format, file: &str, resource: &str, typed: bool) -> Result<Page
     }
 }
 
-/// The file of a resource.
+/// Returns the file of a resource.
 fn find(format: Option<Format>, resource: &str) -> Result<(String, Format)> {
     let formats = format.map_or(Format::ALL.to_vec(), |format| vec![format]);
     let names: Vec<String> = files::list()?.into_iter().filter(|name| !name.starts_with('.')).collect();
@@ -138,7 +139,7 @@ fn lines(file: &str, offset: u64) -> Result<Page> {
     Page::lines(response).with_next(next.map(|offset| Cursor::Lines { file: file.to_owned(), offset }))
 }
 
-/// Where the list is: the document itself, under `results`, or under the resource's name.
+/// Returns the pointer of the list: the document itself, `results`, or the resource's name.
 fn json_pointer(response: &Response, file: &str, resource: &str) -> Result<String> {
     let named = format!("/{}", resource.replace('~', "~0").replace('/', "~1"));
     [String::new(), "/results".to_owned(), named]
@@ -148,13 +149,13 @@ fn json_pointer(response: &Response, file: &str, resource: &str) -> Result<Strin
 }
 
 fn no_list(file: &str, resource: &str) -> Error {
-    Error::config(format!("`{file}` has to be a list of objects, or an object with that list under `results` or `{resource}`"))
+    Error::config(format!("`{file}` must be a list of objects, or an object with that list under `results` or `{resource}`"))
 }
 
-/// The records of a YAML document, laid out as in JSON.
+/// Returns the records of a YAML document, with the layouts of JSON.
 pub(crate) fn yaml_records(bytes: &[u8], file: &str, resource: &str) -> Result<Vec<Value>> {
     let document: Value =
-        serde_yaml::from_slice(bytes).map_err(|error| Error::config(format!("`{file}` is no YAML document of ours: {error}")))?;
+        serde_yaml::from_slice(bytes).map_err(|error| Error::config(format!("`{file}` cannot be read as YAML: {error}")))?;
     match document {
         Value::Null => Ok(Vec::new()),
         Value::Array(records) => Ok(records),
@@ -169,14 +170,14 @@ pub(crate) fn yaml_records(bytes: &[u8], file: &str, resource: &str) -> Result<V
     }
 }
 
-/// The objects of a JSON document that we wrote, each on one line.
+/// Returns the objects of a JSON document of this adapter, each on one line.
 pub(crate) fn json_objects(bytes: &[u8], file: &str) -> Result<Vec<String>> {
     let objects: Vec<&RawValue> =
-        serde_json::from_slice(bytes).map_err(|error| Error::config(format!("`{file}` is no list of JSON objects: {error}")))?;
+        serde_json::from_slice(bytes).map_err(|error| Error::config(format!("`{file}` is not a list of JSON objects: {error}")))?;
     Ok(objects.into_iter().map(|object| compact(object.get())).collect())
 }
 
-/// A page of a CSV file. A record may have line breaks in it, so the last one of a piece may be cut off: it is left to the next page.
+/// Returns a page of a CSV file. A record may contain line breaks, so the last one of a piece may be cut: it belongs to the next page.
 fn csv_page(file: &str, place: CsvPlace) -> Result<Page> {
     let mut piece_bytes = PIECE_BYTES;
     loop {
@@ -185,7 +186,7 @@ fn csv_page(file: &str, place: CsvPlace) -> Result<Page> {
         if next.is_none() {
             return Ok(Page::new(Payload::JsonLines(joined(&piece.objects))));
         }
-        // Two records are needed: one to give, one to leave. Behind the header alone, any number will do.
+        // The piece needs two records: one for this page, one for the next.
         match piece.objects.split_last() {
             Some((_, [])) | None if piece_bytes < u32::MAX / 2 => piece_bytes *= 2,
             Some((_, complete)) => {
@@ -198,7 +199,7 @@ fn csv_page(file: &str, place: CsvPlace) -> Result<Page> {
                 let page = Page::new(Payload::JsonLines(joined(complete)));
                 return page.with_next(Some(Cursor::Csv { file: file.to_owned(), place }));
             }
-            None => return Err(Error::config(format!("`{file}`: line {} and those after it are no CSV record", place.lines + 1))),
+            None => return Err(Error::config(format!("`{file}`: no CSV record begins at line {}", place.lines + 1))),
         }
     }
 }
@@ -216,7 +217,7 @@ struct CsvPiece {
     last_line: u64,
 }
 
-/// All objects of a CSV file that we wrote.
+/// Returns all objects of a CSV file of this adapter.
 pub(crate) fn csv_objects(bytes: &[u8], file: &str) -> Result<Vec<String>> {
     csv_records(bytes, file, &CsvPlace::beginning(true)).map(|piece| piece.objects)
 }
@@ -241,7 +242,7 @@ fn csv_records(bytes: &[u8], file: &str, place: &CsvPlace) -> Result<CsvPiece> {
             if let Some(twice) =
                 piece.columns.iter().enumerate().find(|(at, name)| piece.columns.iter().take(*at).any(|other| other == *name))
             {
-                return Err(wrong(&format!("the column {:?} is there twice", twice.1)));
+                return Err(wrong(&format!("the column {:?} appears twice", twice.1)));
             }
             is_header = false;
             continue;

@@ -1,4 +1,4 @@
-//! The kinds, as a file of the project describes them.
+//! Reads the kinds from a file of the project.
 //!
 //! ```yaml
 //! kinds:
@@ -13,7 +13,7 @@
 
 use std::collections::BTreeMap;
 
-use infrahub_sync_adapter::{Error, Field, FieldType, Kind, Result, files};
+use infrahub_sync_adapter::{Error, Field, FieldType, Kind, Result, Target, files};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -75,36 +75,23 @@ enum Cardinality {
     Many,
 }
 
-/// The kinds named, or all.
-pub(crate) fn kinds(file: &str, names: &[String]) -> Result<Vec<Kind>> {
+/// Returns the kinds of the targets, or all.
+pub(crate) fn kinds(file: &str, targets: &[Target]) -> Result<Vec<Kind>> {
     // YAML reads JSON too.
     let document: Document = serde_yaml::from_slice(&files::read(file)?.body())
         .map_err(|error| Error::config(format!("the schema `{file}` cannot be read: {error}")))?;
-    let wanted = |name: &String| names.is_empty() || names.contains(name);
+    let wanted = |name: &String| targets.is_empty() || targets.iter().any(|target| target.kind == *name);
     Ok(document.kinds.into_iter().filter(|(name, _)| wanted(name)).map(|(name, text)| kind(name, text)).collect())
 }
 
 fn kind(name: String, text: KindText) -> Kind {
     let fields = text.fields.into_iter().map(|(field, text)| Field {
-        // A file promises nothing about uniqueness beyond the key.
-        unique: false,
-        name: field,
-        type_: text.field_type(),
         optional: text.optional,
-        read_only: false,
-        reference: text.reference,
-        choices: Vec::new(),
-        default: text.default.map(|value| value.to_string()),
+        default: text.default.as_ref().map(ToString::to_string),
+        references: text.reference.iter().cloned().collect(),
+        ..Field::new(&field, text.field_type())
     });
-    Kind {
-        name,
-        identifiers: text.identifiers,
-        fields: fields.collect(),
-        stands_for: text.stands_for,
-        can_create: true,
-        can_update: true,
-        can_delete: true,
-    }
+    Kind { identifiers: text.identifiers, stands_for: text.stands_for, ..Kind::new(&name, &[], fields.collect()) }
 }
 
 impl FieldText {

@@ -1,9 +1,11 @@
-//! The adapter on the mock host: every format read, written and read back.
+//! Tests the adapter on the mock host: every format is read, written and read back.
 
 use std::collections::BTreeMap;
 
-use infrahub_sync_adapter::testing::{fail_once, file, first_page, load_all, page_records, put_file, reset};
-use infrahub_sync_adapter::{Adapter, Error, ErrorKind, FieldType, LoadRequest, Operation, Outcome, Page, Result, Run, WriteRequest};
+use infrahub_sync_adapter::testing::{fail_once, file, first_page, load_all, page_records, put_file, reset, write_request};
+use infrahub_sync_adapter::{
+    Adapter, Error, ErrorKind, FieldType, LoadRequest, Operation, Outcome, Page, Result, Run, Target, TargetField, WriteRequest,
+};
 use serde_json::{Value, json};
 
 use super::Files;
@@ -18,23 +20,22 @@ fn source(settings: Value, resource: &str) -> Result<Vec<Value>> {
     load_all(&Files::configure(&settings.to_string()).unwrap(), first_page(resource, &[]))
 }
 
-/// A destination read back.
+/// A request for a destination's objects.
+fn of_destination(kind: &str) -> LoadRequest {
+    LoadRequest { targets: vec![Target::new(kind)], ..first_page(kind, &[]) }
+}
+
 fn read_back(files: &Files, kind: &str) -> Vec<Value> {
-    load_all(files, LoadRequest { model: vec![("name".into(), false)], ..first_page(kind, &[]) }).unwrap()
+    load_all(files, of_destination(kind)).unwrap()
 }
 
 /// A batch of `Device`, which is identified by its name and its site.
 fn batch(operation: Operation, rows: &[Value]) -> WriteRequest {
-    let lines: String = rows.iter().map(|row| format!("{row}\n")).collect();
-    WriteRequest {
-        kind: "Device".into(),
-        resource: None,
-        operation,
-        identifiers: vec!["name".into(), "site".into()],
-        references: vec!["site".into(), "tags".into()],
-        count: u32::try_from(rows.len()).unwrap(),
-        rows: lines.into_bytes(),
-    }
+    let target = Target::new("Device")
+        .with_field(TargetField::new("name").identifying())
+        .with_field(TargetField::new("site").referring_to(&["Site"]).identifying())
+        .with_field(TargetField::new("tags").referring_to(&["Tag"]).many());
+    write_request(&target, operation, rows)
 }
 
 fn key(name: &Value) -> Value {
@@ -251,7 +252,7 @@ fn a_destination_is_not_read_again_either() {
     for format in FORMATS {
         reset();
         let adapter = files(format);
-        let request = LoadRequest { model: vec![("name".into(), false)], ..first_page("Device", &[]) };
+        let request = of_destination("Device");
         let none = adapter.load(&request).unwrap().watermark;
         assert!(none.is_some());
         is_unchanged(&adapter, &request, &none);
@@ -396,9 +397,9 @@ fn one_kind_that_does_not_fit_keeps_the_others_of_its_commit() {
     reset();
     let adapter = files("jsonl");
     put_file("Site.jsonl", "{\"name\":\"a\"}\n");
-    stage(&adapter, Operation::Update, &[update(&json!("nobody"), json!({"serial": "2"}))]);
+    stage(&adapter, Operation::Update, &[update(&json!("unknown"), json!({"serial": "2"}))]);
     let mut other = batch(Operation::Create, &[json!({"key": {"name": "b"}, "fields": {"name": "b"}})]);
-    (other.kind, other.identifiers) = ("Site".into(), vec!["name".into()]);
+    other.target = Target::new("Site").with_field(TargetField::new("name").identifying());
     adapter.write(&other).unwrap();
     assert!(adapter.commit(&["Site".into(), "Device".into()]).is_err());
     assert_eq!(text_of("Site.jsonl"), "{\"name\":\"a\"}\n");
@@ -425,7 +426,7 @@ fn a_file_that_somebody_edited_is_sorted() {
 fn a_file_that_cannot_be_understood_is_left_alone() {
     for (edited, words) in [
         ("{\"name\":\"a\"}\nno json\n", "`Device.jsonl`, line 2"),
-        ("{\"name\":\"b\"}\n{\"name\":\"a\"}\n{\"name\":\"a\",\"x\":1}\n", "two objects of the same key"),
+        ("{\"name\":\"b\"}\n{\"name\":\"a\"}\n{\"name\":\"a\",\"x\":1}\n", "two objects with the same key"),
     ] {
         reset();
         put_file("Device.jsonl", edited);
@@ -503,7 +504,7 @@ fn rows_that_cannot_be_read_are_refused_one_by_one() {
     assert!(adapter.write(&short).is_err());
     for kind in ["", "../Device", ".hidden", "a/b"] {
         let mut named = batch(Operation::Create, &rows);
-        named.kind = kind.into();
+        named.target.kind = kind.into();
         assert_eq!(adapter.write(&named).unwrap_err().kind, ErrorKind::Config);
     }
 }
@@ -587,13 +588,13 @@ fn a_schema_file_describes_the_kinds() {
          at: {type: ip-address}\n      mac: {type: mac, default: null}\n      status: {type: text, default: active}\n      \
          ports: {type: list, default: [1, a]}\n",
     );
-    let kinds = adapter.kinds(&["Device".into(), "Nothing".into()]).unwrap();
+    let kinds = adapter.kinds(&[Target::new("Device"), Target::new("Nothing")]).unwrap();
     assert_eq!(kinds.iter().map(|kind| kind.name.as_str()).collect::<Vec<_>>(), ["Device"]);
     let types: Vec<(&str, FieldType, bool)> =
         kinds[0].fields.iter().map(|field| (field.name.as_str(), field.type_, field.optional)).collect();
     assert_eq!(types, [("name", FieldType::Text, false), ("site", FieldType::Reference, false), ("tags", FieldType::ReferenceList, true)]);
     assert_eq!(adapter.kinds(&[]).unwrap().len(), 3);
-    let address = adapter.kinds(&["Address".into()]).unwrap().remove(0);
+    let address = adapter.kinds(&[Target::new("Address")]).unwrap().remove(0);
     assert_eq!(address.stands_for, ["Endpoint"]);
     let types: Vec<(&str, FieldType, Option<&str>)> =
         address.fields.iter().map(|field| (field.name.as_str(), field.type_, field.default.as_deref())).collect();

@@ -1,4 +1,4 @@
-//! Rows into a staging file, staging files into the kinds' files.
+//! Writes rows into a staging file, and staging files into the kinds' files.
 //!
 //! ```text
 //! .DcimDevice.pending   staged rows: a line {"identifiers": […]} before each batch, then [operation, [key], {fields}] lines
@@ -7,12 +7,12 @@
 //! DcimDevice.jsonl      the kind; only ever replaced as a whole
 //! ```
 //!
-//! `write` answers `staged`; nothing is done before `commit` has succeeded. `commit` makes the new files of all its kinds first and puts
-//! them in place then, so that whatever does not fit keeps all of them as they were. A commit that was cut off can be done again: rows
-//! that are there already change nothing.
+//! `write` returns `staged`; nothing is done before `commit` has succeeded. `commit` makes the new files of all its kinds before it puts any of
+//! them in place, so a row that does not fit leaves all of them as they were. An interrupted commit can be repeated: rows that are already
+//! written change nothing.
 
 use infrahub_sync_adapter::serde_json;
-use infrahub_sync_adapter::{Error, ErrorKind, Operation, Outcome, Result, WriteRequest, files, log};
+use infrahub_sync_adapter::{Error, ErrorKind, Operation, Outcome, Result, TargetField, WriteRequest, files, log};
 use serde::Deserialize;
 
 use crate::format::{self, Format};
@@ -22,7 +22,7 @@ use crate::merge::{Misfits, RUNS_MAX, Staging, Stop, merge, scan, word};
 use crate::object::{Members, plain_reference, quoted};
 use crate::read;
 
-/// Bytes that are handed over in one append.
+/// Bytes in one append.
 const APPEND_BYTES: usize = 1 << 20;
 /// Bytes of the current file in memory at a time.
 const CURRENT_PIECE_BYTES: u32 = 1 << 20;
@@ -45,22 +45,22 @@ impl Paths {
     }
 }
 
-/// Removes what an interrupted run left.
+/// Removes the files of an interrupted run.
 pub(crate) fn begin() -> Result<()> {
     let names = match files::list() {
-        // The folder comes with the first file.
+        // The first file creates the folder.
         Err(error) if error.kind == ErrorKind::NotFound => Vec::new(),
         names => names?,
     };
     let is_ours = |name: &String| name.starts_with('.') && [".pending", ".new", ".base"].iter().any(|end| name.ends_with(end));
     for name in names.iter().filter(|name| is_ours(name)) {
-        log::info(&format!("removing {name}, which an interrupted run left"));
+        log::info(&format!("removing {name} of an interrupted run"));
         files::remove(name)?;
     }
     Ok(())
 }
 
-/// A row as the host gives it.
+/// A row in the host's form.
 #[derive(Deserialize)]
 struct HostRow<'j> {
     #[serde(borrow)]
@@ -72,36 +72,37 @@ struct HostRow<'j> {
 /// Adds rows to the staging file of their kind.
 pub(crate) fn stage(request: &WriteRequest) -> Result<Vec<Outcome>> {
     let is_file_name = |kind: &str| !kind.is_empty() && !kind.starts_with('.') && !kind.contains(['/', '\\', '\0', '\n']);
-    if !is_file_name(&request.kind) {
-        return Err(Error::config(format!("the kind {:?} cannot be the name of a file", request.kind)));
+    let kind = &request.target.kind;
+    if !is_file_name(kind) {
+        return Err(Error::config(format!("the kind {kind:?} cannot be the name of a file")));
     }
-    if request.identifiers.is_empty() {
-        return Err(Error::config(format!("{} has no identifiers", request.kind)));
+    let identifiers: Vec<String> = request.target.identifiers().map(|field| quoted(&field.name)).collect();
+    if identifiers.is_empty() {
+        return Err(Error::config(format!("{kind} has no identifiers")));
     }
-    let identifiers: Vec<String> = request.identifiers.iter().map(|name| quoted(name)).collect();
     let mut staged = format!("{{\"identifiers\":[{}]}}\n", identifiers.join(","));
     let mut outcomes = Vec::new();
     let mut rows = request.rows();
     while let Some(line) = rows.next_line() {
         outcomes.push(match stage_row(line, request, &mut staged) {
             Ok(()) => Outcome::Staged,
-            Err(error) => Outcome::Failed(Error::internal(format!("a row of {} cannot be read: {error}", request.kind))),
+            Err(error) => Outcome::Failed(Error::internal(format!("a row of {kind} cannot be read: {error}"))),
         });
     }
     if outcomes.len() as u64 != u64::from(request.count) {
-        return Err(Error::internal(format!("{} rows were announced and {} came", request.count, outcomes.len())));
+        return Err(Error::internal(format!("the host announced {} rows and sent {}", request.count, outcomes.len())));
     }
-    files::append(&Paths::of(&request.kind).pending, staged.as_bytes())?;
+    files::append(&Paths::of(kind).pending, staged.as_bytes())?;
     Ok(outcomes)
 }
 
 fn stage_row(line: &[u8], request: &WriteRequest, staged: &mut String) -> serde_json::Result<()> {
     let HostRow { key, fields } = serde_json::from_slice(line)?;
     let mut row = format!("[\"{}\",[", word(request.operation));
-    for (at, name) in request.identifiers.iter().enumerate() {
-        let value = key.get(name).ok_or_else(|| serde::de::Error::custom(format!("its key has no {name}")))?;
-        // A list in a key is a value; only the object form is a peer.
-        let is_peer = request.references.contains(name) && value.get().starts_with('{');
+    for (at, field) in request.target.identifiers().enumerate() {
+        let value = key.get(&field.name).ok_or_else(|| serde::de::Error::custom(format!("its key has no {}", field.name)))?;
+        // A list in a key is a value; only an object is a peer.
+        let is_peer = field.is_reference() && value.get().starts_with('{');
         let separator = if at == 0 { "" } else { "," };
         row.push_str(separator);
         row.push_str(if is_peer { plain_reference(value)? } else { value.to_owned() }.get());
@@ -109,7 +110,7 @@ fn stage_row(line: &[u8], request: &WriteRequest, staged: &mut String) -> serde_
     row.push_str("],{");
     if request.operation != Operation::Delete {
         for (at, (name, value)) in fields.0.iter().enumerate() {
-            let is_reference = request.references.iter().any(|reference| reference == name);
+            let is_reference = request.target.field(name).is_some_and(TargetField::is_reference);
             let value = if is_reference { plain_reference(value)? } else { (*value).to_owned() };
             let separator = if at == 0 { "" } else { "," };
             row.push_str(&format!("{separator}{}:{}", quoted(name), value.get()));
@@ -129,7 +130,7 @@ pub(crate) fn commit(format: Format, kinds: &[String]) -> Result<()> {
             Ok(true) => finished.push(kind),
             Ok(false) => {}
             Err(error) => {
-                // The rows of all these kinds are refused: none may turn up in a later commit.
+                // The rows of all these kinds are rejected: none may appear in a later commit.
                 for kind in kinds {
                     Paths::of(kind).remove_all()?;
                 }
@@ -147,7 +148,7 @@ pub(crate) fn commit(format: Format, kinds: &[String]) -> Result<()> {
     kinds.iter().try_for_each(|kind| Paths::of(kind).remove_all())
 }
 
-/// Makes a kind's next file. Says whether there is one: a kind without staged rows keeps its file.
+/// Makes the next file of a kind. Says whether there is one: a kind without staged rows keeps its file.
 fn prepare(format: Format, kind: &str, names: &[String]) -> Result<bool> {
     let (paths, file) = (Paths::of(kind), format.file(kind));
     let exists = names.contains(&file);
@@ -171,7 +172,7 @@ fn prepare(format: Format, kind: &str, names: &[String]) -> Result<bool> {
     }
 }
 
-/// Merges into a file of JSON lines, whatever its size.
+/// Merges into a file of JSON lines of any size.
 fn stream(paths: &Paths, current: Option<&str>, staging: &Staging, misfits: &mut Misfits) -> Result<()> {
     let mut current = current;
     let rounds = staging.runs.len().div_ceil(RUNS_MAX);
@@ -183,7 +184,7 @@ fn stream(paths: &Paths, current: Option<&str>, staging: &Staging, misfits: &mut
             Ok(()) => {}
             Err(Stop::Failed(error)) => return Err(error),
             Err(Stop::Unsorted) => {
-                // Somebody edited it, so it is of a size that somebody edits: sorted in memory, and in order from now on.
+                // A user edited the file, so it is small enough to be sorted in memory. From now on it is in order.
                 log::debug(&format!("{} is not sorted by key: sorting it", current.unwrap_or_default()));
                 files::remove(&paths.new)?;
                 *misfits = Misfits::default();
@@ -237,7 +238,7 @@ fn whole(format: Format, paths: &Paths, current: Option<&str>, staging: &Staging
 fn failure(stop: Stop) -> Error {
     match stop {
         Stop::Failed(error) => error,
-        Stop::Unsorted => Error::internal("a list that was sorted is not"),
+        Stop::Unsorted => Error::internal("a sorted list is not in order"),
     }
 }
 
@@ -254,7 +255,7 @@ impl Out<'_> {
         if self.buffer.len() >= APPEND_BYTES { self.flush() } else { Ok(()) }
     }
 
-    /// Appends even nothing, since an empty kind has an empty file.
+    /// Appends the buffer, also an empty one: an empty kind has an empty file.
     fn flush(&mut self) -> Result<()> {
         files::append(self.path, std::mem::take(&mut self.buffer).as_bytes())
     }
@@ -291,7 +292,7 @@ impl<'f> Sorted<'f> {
 }
 
 fn key_of(object: &[u8], identifiers: &[String]) -> Result<Key, String> {
-    Members::parse(object).and_then(|members| members.key(identifiers)).map_err(|error| format!("no JSON object: {error}"))
+    Members::parse(object).and_then(|members| members.key(identifiers)).map_err(|error| format!("not a JSON object: {error}"))
 }
 
 fn line_text(line: &[u8]) -> Result<String, String> {
@@ -308,7 +309,7 @@ fn all_lines(file: Option<&str>) -> Result<Vec<String>> {
     Ok(texts)
 }
 
-/// Sorts objects by their keys. Two of one key cannot be told apart, so which of them a row means is not known.
+/// Sorts objects by their keys. Of two with one key, it is unknown which one a row means.
 fn in_order(texts: Vec<String>, identifiers: &[String], file: &str) -> Result<Vec<(Key, String)>> {
     let keyed = texts.into_iter().map(|text| match key_of(text.as_bytes(), identifiers) {
         Ok(key) => Ok((key, text)),
@@ -317,7 +318,7 @@ fn in_order(texts: Vec<String>, identifiers: &[String], file: &str) -> Result<Ve
     let mut objects = keyed.collect::<Result<Vec<_>>>()?;
     objects.sort_by(|one, other| one.0.cmp(&other.0));
     match objects.windows(2).find(|pair| matches!(pair, [one, other] if one.0 == other.0)) {
-        Some([_, (_, text)]) => Err(Error::config(format!("`{file}` has two objects of the same key: remove one of them ({text})"))),
+        Some([_, (_, text)]) => Err(Error::config(format!("`{file}` has two objects with the same key: remove one of them ({text})"))),
         _ => Ok(objects),
     }
 }

@@ -180,8 +180,8 @@ impl<'r> List<'r> {
         // A server that leads in circles, or nowhere, must not be followed.
         if envelope.next.is_some() && next.is_none_or(|next| next <= start) {
             return Err(Error::remote(format!(
-                "NetBox names {:?} as the page after that of `{}` from id {start} on",
-                envelope.next, self.request.resource
+                "NetBox's answer for `{}` from id {start} on names {:?} as the next page",
+                self.request.resource, envelope.next
             )));
         }
         Page::document(response, "/results").with_next(next.map(Position::Start))

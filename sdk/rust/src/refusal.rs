@@ -98,8 +98,8 @@ impl System {
     #[must_use]
     pub fn unexpected(&self, what: &str, response: &Response) -> Error {
         let System { name, address, .. } = self;
-        let content = response.header("content-type").map(|content| format!(" but {content}")).unwrap_or_default();
-        let message = format!("the answer for `{what}` is not what {name} sends{content}: check that `{address}` is the address of {name}");
+        let content = response.header("content-type").map(|content| format!(" ({content})")).unwrap_or_default();
+        let message = format!("the answer for `{what}` is not from {name}{content}: check that `{address}` is the address of {name}");
         Error::remote(message).with_status(response.status())
     }
 
@@ -173,7 +173,7 @@ mod tests {
         respond_with_headers("GET", "/x", 200, &[("Content-Type", "text/html")], "<html>Log in</html>");
         let error = ACME.unexpected("racks", &http::get("/x").send().unwrap());
         assert_eq!((error.kind, error.http_status), (ErrorKind::Remote, Some(200)));
-        assert!(error.message.contains("`racks` is not what Acme sends but text/html"), "{}", error.message);
+        assert!(error.message.contains("`racks` is not from Acme (text/html)"), "{}", error.message);
         assert!(error.message.contains("`server`"), "{}", error.message);
     }
 

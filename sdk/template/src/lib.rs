@@ -1,24 +1,27 @@
-//! An adapter for a REST API with paged lists, as a source and as a destination. Replace what is special about it by your system.
+//! An adapter for a REST API with paged lists, as a source and as a destination. Replace the parts that are special about your system.
 //!
 //! ```text
-//! GET    /v1/{resource}?page=1&size=100   {"items": [{"id": "7", "name": "r1"}, …], "total": 250}
-//! GET    /v1/{resource}/{id}              {"id": "7", "name": "r1"}
-//! POST   /v1/{resource}                   201 {"id": "8", …}; 409 {"id": "7", …} when there is one of that name
-//! PATCH  /v1/{resource}/{id}              200
-//! DELETE /v1/{resource}/{id}              204
+//! GET    /v1/{list}?page=1&size=100   {"items": [{"id": "7", "name": "r1"}, …], "total": 250}
+//! GET    /v1/{list}/{id}              {"id": "7", "name": "r1"}
+//! POST   /v1/{list}                   201 {"id": "8", …}; 409 {"id": "7", …} when there is one of that name
+//! PATCH  /v1/{list}/{id}              200
+//! DELETE /v1/{list}/{id}              204
 //! ```
 
 use infrahub_sync_adapter::{
-    Adapter, Addressing, Credential, Error, ErrorKind, HeaderTemplate, LoadRequest, Manifest, Operation, Outcome, Page, Query, Response,
-    Result, Row, Setting, WriteRequest, http, path_segment,
+    Adapter, Addressing, Credential, Error, ErrorKind, Evidence, LoadRequest, Manifest, Operation, Outcome, Page, Query, Result, Row,
+    Setting, System, Target, WriteRequest, http, path_segment,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-/// The adapter. It keeps nothing: all it needs is in the requests.
+/// The names in messages about refusals.
+const SYSTEM: System = System::new("the inventory").with_credential("token", "INVENTORY_TOKEN");
+
+/// The adapter. It keeps nothing: all that it needs is in the requests.
 struct Inventory;
 
-/// The cursor: where to go on, and how many objects there were.
+/// The cursor: where to continue, and the number of objects so far.
 #[derive(Serialize, Deserialize)]
 struct Position {
     page: u32,
@@ -32,9 +35,11 @@ impl Adapter for Inventory {
             .with_setting(Setting::secret("token", "an API token").from_environment("INVENTORY_TOKEN"))
             .with_address("url")
             // The host adds it to each request. The adapter never sees the token.
-            .with_credential(Credential::Header(vec![HeaderTemplate::new("authorization", "Bearer {token}")]))
+            .with_credential(Credential::header("authorization", "Bearer {token}"))
+            // In both directions, a project names the list by `mapping:`.
             .with_source(Addressing::Mapping)
-            .with_destination()
+            .with_destination(Addressing::Mapping)
+            .with_evidence(Evidence::TOTAL)
             .with_ids()
             .with_page_size(100)
             .with_write_batch_max(100)
@@ -46,19 +51,17 @@ impl Adapter for Inventory {
 
     fn load(&self, request: &LoadRequest) -> Result<Page> {
         if request.since.is_some() {
-            return Err(Error::unsupported("this system does not tell what changed"));
+            return Err(Error::unsupported("this system does not tell which objects changed"));
         }
-        let resource = &request.resource;
+        let list = &request.resource;
         let before: Option<Position> = request.cursor_as()?;
         let page = before.as_ref().map_or(1, |position| position.page);
-        let url = Query::new(&path(resource)).with("page", page).with("size", request.page_size);
-        let response = http::get(url).send()?.success(resource)?;
-        let Some(total) = value(&response, "/total").and_then(|total| total.as_u64()) else {
-            return Err(Error::remote(format!("{resource}: the answer is no list with a `total`")));
-        };
-        // Pages by number shift when somebody adds or removes an object meanwhile, and what is skipped would look deleted.
+        let url = Query::new(&list_path(list)).with("page", page).with("size", request.page_size);
+        let response = SYSTEM.success(list, http::get(url).send()?)?;
+        let total: u64 = response.get("/total").map_err(|_| SYSTEM.unexpected(list, &response))?;
+        // Pages by number shift when an object is added or removed meanwhile, and a skipped object would look deleted.
         if before.is_some_and(|position| position.total != total) {
-            return Err(Error::conflict(format!("{resource}: the list changed while it was read; run it again")));
+            return Err(Error::conflict(format!("`{list}` was modified while it was read: run again")));
         }
         let more = u64::from(page) * u64::from(request.page_size) < total;
         Page::document(response, "/items").with_total(total).with_next(more.then_some(Position { page: page + 1, total }))
@@ -70,96 +73,89 @@ impl Adapter for Inventory {
 }
 
 fn write(request: &WriteRequest, row: &Row) -> Result<Outcome> {
-    let collection = path(request.resource.as_ref().unwrap_or(&request.kind));
-    let mut fields = row.fields.clone();
-    for (name, value) in &mut fields {
-        if request.references.contains(name) {
-            *value = plain(value)?;
+    // Objects are written to the list from which they are read, whatever the project calls their kind.
+    let list = request.target.resource_or_kind();
+    match request.operation {
+        Operation::Create => create(list, &body(&request.target, row)?),
+        Operation::Update => {
+            let change = http::Request::new("PATCH", object_path(list, row.known_id()?)).with_json(&body(&request.target, row)?)?;
+            SYSTEM.success(list, change.send()?).map(|_| Outcome::Written(row.id.clone()))
+        }
+        Operation::Delete => {
+            let deleted = http::Request::new("DELETE", object_path(list, row.known_id()?)).send()?;
+            match SYSTEM.success(list, deleted) {
+                // A write may be repeated after an interruption: this object was deleted before.
+                Err(error) if error.kind == ErrorKind::NotFound => Ok(Outcome::Unchanged(row.id.clone())),
+                done => done.map(|_| Outcome::Written(row.id.clone())),
+            }
         }
     }
-    if request.operation == Operation::Create {
-        let created = http::post(&collection, &fields)?.send()?;
-        let id = value(&created, "/id").map(text);
-        return match (created.success(&request.kind), id) {
-            // A write may be repeated after an interruption: what is there as it should be was created before.
-            (Err(error), Some(id)) if error.kind == ErrorKind::Conflict && is_there(&object(&collection, &id), &fields)? => {
-                Ok(Outcome::Unchanged(Some(id)))
-            }
-            (created, id) => created.map(|_| Outcome::Written(id)),
-        };
+}
+
+fn create(list: &str, body: &Map<String, Value>) -> Result<Outcome> {
+    let created = http::post(list_path(list), body)?.send()?;
+    let id = created.get::<Value>("/id").ok().map(id_text);
+    match (SYSTEM.success(list, created), id) {
+        // In the same way: an object with these values was created before.
+        (Err(error), Some(id)) if error.kind == ErrorKind::Conflict && has(&object_path(list, &id), body)? => {
+            Ok(Outcome::Unchanged(Some(id)))
+        }
+        (created, id) => created.map(|_| Outcome::Written(id)),
     }
-    let id = row.id.as_deref().ok_or_else(|| Error::invalid("the id of this object is not known"))?;
-    let url = object(&collection, id);
-    let change = match request.operation {
-        Operation::Update => http::Request::new("PATCH", url).with_json(&fields)?,
-        _ => http::Request::new("DELETE", url),
+}
+
+/// Returns the fields of a row in the system's words: a value is written to the place from which it is read, a reference by the peer's id.
+fn body(target: &Target, row: &Row) -> Result<Map<String, Value>> {
+    let field = |(name, value): (&String, &Value)| {
+        let field = target.known_field(name)?;
+        let value = field.with_peers(value, |peer| Ok(json!(peer.id_as::<String>()?)))?;
+        Ok((field.split_path().0.to_owned(), value))
     };
-    match change.send()?.success(&request.kind) {
-        // In the same way: what is gone was deleted before.
-        Err(error) if request.operation == Operation::Delete && error.kind == ErrorKind::NotFound => Ok(Outcome::Unchanged(row.id.clone())),
-        done => done.map(|_| Outcome::Written(row.id.clone())),
-    }
+    row.fields.iter().map(field).collect()
 }
 
-fn path(resource: &str) -> String {
-    format!("/v1/{}", path_segment(resource))
+fn list_path(list: &str) -> String {
+    format!("/v1/{}", path_segment(list))
 }
 
-fn object(collection: &str, id: &str) -> String {
-    format!("{collection}/{}", path_segment(id))
+fn object_path(list: &str, id: &str) -> String {
+    format!("{}/{}", list_path(list), path_segment(id))
 }
 
-/// Whether the object has these fields already.
-fn is_there(url: &str, fields: &Map<String, Value>) -> Result<bool> {
+/// Says whether the object has these values already.
+fn has(url: &str, body: &Map<String, Value>) -> Result<bool> {
     let found = http::get(url).send()?;
-    let found = if found.is_success() { value(&found, "") } else { None };
-    Ok(found.is_some_and(|found| fields.iter().all(|(name, value)| found.get(name) == Some(value))))
+    let found: Option<Map<String, Value>> = if found.is_success() { found.get("").ok() } else { None };
+    Ok(found.is_some_and(|found| body.iter().all(|(name, value)| found.get(name) == Some(value))))
 }
 
-/// The value at a pointer.
-fn value(response: &Response, pointer: &str) -> Option<Value> {
-    serde_json::from_str(&response.json(&[pointer]).pop()??).ok()
-}
-
-/// An id as text, whatever the system makes of it.
-fn text(id: Value) -> String {
+/// Returns an id as text, also if the system has numbers.
+fn id_text(id: Value) -> String {
     id.as_str().map_or_else(|| id.to_string(), str::to_owned)
-}
-
-/// A reference as this system wants it: the peer's id, or a list of them.
-fn plain(reference: &Value) -> Result<Value> {
-    match reference {
-        Value::Array(references) => references.iter().map(plain).collect(),
-        Value::Null => Ok(Value::Null),
-        one => one.get("id").filter(|id| !id.is_null()).cloned().ok_or_else(|| {
-            Error::invalid(format!("the id of the {} that it refers to is not known", one["kind"].as_str().unwrap_or("object")))
-        }),
-    }
 }
 
 infrahub_sync_adapter::export_adapter!(Inventory);
 
 #[cfg(test)]
 mod tests {
-    //! Natively, on the mock host: `cargo test`.
+    //! These tests run natively, on the mock host: `cargo test`.
 
-    use infrahub_sync_adapter::testing::{self, first_page, load_all, respond};
-    use serde_json::json;
+    use infrahub_sync_adapter::TargetField;
+    use infrahub_sync_adapter::testing::{self, first_page, first_page_of, load_all, respond, write_request};
 
     use super::*;
 
+    /// The project's kind `Rack`, whose objects are in the list `racks`. Its `site` is at `location` there.
+    fn racks() -> Target {
+        Target::new("Rack")
+            .with_resource("racks")
+            .with_field(TargetField::new("name").at("name").identifying())
+            .with_field(TargetField::new("site").at("location").referring_to(&["Site"]))
+            .with_field(TargetField::new("height"))
+    }
+
     fn write(operation: Operation, rows: &[Value]) -> Vec<Outcome> {
-        let lines: String = rows.iter().map(|row| format!("{row}\n")).collect();
-        let request = WriteRequest {
-            kind: "Rack".into(),
-            resource: Some("racks".into()),
-            operation,
-            identifiers: vec!["name".into()],
-            references: vec!["site".into()],
-            rows: lines.into_bytes(),
-            count: rows.len() as u32,
-        };
-        Inventory.write(&request).unwrap()
+        Inventory.write(&write_request(&racks(), operation, rows)).unwrap()
     }
 
     fn failure(outcome: &Outcome) -> ErrorKind {
@@ -174,13 +170,13 @@ mod tests {
         testing::reset();
         respond("GET", "/v1/racks?page=1&size=2", 200, r#"{"items": [{"id": "1"}, {"id": "2"}], "total": 3}"#);
         respond("GET", "/v1/racks?page=2&size=2", 200, r#"{"items": [{"id": "3", "name": "Zürich"}], "total": 3}"#);
-        let records = load_all(&Inventory, LoadRequest { page_size: 2, ..first_page("racks", &["name"]) }).unwrap();
+        let records = load_all(&Inventory, LoadRequest { page_size: 2, ..first_page_of(&racks()) }).unwrap();
         assert_eq!(records.len(), 3);
         assert_eq!(records[2]["name"], "Zürich");
     }
 
     #[test]
-    fn a_list_that_moves_is_not_believed() {
+    fn a_list_that_moves_fails() {
         testing::reset();
         respond("GET", "/v1/racks?page=1&size=1", 200, r#"{"items": [{"id": "1"}], "total": 3}"#);
         respond("GET", "/v1/racks?page=2&size=1", 200, r#"{"items": [{"id": "3"}], "total": 2}"#);
@@ -189,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_are_cases() {
+    fn refusals_are_kinds_of_failure() {
         for (status, body, kind) in [
             (401, r#"{"detail": "no token"}"#, ErrorKind::Auth),
             (404, "", ErrorKind::NotFound),
@@ -218,12 +214,12 @@ mod tests {
         );
         assert!(matches!(&outcomes[0], Outcome::Written(Some(id)) if id == "8"), "{outcomes:?}");
         let sent: Value = serde_json::from_slice(testing::requests()[0].body.as_deref().unwrap()).unwrap();
-        assert_eq!(sent, json!({"name": "r1", "site": "17"}));
-        assert_eq!((failure(&outcomes[1]), failure(&outcomes[2])), (ErrorKind::Conflict, ErrorKind::Invalid));
+        assert_eq!(sent, json!({"name": "r1", "location": "17"}));
+        assert_eq!((failure(&outcomes[1]), failure(&outcomes[2])), (ErrorKind::Conflict, ErrorKind::NotFound));
     }
 
     #[test]
-    fn what_is_there_as_it_should_be_is_not_created_again() {
+    fn an_object_with_these_values_is_not_created_again() {
         testing::reset();
         respond("POST", "/v1/racks", 409, r#"{"id": "7"}"#);
         respond("POST", "/v1/racks", 409, r#"{"id": "7"}"#);
@@ -236,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_gone_needs_no_delete() {
+    fn a_deleted_object_needs_no_delete() {
         testing::reset();
         respond("DELETE", "/v1/racks/8", 204, "");
         respond("DELETE", "/v1/racks/9", 404, "");

@@ -345,7 +345,7 @@ fn answers_that_are_none_are_told() {
     exit code 5
     ");
     insta::assert_snapshot!(netbox("{}", |_| ok(b"{\"count\": null, \"next\": null, \"results\": [{\"id\": 1, \"name\": \"\xff\"}]}")), @r"
-    error: source `netbox` 0.1.0: the answer for `dcim.sites` (at /api/dcim/sites/) is no list of NetBox but application/json: is `url` the address of a NetBox? (HTTP 200)
+    error: source `netbox` 0.1.0: the answer for `dcim.sites` is not from NetBox (application/json): check that `url` is the address of NetBox (HTTP 200)
     exit code 5
     ");
     // A field that is mapped and lists a hundred thousand levels deep; the same beside it is passed over.
