@@ -11,8 +11,8 @@ use infrahub_sync_conformance::{Options, Reading, Report, System, Verdict, check
 use infrahub_sync_engine::{destination_readings, source_readings};
 use infrahub_sync_fake_infrahub::{ADMIN_TOKEN, Fake};
 use infrahub_sync_runtime::{
-    Adapter, Answer, Asked, Exchanges, Limits, LoadRequest, Role, Runtime, RuntimeOptions, SessionConfig, StandIn, Variables,
-    read_recording,
+    Adapter, Answer, Asked, Exchanges, Limits, LoadRequest, Role, Runtime, RuntimeOptions, SessionConfig, StandIn, Target, TargetField,
+    Variables, read_recording,
 };
 use infrahub_sync_tests::live::root;
 use infrahub_sync_tests::{Project, binary};
@@ -74,15 +74,21 @@ fn parameter(path: &str, name: &str) -> Option<u64> {
     query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')?.parse().ok())
 }
 
-/// The server that the guest reads from: nine things, of which none has changed for long.
+/// The server that the guest reads from: nine things, none of which has changed lately.
 fn shop(asked: &Asked) -> Result<Answer, String> {
+    if let Some(id) = asked.path.strip_prefix("/things/") {
+        let is_there = id.parse::<u64>().is_ok_and(|id| (1..=9).contains(&id));
+        return Ok(Answer::json(if is_there { 200 } else { 404 }, json!({ "id": id }).to_string()));
+    }
     if !asked.path.starts_with("/things?") {
         return Ok(Answer::json(404, r#"{"detail": "Not found."}"#));
     }
     let after = parameter(&asked.path, "after").unwrap_or(0);
     let size = parameter(&asked.path, "size").unwrap_or(100);
     let since = parameter(&asked.path, "since");
-    let rest: Vec<u64> = (after + 1..=9).filter(|_| since.is_none()).collect();
+    let ids = asked.path.split_once("&ids=").map(|(_, ids)| ids.split(',').map(|id| id.parse::<u64>().unwrap()).collect::<Vec<_>>());
+    let wanted = |id: &u64| since.is_none() && ids.as_ref().is_none_or(|ids| ids.contains(id));
+    let rest: Vec<u64> = (after + 1..=9).filter(wanted).collect();
     let page: Vec<u64> = rest.iter().copied().take(usize::try_from(size).unwrap()).collect();
     let next = page.last().filter(|_| page.len() < rest.len());
     let items: Vec<Value> = page.iter().map(|id| json!({"id": id, "name": format!("thing {id}"), "size": id * 10})).collect();
@@ -90,7 +96,10 @@ fn shop(asked: &Asked) -> Result<Answer, String> {
 }
 
 fn things() -> LoadRequest {
-    LoadRequest { resource: "things".into(), fields: vec!["name".into(), "size".into()], page_size: 4, ..LoadRequest::default() }
+    let field = |name: &str, identifier| TargetField { name: name.into(), identifier, ..TargetField::default() };
+    let target = Target { kind: "Thing".into(), resource: Some("things".into()), fields: vec![field("name", true), field("size", false)] };
+    let fields = vec!["name".into(), "size".into()];
+    LoadRequest { resource: "things".into(), targets: vec![target], fields, page_size: 4, ..LoadRequest::default() }
 }
 
 fn shop_options(defect: &str) -> Options<'static> {
@@ -103,7 +112,7 @@ fn shop_options(defect: &str) -> Options<'static> {
 }
 
 /// Each defect that the guest's setting may name, and the check that must find it.
-const DEFECTS: [(&str, &str); 39] = [
+const DEFECTS: [(&str, &str); 42] = [
     ("configure-asks", "settings"),
     ("needs-more-than-required", "settings"),
     ("odd-setting-breaks", "settings-errors"),
@@ -123,6 +132,8 @@ const DEFECTS: [(&str, &str); 39] = [
     ("foreign-watermark-loses", "since"),
     ("deleted-are-there", "since"),
     ("incremental-total", "since"),
+    ("ids-are-ignored", "reads-ids"),
+    ("listed-is-deleted", "absent"),
     ("unknown-resource-is-empty", "unknown-resources"),
     ("refusal-is-empty", "refusals"),
     ("refusal-is-internal", "refusals"),
@@ -139,6 +150,7 @@ const DEFECTS: [(&str, &str); 39] = [
     ("created-again-is-refused", "writes-again"),
     ("update-drops-the-rest", "updates"),
     ("deleted-again-is-refused", "deletes"),
+    ("cascade-names-the-objects", "cascades"),
     ("unknown-kind-is-taken", "unknown-kinds"),
     ("unknown-field-is-taken", "unknown-fields"),
     ("refusal-is-shouted", "secrets"),

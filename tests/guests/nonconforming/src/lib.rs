@@ -1,18 +1,19 @@
-//! A guest that keeps the contract, but for one defect at a time: the setting `defect` names it. Without one it passes every check of
-//! `adapter check`.
+//! A guest that keeps the contract except for one defect at a time, which the setting `defect` names. Without a defect it passes every check
+//! of `adapter check`.
 //!
-//! Source: a list behind HTTP, `GET /things?after=ID&size=N[&since=T]`, answered `{"items": […], "next": ID or null, "now": T, "total": N}`.
-//! Destination: one file a kind in a folder, `<Kind>.json`.
+//! Source: a list behind HTTP, `GET /things?after=ID&size=N[&since=T][&ids=ID,…]`, answered `{"items": […], "next": ID or null, "now": T,
+//! "total": N}`. `GET /things/ID` answers 404 for a deleted object.
+//! Destination: one file per kind in a folder, `<Kind>.json`.
 //!
-//! The description of itself has no settings to go by. Its defects are named by the text in [`DESCRIBED`], which a test puts into the
-//! component's bytes.
+//! The description has no settings. The text in [`DESCRIBED`] names its defects; a test writes it into the component's bytes.
 
 use std::cell::Cell;
 
 use infrahub_sync_adapter::serde_json::{self, Map, Value, json};
 use infrahub_sync_adapter::{
-    Adapter, Addressing, Credential, Error, ErrorKind, Field, FieldType, HeaderTemplate, Kind, LoadRequest, Manifest, Operation, Outcome,
-    Page, Query, Response, Result, Row, Run, RunResult, Setting, SettingType, WriteRequest, files, http, settings,
+    Absence, Adapter, Addressing, Credential, Dependents, Error, ErrorKind, Evidence, Field, FieldType, Kind, LoadRequest, Manifest,
+    Operation, Outcome, Page, Query, Response, Result, Row, Run, RunResult, Setting, SettingType, Target, WriteRequest, files, http,
+    settings,
 };
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +26,7 @@ fn described() -> String {
 }
 
 /// Every defect that the setting may name.
-const DEFECTS: [&str; 40] = [
+const DEFECTS: [&str; 43] = [
     "none",
     "configure-asks",
     "needs-more-than-required",
@@ -46,6 +47,8 @@ const DEFECTS: [&str; 40] = [
     "foreign-watermark-loses",
     "deleted-are-there",
     "incremental-total",
+    "ids-are-ignored",
+    "listed-is-deleted",
     "unknown-resource-is-empty",
     "refusal-is-empty",
     "refusal-is-internal",
@@ -62,6 +65,7 @@ const DEFECTS: [&str; 40] = [
     "created-again-is-refused",
     "update-drops-the-rest",
     "deleted-again-is-refused",
+    "cascade-names-the-objects",
     "unknown-kind-is-taken",
     "unknown-field-is-taken",
     "refusal-is-shouted",
@@ -69,9 +73,9 @@ const DEFECTS: [&str; 40] = [
 ];
 
 thread_local! {
-    /// Lists that this instance has begun.
+    /// The number of lists that this instance has begun.
     static LISTS: Cell<u32> = const { Cell::new(0) };
-    /// Where the last page ended.
+    /// The end of the last page.
     static POSITION: Cell<u64> = const { Cell::new(0) };
 }
 
@@ -119,8 +123,10 @@ impl Adapter for Shop {
             .with_setting(size.with_default(if defect == "default" { "large" } else { "10" }))
             .with_address("url")
             .with_folder("path")
-            .with_credential(Credential::Header(vec![HeaderTemplate::new("authorization", "Bearer {token}")]))
-            .with_destination()
+            .with_credential(Credential::header("authorization", "Bearer {token}"))
+            .with_destination(Addressing::Kind)
+            .with_evidence(Evidence::TOTAL | Evidence::CHANGE_LOG)
+            .with_reads_ids()
             .with_schema()
             .with_page_size(if defect == "page-size" { 1_000_000 } else { 4 })
             .with_ids();
@@ -131,7 +137,7 @@ impl Adapter for Shop {
         let shop: Shop = settings::parse(settings)?;
         let defect = shop.defect.as_deref().unwrap_or_default();
         if !DEFECTS.contains(&defect) {
-            return Err(Error::config(format!("`defect` is {defect:?}, which is none")));
+            return Err(Error::config(format!("`defect` is {defect:?}, which is unknown")));
         }
         if shop.has("configure-asks") {
             let _ = http::get("/").send();
@@ -144,26 +150,27 @@ impl Adapter for Shop {
             return Err(match defect {
                 "odd-setting-is-internal" => Error::internal("`size` is no size"),
                 "odd-setting-is-not-named" => Error::config("it is no number from 1 to 1000"),
-                _ => Error::config(format!("`size` is {}, and has to be from 1 to 1000", shop.size)),
+                _ => Error::config(format!("`size` is {}, but must be from 1 to 1000", shop.size)),
             });
         }
         Ok(shop)
     }
 
-    fn kinds(&self, names: &[String]) -> Result<Vec<Kind>> {
+    fn kinds(&self, targets: &[Target]) -> Result<Vec<Kind>> {
         let kinds = kinds(self);
-        let unknown = |name: &String| kinds.iter().all(|kind| kind.name != *name);
-        if names.is_empty() || (self.has("unknown-name-is-all-kinds") && names.iter().any(unknown)) {
+        let is_unknown = |target: &Target| kinds.iter().all(|kind| kind.name != target.kind);
+        if targets.is_empty() || (self.has("unknown-name-is-all-kinds") && targets.iter().any(is_unknown)) {
             return Ok(kinds);
         }
-        Ok(kinds.into_iter().filter(|kind| names.contains(&kind.name)).collect())
+        Ok(kinds.into_iter().filter(|kind| targets.iter().any(|target| target.kind == kind.name)).collect())
     }
 
     fn load(&self, request: &LoadRequest) -> Result<Page> {
         if self.has("memory") {
             std::hint::black_box(vec![1u8; 300 << 20]);
         }
-        if !request.model.is_empty() {
+        // A destination is addressed by kind, so its target has no resource.
+        if request.targets.iter().any(|target| target.resource.is_none()) {
             let things = read(&request.resource)?;
             return Page::records(things.into_iter().map(|thing| {
                 let mut record = thing.fields;
@@ -183,17 +190,18 @@ impl Adapter for Shop {
 
     fn write(&self, request: &WriteRequest) -> Result<Vec<Outcome>> {
         let kinds = kinds(self);
-        let kind = kinds.iter().find(|kind| kind.name == request.kind);
+        let place = &request.target.kind;
+        let kind = kinds.iter().find(|kind| kind.name == *place);
         if kind.is_none() && !self.has("unknown-kind-is-taken") {
-            return Err(Error::config(format!("there is no kind `{}`", request.kind)));
+            return Err(Error::config(format!("there is no kind `{place}`")));
         }
-        let mut things = read(&request.kind)?;
+        let mut things = read(place)?;
         let mut outcomes = Vec::new();
         for row in request.rows() {
             let row = row?;
             let stranger = row.fields.keys().find(|name| kind.is_some_and(|kind| kind.fields.iter().all(|field| field.name != **name)));
             outcomes.push(match stranger.filter(|_| !self.has("unknown-field-is-taken")) {
-                Some(stranger) => Outcome::Failed(Error::invalid(format!("`{}` has no field `{stranger}`", request.kind))),
+                Some(stranger) => Outcome::Failed(Error::invalid(format!("`{place}` has no field `{stranger}`"))),
                 None => self.row(request.operation, row, &mut things),
             });
         }
@@ -203,8 +211,26 @@ impl Adapter for Shop {
         if self.has("outcomes-are-reversed") {
             outcomes.reverse();
         }
-        save(&request.kind, &things)?;
+        save(place, &things)?;
         Ok(outcomes)
+    }
+
+    fn absent(&self, _: &Target, ids: &[String]) -> Result<Vec<Absence>> {
+        let absence = |id: &String| {
+            let response = http::get(format!("/things/{id}")).send()?;
+            match response.status() {
+                200 if self.has("listed-is-deleted") => Ok(Absence::Deleted),
+                200 => Ok(Absence::Present),
+                404 => Ok(Absence::Deleted),
+                _ => Err(Error::from_response("things", &response)),
+            }
+        };
+        ids.iter().map(absence).collect()
+    }
+
+    fn cascade(&self, target: &Target, ids: &[String]) -> Result<Vec<Dependents>> {
+        let ids = if self.has("cascade-names-the-objects") { ids.to_vec() } else { Vec::new() };
+        Ok(vec![Dependents { kind: target.kind.clone(), count: ids.len() as u64, ids }])
     }
 
     fn finish(&self, _: &Run, _: RunResult) -> Result<Option<String>> {
@@ -215,7 +241,7 @@ impl Adapter for Shop {
 infrahub_sync_adapter::export_adapter!(Shop);
 
 impl Shop {
-    /// A page of the list.
+    /// Returns a page of the list.
     fn things(&self, request: &LoadRequest) -> Result<Page> {
         if request.resource == "for ever" {
             loop {
@@ -235,7 +261,7 @@ impl Shop {
         };
         let since = match request.since.as_deref().map(|since| since.strip_prefix("t:").and_then(|moment| moment.parse::<u64>().ok())) {
             Some(None) if self.has("foreign-watermark-loses") => return Ok(Page::empty().with_watermark("t:9")),
-            Some(None) => return Err(Error::unsupported("no moment of this shop")),
+            Some(None) => return Err(Error::unsupported("not a time of this shop")),
             Some(Some(moment)) => Some(moment),
             None => None,
         };
@@ -250,6 +276,9 @@ impl Shop {
         let mut query = Query::new("/things").with("after", after).with("size", request.page_size);
         if let Some(since) = since {
             query = query.with("since", since);
+        }
+        if !request.ids.is_empty() && !self.has("ids-are-ignored") {
+            query = query.with("ids", request.ids.join(","));
         }
         let response = http::get(query).send()?;
         if !response.is_success() {
@@ -271,7 +300,7 @@ impl Shop {
     }
 
     fn page(&self, response: Response, request: &LoadRequest, cursor: Option<u64>) -> Result<Page> {
-        let no_list = || Error::remote("the answer about `things` is no list");
+        let no_list = || Error::remote("the answer for `things` is not a list");
         let garbage = || {
             assert!(!self.has("garbage-breaks"), "what an answer");
             if self.has("garbage-is-empty") { Ok(Page::empty()) } else { Err(no_list()) }
@@ -322,7 +351,11 @@ impl Shop {
             Page::document(response, "/items")
         };
         let page = page.with_next(next)?;
-        Ok(if cursor.is_none() { page.with_watermark(&format!("t:{now}")).with_total(total) } else { page })
+        Ok(match cursor {
+            Some(_) => page,
+            None if request.ids.is_empty() => page.with_watermark(&format!("t:{now}")).with_total(total),
+            None => page.with_watermark(&format!("t:{now}")),
+        })
     }
 
     fn row(&self, operation: Operation, row: Row, things: &mut Vec<Thing>) -> Outcome {
@@ -361,7 +394,7 @@ impl Shop {
     }
 }
 
-/// What is in the file of a kind.
+/// Returns the objects in the file of a kind.
 fn read(kind: &str) -> Result<Vec<Thing>> {
     match files::read(&format!("{kind}.json")) {
         Ok(file) => file.parse(),
@@ -378,29 +411,13 @@ fn save(kind: &str, things: &[Thing]) -> Result<()> {
 }
 
 fn kinds(shop: &Shop) -> Vec<Kind> {
-    let field = |name: &str, type_| Field {
-        name: name.to_owned(),
-        type_,
-        optional: name != "name",
-        unique: name == "name",
-        read_only: false,
-        reference: None,
-        choices: Vec::new(),
-        default: None,
-    };
-    let peer = if shop.has("kinds-refer-to-nothing") { "Nobody" } else { "Owner" };
+    let field = |name: &str, type_| Field { optional: name != "name", unique: name == "name", ..Field::new(name, type_) };
+    let peer = if shop.has("kinds-refer-to-nothing") { "Nothing" } else { "Owner" };
     let identifier = if shop.has("kinds-have-strange-identifiers") { "title" } else { "name" };
-    let kind = |name: &str, fields| Kind {
-        name: name.to_owned(),
-        identifiers: vec![if name == "Thing" { "name" } else { identifier }.to_owned()],
-        fields,
-        stands_for: Vec::new(),
-        can_create: true,
-        can_update: true,
-        can_delete: true,
-    };
+    let kind = |name: &str, fields| Kind::new(name, &[if name == "Thing" { "name" } else { identifier }], fields);
     let name = || field("name", FieldType::Text);
     let required = Field { optional: false, ..field("size", FieldType::Integer) };
-    let owner = Field { reference: Some(peer.to_owned()), ..field("owner", FieldType::Reference) };
-    vec![kind("Thing", vec![name(), required, field("note", FieldType::Text), owner]), kind("Owner", vec![name()])]
+    let owner = Field::reference("owner", &[peer]);
+    let thing = kind("Thing", vec![name(), required, field("note", FieldType::Text), owner]);
+    vec![thing.with_cascade("Thing", None), kind("Owner", vec![name()])]
 }

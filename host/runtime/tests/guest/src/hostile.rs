@@ -1,4 +1,4 @@
-//! The misdeeds. `argument` is what the order says behind their name.
+//! The misdeeds. `argument` is the rest of the order behind their name.
 
 use infrahub_sync_adapter::{
     Column, ColumnData, Columns, Document, Error, Layout, LoadRequest, Outcome, Page, Payload, Response, Result, TextData, WriteRequest,
@@ -91,7 +91,7 @@ fn hands_over_too_many_records(_: &Order) -> Result<Page> {
     Ok(Page::new(Payload::Columns(Columns { rows: 100, columns: vec![Column { name: "a".into(), validity: None, data }] })))
 }
 
-/// Only who parses them knows how many they are.
+/// Their number shows only when they are parsed.
 fn hands_over_too_many_lines(_: &Order) -> Result<Page> {
     Ok(text(&b"{}\n".repeat(100)))
 }
@@ -132,19 +132,19 @@ fn lies_about_the_length_of_a_column(_: &Order) -> Result<Page> {
     Ok(column(ColumnData::Texts(TextData { offsets: vec![0, 1], bytes: b"a".to_vec() })))
 }
 
-/// Done in `write`: see [`outcomes`].
+/// Misbehaves in `write`: see [`outcomes`].
 fn lies_about_outcomes(_: &Order) -> Result<Page> {
     Ok(Page::empty())
 }
 
-/// Done in `write`: see [`outcomes`].
+/// Misbehaves in `write`: see [`outcomes`].
 fn invents_outcomes(_: &Order) -> Result<Page> {
     Ok(Page::empty())
 }
 
-/// One outcome too few, or too many.
+/// Returns one outcome too few, or too many.
 pub(crate) fn outcomes(request: &WriteRequest) -> Option<Vec<Outcome>> {
-    let count = match request.kind.as_str() {
+    let count = match request.target.kind.as_str() {
         "lies_about_outcomes" => request.count - 1,
         "invents_outcomes" => request.count + 1,
         _ => return None,
@@ -178,7 +178,7 @@ fn hands_over_a_response_of_an_earlier_call(order: &Order) -> Result<Page> {
 
 fn uses_a_response_that_it_released(order: &Order) -> Result<Page> {
     let response = http::get(order.argument).send()?;
-    // SAFETY: the copy is never dropped; that its handle is dead is the point.
+    // SAFETY: the copy is never dropped; its dead handle is the point.
     let copy: std::mem::ManuallyDrop<Response> = unsafe { std::mem::transmute_copy(&response) };
     response.release();
     Ok(text(copy.status().to_string().as_bytes()))
@@ -199,7 +199,7 @@ fn asks_for_one_text_a_million_times(order: &Order) -> Result<Page> {
 
 fn asks_in_a_circle(order: &Order) -> Result<Page> {
     loop {
-        // Whatever it is told, it goes on.
+        // It ignores every answer.
         let _ = http::get(order.argument).send();
     }
 }
@@ -235,7 +235,7 @@ fn asks_another_port(order: &Order) -> Result<Page> {
     Ok(Page::empty())
 }
 
-/// The metadata service of most clouds, spelt so that nobody notices.
+/// Asks the metadata service of most clouds, in a disguised spelling.
 fn asks_the_cloud(_: &Order) -> Result<Page> {
     http::get("http://0xA9FEA9FE/latest/meta-data/iam/security-credentials/").send()?;
     Ok(Page::empty())
@@ -257,7 +257,7 @@ fn with_header(name: &str, value: &str) -> Result<Page> {
 }
 
 fn forges_a_credential(_: &Order) -> Result<Page> {
-    with_header("Authorization", "Token of somebody else")
+    with_header("Authorization", "Token of another user")
 }
 
 fn forges_the_host(_: &Order) -> Result<Page> {
@@ -273,7 +273,7 @@ fn tunnels(_: &Order) -> Result<Page> {
     Ok(Page::empty())
 }
 
-/// Is denied something, and says that all is well.
+/// Ignores a denial and reports success.
 fn swallows_a_denial(_: &Order) -> Result<Page> {
     let _ = http::get("https://evil.example/").send();
     Ok(text(b"{}\n"))
@@ -330,7 +330,7 @@ fn logs_a_book(_: &Order) -> Result<Page> {
     Ok(Page::empty())
 }
 
-/// How many of ten thousand notes of a megabyte are kept.
+/// Returns how many of 200 notes of a megabyte are kept.
 fn floods_the_memos(_: &Order) -> Result<Page> {
     let note = vec![7u8; 1 << 20];
     let keys: Vec<String> = (0..200).map(|number| format!("key {number}")).collect();
@@ -369,7 +369,7 @@ fn looks_up_a_name(_: &Order) -> Result<Page> {
     }
 }
 
-/// The parts of WASI that would lead out, as far as they are needed to try.
+/// The parts of WASI that would lead out, as far as the attempts need them.
 mod reach {
     wit_bindgen::generate!({
         inline: "

@@ -1,4 +1,4 @@
-//! A guest that does as it is told, also what no adapter should. `resource` (or the kind of a write) is the order.
+//! A guest that follows orders, also those that no adapter should. `resource` (or the kind of a write) is the order.
 
 mod hostile;
 mod misdeeds;
@@ -6,9 +6,12 @@ mod misdeeds;
 use std::cell::RefCell;
 
 use infrahub_sync_adapter::{
-    Adapter, Addressing, Column, ColumnData, Columns, Credential, Error, Field, FieldType, HeaderTemplate, Kind, LoadRequest, Login,
-    LoginStep, Manifest, Outcome, Page, Payload, Response, Result, Run, RunResult, Setting, TextData, WriteRequest, files, http, log, memo,
+    Absence, Adapter, Addressing, Column, ColumnData, Columns, Credential, Dependents, Error, Field, Kind, LoadRequest, Login, LoginStep,
+    Manifest, Outcome, Page, Payload, Response, Result, Run, RunResult, Setting, Target, TextData, WriteRequest, files, http, log, memo,
 };
+
+/// A reason that is longer than the host's limit for messages.
+const LONG_REASON_BYTES: usize = 5 << 10;
 
 thread_local! {
     static KEPT: RefCell<Option<Response>> = const { RefCell::new(None) };
@@ -42,8 +45,8 @@ impl Adapter for Puppet {
             .with_setting(Setting::text("wish", "what configure does"))
             .with_address("url")
             .with_folder("path")
-            .with_credential(Credential::Header(vec![HeaderTemplate::new("Authorization", "Token {token}")]))
-            .with_credential(Credential::Login(
+            .with_credential(Credential::header("Authorization", "Token {token}"))
+            .with_credential(Credential::login(
                 Login::new(
                     LoginStep::post("/login")
                         .with_json(r#"{"name": "{user}", "password": "{password}"}"#)
@@ -60,7 +63,7 @@ impl Adapter for Puppet {
                 .with_refresh(LoginStep::get("/refresh").taking_json("access", "/access")),
             ))
             .with_source(Addressing::Mapping)
-            .with_destination()
+            .with_destination(Addressing::Mapping)
             .with_schema()
             .with_write_concurrency(3)
     }
@@ -77,27 +80,14 @@ impl Adapter for Puppet {
         Ok(Puppet { settings: settings.to_owned() })
     }
 
-    fn kinds(&self, names: &[String]) -> Result<Vec<Kind>> {
-        let field = Field {
-            name: "site".into(),
-            type_: FieldType::Reference,
-            optional: true,
-            unique: false,
-            read_only: false,
-            reference: Some("Site".into()),
-            choices: vec!["x".into()],
-            default: Some("\"x\"".into()),
-        };
-        let kinds = ["Device", "Site"].map(|name| Kind {
-            name: name.into(),
-            identifiers: vec!["name".into()],
-            fields: vec![field.clone()],
-            stands_for: vec!["Generic".into()],
-            can_create: true,
-            can_update: false,
-            can_delete: true,
+    fn kinds(&self, targets: &[Target]) -> Result<Vec<Kind>> {
+        let field = Field { choices: vec!["x".into()], default: Some("\"x\"".into()), ..Field::reference("site", &["Site", "Rack"]) };
+        let kinds = ["Device", "Site"].map(|name| {
+            let kind = Kind::new(name, &["name"], vec![field.clone()]).with_cascade("Port", Some("device"));
+            Kind { stands_for: vec!["Generic".into()], can_update: false, ..kind }
         });
-        Ok(kinds.into_iter().filter(|kind| names.is_empty() || names.contains(&kind.name)).collect())
+        let wanted = |kind: &Kind| targets.is_empty() || targets.iter().any(|target| target.kind == kind.name);
+        Ok(kinds.into_iter().filter(wanted).collect())
     }
 
     fn load(&self, request: &LoadRequest) -> Result<Page> {
@@ -164,19 +154,18 @@ impl Adapter for Puppet {
             }
             "bom" => Ok(text(b"\xef\xbb\xbf{}\n")),
             "columns" => Ok(texts(&[0, 2, 3], "éa".as_bytes())),
-            "echo" => Ok(Page {
-                next: request.cursor.is_none().then(|| b"next".to_vec()),
-                watermark: Some("today".into()),
-                deleted: Some(vec!["7".into()]),
-                total: None,
-                ..text(
-                    format!("{:?} {:?} {} {:?} {:?}", request.fields, request.model, request.page_size, request.cursor, request.since)
-                        .as_bytes(),
-                )
-            }),
-            other => {
-                hostile::commit(other, argument, request).unwrap_or_else(|| Err(Error::not_found(format!("no such order: {other}"))))
+            "echo" => {
+                let LoadRequest { targets, fields, ids, page_size, cursor, since, .. } = request;
+                let targets = targets.iter().map(shown).collect::<Vec<_>>().join(", ");
+                Ok(Page {
+                    next: cursor.is_none().then(|| b"next".to_vec()),
+                    watermark: Some("today".into()),
+                    deleted: Some(vec!["7".into()]),
+                    partial: cursor.is_some().then(|| "x".repeat(LONG_REASON_BYTES)),
+                    ..text(format!("{fields:?} {ids:?} {targets} {page_size} {cursor:?} {since:?}").as_bytes())
+                })
             }
+            other => hostile::commit(other, argument, request).unwrap_or_else(|| Err(Error::not_found(format!("no such order: {other}")))),
         }
     }
 
@@ -184,7 +173,28 @@ impl Adapter for Puppet {
         if run.sync == "refuse" {
             return Err(Error::auth("that would be refused"));
         }
-        Ok(Some(format!("begin: {run:?}")))
+        let changes = run.changes.iter().map(|kind| format!("{} {} {} {}", shown(&kind.target), kind.creates, kind.updates, kind.deletes));
+        Ok(Some(format!("begin: {} {} {}: {}", run.id, run.sync, run.source, changes.collect::<Vec<_>>().join(", "))))
+    }
+
+    fn absent(&self, target: &Target, ids: &[String]) -> Result<Vec<Absence>> {
+        let mut absences: Vec<Absence> = ids
+            .iter()
+            .map(|id| match id.as_str() {
+                "gone" => Absence::Deleted,
+                "here" => Absence::Present,
+                _ => Absence::Unknown,
+            })
+            .collect();
+        if target.kind == "lies" {
+            absences.push(Absence::Deleted);
+        }
+        Ok(absences)
+    }
+
+    fn cascade(&self, target: &Target, ids: &[String]) -> Result<Vec<Dependents>> {
+        let count = if target.kind == "lies" { 0 } else { 2 * ids.len() as u64 };
+        Ok(vec![Dependents { kind: "Port".into(), count, ids: ids.iter().map(|id| format!("port of {id}")).collect() }])
     }
 
     fn finish(&self, run: &Run, result: RunResult) -> Result<Option<String>> {
@@ -201,7 +211,7 @@ impl Adapter for Puppet {
             Outcome::Unchanged(None),
             Outcome::Failed(Error::conflict("taken").with_status(409)),
         ];
-        match request.kind.as_str() {
+        match request.target.kind.as_str() {
             "all" => Ok(outcomes),
             _ => Err(Error::unsupported("no such kind")),
         }
@@ -210,6 +220,16 @@ impl Adapter for Puppet {
     fn commit(&self, kinds: &[String]) -> Result<()> {
         if kinds.is_empty() { Err(Error::remote("nothing to commit")) } else { Ok(()) }
     }
+}
+
+/// Returns all that is in a target.
+fn shown(target: &Target) -> String {
+    let Target { kind, resource, fields } = target;
+    let fields = fields.iter().map(|field| {
+        let path = field.path.as_deref().unwrap_or("-");
+        format!(" {} {path} {} {} {}", field.name, field.peers.join("+"), field.many, field.identifier)
+    });
+    format!("{kind} {}{}", resource.as_deref().unwrap_or("-"), fields.collect::<String>())
 }
 
 fn lifetime(name: &str) -> memo::Lifetime {
