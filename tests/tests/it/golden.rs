@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex};
 use infrahub_sync_tests::Project;
 use serde_json::{Value, json};
 
-/// The versions of the contract that there were.
-const CONTRACTS: [&str; 1] = ["0.1.0"];
+/// The versions of the contract whose components run.
+const CONTRACTS: [&str; 1] = ["0.2.0"];
+/// A version without users, whose components are rejected with a sentence.
+const WITHDRAWN: &str = "0.1.0";
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("golden")
@@ -16,19 +18,30 @@ fn folder() -> PathBuf {
 
 const CONFIG: &str = "
 name: golden
-source: {name: golden, adapter: ./golden.wasm, settings: {url: \"SERVER\", path: source, password: open-sesame-1}}
+source: {name: golden, adapter: ./golden.wasm, settings: {url: \"SERVER\", folder: source, password: open-sesame-1}}
 destination: {name: golden, adapter: ./golden.wasm, settings: {path: destination}}
 schema_mapping:
   - name: Document
     mapping: documents
+    destination_mapping: papers
     identifiers: [name]
-    fields: [{name: name, mapping: name}, {name: deep, mapping: deep}]
+    fields:
+      - {name: name, mapping: name}
+      - {name: deep, mapping: deep, destination_mapping: nested.value}
+      - {name: thing, mapping: thing, reference: Thing}
   - name: Line
     mapping: lines
+    destination_mapping: entries
     identifiers: [name]
     fields: [{name: name, mapping: name}, {name: value, mapping: value}]
+  - name: Partial
+    mapping: partial
+    destination_mapping: parts
+    identifiers: [name]
+    fields: [{name: name, mapping: name}]
   - name: Column
     mapping: columns
+    destination_mapping: series
     identifiers: [name]
     fields:
       - {name: name, mapping: name}
@@ -43,7 +56,7 @@ schema_mapping:
     fields: [{name: name, mapping: name}, {name: note, mapping: note}]
 ";
 
-/// What a golden adapter reads from, and what it was asked: method, path and what authorized it.
+/// The server of a golden adapter, and its requests: method, path and authorization.
 fn server() -> (String, Arc<Mutex<Vec<String>>>) {
     let server = tiny_http::Server::http("127.0.0.1:0").unwrap();
     let address = format!("http://{}", server.server_addr());
@@ -57,9 +70,12 @@ fn server() -> (String, Arc<Mutex<Vec<String>>>) {
             let mut body = String::new();
             request.as_reader().read_to_string(&mut body).unwrap();
             let (status, answer) = match (request.url(), authorization.as_str()) {
-                ("/login", _) if body == r#"{"password": "open-sesame-1"}"# => (200, json!({"session": "s-4711-s"})),
+                ("/api/login", _) if body == r#"{"password": "open-sesame-1"}"# => (200, json!({"session": "s-4711-s"})),
                 ("/documents?page=0", "Session s-4711-s") => {
-                    let first = [json!({"id": 1, "name": "d1", "nested": {"deep": 5}}), json!({"id": 2, "name": "d2", "nested": {}})];
+                    let first = [
+                        json!({"id": 1, "name": "d1", "nested": {"deep": 5}, "thing": "t1"}),
+                        json!({"id": 2, "name": "d2", "nested": {}}),
+                    ];
                     (200, json!({"results": first, "next": true}))
                 }
                 ("/documents?page=1", "Session s-4711-s") => {
@@ -82,10 +98,10 @@ fn lines(project: &Project, file: &str) -> Vec<Value> {
 }
 
 #[test]
-fn what_was_built_for_a_contract_reads_and_writes_all_that_it_has() {
+fn a_component_reads_and_writes_all_that_its_contract_has() {
     for contract in CONTRACTS {
         let component = folder().join(format!("contract-{contract}.wasm"));
-        assert!(fs::metadata(&component).unwrap().len() < 150_000, "small enough to be kept for ever");
+        assert!(fs::metadata(&component).unwrap().len() < 200_000, "small enough to be kept for ever");
         let (address, asked) = server();
         let project = Project::new(&CONFIG.replace("SERVER", &address));
         fs::copy(&component, project.path().join("golden.wasm")).unwrap();
@@ -96,32 +112,37 @@ fn what_was_built_for_a_contract_reads_and_writes_all_that_it_has() {
         let told: Value = serde_json::from_str(&told.stdout).unwrap();
         assert_eq!(
             (&told["adapter"], &told["contract"], &told["settings"].as_array().unwrap().len()),
-            (&json!("golden"), &json!(contract), &8)
+            (&json!("golden"), &json!(contract), &13)
         );
         assert!(asked.lock().unwrap().is_empty());
 
         let synced = project.run(&["sync", "-v"]);
         assert_eq!(synced.code, 7, "one row is refused: {}", synced.stderr);
-        for words in ["golden begins golden from golden", "this row is refused", "golden ends: 8 created, 1 refused", "golden warns"] {
+        for words in ["golden begins golden from golden: ", "this row is refused", "golden ends: 9 created, 1 refused", "golden warns"] {
             assert!(synced.stderr.contains(words), "{words}: {}", synced.stderr);
         }
         assert!(!synced.stderr.contains("open-sesame") && !synced.stderr.contains("s-4711"), "{}", synced.stderr);
-        let documents = lines(&project, "destination/Document.jsonl");
-        assert_eq!(documents, [json!({"name": "d1", "deep": 5}), json!({"name": "d2"}), json!({"name": "d3", "deep": -1})]);
-        let columns = lines(&project, "destination/Column.jsonl");
+        let first = json!({"name": "d1", "nested": {"value": 5}, "thing": {"name": "t1"}, "@owner": "golden"});
+        let third = json!({"name": "d3", "nested": {"value": -1}, "@owner": "golden"});
+        assert_eq!(lines(&project, "destination/papers.jsonl"), [first, json!({"name": "d2", "@owner": "golden"}), third]);
+        let columns = lines(&project, "destination/series.jsonl");
         assert_eq!(
             columns,
             [
-                json!({"name": "one", "flag": true, "ratio": 0.5, "any": {"a": [1, null]}, "address": "10.0.0.1/24"}),
-                json!({"name": "zwölf", "number": i64::MIN, "ratio": -1e300, "any": [], "address": "2001:db8::1/128"}),
+                json!({"name": "one", "flag": true, "ratio": 0.5, "any": {"a": [1, null]}, "address": "10.0.0.1/24", "@owner": "golden"}),
+                json!({"name": "zwölf", "number": i64::MIN, "ratio": -1e300, "any": [], "address": "2001:db8::1/128", "@owner": "golden"}),
             ]
         );
-        let told = lines(&project, "destination/Line.jsonl");
-        let settings = json!({"any": [1], "flag": true, "number": 7, "path": "source", "ratio": 0.5, "url": address});
-        assert_eq!(told, [json!({"name": "memos", "value": "1 1 true"}), json!({"name": "settings", "value": settings})]);
-        assert_eq!(lines(&project, "destination/Thing.jsonl"), [json!({"name": "t1", "note": "fine"})]);
+        let told = lines(&project, "destination/entries.jsonl");
+        let settings = json!({"any": [1], "api": "api", "flag": true, "method": "login", "number": 7, "path": "source", "ratio": 0.5,
+            "token_env_vars": ["GOLDEN_TOKEN"], "url": address});
+        let owner = "golden";
+        let memos = json!({"name": "memos", "value": "1 1 true", "@owner": owner});
+        assert_eq!(told, [memos, json!({"name": "settings", "value": settings, "@owner": owner})]);
+        assert_eq!(lines(&project, "destination/things.jsonl"), [json!({"name": "t1", "note": "fine", "@owner": owner})]);
+        assert_eq!(lines(&project, "destination/parts.jsonl"), [json!({"name": "p1", "@owner": owner})]);
         let expected = [
-            "POST /login",
+            "POST /api/login",
             "GET /documents?page=0 Session s-4711-s",
             "POST /seen Session s-4711-s",
             "GET /documents?page=1 Session s-4711-s",
@@ -133,7 +154,7 @@ fn what_was_built_for_a_contract_reads_and_writes_all_that_it_has() {
         project.write("source/things.jsonl", &things[0].to_string());
         let (code, plan) = project.plan(&[]);
         assert_eq!((code, &plan["changes"]), (0, &json!([])));
-        // Its words about a setting are those of a mistake in config.yml.
+        // Its message about a setting is an error of config.yml.
         project.write("config.yml", &CONFIG.replace("SERVER", &address).replace("path: destination", "path: destination, number: 13"));
         let refused = project.run(&["diff"]);
         assert_eq!(refused.code, 3);
@@ -147,10 +168,21 @@ fn each_contract_has_its_component_and_the_present_one_too() {
         .unwrap()
         .filter_map(|entry| Some(entry.unwrap().file_name().to_str()?.strip_prefix("contract-")?.strip_suffix(".wasm")?.to_owned()))
         .collect();
+    components.retain(|contract| contract != WITHDRAWN);
     components.sort();
     assert_eq!(components, CONTRACTS);
     assert!(
         CONTRACTS.contains(&infrahub_sync_runtime::CONTRACT_VERSION),
         "a new contract needs a golden component: tests/golden/README.md"
     );
+}
+
+#[test]
+fn a_component_of_a_withdrawn_contract_is_rejected_with_both_versions() {
+    let project = Project::new(CONFIG);
+    fs::copy(folder().join(format!("contract-{WITHDRAWN}.wasm")), project.path().join("golden.wasm")).unwrap();
+    let refused = project.run(&["adapter", "inspect", "golden.wasm"]);
+    assert_eq!(refused.code, 4, "{}", refused.stderr);
+    let present = infrahub_sync_runtime::CONTRACT_VERSION;
+    assert!(refused.stderr.contains(&format!("contract {WITHDRAWN}")) && refused.stderr.contains(present), "{}", refused.stderr);
 }
