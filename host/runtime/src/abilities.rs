@@ -7,9 +7,9 @@ use std::path::{Component, Path};
 
 use serde_json::Value;
 
-use crate::capability::http::parse_address;
 use crate::error::Role;
 use crate::exchange::Exchanges;
+use crate::http::parse_address;
 use crate::manifest::Manifest;
 use crate::session::SessionConfig;
 use crate::settings::{SettingProblem, SettingProblemKind, Sources};

@@ -12,7 +12,7 @@ use wasmtime::component::Component;
 use crate::abilities::Abilities;
 use crate::error::{AdapterName, Error, Result};
 use crate::guest::bindings::AdapterPre;
-use crate::instance::{Grants, HostState, Instance};
+use crate::guest::{Grants, HostState, Instance};
 use crate::limits::Limits;
 use crate::manifest::Manifest;
 use crate::private::hex;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 pub use infrahub_sync_base::Side as Role;
 
-use crate::capability::below;
+use crate::advice::below;
 use crate::limits::Exceeded;
 use crate::settings::SettingsError;
 

@@ -5,7 +5,7 @@
 //!                                     └────── open(SessionConfig) ─▶ Session ── kinds / load / absent / begin / write / commit / cascade / finish_run
 //! ```
 //!
-//! Invariants: an adapter reaches nothing but `capability`; a credential never enters a guest, a message, a log or a recording; what
+//! Invariants: an adapter reaches only `guest::imports`; a credential never enters a guest, a message, a log or a recording; what
 //! comes out of a guest is checked in `types` before anybody else sees it; a guest that trapped, ran out of time or lied is never
 //! called again (its [`Session`] makes a new instance); nothing here reads the process environment.
 //!
@@ -15,14 +15,16 @@
 
 mod abilities;
 mod adapter;
-mod capability;
+mod advice;
 mod error;
 mod exchange;
+mod files;
 mod guest;
 mod headers;
-mod instance;
+mod http;
 mod limits;
 mod manifest;
+mod memo;
 mod output;
 mod private;
 mod response;
@@ -37,9 +39,9 @@ mod usage;
 
 pub use abilities::Abilities;
 pub use adapter::{Adapter, digest};
-pub use capability::http::Traffic;
 pub use error::{AdapterName, Error, Failure, FailureKind, FaultKind, Result, Role};
 pub use exchange::{Answer, Asked, Exchanges, REPLAY_ADDRESS, StandIn, read_recording};
+pub use http::Traffic;
 pub use infrahub_sync_base::limits::Limit;
 pub use ipnet::IpNet;
 pub use limits::{Exceeded, Limits};

@@ -10,7 +10,7 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 
 use infrahub_sync_base::limits::Limit;
 
-use crate::capability::below;
+use crate::advice::below;
 use crate::error::AdapterName;
 use crate::limits::Limits;
 use crate::secret::Scrubber;

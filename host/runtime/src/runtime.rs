@@ -9,11 +9,11 @@ use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Config, Engine};
 
 use crate::adapter::Adapter;
-use crate::capability::memo::MemoStore;
 use crate::error::{Error, Result};
 use crate::exchange::Recorder;
+use crate::guest::HostState;
 use crate::guest::bindings;
-use crate::instance::HostState;
+use crate::memo::MemoStore;
 use crate::store::ComponentStore;
 
 /// The version of the contract that this program supports.

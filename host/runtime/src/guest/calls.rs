@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::guest::convert;
-use crate::instance::{Breach, Instance};
+use crate::guest::{Breach, Instance};
 use crate::limits::Limits;
 use crate::manifest::Manifest;
 use crate::types::{Absence, Dependents, Kind, LoadRequest, Outcome, Page, Run, RunResult, Target, WriteRequest};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::error::{Failure, FailureKind};
 use crate::guest::bindings::exports::infrahub_sync::adapter::{destination as wit_destination, source as wit_source};
 use crate::guest::bindings::infrahub_sync::adapter::types as wit;
-use crate::instance::{Breach, HostState};
+use crate::guest::{Breach, HostState};
 use crate::limits::{Exceeded, Limits};
 use infrahub_sync_base::limits::Limit;
 

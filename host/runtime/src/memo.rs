@@ -14,10 +14,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest, Sha256};
 
-use crate::guest::bindings::infrahub_sync::adapter::memo::{Host, Lifetime};
-use crate::instance::HostState;
 use crate::limits::Limits;
 use crate::private::{PrivateFolder, hex};
+
+/// How long a memo is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lifetime {
+    /// As long as the session.
+    Run,
+    /// For later runs, too.
+    Lasting,
+}
 
 const MAGIC: &[u8; 8] = b"ISCMEMO\x01";
 
@@ -89,7 +96,12 @@ impl Memos {
         hex(&self.owner.clone().chain_update(key).finalize())
     }
 
-    fn get(&self, lifetime: Lifetime, key: &str) -> Option<Vec<u8>> {
+    /// Returns whether memos of this lifetime are in files.
+    pub(crate) fn are_files(&self, lifetime: Lifetime) -> bool {
+        lifetime == Lifetime::Lasting && self.store.is_some()
+    }
+
+    pub(crate) fn get(&self, lifetime: Lifetime, key: &str) -> Option<Vec<u8>> {
         match lifetime {
             Lifetime::Run => lock(&self.run).get(key),
             Lifetime::Lasting => {
@@ -99,7 +111,7 @@ impl Memos {
         }
     }
 
-    fn put(&self, lifetime: Lifetime, key: &str, value: Vec<u8>) -> Vec<u8> {
+    pub(crate) fn put(&self, lifetime: Lifetime, key: &str, value: Vec<u8>) -> Vec<u8> {
         let key_fits = key.len() <= self.limits.memo_key_bytes_max;
         match lifetime {
             Lifetime::Run => {
@@ -139,36 +151,6 @@ impl Memos {
         if let Err(error) = written {
             tracing::debug!(path = %folder.file(&name).display(), %error, "a memo of an adapter is not kept");
         }
-    }
-}
-
-impl HostState {
-    /// Uses the memos: on a thread that may block, while the guest's clock stands still, when it is about files.
-    async fn with_memos<T: Send + 'static>(
-        &mut self,
-        lifetime: Lifetime,
-        work: impl FnOnce(&Memos) -> T + Send + 'static,
-    ) -> wasmtime::Result<Option<T>> {
-        // An adapter that describes itself has nothing to remember.
-        let Some(memos) = self.grants.memos.clone() else { return Ok(None) };
-        if matches!(lifetime, Lifetime::Run) || memos.store.is_none() {
-            return Ok(Some(work(&memos)));
-        }
-        let clock = self.clock.clone();
-        Ok(Some(clock.pause(tokio::task::spawn_blocking(move || work(&memos))).await?))
-    }
-}
-
-impl Host for HostState {
-    async fn get(&mut self, lifetime: Lifetime, key: String) -> wasmtime::Result<Option<Vec<u8>>> {
-        Ok(self.with_memos(lifetime, move |memos| memos.get(lifetime, &key)).await?.flatten())
-    }
-
-    async fn put(&mut self, lifetime: Lifetime, key: String, value: Vec<u8>) -> wasmtime::Result<Vec<u8>> {
-        if self.grants.memos.is_none() {
-            return Ok(value);
-        }
-        Ok(self.with_memos(lifetime, move |memos| memos.put(lifetime, &key, value)).await?.unwrap_or_default())
     }
 }
 

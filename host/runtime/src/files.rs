@@ -9,13 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions};
-use infrahub_sync_base::limits::Limit;
-use wasmtime::component::Resource;
 
-use crate::guest::bindings::infrahub_sync::adapter::files::{FileError, Host};
-use crate::instance::HostState;
 use crate::limits::Limits;
-use crate::response::{Body, Full, HostResponse};
 
 /// What may be done in a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +26,18 @@ pub(crate) struct Folder {
     /// None as long as the folder of a destination does not exist: it is made by the first write, since a diff writes nothing.
     dir: Mutex<Option<Arc<Dir>>>,
     bytes_max: usize,
+}
+
+/// Why a file operation failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum FileError {
+    /// No folder was granted, the path leads out of it, or it may only be read.
+    Denied(String),
+    NotFound,
+    /// Larger than the limit, in bytes.
+    TooLarge(u64),
+    /// The operating system's own words.
+    Other(String),
 }
 
 type Outcome<T> = Result<T, FileError>;
@@ -75,7 +82,7 @@ impl Folder {
         self.dir()?.ok_or(FileError::NotFound)
     }
 
-    fn list(&self) -> Outcome<Vec<String>> {
+    pub(crate) fn list(&self) -> Outcome<Vec<String>> {
         let Some(dir) = self.dir()? else { return Ok(Vec::new()) };
         let mut names = Vec::new();
         for entry in dir.entries().map_err(|error| self.error(&error))? {
@@ -107,7 +114,7 @@ impl Folder {
         Ok((file, metadata.len()))
     }
 
-    fn read(&self, path: &str) -> Outcome<Vec<u8>> {
+    pub(crate) fn read(&self, path: &str) -> Outcome<Vec<u8>> {
         let (file, length) = self.open(path)?;
         let too_large = Err(FileError::TooLarge(self.bytes_max as u64));
         if length > self.bytes_max as u64 {
@@ -120,7 +127,7 @@ impl Folder {
     }
 
     /// Whole lines from `offset`, and where the next one begins.
-    fn read_lines(&self, path: &str, offset: u64, bytes_max: u32) -> Outcome<(Vec<u8>, Option<u64>)> {
+    pub(crate) fn read_lines(&self, path: &str, offset: u64, bytes_max: u32) -> Outcome<(Vec<u8>, Option<u64>)> {
         let (mut file, length) = self.open(path)?;
         if offset >= length {
             return Ok((Vec::new(), None));
@@ -149,7 +156,7 @@ impl Folder {
         }
     }
 
-    fn append(&self, path: &str, bytes: &[u8]) -> Outcome<()> {
+    pub(crate) fn append(&self, path: &str, bytes: &[u8]) -> Outcome<()> {
         let path = self.check(path)?;
         let dir = self.dir_for_writing()?;
         // Opening a named pipe would wait for somebody who reads from it.
@@ -170,7 +177,7 @@ impl Folder {
         file.write_all(bytes).map_err(|error| self.error(&error))
     }
 
-    fn replace(&self, from: &str, to: &str) -> Outcome<()> {
+    pub(crate) fn replace(&self, from: &str, to: &str) -> Outcome<()> {
         let (from, to) = (self.check(from)?, self.check(to)?);
         let dir = self.dir_for_writing()?;
         if dir.metadata(from).is_ok_and(|metadata| !metadata.is_file()) {
@@ -191,7 +198,7 @@ impl Folder {
         work().map_err(|error| self.error(&error))
     }
 
-    fn remove(&self, path: &str) -> Outcome<()> {
+    pub(crate) fn remove(&self, path: &str) -> Outcome<()> {
         let path = self.check(path)?;
         let removed = self.dir_for_writing()?.remove_file(path);
         match removed {
@@ -220,75 +227,6 @@ impl Folder {
             }
             _ => FileError::Other(error.to_string()),
         }
-    }
-}
-
-impl HostState {
-    /// Does file work on a thread that may block, while the guest's clock stands still.
-    async fn in_folder<T: Send + 'static>(
-        &mut self,
-        work: impl FnOnce(&Folder) -> Outcome<T> + Send + 'static,
-    ) -> wasmtime::Result<Outcome<T>> {
-        let Some(folder) = self.grants.folder.clone() else {
-            let reason = self.deny("no folder was granted to this adapter; its folder setting has no value".into());
-            return Ok(Err(FileError::Denied(reason)));
-        };
-        let clock = self.clock.clone();
-        let done = clock.pause(tokio::task::spawn_blocking(move || work(&folder))).await?;
-        match &done {
-            Err(FileError::Denied(reason)) => drop(self.deny(reason.clone())),
-            Err(FileError::TooLarge(bytes)) => self.exceed(Limit::ResponseSize, *bytes),
-            _ => {}
-        }
-        Ok(done)
-    }
-
-    fn hold_file(&mut self, bytes: Vec<u8>) -> Outcome<Resource<HostResponse>> {
-        let response = HostResponse { status: 200, headers: Vec::new(), body: Body::new(bytes) };
-        match self.responses.hold(response) {
-            Ok(rep) => Ok(Resource::new_own(rep)),
-            Err(Full::Bytes(bytes)) => {
-                self.exceed(Limit::HeldSize, bytes);
-                Err(FileError::TooLarge(bytes))
-            }
-            Err(Full::Count(count)) => {
-                self.exceed(Limit::HeldResponses, count);
-                Err(FileError::Other(format!("{count} responses are held; release some")))
-            }
-        }
-    }
-}
-
-impl Host for HostState {
-    async fn list(&mut self) -> wasmtime::Result<Outcome<Vec<String>>> {
-        self.in_folder(Folder::list).await
-    }
-
-    async fn read(&mut self, path: String) -> wasmtime::Result<Outcome<Resource<HostResponse>>> {
-        let read = self.in_folder(move |folder| folder.read(&path)).await?;
-        Ok(read.and_then(|bytes| self.hold_file(bytes)))
-    }
-
-    async fn read_lines(
-        &mut self,
-        path: String,
-        offset: u64,
-        bytes_max: u32,
-    ) -> wasmtime::Result<Outcome<(Resource<HostResponse>, Option<u64>)>> {
-        let read = self.in_folder(move |folder| folder.read_lines(&path, offset, bytes_max)).await?;
-        Ok(read.and_then(|(bytes, next)| Ok((self.hold_file(bytes)?, next))))
-    }
-
-    async fn append(&mut self, path: String, bytes: Vec<u8>) -> wasmtime::Result<Outcome<()>> {
-        self.in_folder(move |folder| folder.append(&path, &bytes)).await
-    }
-
-    async fn replace(&mut self, from: String, to: String) -> wasmtime::Result<Outcome<()>> {
-        self.in_folder(move |folder| folder.replace(&from, &to)).await
-    }
-
-    async fn remove(&mut self, path: String) -> wasmtime::Result<Outcome<()>> {
-        self.in_folder(move |folder| folder.remove(&path)).await
     }
 }
 
