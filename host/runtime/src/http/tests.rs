@@ -554,7 +554,7 @@ fn named(server: &Server, networks: &[&str]) -> Http {
 async fn a_name_that_leads_elsewhere_is_denied_with_the_line_that_would_allow_it() {
     let server = Server::start(|_, _| ok("here")).await;
     let Err(HttpError::Denied(reason)) = named(&server, &[]).send(get("/")).await else { panic!("not denied") };
-    insta::assert_snapshot!(reason, @"`netbox.example` leads to 127.0.0.1, which is this machine; to allow it, write under `source:` in config.yml: `grants: {networks: [127.0.0.1/32]}`");
+    insta::assert_snapshot!(reason, @"`netbox.example` resolves to 127.0.0.1, which is this machine; to allow it, write under `source:` in config.yml: `grants: {networks: [127.0.0.1/32]}`");
     assert_eq!(server.count(), 0);
     assert_eq!(text(&named(&server, &["127.0.0.1/32"]).send(get("/")).await.unwrap()), "here");
 }
