@@ -252,9 +252,17 @@ mod tests {
         for address in ["192.0.2.1", "198.20.0.1", "192.0.1.1", "2002:c000:201::1", "64:ff9b::c000:201"] {
             assert!(ask(&resolver, "cdn.example", &[address]).is_ok(), "{address}");
         }
-        for address in
-            ["10.1.2.3", "fd00::1", "100.64.0.1", "127.0.0.1", "192.0.0.8", "198.18.0.1", "198.19.255.1", "2002:a00:1::", "64:ff9b:1::c000:201"]
-        {
+        for address in [
+            "10.1.2.3",
+            "fd00::1",
+            "100.64.0.1",
+            "127.0.0.1",
+            "192.0.0.8",
+            "198.18.0.1",
+            "198.19.255.1",
+            "2002:a00:1::",
+            "64:ff9b:1::c000:201",
+        ] {
             assert!(ask(&resolver, "cdn.example", &[address]).is_err(), "{address}");
             assert!(ask(&resolver, "nobody-said.example", &[address]).is_err(), "{address}");
         }
