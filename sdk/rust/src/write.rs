@@ -136,7 +136,7 @@ impl<T> Batch<T> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+    #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
     use super::*;
 
