@@ -112,7 +112,7 @@ fn plain(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::Limits;
+    use infrahub_sync_base::limits::Limits;
     use serde_json::json;
 
     fn abilities(settings: serde_json::Value, environment: &[(&str, &str)], role: Role, exchanges: Exchanges) -> Abilities {

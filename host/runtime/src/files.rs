@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions};
 
-use crate::limits::Limits;
+use infrahub_sync_base::limits::{Limit, Limits};
 
-/// What may be done in a folder.
+/// The access to a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
     Read,
@@ -53,10 +53,10 @@ impl Folder {
             }
             Err(error) => return Err(format!("names the folder {}, which cannot be opened: {error}", path.display())),
         };
-        Ok(Self { path, access, dir: Mutex::new(dir), bytes_max: limits.response_bytes_max })
+        Ok(Self { path, access, dir: Mutex::new(dir), bytes_max: limits.count(Limit::ResponseSize) })
     }
 
-    /// The folder, if it exists.
+    /// Returns the folder, if it exists.
     fn dir(&self) -> Outcome<Option<Arc<Dir>>> {
         let mut dir = self.dir.lock().unwrap_or_else(PoisonError::into_inner);
         if dir.is_none() {
@@ -70,7 +70,7 @@ impl Folder {
         Ok(dir.clone())
     }
 
-    /// The folder, to be written to.
+    /// Returns the folder for writing, and makes it if necessary.
     fn dir_for_writing(&self) -> Outcome<Arc<Dir>> {
         if self.access == Access::Read {
             return Err(FileError::Denied(format!("the folder {} belongs to a source and may only be read", self.path.display())));
@@ -87,7 +87,7 @@ impl Folder {
         let mut names = Vec::new();
         for entry in dir.entries().map_err(|error| self.error(&error))? {
             let entry = entry.map_err(|error| self.error(&error))?;
-            // A name that is no text cannot be asked for; a link counts as what it leads to, within the folder.
+            // A name that is not a text cannot be requested; a link counts as its target, within the folder.
             let Ok(name) = entry.file_name().into_string() else { continue };
             if dir.metadata(&name).is_ok_and(|metadata| metadata.is_file()) {
                 names.push(name);
@@ -101,7 +101,7 @@ impl Folder {
     fn open(&self, path: &str) -> Outcome<(cap_std::fs::File, u64)> {
         let path = self.check(path)?;
         let dir = self.dir()?.ok_or(FileError::NotFound)?;
-        let no_file = || Err(FileError::Other(format!("{} is no file", path.display())));
+        let no_file = || Err(FileError::Other(format!("{} is not a file", path.display())));
         // Opening a named pipe would wait for somebody who writes to it.
         if !dir.metadata(path).map_err(|error| self.error(&error))?.is_file() {
             return no_file();
@@ -161,7 +161,7 @@ impl Folder {
         let dir = self.dir_for_writing()?;
         // Opening a named pipe would wait for somebody who reads from it.
         if dir.metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
-            return Err(FileError::Other(format!("{} is no file", path.display())));
+            return Err(FileError::Other(format!("{} is not a file", path.display())));
         }
         let open = || dir.open_with(path, OpenOptions::new().append(true).create(true));
         let mut file = match open() {
@@ -181,7 +181,7 @@ impl Folder {
         let (from, to) = (self.check(from)?, self.check(to)?);
         let dir = self.dir_for_writing()?;
         if dir.metadata(from).is_ok_and(|metadata| !metadata.is_file()) {
-            return Err(FileError::Other(format!("{} is no file", from.display())));
+            return Err(FileError::Other(format!("{} is not a file", from.display())));
         }
         let work = || -> io::Result<()> {
             // The content first, then the name: after a power cut there is the old file or the whole new one.
@@ -207,14 +207,14 @@ impl Folder {
         }
     }
 
-    /// Refuses paths that are none within the folder, in words. That no link leads out is cap_std's work.
+    /// Rejects paths that lead out of the folder by their words. cap_std rejects links that lead out.
     fn check<'a>(&self, path: &'a str) -> Outcome<&'a Path> {
         // A backslash or a colon means something else on Windows; an adapter must not depend on where it runs.
         let fine = !path.is_empty() && !path.contains(['\\', ':', '\0']) && path.split('/').all(|part| !matches!(part, "" | "." | ".."));
         if fine {
             Ok(Path::new(path))
         } else {
-            Err(FileError::Denied(format!("`{path}` is no path within the folder {}", self.path.display())))
+            Err(FileError::Denied(format!("`{path}` is not a path within the folder {}", self.path.display())))
         }
     }
 
@@ -233,10 +233,11 @@ impl Folder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::tests::limits_with;
     use std::fs;
 
     fn folder(path: &Path, access: Access) -> Folder {
-        Folder::new(path.to_owned(), access, &Limits { response_bytes_max: 20, ..Limits::default() }).unwrap()
+        Folder::new(path.to_owned(), access, &limits_with(&[(Limit::ResponseSize, 20)])).unwrap()
     }
 
     fn denied<T>(outcome: Outcome<T>) -> bool {

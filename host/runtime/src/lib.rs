@@ -5,9 +5,13 @@
 //!                                     └────── open(SessionConfig) ─▶ Session ── kinds / load / absent / begin / write / commit / cascade / finish_run
 //! ```
 //!
-//! Invariants: an adapter reaches only `guest::imports`; a credential never enters a guest, a message, a log or a recording; what
-//! comes out of a guest is checked in `types` before anybody else sees it; a guest that trapped, ran out of time or lied is never
-//! called again (its [`Session`] makes a new instance); nothing here reads the process environment.
+//! Invariants:
+//!
+//! - An adapter reaches only `guest::imports`.
+//! - A credential never enters a guest, a message, a log or a recording.
+//! - The guest wing checks all values of a guest before another module sees them.
+//! - A guest that trapped, ran out of time or broke the contract is never called again: its [`Session`] makes a new instance.
+//! - Nothing here reads the process environment.
 //!
 //! [`Runtime`], [`Adapter`] and [`Session`] are cheap to clone and may be used from many tasks at once.
 
@@ -42,9 +46,9 @@ pub use adapter::{Adapter, digest};
 pub use error::{AdapterName, Error, Failure, FailureKind, FaultKind, Result, Role};
 pub use exchange::{Answer, Asked, Exchanges, REPLAY_ADDRESS, StandIn, read_recording};
 pub use http::Traffic;
-pub use infrahub_sync_base::limits::Limit;
+pub use infrahub_sync_base::limits::{Limit, Limits};
 pub use ipnet::IpNet;
-pub use limits::{Exceeded, Limits};
+pub use limits::Exceeded;
 pub use manifest::{
     Addressing, Alias, Condition, Credential, CredentialForm, Evidence, HeaderTemplate, Login, LoginBody, LoginPlace, LoginStep, Manifest,
     ReferenceRule, Setting, SettingType, Table,

@@ -274,7 +274,7 @@ impl<'a> Sources<'a> {
         }
     }
 
-    /// An empty variable counts as absent.
+    /// Returns the value of the first variable that has one. An empty variable counts as absent.
     fn find_variable(&self, setting: &Setting) -> Result<Option<Value>, SettingProblem> {
         for variable in self.named(setting)?.into_iter().filter(|name| self.variables.allow(name)) {
             if let Some(text) = (self.environment)(&variable).filter(|text| !text.is_empty()) {

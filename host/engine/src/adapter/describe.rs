@@ -36,7 +36,7 @@ pub fn session_config<'a>(
         variables: if built_in { Variables::All } else { Variables::of(&endpoint.name, &endpoint.grants.environment) },
         project_dir: project.directory.clone(),
         exchanges,
-        limits: (&endpoint.limits).into(),
+        limits: endpoint.limits.clone(),
         extra_origins: endpoint.grants.origins.clone(),
         networks: endpoint.grants.networks.clone(),
     }

@@ -4,9 +4,9 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use infrahub_sync_base::limits::Limit;
+use infrahub_sync_base::limits::{Limit, Limits};
 
-use crate::limits::{Exceeded, Limits};
+use crate::limits::Exceeded;
 use crate::usage::Usage;
 
 /// Measures the computing of a call: the time since its beginning without the time in host HTTP and files.
@@ -69,10 +69,10 @@ impl CallClock {
             let (computed, elapsed) = (self.computed(), self.times().started.elapsed());
             let mut nap = NAP_MAX;
             for (limit, most, used) in [
-                (Limit::CallTime, limits.call_timeout, computed),
-                (Limit::RunTime, limits.run_timeout, usage.computed()),
-                (Limit::CallWallTime, limits.call_wall_time, elapsed),
-                (Limit::RunWallTime, limits.run_wall_time, usage.age()),
+                (Limit::CallTime, limits.time(Limit::CallTime), computed),
+                (Limit::RunTime, limits.time(Limit::RunTime), usage.computed()),
+                (Limit::CallWallTime, limits.time(Limit::CallWallTime), elapsed),
+                (Limit::RunWallTime, limits.time(Limit::RunWallTime), usage.age()),
             ] {
                 let left = most.saturating_sub(used);
                 if left.is_zero() {
@@ -99,6 +99,7 @@ impl Times {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::tests::limits_with;
 
     #[tokio::test]
     async fn waiting_does_not_count_as_computing() {
@@ -108,14 +109,14 @@ mod tests {
         assert!(clock.computed() < Duration::from_secs(2));
         // Used up: the watch returns at once, and the run's account has the computing of this call.
         let usage = Usage::new();
-        let limits = Limits { call_timeout: Duration::from_secs(1), ..Limits::default() };
+        let limits = limits_with(&[(Limit::CallTime, 1000)]);
         assert_eq!(clock.watch(&limits, &usage).await, Exceeded { limit: Limit::CallTime, value: 1000 });
         assert!(usage.computed() >= Duration::from_secs(1) && usage.computed() < Duration::from_secs(2));
-        let limits = Limits { call_wall_time: Duration::from_secs(99), ..Limits::default() };
+        let limits = limits_with(&[(Limit::CallWallTime, 99000)]);
         assert_eq!(clock.watch(&limits, &usage).await.limit, Limit::CallWallTime);
-        let limits = Limits { run_timeout: Duration::from_secs(1), ..Limits::default() };
+        let limits = limits_with(&[(Limit::RunTime, 1000)]);
         assert_eq!(clock.watch(&limits, &usage).await.limit, Limit::RunTime);
-        let limits = Limits { run_wall_time: Duration::ZERO, ..Limits::default() };
+        let limits = limits_with(&[(Limit::RunWallTime, 0)]);
         assert_eq!(clock.watch(&limits, &usage).await.limit, Limit::RunWallTime);
         clock.pause(async { assert!(clock.times().waiting_since.is_some()) }).await;
         assert!(clock.times().waiting_since.is_none());

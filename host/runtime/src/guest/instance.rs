@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use infrahub_sync_base::limits::Limit;
+use infrahub_sync_base::limits::{Limit, Limits};
 use wasmtime::Store;
 
 use super::bindings::Adapter as Bindings;
@@ -13,7 +13,7 @@ use super::convert;
 use super::state::{Grants, HostState, Refused};
 use crate::adapter::Loaded;
 use crate::error::{AdapterName, Error, Result};
-use crate::limits::{Exceeded, Limits};
+use crate::limits::Exceeded;
 use crate::response::StaleHandle;
 use crate::usage::Usage;
 
@@ -54,7 +54,7 @@ impl Instance {
         store.limiter(|state| &mut state.fence);
         // The bytes that one call carries to the host. A list may name the same bytes a million times, so the guest's memory does not bound
         // them.
-        store.set_hostcall_fuel(limits.page_bytes_max);
+        store.set_hostcall_fuel(limits.count(Limit::PageSize));
         // Each epoch the guest yields, so that the watch of `run` is polled and tasks share the thread.
         store.epoch_deadline_async_yield_and_update(1);
         store.set_epoch_deadline(1);
@@ -106,7 +106,7 @@ impl Instance {
 
     /// Returns whether memory is near its limit: the next call might exceed it, and a new instance would not.
     pub(crate) fn is_worn(&self) -> bool {
-        self.store.data().fence.used() > self.limits.memory_bytes / 2
+        self.store.data().fence.used() > self.limits.count(Limit::Memory) / 2
     }
 }
 
@@ -117,14 +117,14 @@ const HOSTCALL_FUEL_EXHAUSTED: &str = "fuel allocated for hostcalls has been exh
 fn trapped(state: &HostState, call: &'static str, error: &wasmtime::Error) -> Error {
     let adapter = state.adapter.clone();
     if state.fence.refused {
-        return state.over(call, Exceeded::new(Limit::Memory, state.limits.memory_bytes), None);
+        return state.over(call, Exceeded::beyond(&state.limits, Limit::Memory), None);
     }
     if let Some(exceeded) = error.downcast_ref::<Exceeded>() {
         return state.over(call, *exceeded, None);
     }
     // wasmtime has no public type for it.
     if error.chain().any(|cause| cause.to_string().contains(HOSTCALL_FUEL_EXHAUSTED)) {
-        return state.over(call, Exceeded::new(Limit::PageSize, state.limits.page_bytes_max), None);
+        return state.over(call, Exceeded::beyond(&state.limits, Limit::PageSize), None);
     }
     let scrubber = &state.grants.scrubber;
     if let Some(Breach(reason)) = error.downcast_ref::<Breach>() {

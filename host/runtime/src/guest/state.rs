@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use infrahub_sync_base::limits::Limit;
+use infrahub_sync_base::limits::{Limit, Limits};
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
@@ -10,7 +10,7 @@ use super::clock::CallClock;
 use crate::error::{AdapterName, Error, Failure};
 use crate::files::Folder;
 use crate::http::Http;
-use crate::limits::{Exceeded, Limits, MemoryFence};
+use crate::limits::{Exceeded, MemoryFence, held_bytes_max};
 use crate::memo::Memos;
 use crate::output::GuestOutput;
 use crate::response::Responses;
@@ -20,7 +20,7 @@ use crate::usage::Usage;
 /// Resources of WASI (streams, clocks) that a guest may hold. The runtimes of Python and Go hold a handful.
 const WASI_RESOURCES_MAX: usize = 10_000;
 
-/// The grants of an instance. The default is none.
+/// The grants of an instance. The default grants nothing.
 #[derive(Clone, Default)]
 pub(crate) struct Grants {
     pub(crate) http: Option<Arc<Http>>,
@@ -42,7 +42,7 @@ pub(crate) struct HostState {
     pub(super) limits: Limits,
     pub(super) usage: Arc<Usage>,
     /// Requests of this call.
-    requests: u32,
+    requests: u64,
     /// The last refusal of this call.
     pub(super) refused: Option<Refused>,
     /// A login that failed in this call, with the server's text, which the guest does not see.
@@ -66,11 +66,11 @@ impl HostState {
         Self {
             wasi: WasiCtx::builder().stdout(output.clone()).stderr(output.clone()).build(),
             wasi_table,
-            fence: MemoryFence::new(limits.memory_bytes),
+            fence: MemoryFence::new(limits.count(Limit::Memory)),
             output,
             adapter,
             grants,
-            responses: Responses::new(limits.responses_held_max, limits.held_bytes_max),
+            responses: Responses::new(u32::try_from(limits.get(Limit::HeldResponses)).unwrap_or(u32::MAX), held_bytes_max(limits)),
             limits: limits.clone(),
             usage,
             requests: 0,
@@ -128,8 +128,8 @@ impl HostState {
 
     /// Counts a request. One too many ends the call: an adapter may ignore an error and continue.
     pub(crate) fn count_request(&mut self) -> std::result::Result<(), Exceeded> {
-        if self.requests >= self.limits.requests_max {
-            return Err(Exceeded::new(Limit::CallRequests, self.limits.requests_max));
+        if self.requests >= self.limits.get(Limit::CallRequests) {
+            return Err(Exceeded::beyond(&self.limits, Limit::CallRequests));
         }
         self.requests += 1;
         self.usage.request(&self.limits)

@@ -33,7 +33,7 @@ struct Making {
 }
 
 impl Credentials {
-    /// Returns the credentials of the manifest whose condition holds and whose settings all have a value, the login if one is needed, and
+    /// Returns the credentials whose condition holds and whose settings all have a value. Returns the login as well, if one is needed, and
     /// further texts that are as secret as the settings that they are made of. The error follows the name of the address setting.
     pub(super) fn new(manifest: &Manifest, resolved: &Resolved) -> Result<(Self, Option<Login>, Vec<Secret>), String> {
         let mut making = Making::default();

@@ -1,8 +1,11 @@
 //! Logins: done as the manifest declares before the first request that needs them, and kept in memory.
 //!
-//! Invariants: requests of a login go to the configured address alone; one login is in progress at a time, and the requests that wait for
-//! it share its result; a rejected login is not tried again, because systems lock accounts; neither password nor token nor answer reaches
-//! a guest.
+//! Invariants:
+//!
+//! - Requests of a login go to the configured address alone.
+//! - One login is in progress at a time, and the requests that wait for it share its result.
+//! - A rejected login is not tried again, because systems lock accounts.
+//! - Neither password nor token nor answer reaches a guest.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -7,9 +7,12 @@
 //! Transport       sends once: origins, credentials, redirects, names, proxy, TLS
 //! ```
 //!
-//! Invariants: a request, and each of its redirects, goes to an allowed origin or nowhere, and the addresses of allowed names are checked
-//! each time (see [`network`]); credentials go to the configured address alone; no text holds a URL with them; a guest sees only the last
-//! answer, after redirects and repetitions, without cookies and without the secrets that a server repeated.
+//! Invariants:
+//!
+//! - A request, and each of its redirects, goes to an allowed origin or nowhere.
+//! - The addresses of allowed names are checked each time (see [`network`]).
+//! - Credentials go to the configured address alone, and no text holds a URL with them.
+//! - A guest sees only the last answer, without cookies and without the secrets that a server repeated.
 
 mod authenticated;
 mod connections;
@@ -34,11 +37,11 @@ use reqwest::header;
 use crate::advice::Advice;
 use crate::error::AdapterName;
 use crate::exchange::{BodyLine, Exchange, Mask, REPLAY_ADDRESS, RequestLine};
-use crate::limits::Limits;
 use crate::manifest::Manifest;
 use crate::response::{Body, HostResponse};
 use crate::secret::Scrubber;
 use crate::settings::{Environment, Resolved};
+use infrahub_sync_base::limits::{Limit, Limits};
 
 use authenticated::Authenticated;
 use credentials::Credentials;
@@ -55,6 +58,8 @@ pub use retry::Traffic;
 
 /// A whole answer may take this many times the longest silence: a server that drips a byte a minute is down, too.
 const ANSWER_TIMEOUTS: u32 = 10;
+/// The time to connect, TLS included.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The parts that [`Http::new`] is made of.
 pub(crate) struct HttpConfig<'a> {
@@ -107,20 +112,14 @@ impl Http {
             trust,
             proxy: proxy.map(|proxy| proxy.proxy),
             resolver: Arc::new(resolver),
-            connect_timeout: config.limits.connect_timeout,
+            connect_timeout: CONNECT_TIMEOUT,
             silence: host.timeout,
             requests_max: host.max_concurrency,
-            body_max: config.limits.response_bytes_max,
-        };
-        let policy = Policy {
-            retries: host.retries,
-            backoff_base: config.limits.backoff_base,
-            backoff_max: config.limits.backoff_max,
-            retry_after_max: config.limits.retry_after_max,
+            body_max: config.limits.count(Limit::ResponseSize),
         };
         let origins = Origins::new(base, &granted, address_setting, host.max_concurrency, advice);
         let transport = Transport::new(origins, credentials, route, config.scrubber.clone());
-        let retry = Retry::new(transport, policy, config.adapter.clone());
+        let retry = Retry::new(transport, Policy::new(host.retries), config.adapter.clone());
         let timeout = host.timeout.saturating_mul(ANSWER_TIMEOUTS);
         Ok(Self {
             adapter: config.adapter,

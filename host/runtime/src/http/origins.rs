@@ -24,7 +24,7 @@ struct Allowed {
 }
 
 impl Origins {
-    /// Allows the configured address and further origins, with so many requests at a time to each of them.
+    /// Allows the configured address and further origins, with up to `requests_max` requests at a time to each of them.
     pub(super) fn new(mut base: Url, granted: &[Url], address_setting: String, requests_max: usize, advice: Advice) -> Self {
         let base_path = base.path().trim_end_matches('/').to_owned();
         base.set_path(&base_path);

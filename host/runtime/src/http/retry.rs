@@ -13,7 +13,7 @@ use super::transport::{Failed, Transport};
 use crate::error::AdapterName;
 use crate::response::HostResponse;
 
-/// A wait that the user is told of.
+/// A wait that is reported to the user.
 const LONG_WAIT: Duration = Duration::from_secs(5);
 
 /// The network traffic so far.
@@ -38,13 +38,24 @@ struct Counters {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Policy {
     /// Repetitions of a request, after the first attempt.
-    pub(super) retries: u32,
+    retries: u32,
     /// The wait before the first repetition; it doubles each time, and the real wait is drawn between 0 and it.
-    pub(super) backoff_base: Duration,
+    backoff_base: Duration,
     /// The longest wait that the server did not ask for.
-    pub(super) backoff_max: Duration,
+    backoff_max: Duration,
     /// The longest `Retry-After` that is obeyed in full.
-    pub(super) retry_after_max: Duration,
+    retry_after_max: Duration,
+}
+
+impl Policy {
+    pub(super) fn new(retries: u32) -> Self {
+        Self {
+            retries,
+            backoff_base: Duration::from_millis(500),
+            backoff_max: Duration::from_secs(30),
+            retry_after_max: Duration::from_secs(60),
+        }
+    }
 }
 
 /// Sends requests over a transport until there is an answer that is final.

@@ -406,11 +406,11 @@ async fn a_body_is_read_up_to_the_limit() {
     })
     .await;
     let mut setup = Setup::new(&server.address);
-    setup.limits.response_bytes_max = 10;
+    setup.limits.set(Limit::ResponseSize, 10);
     let (http, waits) = setup.build().unwrap();
     assert_eq!(text(&http.send(get("/")).await.unwrap()), "0123456789");
     let mut setup = Setup::new(&server.address);
-    setup.limits.response_bytes_max = 9;
+    setup.limits.set(Limit::ResponseSize, 9);
     let (http, _) = setup.build().unwrap();
     assert_eq!(http.send(get("/")).await, Err(HttpError::TooLarge(9)));
     assert_eq!(http.send(get("/chunked")).await, Err(HttpError::TooLarge(9)));
@@ -425,7 +425,7 @@ async fn compressed_bodies_are_unpacked_and_the_limit_counts_unpacked_bytes() {
     let (http, _) = Setup::new(&server.address).build().unwrap();
     assert_eq!(text(&http.send(get("/")).await.unwrap()), "a".repeat(1000));
     let mut setup = Setup::new(&server.address);
-    setup.limits.response_bytes_max = 999;
+    setup.limits.set(Limit::ResponseSize, 999);
     assert_eq!(setup.build().unwrap().0.send(get("/")).await, Err(HttpError::TooLarge(999)));
 }
 
@@ -563,7 +563,7 @@ async fn a_name_that_leads_elsewhere_is_denied_with_the_line_that_would_allow_it
 async fn misanswered(reply: impl Fn() -> Reply + Send + Sync + 'static) -> String {
     let server = Server::start(move |_, _| reply()).await;
     let mut setup = Setup::new(&server.address).set("retries", json!(0)).set("timeout", json!(0.2));
-    setup.limits.response_bytes_max = 1 << 20;
+    setup.limits.set(Limit::ResponseSize, 1 << 20);
     let sent = setup.build().unwrap().0.send(get("/")).await;
     format!("{sent:?}").replace(&server.address, "ADDRESS")
 }

@@ -77,8 +77,9 @@ impl wit::HostResponse for HostState {
     fn json(&mut self, response: Resource<HostResponse>, pointers: Vec<String>) -> wasmtime::Result<Vec<Option<String>>> {
         let response = self.responses.get(response.rep())?;
         let Some(body) = response.body.as_text() else { return Ok(vec![None; pointers.len()]) };
-        let bytes_max = self.limits().response_bytes_max;
-        Ok(crate::response::json_at(body, &pointers, bytes_max).ok_or_else(|| Exceeded::new(Limit::ResponseSize, bytes_max))?)
+        let limits = self.limits();
+        let found = crate::response::json_at(body, &pointers, limits.count(Limit::ResponseSize));
+        Ok(found.ok_or_else(|| Exceeded::beyond(limits, Limit::ResponseSize))?)
     }
 
     fn count(&mut self, response: Resource<HostResponse>, pointer: String) -> wasmtime::Result<Option<u32>> {
