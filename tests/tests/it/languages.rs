@@ -437,36 +437,40 @@ async fn each_sdk_passes_on_every_part_of_the_contract() {
     }
     let Some((_, first)) = done.pop_first() else { return };
     insta::assert_snapshot!(first.join("\n"), @r###"
-    Manifest { name: "prober", version: "1.2.3", description: "does as it is told", settings: [Setting { name: "url", help: "an address", setting_type: Text, required: false, secret: false, environment: [], default: None }, Setting { name: "path", help: "a folder", setting_type: Text, required: false, secret: false, environment: [], default: None }, Setting { name: "wish", help: "a number", setting_type: Integer, required: false, secret: false, environment: ["WISH", "WISH2"], default: Some("7") }, Setting { name: "token", help: "a token", setting_type: Text, required: false, secret: true, environment: [], default: None }, Setting { name: "user", help: "a name", setting_type: Text, required: false, secret: false, environment: [], default: None }, Setting { name: "password", help: "a password", setting_type: Text, required: false, secret: true, environment: [], default: None }], address_setting: Some("url"), folder_setting: Some("path"), credentials: [Header([HeaderTemplate { name: "x-token", template: "New {token}", prefix: "new_" }, HeaderTemplate { name: "x-token", template: "Old {token}", prefix: "" }]), Basic { username: "user", password: "password" }, Query { parameter: "key", setting: "token" }, Login(Login { steps: [LoginStep { method: "GET", path: "/hello", headers: [], body: None, values: [("csrf", Cookie("csrf")), ("id", Header("X-Id"))] }, LoginStep { method: "POST", path: "/login", headers: [("X-Csrf", "{csrf}")], body: Some(Json("{\"p\": \"{password}\"}")), values: [("t", Json("/t"))] }], headers: [("authorization", "Bearer {t}")], renew_after: Some(60s), expired: [401, 403], refresh: [LoginStep { method: "POST", path: "/again", headers: [], body: Some(Form([("t", "{t}")])), values: [] }] })], source: Some(Kind), destination: true, schema: true, page_size: 7, write_batch_max: 8, write_concurrency: 3, has_ids: true }
+    Manifest { name: "prober", version: "1.2.3", description: "acts by the name of the resource", settings: [Setting { name: "url", help: "an address", setting_type: Text, required: false, secret: false, environment: [], environment_setting: None, project_first: false, command_line: None, default: None }, Setting { name: "path", help: "a folder", setting_type: Text, required: false, secret: false, environment: [], environment_setting: None, project_first: false, command_line: None, default: None }, Setting { name: "wish", help: "a number", setting_type: Integer, required: false, secret: false, environment: ["WISH", "WISH2"], environment_setting: None, project_first: false, command_line: None, default: Some("7") }, Setting { name: "branch", help: "a branch", setting_type: Text, required: false, secret: false, environment: [], environment_setting: None, project_first: true, command_line: Some("branch"), default: None }, Setting { name: "variables", help: "names of variables", setting_type: Json, required: false, secret: false, environment: [], environment_setting: None, project_first: false, command_line: None, default: None }, Setting { name: "token", help: "a token", setting_type: Text, required: false, secret: true, environment: [], environment_setting: Some("variables"), project_first: false, command_line: None, default: None }, Setting { name: "user", help: "a name", setting_type: Text, required: false, secret: false, environment: [], environment_setting: None, project_first: false, command_line: None, default: None }, Setting { name: "password", help: "a password", setting_type: Text, required: false, secret: true, environment: [], environment_setting: None, project_first: false, command_line: None, default: None }], address_setting: Some("url"), folder_setting: Some("path"), credentials: [Credential { when: None, form: Header([HeaderTemplate { name: "x-token", template: "New {token}", prefix: "new_" }, HeaderTemplate { name: "x-token", template: "Old {token}", prefix: "" }]) }, Credential { when: Some(Condition { setting: "wish", values: ["8", "9"] }), form: Basic { username: "user", password: "password" } }, Credential { when: None, form: Query { parameter: "key", setting: "token" } }, Credential { when: None, form: Login(Login { steps: [LoginStep { method: "GET", path: "/hello", headers: [], body: None, values: [("csrf", Cookie("csrf")), ("id", Header("X-Id"))] }, LoginStep { method: "POST", path: "/login", headers: [("X-Csrf", "{csrf}")], body: Some(Json("{\"p\": \"{password}\"}")), values: [("t", Json("/t"))] }], headers: [("authorization", "Bearer {t}")], renew_after: Some(60s), expired: [401, 403], refresh: [LoginStep { method: "POST", path: "/again", headers: [], body: Some(Form([("t", "{t}")])), values: [] }] }) }], aliases: [Alias { name: "verify", setting: "verify_ssl", environment: ["VERIFY"] }, Alias { name: "host", setting: "url", environment: [] }], source: Some(Kind), destination: Some(Mapping), references: [UniqueId, FieldName, PeerColumns], tables: [Table { name: "node_name", resource: "nodes", key: "attributes.id", value: "attributes.name" }], lookup: Some("find"), evidence: Evidence { total: true, change_log: false, permissions: true }, ownership: true, reads_ids: true, schema: true, page_size: 7, write_batch_max: 8, write_concurrency: 3, has_ids: true }
     Config: `wish` must not be 13
     a defect
-    text: [{"text":"é 🦀 \u0000 \" \\ <line separator>"},{"text":null}] None None None None []
-    empty: [] None None Some([]) None []
+    text: [{"text":"é 🦀 \u0000 \" \\ <line separator>"},{"text":null}] None None None None None []
+    empty: [] None None Some([]) None None []
     wait: RateLimited: too fast (HTTP 429)
-    many: [{"accept":"application/json","own":"1","query":"a=b%20c&key=***","title":"{\"é\":[1,null]}"},{"é":[1,null]}] None None None Some(3) [("name", "/title")]
-    part: [[2,null,["3",null],"a header"]] None None None None []
-    parse: [{"results":[{"accept":"application/json","own":null,"query":"key=***","title":""},{"é":[1,null]}],"total":3},109] None None None None []
+    many: [{"accept":"application/json","own":"1","query":"a=b%20c&key=***","title":"{\"é\":[1,null]}"},{"é":[1,null]}] None None None Some(3) None [("name", "/title")]
+    part: [[2,null,["3",null],"a header"]] None None None None None []
+    parse: [{"results":[{"accept":"application/json","own":null,"query":"key=***","title":""},{"é":[1,null]}],"total":3},109] None None None None None []
     refused: NotFound: the refused: HTTP status 404: there is nothing
     denied: Config: destination `prober` 1.2.3 was denied: https://elsewhere.invalid is not the configured origin ADDRESS; to allow it, write under `destination:` in config.yml: `grants: {origins: [https://elsewhere.invalid]}`
-    memo: [[[null,null],[["é",10],["é",10]]]] None None None None []
-    memo: [[[["é",10],["é",10]],[["é",10],["é",10]]]] None None None None []
+    memo: [[[null,null],[["é",10],["é",10]]]] None None None None None []
+    memo: [[[["é",10],["é",10]],[["é",10],["é",10]]]] None None None None None []
     missing: NotFound: there is no file `missing.jsonl`
-    files: [[["a.txt"],"é\n",3,"é\ntwo\n"]] None None None None []
-    lines: [{"id":1},{"id":2}] None None None None []
-    [{"cursor":{"after":["x"]},"fields":["site.slug","site.name","name"],"model":[["site",true],["name",false]],"settings":["path","url","user","wish"],"since":"then","size":77,"top":["site","name"],"wish":7}] Some("now") Some(["7", "8"]) Some(3)
-    {"after":["é",1]} echo: [{"cursor":null,"fields":[],"model":[],"settings":["path","url","user","wish"],"since":null,"size":10,"top":[],"wish":7}] Some("{\"after\":[\"é\",1]}") Some("now") Some(["7", "8"]) Some(3) []
+    files: [[["a.txt"],"é\n",3,"é\ntwo\n"]] None None None None None []
+    lines: [{"id":1},{"id":2}] None None None None None []
+    [{"cursor":{"after":["x"]},"fields":["site.slug","@owner","site.name","name"],"ids":["1","é"],"owner":true,"settings":["path","url","user","wish"],"since":"then","size":77,"targets":["Rack@racks(name/name//False/True height/None//False/False big/large.number//False/False n/None//False/False site/location.id/Site/False/False tags/tags/Tag+Site/True/False)","Box@None()"],"top":["site","name"],"wish":7}] Some("now") Some(["7", "8"]) Some(3)
+    {"after":["é",1]} echo: [{"cursor":null,"fields":[],"ids":[],"owner":false,"settings":["path","url","user","wish"],"since":null,"size":10,"targets":[],"top":[],"wish":7}] Some("{\"after\":[\"é\",1]}") Some("now") Some(["7", "8"]) Some(3) Some("a part") []
     a defect
-    empty: [] None None Some([]) None []
+    empty: [] None None Some([]) None None []
     a defect
-    empty: [] None None Some([]) None []
+    empty: [] None None Some([]) None None []
     a defect
-    empty: [] None None Some([]) None []
+    empty: [] None None Some([]) None None []
     a defect
     a defect
-    [Kind { name: "Site", identifiers: ["name"], fields: [Field { name: "name", field_type: Text, optional: false, unique: true, read_only: false, reference: None, choices: [], default: None }, Field { name: "region", field_type: Reference, optional: true, unique: false, read_only: false, reference: Some("Region"), choices: [], default: None }, Field { name: "state", field_type: Any, optional: false, unique: false, read_only: true, reference: None, choices: ["a", "b"], default: Some("\"a\"") }], stands_for: ["Place"], can_create: true, can_update: true, can_delete: false }, Kind { name: "Region", identifiers: [], fields: [], stands_for: [], can_create: true, can_update: true, can_delete: true }]
-    [Kind { name: "Region", identifiers: [], fields: [], stands_for: [], can_create: true, can_update: true, can_delete: true }]
-    Some("r1 s é n [['Site', 1, 2, 4294967296], ['Region', 1, 2, 4294967296]]")
-    Written(Some("['Rack', 'racks', 'update', ['name'], ['site', 'tags'], 5]"))
+    [Kind { name: "Site", identifiers: ["name"], fields: [Field { name: "name", field_type: Text, optional: false, unique: true, read_only: false, references: [], choices: [], default: None }, Field { name: "region", field_type: Reference, optional: true, unique: false, read_only: false, references: ["Region", "Place"], choices: [], default: None }, Field { name: "state", field_type: Any, optional: false, unique: false, read_only: true, references: [], choices: ["a", "b"], default: Some("\"a\"") }], stands_for: ["Place"], cascades: [Cascade { kind: "Rack", field: Some("site") }, Cascade { kind: "Note", field: None }], can_create: true, can_update: true, can_delete: false }, Kind { name: "Region", identifiers: [], fields: [], stands_for: [], cascades: [], can_create: true, can_update: true, can_delete: true }]
+    [Kind { name: "Region", identifiers: [], fields: [], stands_for: [], cascades: [], can_create: true, can_update: true, can_delete: true }]
+    [Deleted, Unknown, Present]
+    Remote: no log of Broken@None()
+    [Dependents { kind: "Rack", count: 8589934592, ids: ["1", "3", "2"] }, Dependents { kind: "notes", count: 1, ids: [] }]
+    Remote: no cascades of Broken@None()
+    Some("r1 s é n [['Rack@racks(name/name//False/True height/None//False/False big/large.number//False/False n/None//False/False site/location.id/Site/False/False tags/tags/Tag+Site/True/False)', 1, 2, 4294967296], ['Region@None()', 1, 2, 4294967296]]")
+    Written(Some("['Rack@racks(name/name//False/True height/None//False/False big/large.number//False/False n/None//False/False site/location.id/Site/False/False tags/tags/Tag+Site/True/False)', 'update', 5]"))
     Staged
     Unchanged(Some("17"))
     failed Conflict: no: é (HTTP 409)
