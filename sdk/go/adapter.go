@@ -23,7 +23,7 @@ type Adapter interface {
 	// interrupted run, and to check what would be rejected. The text, unless it is empty, is shown to the user.
 	Begin(run Run) (string, error)
 	// Write writes a batch of rows of one target and one operation. It returns one outcome a row, in their order (WriteRequest.Outcomes and
-	// WriteRequest.Bisect help). An error means that the outcome of every row is unknown: a rejected row is an outcome, Failed.
+	// Bisect help). An error means that the outcome of every row is unknown: a rejected row is an outcome, Failed.
 	Write(request WriteRequest) ([]Outcome, error)
 	// Commit makes the rows of these kinds durable that Write reported as Staged. An adapter that writes at once needs no Commit.
 	Commit(kinds []string) error

@@ -68,9 +68,9 @@ func (s System) Refuse(what string, response *Response, said string) *Error {
 func (s System) Unexpected(what string, response *Response) *Error {
 	content, _ := response.Header("content-type")
 	if content != "" {
-		content = " but " + content
+		content = " (" + content + ")"
 	}
-	failure := Errorf(Remote, "the answer for `%s` is not what %s sends%s: check that `%s` is the address of %s", what, s.Name, content, s.address(),
+	failure := Errorf(Remote, "the answer for `%s` is not from %s%s: check that `%s` is the address of %s", what, s.Name, content, s.address(),
 		s.Name)
 	failure.HTTPStatus = response.Status()
 	return failure

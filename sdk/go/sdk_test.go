@@ -116,7 +116,7 @@ func TestARefusalSaysWhatToChange(t *testing.T) {
 	}
 	failure := acme.Unexpected("racks", response)
 	equal(t, *failure, adapter.Error{Kind: adapter.Remote, HTTPStatus: 200, Message: failure.Message})
-	equal(t, failure.Message, "the answer for `racks` is not what Acme sends but text/html: check that `server` is the address of Acme")
+	equal(t, failure.Message, "the answer for `racks` is not from Acme (text/html): check that `server` is the address of Acme")
 }
 
 func TestAValueHasItsTypeAndAFailureItsPointer(t *testing.T) {
@@ -222,11 +222,9 @@ func bisected(count int, send func(rows []string) ([]adapter.Outcome, error)) (s
 		rows = append(rows, map[string]any{"id": fmt.Sprint(n)})
 	}
 	var requests []string
-	found, err := adaptertest.WriteRequest(racks, adapter.Create, rows...).Bisect(func(rows []adapter.Row) ([]adapter.Outcome, error) {
-		var ids []string
-		for _, row := range rows {
-			ids = append(ids, row.ID)
-		}
+	request := adaptertest.WriteRequest(racks, adapter.Create, rows...)
+	id := func(row adapter.Row) (string, error) { return row.ID, nil }
+	found, err := adapter.Bisect(request, id, func(ids []string) ([]adapter.Outcome, error) {
 		requests = append(requests, strings.Join(ids, ""))
 		return send(ids)
 	})
@@ -277,6 +275,22 @@ func TestAFailureThatIsNotOfTheRowsIsNotHalved(t *testing.T) {
 		})
 		equal(t, words(outcomes, err), wanted+" <nil>")
 	}
+}
+
+func TestARowThatCannotBePreparedIsNotSent(t *testing.T) {
+	mock := adaptertest.New(t)
+	request := adaptertest.WriteRequest(racks, adapter.Create, map[string]any{"id": "0"}, map[string]any{}, map[string]any{"id": "2"},
+		map[string]any{"id": "panic"})
+	prepare := func(row adapter.Row) (string, error) {
+		if row.ID == "panic" {
+			panic("odd")
+		}
+		return row.KnownID()
+	}
+	outcomes, err := adapter.Bisect(request, prepare, func(ids []string) ([]adapter.Outcome, error) { return written(ids), nil })
+	equal(t, words(outcomes[0], outcomes[1].Failure, outcomes[2], outcomes[3].Failure, err),
+		"{written 0 <nil>} the id of this object is unknown {written 2 <nil>} panic: odd <nil>")
+	equal(t, len(mock.Messages), 1)
 }
 
 func TestARowThatTheAnswerLeavesOutFailed(t *testing.T) {

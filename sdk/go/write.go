@@ -107,19 +107,28 @@ func (r WriteRequest) Outcomes(write func(row Row) (Outcome, error)) ([]Outcome,
 
 // Bisect sends the rows in as few requests as possible. A batch that the system rejects as a whole is halved until the rows at fault are alone.
 //
+// prepare makes of a row what is sent. If it returns an error, the row fails and is not sent.
+//
 // send sends one request and returns one outcome a row. An error of kind Invalid, Conflict or NotFound says that the system rejected the rows
 // and wrote none of them. After any other error no further request is sent: it is the failure of the rows that have no outcome yet. If it comes
 // from the first request, Bisect returns it: the outcome of every row is unknown.
-func (r WriteRequest) Bisect(send func(rows []Row) ([]Outcome, error)) ([]Outcome, error) {
-	rows := make([]Row, 0, r.Count)
-	err := r.Each(func(row Row) error {
-		rows = append(rows, row)
+func Bisect[T any](request WriteRequest, prepare func(row Row) (T, error), send func(rows []T) ([]Outcome, error)) ([]Outcome, error) {
+	rows := make([]T, 0, request.Count)
+	// The numbers of the prepared rows in the request.
+	numbers := make([]int, 0, request.Count)
+	outcomes := make([]Outcome, 0, request.Count)
+	err := request.Each(func(row Row) error {
+		prepared, err := guard(func() (T, error) { return prepare(row) })
+		if err != nil {
+			outcomes = append(outcomes, Failed(err))
+			return nil
+		}
+		rows, numbers, outcomes = append(rows, prepared), append(numbers, len(outcomes)), append(outcomes, Outcome{})
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	outcomes := make([]Outcome, len(rows))
 	var waiting [][2]int
 	if len(rows) > 0 {
 		waiting = append(waiting, [2]int{0, len(rows)})
@@ -132,12 +141,14 @@ func (r WriteRequest) Bisect(send func(rows []Row) ([]Outcome, error)) ([]Outcom
 		rejected := slices.Contains(rejections, KindOf(err))
 		switch {
 		case err == nil:
-			copy(outcomes[start:end], sent)
+			for at := range min(len(sent), end-start) {
+				outcomes[numbers[start+at]] = sent[at]
+			}
 		case rejected && end-start > 1:
 			middle := (start + end) / 2
 			waiting = append(waiting, [2]int{middle, end}, [2]int{start, middle})
 		case rejected:
-			outcomes[start] = Failed(err)
+			outcomes[numbers[start]] = Failed(err)
 		case first:
 			return nil, err
 		default:

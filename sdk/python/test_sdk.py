@@ -96,7 +96,7 @@ class SdkTest(unittest.TestCase):
         error = ACME.unexpected("racks", http.get("/x"))
         self.assertEqual((error.kind, error.http_status), (ErrorKind.REMOTE, 200))
         check = "check that `server` is the address of Acme"
-        self.assertEqual(error.message, f"the answer for `racks` is not what Acme sends but text/html: {check}")
+        self.assertEqual(error.message, f"the answer for `racks` is not from Acme (text/html): {check}")
 
     def test_retry_after_is_read(self):
         testing.respond("GET", "/x", 429, b"", {"Retry-After": " 7 "})
@@ -247,11 +247,11 @@ class SdkTest(unittest.TestCase):
         sent = []
 
         def record(rows):
-            sent.append([row.key["n"] for row in rows])
-            return write(sent[-1])
+            sent.append(rows)
+            return write(rows)
 
         request = testing.write_request(RACKS, Operation.CREATE, *({"key": {"n": n}} for n in range(count)))
-        outcomes = request.bisect(record)
+        outcomes = request.bisect(lambda row: row.key["n"], record)
         return sent, [outcome.id or outcome.error.message for outcome in outcomes]
 
     def test_a_rejected_batch_is_halved_until_the_rows_at_fault_are_alone(self):
@@ -282,6 +282,21 @@ class SdkTest(unittest.TestCase):
             sent, outcomes = self.halved(8, breaks)
             self.assertEqual(outcomes, ["0", "1"][:at] + ["broken"] * (8 - at))
             self.assertEqual(sent[-1], [at, at + 1])
+
+    def test_a_row_that_cannot_be_prepared_is_not_sent(self):
+        def prepare(row):
+            if row.key["n"] == 1:
+                raise Error.invalid("odd")
+            return 1 / (row.key["n"] - 3)
+
+        def send(rows):
+            self.assertEqual(len(rows), 2)
+            return [Outcome.written(len(rows)) for _ in rows]
+
+        request = testing.write_request(RACKS, Operation.CREATE, *({"key": {"n": n}} for n in range(4)))
+        first, odd, third, broken = request.bisect(prepare, send)
+        self.assertEqual((first, third), (Outcome.written("2"), Outcome.written("2")))
+        self.assertEqual((odd.error.message, broken.error.kind), ("odd", ErrorKind.INTERNAL))
 
     def test_a_row_that_the_answer_leaves_out_failed(self):
         _, outcomes = self.halved(2, lambda rows: [Outcome.written("0")])

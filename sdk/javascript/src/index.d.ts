@@ -653,11 +653,13 @@ export class WriteRequest {
   /**
    * Sends the rows in as few requests as possible. A batch that the system rejects as a whole is halved until the rows at fault are alone.
    *
+   * `prepare` makes of a row what is sent. If it throws, the row fails and is not sent.
+   *
    * `send` sends one request and returns one outcome a row. An `AdapterError` of kind `invalid`, `conflict` or `not-found` says that the system
    * rejected the rows and wrote none of them. After any other error no further request is sent: it is the failure of the rows that have no
    * outcome yet. If it comes from the first request, it is thrown: the outcome of every row is unknown.
    */
-  bisect(send: (rows: Row[]) => Outcome[]): Outcome[];
+  bisect<T>(prepare: (row: Row) => T, send: (rows: T[]) => Outcome[]): Outcome[];
 }
 
 /** Objects of one kind that a delete takes along. */

@@ -44,9 +44,9 @@ export class System {
   unexpected(what, response) {
     const { name, address } = this;
     const content = response.header('content-type');
-    const found = content ? ` but ${content}` : '';
+    const found = content ? ` (${content})` : '';
     return AdapterError.remote(
-      `the answer for \`${what}\` is not what ${name} sends${found}: check that \`${address}\` is the address of ${name}`,
+      `the answer for \`${what}\` is not from ${name}${found}: check that \`${address}\` is the address of ${name}`,
     ).withStatus(response.status);
   }
 

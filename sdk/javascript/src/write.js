@@ -56,24 +56,34 @@ export class WriteRequest {
     return outcomes;
   }
 
-  bisect(send) {
-    const rows = [...this.rows()];
+  bisect(prepare, send) {
     const outcomes = new Map();
+    const rows = [];
+    let count = 0;
+    for (const row of this.rows()) {
+      try {
+        rows.push([count, prepare(row)]);
+      } catch (error) {
+        outcomes.set(count, Outcome.failed(asFailure(error)));
+      }
+      count += 1;
+    }
     const waiting = rows.length > 0 ? [[0, rows.length]] : [];
     let first = true;
     let rest = AdapterError.remote('the answer says nothing about this row');
     while (waiting.length > 0) {
       const [start, end] = waiting.pop();
       try {
-        const sent = send(rows.slice(start, end));
-        for (let at = start; at < end && at - start < sent.length; at++) outcomes.set(at, sent[at - start]);
+        const part = rows.slice(start, end);
+        const sent = send(part.map(([, row]) => row));
+        part.slice(0, sent.length).forEach(([number], at) => outcomes.set(number, sent[at]));
       } catch (thrown) {
         const error = asFailure(thrown);
         if (REJECTIONS.includes(error.kind) && end - start > 1) {
           const middle = Math.floor((start + end) / 2);
           waiting.push([middle, end], [start, middle]);
         } else if (REJECTIONS.includes(error.kind)) {
-          outcomes.set(start, Outcome.failed(error));
+          outcomes.set(rows[start][0], Outcome.failed(error));
         } else if (first) {
           throw error;
         } else {
@@ -83,7 +93,7 @@ export class WriteRequest {
       }
       first = false;
     }
-    return rows.map((_, at) => outcomes.get(at) ?? Outcome.failed(rest));
+    return Array.from({ length: count }, (_, at) => outcomes.get(at) ?? Outcome.failed(rest));
   }
 }
 

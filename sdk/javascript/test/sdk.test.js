@@ -91,7 +91,7 @@ test('a page for people is not an answer', () => {
   testing.respond('GET', '/x', 200, '<html>Log in</html>', { 'Content-Type': 'text/html' });
   const { kind, httpStatus, message } = acme.unexpected('racks', http.get('/x'));
   assert.deepEqual([kind, httpStatus], ['remote', 200]);
-  assert.equal(message, 'the answer for `racks` is not what Acme sends but text/html: check that `server` is the address of Acme');
+  assert.equal(message, 'the answer for `racks` is not from Acme (text/html): check that `server` is the address of Acme');
 });
 
 test('retry-after is read', () => {
@@ -253,10 +253,11 @@ test('a row that breaks the adapter does not break the others', () => {
 function halved(count, write) {
   const sent = [];
   const rows = Array.from({ length: count }, (_, n) => ({ key: { n } }));
-  const outcomes = testing.writeRequest(racks, 'create', ...rows).bisect((part) => {
-    sent.push(part.map(({ key }) => key.n));
-    return write(sent.at(-1));
-  });
+  const send = (part) => {
+    sent.push(part);
+    return write(part);
+  };
+  const outcomes = testing.writeRequest(racks, 'create', ...rows).bisect(({ key }) => key.n, send);
   return [sent, outcomes.map(({ id, error }) => id ?? error.message)];
 }
 
@@ -285,6 +286,17 @@ test('a failure that is not of the rows is not halved', () => {
     assert.deepEqual(outcomes, [...['0', '1'].slice(0, at), ...Array(8 - at).fill('broken')]);
     assert.deepEqual(sent.at(-1), [at, at + 1]);
   }
+});
+
+test('a row that cannot be prepared is not sent', () => {
+  const rows = [0, 1, 2, 3].map((n) => ({ key: { n } }));
+  const prepare = ({ key }) => {
+    if (key.n === 1) throw AdapterError.invalid('odd');
+    return key.n === 3 ? undefined.nothing : key.n;
+  };
+  const send = (part) => part.map((n) => Outcome.written(`${n} of ${part.length}`));
+  const [first, odd, third, broken] = testing.writeRequest(racks, 'create', ...rows).bisect(prepare, send);
+  assert.deepEqual([first.id, odd.error.message, third.id, broken.error.kind], ['0 of 2', 'odd', '2 of 2', 'internal']);
 });
 
 test('a row that the answer leaves out failed', () => {

@@ -63,9 +63,9 @@ class System:
     def unexpected(self, what: str, response: Response) -> Error:
         """Returns the failure for a success whose body is not the system's: HTML of a login page, or the answer of another product."""
         content = response.header("content-type")
-        found = f" but {content}" if content else ""
+        found = f" ({content})" if content else ""
         return Error.remote(
-            f"the answer for `{what}` is not what {self.name} sends{found}: check that `{self.address}` is the address of {self.name}"
+            f"the answer for `{what}` is not from {self.name}{found}: check that `{self.address}` is the address of {self.name}"
         ).with_status(response.status)
 
     def _credential(self) -> str:

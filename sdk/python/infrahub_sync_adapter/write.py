@@ -7,11 +7,13 @@ import json
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from . import log
 from .errors import Error, ErrorKind
 from .target import Target
+
+T = TypeVar("T")
 
 # The system rejected the rows. Any other failure has another cause, and would come again for each half of them.
 _REJECTIONS = (ErrorKind.INVALID, ErrorKind.CONFLICT, ErrorKind.NOT_FOUND)
@@ -110,9 +112,11 @@ class WriteRequest:
         except Exception as error:
             return Outcome.failed(defect(error))
 
-    def bisect(self, send: Callable[[list[Row]], list[Outcome]]) -> list[Outcome]:
+    def bisect(self, prepare: Callable[[Row], T], send: Callable[[list[T]], list[Outcome]]) -> list[Outcome]:
         """Sends the rows in as few requests as possible. A batch that the system rejects as a whole is halved until the rows at fault are
         alone.
+
+        ``prepare`` makes of a row what is sent. If it raises, the row fails and is not sent.
 
         ``send`` sends one request and returns one outcome a row. An ``Error`` of kind ``invalid``, ``conflict`` or ``not-found`` says that the
         system rejected the rows and wrote none of them. After any other error no further request is sent: it is the failure of the rows
@@ -121,28 +125,35 @@ class WriteRequest:
         Raises:
             Error: Any other error of the first request: the outcome of every row is unknown.
         """
-        rows = list(self.rows())
+        rows: list[tuple[int, T]] = []
         outcomes: dict[int, Outcome] = {}
+        count = 0
+        for count, row in enumerate(self.rows(), 1):
+            try:
+                rows.append((count - 1, prepare(row)))
+            except Exception as error:
+                outcomes[count - 1] = Outcome.failed(error if isinstance(error, Error) else defect(error))
         waiting = [(0, len(rows))] if rows else []
         first = True
         while waiting:
             start, end = waiting.pop()
             try:
-                outcomes.update(zip(range(start, end), send(rows[start:end])))
+                sent = send([row for _, row in rows[start:end]])
+                outcomes.update((number, outcome) for (number, _), outcome in zip(rows[start:end], sent))
             except Error as error:
                 if error.kind in _REJECTIONS and end - start > 1:
                     middle = (start + end) // 2
                     waiting += [(middle, end), (start, middle)]
                 elif error.kind in _REJECTIONS:
-                    outcomes[start] = Outcome.failed(error)
+                    outcomes[rows[start][0]] = Outcome.failed(error)
                 elif first:
                     raise
                 else:
-                    outcomes = {at: outcomes.get(at) or Outcome.failed(error) for at in range(len(rows))}
+                    outcomes = {at: outcomes.get(at) or Outcome.failed(error) for at in range(count)}
                     break
             first = False
         unknown = Outcome.failed(Error.remote("the answer says nothing about this row"))
-        return [outcomes.get(at, unknown) for at in range(len(rows))]
+        return [outcomes.get(at, unknown) for at in range(count)]
 
 
 def defect(error: BaseException) -> Error:

@@ -290,27 +290,27 @@ async fn a_new_adapter_is_made_and_built_and_does_the_same_in_each_language() {
     racks: [{"id":"3","name":"r3 é"},{"id":"4","name":"r4 é"}] of Some(5)
     racks: [{"id":"5","name":"r5 é"}] of Some(5)
     empty: [] of Some(0)
-    NotFound: nothing: HTTP status 404: there is no /v1/nothing
-    Remote: html: the answer is no list with a `total`
-    Remote: odd: the answer is no list with a `total`
-    Auth: closed: HTTP status 403: not for you
-    NotFound: ../escape: HTTP status 404: there is no /v1/..%2Fescape
-    Invalid: words: HTTP status 422: {"name":["is too long"]}
-    Conflict: moving: the list changed while it was read; run it again
-    Unsupported: this system does not tell what changed
+    NotFound: the top-racks has no `nothing` (there is no /v1/nothing) (HTTP 404)
+    Remote: the answer for `html` is not from the top-racks (text/plain; charset=UTF-8): check that `url` is the address of the top-racks (HTTP 200)
+    Remote: the answer for `odd` is not from the top-racks (text/plain; charset=UTF-8): check that `url` is the address of the top-racks (HTTP 200)
+    Auth: the top-racks denies access to `closed` (not for you): `token` (TOP_RACKS_TOKEN) is missing, wrong or expired, or lacks the permission (HTTP 403)
+    NotFound: the top-racks has no `../escape` (there is no /v1/..%2Fescape) (HTTP 404)
+    Invalid: the top-racks rejects `words` with HTTP status 422 ({"name":["is too long"]})
+    Conflict: `moving` was modified while it was read: run again
+    Unsupported: this system does not tell which objects changed
     Internal
     Create: Written(Some("6"))
-    Create: failed Conflict: Rack: HTTP status 409: there is one of that name
+    Create: failed Conflict: the top-racks rejects `racks` with HTTP status 409 (there is one of that name)
     Create: Unchanged(Some("3"))
-    Create: failed Invalid: the id of the Site that it refers to is not known
+    Create: failed NotFound: the object {"name":"a"} of `Site`, to which it refers, is not in the system
     Update: Written(Some("1"))
-    Update: failed NotFound: Rack: HTTP status 404: there is none
-    Update: failed Invalid: the id of this object is not known
+    Update: failed NotFound: the top-racks has no `racks` (there is none) (HTTP 404)
+    Update: failed Invalid: the id of this object is unknown
     Delete: Written(Some("2"))
     Delete: Unchanged(Some("99"))
     30 of 30 written
-    the server has [{"big":9007199254740991,"height":null,"id":"1","n":29,"name":"r1 é"},{"id":"3","name":"r3 é"},{"id":"4","name":"r4 é"},{"id":"5","name":"r5 é"},{"height":42,"id":"6","name":"new é","site":"17","tags":["1","2"]}]
-    Auth: racks: HTTP status 401: this token is not known
+    the server has [{"height":null,"id":"1","large":9007199254740991,"n":29,"name":"r1 é"},{"id":"3","name":"r3 é"},{"id":"4","name":"r4 é"},{"id":"5","name":"r5 é"},{"height":42,"id":"6","location":"17","name":"new é","tags":["1","2"]}]
+    Auth: the top-racks denies access to `racks` (this token is not known): `token` (TOP_RACKS_TOKEN) is missing, wrong or expired, or lacks the permission (HTTP 401)
     Transport
     Config
     "###);
