@@ -2,6 +2,7 @@
 
 pub mod live;
 pub mod netbox;
+pub mod rest;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

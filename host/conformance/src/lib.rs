@@ -16,7 +16,7 @@
 //! Nothing here prints, and nothing knows an adapter by its name. A check judges only what the contract promises. Without material (no
 //! recorded exchanges, no project) it says so instead of passing.
 
-#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on has failed"))]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot continue has failed"))]
 
 mod checks;
 mod records;

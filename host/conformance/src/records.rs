@@ -8,11 +8,11 @@ use serde_json::{Map, Value};
 /// A record: what was asked for (by dotted path) and `id`, as far as they are there.
 pub(crate) type Record = BTreeMap<String, Value>;
 
-/// The records of a page. The error is what the host would stop a run with: no list where one was promised, no JSON.
+/// Returns the records of a page. The error is the one with which the host would stop a run: a missing list, invalid JSON.
 pub(crate) fn records(payload: &Payload, fields: &[String]) -> Result<Vec<Record>, String> {
     match payload {
         Payload::Document { body, layout: Layout::Json, pointer, projection } => {
-            let document: Value = serde_json::from_str(body).map_err(|error| format!("the answer is no JSON: {error}"))?;
+            let document: Value = serde_json::from_str(body).map_err(|error| format!("the answer is not JSON: {error}"))?;
             let list: Vec<&Value> = match document.pointer(pointer) {
                 Some(Value::Array(elements)) => elements.iter().collect(),
                 Some(Value::Object(members)) => members.values().collect(),
@@ -44,7 +44,7 @@ fn value(data: &ColumnData, row: usize) -> Result<Value, String> {
         ColumnData::Floats(values) => values.get(row).copied().into(),
         ColumnData::Texts(texts) => texts.get(row).into(),
         ColumnData::Jsons(texts) => serde_json::from_str(texts.get(row).unwrap_or("null"))
-            .map_err(|error| format!("a value of a column of JSON is none: {error}"))?,
+            .map_err(|error| format!("a value of a column of JSON is invalid: {error}"))?,
     })
 }
 
@@ -52,7 +52,7 @@ fn of_lines(text: &str, fields: &[String], projection: &[(String, String)]) -> R
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     lines
         .map(|(number, line)| {
-            let record: Value = serde_json::from_str(line).map_err(|error| format!("line {} is no JSON: {error}", number + 1))?;
+            let record: Value = serde_json::from_str(line).map_err(|error| format!("line {} is not JSON: {error}", number + 1))?;
             of_json(&record, fields, projection)
         })
         .collect()
@@ -60,7 +60,7 @@ fn of_lines(text: &str, fields: &[String], projection: &[(String, String)]) -> R
 
 fn of_json(record: &Value, fields: &[String], projection: &[(String, String)]) -> Result<Record, String> {
     let Value::Object(members) = record else {
-        return Err("a record is no JSON object".to_owned());
+        return Err("a record is not a JSON object".to_owned());
     };
     let mut taken = Record::new();
     let id = "id".to_owned();
@@ -81,7 +81,7 @@ fn of_json(record: &Value, fields: &[String], projection: &[(String, String)]) -
     Ok(taken)
 }
 
-/// The value at a dotted path; `name.*` is all that is below `name`.
+/// Returns the value at a dotted path; `name.*` is the whole value of `name`.
 fn at(members: &Map<String, Value>, path: &str) -> Option<Value> {
     let path = path.strip_suffix(".*").unwrap_or(path);
     let mut parts = path.split('.');
@@ -92,7 +92,7 @@ fn at(members: &Map<String, Value>, path: &str) -> Option<Value> {
     Some(value.clone())
 }
 
-/// The id of a record as text.
+/// Returns the id of a record as text.
 pub(crate) fn id(record: &Record) -> Option<String> {
     match record.get("id")? {
         Value::Null => None,
@@ -101,7 +101,7 @@ pub(crate) fn id(record: &Record) -> Option<String> {
     }
 }
 
-/// A record in a person's size.
+/// Returns a record, short enough for a message.
 pub(crate) fn shown(record: Option<&Record>) -> String {
     const CHARS_MAX: usize = 120;
     let Some(record) = record else { return "no record".to_owned() };
@@ -112,7 +112,8 @@ pub(crate) fn shown(record: Option<&Record>) -> String {
     }
 }
 
-/// Where two lists differ first, in words; none when they do not. Of a list that was only begun the beginning counts.
+/// Returns the first difference of two lists, in words; none when they are equal. Of a list that was not read to its end the beginning
+/// counts.
 pub(crate) fn difference(expected: &[Record], found: &[Record], found_is_whole: bool) -> Option<String> {
     let wrong = expected.iter().zip(found).position(|(one, other)| one != other);
     if let Some(at) = wrong {

@@ -1,4 +1,4 @@
-//! What comes out of the suite.
+//! The result of the suite.
 
 use serde::Serialize;
 
@@ -26,19 +26,19 @@ impl Report {
         !self.checks.iter().any(|check| matches!(check.verdict, Verdict::NotChecked { .. }))
     }
 
-    /// The check of that name.
+    /// Returns the check of that name.
     #[must_use]
     pub fn check(&self, name: &str) -> Option<&Check> {
         self.checks.iter().find(|check| check.name == name)
     }
 
-    /// The names of the checks that failed.
+    /// Returns the names of the failed checks.
     #[must_use]
     pub fn failed(&self) -> Vec<&'static str> {
         self.named(|verdict| matches!(verdict, Verdict::Failed { .. }))
     }
 
-    /// The names of the checks that had nothing to work on.
+    /// Returns the names of the checks that had no material.
     #[must_use]
     pub fn not_checked(&self) -> Vec<&'static str> {
         self.named(|verdict| matches!(verdict, Verdict::NotChecked { .. }))
@@ -54,20 +54,20 @@ impl Report {
 pub struct Check {
     /// Its name, for scripts.
     pub name: &'static str,
-    /// What is promised, in one line.
+    /// The promise, in one line.
     pub about: &'static str,
-    /// What came of it.
+    /// The verdict.
     #[serde(flatten)]
     pub verdict: Verdict,
 }
 
-/// What came of a check.
+/// The result of a check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "result", rename_all = "kebab-case")]
 pub enum Verdict {
     /// The promise is kept.
     Passed {
-        /// What was tried, for a person: `3 lists, 40 pages`.
+        /// The extent of the check: `3 lists, 40 pages`.
         tried: String,
     },
     /// It is not.
@@ -82,7 +82,7 @@ pub enum Verdict {
     },
     /// It does, and there was nothing to check it with.
     NotChecked {
-        /// What is missing, and how to provide it.
+        /// The missing material, and how to provide it.
         reason: String,
     },
 }
@@ -90,9 +90,9 @@ pub enum Verdict {
 /// A promise that is not kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What happened, and where.
+    /// The event, and where it happened.
     pub happened: String,
-    /// What the author can do.
+    /// The remedy for the author.
     pub remedy: String,
 }
 
@@ -102,7 +102,7 @@ impl Finding {
     }
 }
 
-/// Findings of one check that are told: a defect shows in many places, and the first few say it.
+/// Findings of one check that are reported: a defect shows in many places, and a few of them suffice.
 const FINDINGS_MAX: usize = 5;
 
 impl Verdict {

@@ -109,7 +109,7 @@ pub(crate) struct Shape {
     pub(crate) identifiers: Vec<String>,
     /// The fields of a row: name and type.
     pub(crate) fields: Vec<(String, FieldType, Vec<String>)>,
-    /// A field of text that is no identifier, to be changed.
+    /// A field of text that is not an identifier, to be changed.
     pub(crate) text: Option<String>,
     pub(crate) can_update: bool,
     pub(crate) can_delete: bool,
@@ -119,7 +119,7 @@ pub(crate) struct Shape {
 const KIND: &str = "ConformanceThing";
 
 impl Shape {
-    /// A kind of the suite's own, for destinations without a schema.
+    /// Returns a kind of the suite's own, for destinations without a schema.
     pub(crate) fn own() -> Shape {
         let field = |name: &str, field_type| (name.to_owned(), field_type, Vec::new());
         Shape {

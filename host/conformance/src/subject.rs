@@ -40,7 +40,7 @@ pub(crate) enum Trouble {
     Missing(String),
     /// The adapter reports a failure.
     Failure(Failure),
-    /// What it answered is nothing that the host can use, and a run would stop: no JSON, no list.
+    /// The host cannot use its answer, and a run would stop: invalid JSON, a missing list.
     Refused(String),
     /// It broke: a trap, or a promise that the host checks itself.
     Broke(String),
@@ -64,7 +64,7 @@ impl Trouble {
     }
 }
 
-/// What can be learnt from one trouble by a check that it kept from being carried out.
+/// The result of an attempt, or the trouble that prevented a check.
 pub(crate) type Attempt<T> = Result<T, Trouble>;
 
 /// A session and what answers it.
@@ -105,22 +105,22 @@ impl<'a> Subject<'a> {
         Subject { adapter, manifest, options, stage, canaries, folder, leaks: Mutex::default(), exhausted: Mutex::default() }
     }
 
-    /// The value that stands for each secret.
+    /// Returns the value that stands for each secret.
     pub(crate) fn canaries(&self) -> &[(String, String)] {
         &self.canaries
     }
 
-    /// Where secrets were heard.
+    /// Returns the places in which secrets were found.
     pub(crate) fn leaks(&self) -> Vec<String> {
         self.leaks.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The limits that were reached.
+    /// Returns the limits that were reached.
     pub(crate) fn exhausted(&self) -> Vec<String> {
         self.exhausted.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The settings for an offline session: the project's, canaries for secrets, something for what is required.
+    /// Returns the settings for an offline session: the project's, canaries for secrets, samples for required settings.
     fn settings(&self, opening: &Opening<'_>) -> BTreeMap<String, Value> {
         let mut settings = self.options.settings.clone();
         for setting in &self.manifest.settings {
@@ -189,7 +189,7 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// What an error means, with its words listened to.
+    /// Returns the meaning of an error. Its text must not contain a secret.
     pub(crate) fn trouble(&self, play: &Play, error: Error) -> Trouble {
         self.listen("a failure", &error.to_string());
         if let Some(missing) = play.missing() {
@@ -223,7 +223,7 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// A value of that type, for a setting that must have one.
+/// Returns a value of that type, for a setting that must have one.
 fn sample(setting_type: SettingType) -> Value {
     match setting_type {
         SettingType::Text => json!("conformance"),
@@ -256,19 +256,19 @@ pub(crate) struct List {
 }
 
 impl List {
-    /// The records of all pages.
+    /// Returns the records of all pages.
     pub(crate) fn records(&self) -> Vec<Record> {
         self.pages.iter().flat_map(|page| page.records.iter().cloned()).collect()
     }
 }
 
 impl Opened<'_, '_> {
-    /// The requests so far.
+    /// Returns the number of requests so far.
     pub(crate) fn asked(&self) -> usize {
         self.play.asked()
     }
 
-    /// The next call has a new instance.
+    /// Drops the instances: the next call has a new one.
     pub(crate) fn renew(&self) {
         self.session.renew_instances();
     }
@@ -305,7 +305,7 @@ impl Opened<'_, '_> {
         Ok((List { pages, watermark: page.watermark, deleted: page.deleted, total: page.total, whole, columns }, page.next))
     }
 
-    /// Reads a list to its end, or so many pages of it; with a new instance for each page if wanted.
+    /// Reads a list to its end, or up to `pages_max` pages; with `renew` a new instance reads each page.
     pub(crate) async fn list(&self, request: &LoadRequest, pages_max: Option<usize>, renew: bool) -> Attempt<List> {
         let mut request = request.clone();
         let mut seen = HashSet::new();
@@ -346,7 +346,7 @@ impl Opened<'_, '_> {
         Ok(kinds)
     }
 
-    /// The host rejects an answer of another length than that of the ids.
+    /// Asks for absent objects. The host rejects an answer of another length than that of the ids.
     pub(crate) async fn absent(&self, target: &Target, ids: &[String]) -> Attempt<Vec<Absence>> {
         self.check(self.session.absent(target, ids).await)
     }

@@ -1,4 +1,4 @@
-//! What answers in the place of the adapter's system: recorded exchanges or a function, and faults in the place of single answers.
+//! The stand-in for the adapter's system: recorded exchanges or a function, with faults in the place of single answers.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,11 +18,11 @@ enum Source {
     Function(StandIn),
 }
 
-/// The system as the suite was given it; [`play`](Stage::play) begins anew for each session.
+/// The system as the suite got it; [`play`](Stage::play) begins again for each session.
 #[derive(Clone)]
 pub(crate) struct Stage(Source);
 
-/// What becomes of a request that has no recorded answer.
+/// The answer to a request that was not recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unrecorded {
     /// It fails, and is noted: nothing can be said about the adapter then.
@@ -31,7 +31,7 @@ pub(crate) enum Unrecorded {
     NotFound,
 }
 
-/// What one session has asked.
+/// The requests of one session.
 pub(crate) struct Play {
     source: Source,
     unrecorded: Unrecorded,
@@ -84,12 +84,12 @@ impl Play {
         StandIn::new(move |asked| play.answer(asked))
     }
 
-    /// The requests so far.
+    /// Returns the number of requests so far.
     pub(crate) fn asked(&self) -> usize {
         self.state().asked
     }
 
-    /// A request for which there was no recorded answer, in words.
+    /// Returns a request that was not recorded, in words.
     pub(crate) fn missing(&self) -> Option<String> {
         self.state().missing.clone()
     }
@@ -138,12 +138,12 @@ impl Play {
     }
 }
 
-/// What a server, or the way to it, does wrong.
+/// A fault of a server, or of the way to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// A status with a body of that type.
     Status(u16, &'static str, &'static str),
-    /// A success that is none: this body, of that type.
+    /// A false success: this body, of that type.
     Body(&'static str, &'static [u8]),
     /// The right answer, cut in the middle.
     Cut,
@@ -179,7 +179,7 @@ impl Fault {
         }
     }
 
-    /// What it is called in a finding.
+    /// Returns its name in a finding.
     pub(crate) fn shown(&self) -> String {
         match self {
             Fault::Status(status, content_type, _) => format!("HTTP {status} ({content_type})"),
@@ -193,7 +193,7 @@ impl Fault {
         }
     }
 
-    /// The cases of a failure that tell a user what to do about it.
+    /// Returns the cases of a failure from which a user learns what to do.
     pub(crate) fn cases(&self) -> &'static [FailureKind] {
         match self {
             Fault::Status(401, ..) | Fault::Echo(_) => &[FailureKind::Auth],
@@ -220,7 +220,7 @@ pub(crate) const REFUSALS: [Fault; 7] = [
     Fault::Broken,
 ];
 
-/// The answers that look like a success and are none.
+/// The answers that only look like a success.
 pub(crate) const GARBAGE: [Fault; 7] = [
     Fault::Body("text/html", b"<!DOCTYPE html><html><body>Sign in</body></html>"),
     Fault::Body("application/json", b""),

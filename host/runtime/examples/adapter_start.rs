@@ -4,7 +4,7 @@
 //! $ cargo build --release --workspace --example adapter_start && target/release/examples/adapter_start target/adapters/*.wasm
 //! ```
 //!
-//! Each figure is the median of 21 rounds, by the clock. A round is a process's own work, done anew: another engine, another store for the
+//! Each figure is the median of 21 rounds, by the clock. A round does a process's whole work: another engine, another store for the
 //! first use.
 
 #![allow(clippy::print_stdout, reason = "a program that prints")]
@@ -17,7 +17,7 @@ type Failed = Box<dyn std::error::Error>;
 
 const ROUNDS: usize = 21;
 
-/// The runtime of a new process that keeps compiled adapters in that folder.
+/// Makes the runtime of a new process that keeps compiled adapters in that folder.
 fn runtime(store: &std::path::Path) -> Result<Runtime, Failed> {
     Ok(Runtime::new(RuntimeOptions { component_store: Some(store.to_owned()), memo_store: None })?)
 }

@@ -7,9 +7,9 @@ use std::path::{Component, Path};
 
 use serde_json::Value;
 
-use crate::capability::http::parse_address;
 use crate::error::Role;
 use crate::exchange::Exchanges;
+use crate::http::parse_address;
 use crate::manifest::Manifest;
 use crate::session::SessionConfig;
 use crate::settings::{SettingProblem, SettingProblemKind, Sources};
@@ -112,7 +112,7 @@ fn plain(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::Limits;
+    use infrahub_sync_base::limits::Limits;
     use serde_json::json;
 
     fn abilities(settings: serde_json::Value, environment: &[(&str, &str)], role: Role, exchanges: Exchanges) -> Abilities {

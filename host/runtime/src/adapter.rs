@@ -1,10 +1,8 @@
 //! A loaded adapter: checked against the contract, compiled, not yet running.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use semver::Version;
 use sha2::{Digest, Sha256};
+use std::sync::Arc;
 use tokio::sync::OnceCell;
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -12,20 +10,20 @@ use wasmtime::component::Component;
 use crate::abilities::Abilities;
 use crate::error::{AdapterName, Error, Result};
 use crate::guest::bindings::AdapterPre;
-use crate::instance::{Grants, HostState, Instance};
-use crate::limits::Limits;
+use crate::guest::{Grants, HostState, Instance};
 use crate::manifest::Manifest;
 use crate::private::hex;
 use crate::runtime::{CONTRACT_VERSION, Shared};
 use crate::session::{Session, SessionConfig};
 use crate::usage::Usage;
+use infrahub_sync_base::limits::{Limit, Limits};
 
 /// Memory for a self-description: enough for an interpreter to start in, whatever the project allows the adapter later.
-const DESCRIBE_MEMORY: usize = 128 << 20;
-/// Time for a self-description, start included.
-const DESCRIBE_TIME: Duration = Duration::from_secs(10);
+const DESCRIBE_MEMORY: u64 = 128 << 20;
+/// Milliseconds for a self-description, start included.
+const DESCRIBE_TIME_MS: u64 = 10_000;
 
-/// What names a component: its SHA-256, as `sha256:` and 64 hexadecimal digits.
+/// Returns the name of a component: its SHA-256, as `sha256:` and 64 hexadecimal digits.
 pub fn digest(component: &[u8]) -> String {
     format!("sha256:{}", hex(&Sha256::digest(component)))
 }
@@ -68,7 +66,7 @@ impl Adapter {
         let (mut imports, exports) = surface(&shared.engine, &component);
         let contract = check_surface(&imports, &exports).map_err(&incompatible)?;
         imports.sort();
-        // What is left now is a type that differs within the same version: a development build of either side.
+        // The remaining case is a type that differs within the same version: a development build of either side.
         let differs =
             |error: wasmtime::Error| incompatible(format!("its interfaces differ from contract {CONTRACT_VERSION}: {}", words(&error)));
         let pre = shared.linker.instantiate_pre(&component).map_err(differs)?;
@@ -76,43 +74,45 @@ impl Adapter {
         Ok(Self(Arc::new(Loaded { shared, pre, digest, name, contract, imports, manifest: OnceCell::new() })))
     }
 
-    /// What it is called as long as it has not described itself.
+    /// Returns its name as long as it has not described itself.
     pub fn name(&self) -> String {
         self.0.name.name.clone()
     }
 
-    /// The adapter's description of itself; it is asked once.
+    /// Returns the adapter's description of itself; asks for it once.
     pub async fn describe(&self) -> Result<Manifest> {
         self.0.manifest.get_or_try_init(|| self.ask()).await.cloned()
     }
 
-    /// The SHA-256 of the component, as `sha256:` and 64 hexadecimal digits.
+    /// Returns the SHA-256 of the component, as `sha256:` and 64 hexadecimal digits.
     pub fn digest(&self) -> String {
         format!("sha256:{}", hex(&self.0.digest))
     }
 
-    /// The version of the contract that it was built for.
+    /// Returns the version of the contract that it was built for.
     pub fn contract(&self) -> &str {
         &self.0.contract
     }
 
-    /// The names of the interfaces that it imports, sorted. What is not of the contract is WASI, empty.
+    /// Returns the names of the interfaces that it imports, sorted. Those beside the contract are WASI's, which is empty.
     pub fn imports(&self) -> &[String] {
         &self.0.imports
     }
 
     async fn ask(&self) -> Result<Manifest> {
-        let limits = Limits { memory_bytes: DESCRIBE_MEMORY, call_timeout: DESCRIBE_TIME, ..Limits::default() };
+        let mut limits = Limits::default();
+        limits.set(Limit::Memory, DESCRIBE_MEMORY);
+        limits.set(Limit::CallTime, DESCRIBE_TIME_MS);
         let mut instance = Instance::new(&self.0, self.0.name.clone(), Grants::default(), &limits, Arc::new(Usage::new())).await?;
         instance.describe().await
     }
 
-    /// What a session of this configuration could reach. Nothing is opened.
+    /// Returns the reach of a session of this configuration. Opens nothing.
     pub async fn abilities(&self, config: &SessionConfig<'_>) -> Result<Abilities> {
         Ok(Abilities::new(&self.describe().await?, config))
     }
 
-    /// Asks a new instance for its description, and holds it to its promise to reach for nothing meanwhile.
+    /// Asks a new instance for its description, and checks that it reaches for nothing meanwhile.
     pub async fn describe_anew(&self) -> Result<Manifest> {
         let mut instance =
             Instance::new(&self.0, self.0.name.clone(), Grants::default(), &Limits::default(), Arc::new(Usage::new())).await?;
@@ -129,12 +129,12 @@ impl Adapter {
     }
 }
 
-/// The causes of an error, outermost first.
+/// Returns the causes of an error, outermost first.
 fn words(error: &wasmtime::Error) -> String {
     error.chain().map(|cause| cause.to_string()).collect::<Vec<_>>().join(": ")
 }
 
-/// Tells a component from what people confuse with one. (Magic, then 16 bits of version and 16 bits of layer.)
+/// Checks that a file is a component, not a core module or something else. (Magic, then 16 bits of version and 16 bits of layer.)
 fn check_header(wasm: &[u8]) -> std::result::Result<(), String> {
     match wasm.get(..8) {
         Some([0, b'a', b's', b'm', _, _, 1, 0]) => Ok(()),
@@ -143,7 +143,7 @@ fn check_header(wasm: &[u8]) -> std::result::Result<(), String> {
     }
 }
 
-/// The names of what a component imports and exports.
+/// Returns the names of a component's imports and exports.
 fn surface(engine: &Engine, component: &Component) -> (Vec<String>, Vec<String>) {
     let component_type = component.component_type();
     let imports = component_type.imports(engine).map(|(name, _)| name.to_owned()).collect();
@@ -157,7 +157,7 @@ const EXPORTS: [&str; 4] = ["meta", "schema", "source", "destination"];
 /// The parts of WASI that are linked, empty: guests in Python, JavaScript and Go cannot start without.
 const WASI: [&str; 6] = ["wasi:io/", "wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:random/", "wasi:sockets/"];
 
-/// Compares what a component imports and exports with the contract, and tells its version of it; further exports are its own business.
+/// Compares a component's imports and exports with the contract, and returns its version of it. Further exports are allowed.
 fn check_surface(imports: &[String], exports: &[String]) -> std::result::Result<String, String> {
     let of_contract = |names: &[String]| -> Vec<(String, String)> {
         let names = names.iter().filter_map(|name| name.strip_prefix(CONTRACT));

@@ -1,4 +1,4 @@
-//! What can go wrong with an adapter, and whose fault it is.
+//! The ways in which an adapter can fail, and whose fault each is.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 pub use infrahub_sync_base::Side as Role;
 
-use crate::capability::below;
+use crate::advice::below;
 use crate::limits::Exceeded;
 use crate::settings::SettingsError;
 
@@ -43,19 +43,19 @@ impl fmt::Display for AdapterName {
 pub enum FailureKind {
     /// A setting or the mapping asks for something that cannot work.
     Config,
-    /// The remote system refused the credentials, or they do not permit this.
+    /// The remote system rejected the credentials, or they do not permit this.
     Auth,
     /// The resource or object does not exist.
     NotFound,
-    /// The object exists already, or somebody else changed it.
+    /// The object exists already, or was modified by another user.
     Conflict,
-    /// The remote system refused the data.
+    /// The remote system rejected the data.
     Invalid,
     /// The remote system asks for fewer requests.
     RateLimited,
     /// No answer.
     Transport,
-    /// The remote system failed, or its answer is none.
+    /// The remote system failed, or sent an invalid answer.
     Remote,
     /// The adapter cannot do this.
     Unsupported,
@@ -64,7 +64,7 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
-    /// The kind as one word, for reports (`errors.parquet`).
+    /// Returns the kind as one word, for reports (`errors.parquet`).
     pub fn as_str(self) -> &'static str {
         match self {
             FailureKind::Config => "config",
@@ -80,7 +80,7 @@ impl FailureKind {
         }
     }
 
-    /// Whose fault a failure of this kind is.
+    /// Returns whose fault a failure of this kind is.
     pub fn fault_kind(self) -> FaultKind {
         match self {
             FailureKind::Config => FaultKind::Config,
@@ -95,7 +95,7 @@ impl FailureKind {
         }
     }
 
-    /// The same request may succeed later.
+    /// Returns whether the same request may succeed later.
     pub fn is_transient(self) -> bool {
         matches!(self, FailureKind::RateLimited | FailureKind::Transport | FailureKind::Remote)
     }
@@ -106,7 +106,7 @@ impl FailureKind {
 pub struct Failure {
     /// The case.
     pub kind: FailureKind,
-    /// One sentence for a person. Credentials are masked.
+    /// One sentence for the user. Credentials are masked.
     pub message: String,
     /// The HTTP status that caused it.
     pub http_status: Option<u16>,
@@ -150,7 +150,7 @@ pub enum Error {
         adapter: Arc<AdapterName>,
         /// The contract's function that was called.
         call: &'static str,
-        /// What the sandbox says.
+        /// The sandbox's reason.
         message: String,
         /// The end of what the guest wrote to its stderr; a traceback, often.
         output: String,
@@ -162,11 +162,11 @@ pub enum Error {
         adapter: Arc<AdapterName>,
         /// The contract's function that was called.
         call: &'static str,
-        /// What was read, where something was.
+        /// The resource that was read, where one was.
         resource: Option<String>,
         /// The limit and its value.
         exceeded: Exceeded,
-        /// What the adapter made of it, where it was told.
+        /// The failure that the adapter returned, where it got an error.
         failure: Option<Failure>,
     },
     /// The adapter reports a failure.
@@ -182,7 +182,7 @@ pub enum Error {
     Denied {
         /// The adapter.
         adapter: Arc<AdapterName>,
-        /// What was denied and what would allow it.
+        /// The denial, and the line that would allow it.
         reason: String,
         /// The failure that the adapter made of it.
         failure: Failure,
@@ -200,7 +200,7 @@ pub enum Error {
         /// The promise.
         reason: String,
     },
-    /// The file is no adapter that this program can run.
+    /// This program cannot run the file as an adapter.
     #[error("{adapter} cannot be used: {reason}")]
     Incompatible {
         /// The adapter.
@@ -221,19 +221,19 @@ pub enum Error {
     Exchanges {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// Something of this program's own.
     #[error("the adapter runtime failed: {reason}")]
     Runtime {
-        /// What.
+        /// The reason.
         reason: String,
     },
 }
 
 impl Error {
-    /// Whose fault it is.
+    /// Returns whose fault it is.
     pub fn fault_kind(&self) -> FaultKind {
         match self {
             Error::Adapter { failure, .. } => failure.kind.fault_kind(),
@@ -243,7 +243,7 @@ impl Error {
         }
     }
 
-    /// The adapter that it is about, where there is one.
+    /// Returns the adapter that it is about, where there is one.
     pub fn adapter(&self) -> Option<&AdapterName> {
         match self {
             Error::Trap { adapter, .. }
@@ -258,7 +258,7 @@ impl Error {
         }
     }
 
-    /// The failure that the adapter reported, where it did.
+    /// Returns the failure that the adapter reported, where it did.
     pub fn failure(&self) -> Option<&Failure> {
         match self {
             Error::Adapter { failure, .. } | Error::Denied { failure, .. } => Some(failure),
@@ -267,10 +267,10 @@ impl Error {
         }
     }
 
-    /// What the user can do about it: the exact line of config.yml, where there is one.
+    /// Returns the remedy for the user: the exact line of config.yml, where there is one.
     pub fn hint(&self) -> Option<String> {
         let Error::Limit { adapter, exceeded, .. } = self else { return None };
-        // Nothing is configured yet for an adapter that only describes itself.
+        // An adapter that only describes itself is not configured yet.
         let role = adapter.role?;
         Some(match exceeded.limit.raise(exceeded.value) {
             Some(line) => format!("if that is right for this adapter, write {}: `{line}`", below(Some(role))),

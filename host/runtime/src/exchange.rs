@@ -50,7 +50,7 @@ pub struct StandIn(Arc<Answering>);
 type Answering = dyn Fn(&Asked) -> std::result::Result<Answer, String> + Send + Sync;
 
 impl StandIn {
-    /// A system made of a function. Its error is what a broken connection would be: the reason, in words.
+    /// Makes a system of a function. Its error stands for a broken connection: the reason, in words.
     pub fn new(answer: impl Fn(&Asked) -> std::result::Result<Answer, String> + Send + Sync + 'static) -> Self {
         Self(Arc::new(answer))
     }
@@ -94,7 +94,7 @@ pub struct Asked {
     pub body: Option<Vec<u8>>,
 }
 
-/// What a request is answered.
+/// The answer to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// The HTTP status.
@@ -106,13 +106,13 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// An answer of JSON.
+    /// Returns an answer of JSON.
     pub fn json(status: u16, body: impl Into<Vec<u8>>) -> Self {
         Self { status, headers: vec![("content-type".into(), "application/json".into())], body: body.into() }
     }
 }
 
-/// The exchanges that an adapter of that name has in a folder, in the order in which they were recorded.
+/// Reads the exchanges of an adapter from a folder, in the order in which they were recorded.
 pub fn read_recording(folder: &Path, adapter: &str) -> Result<Vec<(Asked, Answer)>> {
     let path = folder.join(format!("{adapter}.jsonl"));
     let damaged = |reason: String| Error::Exchanges { path: path.clone(), reason: format!("are damaged: {reason}") };
@@ -173,7 +173,7 @@ struct Line {
     response: ResponseLine,
 }
 
-/// What was asked; by this an answer is found.
+/// A request, by which its answer is found.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct RequestLine {
     pub(crate) method: String,
@@ -223,9 +223,9 @@ impl BodyLine {
 
 /// Masks what must not be in a file.
 pub(crate) trait Mask {
-    /// A text without it.
+    /// Returns a text without it.
     fn text(&self, text: &str) -> String;
-    /// What is no text, without it.
+    /// Returns bytes that are not a text, without it.
     fn bytes<'b>(&self, bytes: &'b [u8]) -> Cow<'b, [u8]>;
 }
 
@@ -246,7 +246,7 @@ struct Recording {
     file: fs::File,
     /// The file's name as long as it is not in its place.
     temporary: Option<PathBuf>,
-    /// The first failure; told at the end.
+    /// The first failure; reported at the end.
     failed: Option<String>,
 }
 
@@ -344,7 +344,7 @@ impl Replay {
         Ok(Self { path: path.to_owned(), answers: Mutex::new(answers) })
     }
 
-    /// The next answer to that request; the error names what is missing.
+    /// Returns the next answer to that request; the error names what is missing.
     pub(crate) fn answer(&self, request: &RequestLine) -> std::result::Result<HostResponse, String> {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         let answer = answers.get_mut(request).and_then(|answers| {

@@ -5,9 +5,13 @@
 //!                                     └────── open(SessionConfig) ─▶ Session ── kinds / load / absent / begin / write / commit / cascade / finish_run
 //! ```
 //!
-//! Invariants: an adapter reaches nothing but `capability`; a credential never enters a guest, a message, a log or a recording; what
-//! comes out of a guest is checked in `types` before anybody else sees it; a guest that trapped, ran out of time or lied is never
-//! called again (its [`Session`] makes a new instance); nothing here reads the process environment.
+//! Invariants:
+//!
+//! - An adapter reaches only `guest::imports`.
+//! - A credential never enters a guest, a message, a log or a recording.
+//! - The guest wing checks all values of a guest before another module sees them.
+//! - A guest that trapped, ran out of time or broke the contract is never called again: its [`Session`] makes a new instance.
+//! - Nothing here reads the process environment.
 //!
 //! [`Runtime`], [`Adapter`] and [`Session`] are cheap to clone and may be used from many tasks at once.
 
@@ -15,14 +19,16 @@
 
 mod abilities;
 mod adapter;
-mod capability;
+mod advice;
 mod error;
 mod exchange;
+mod files;
 mod guest;
 mod headers;
-mod instance;
+mod http;
 mod limits;
 mod manifest;
+mod memo;
 mod output;
 mod private;
 mod response;
@@ -37,12 +43,12 @@ mod usage;
 
 pub use abilities::Abilities;
 pub use adapter::{Adapter, digest};
-pub use capability::http::Traffic;
 pub use error::{AdapterName, Error, Failure, FailureKind, FaultKind, Result, Role};
 pub use exchange::{Answer, Asked, Exchanges, REPLAY_ADDRESS, StandIn, read_recording};
-pub use infrahub_sync_base::limits::Limit;
+pub use http::Traffic;
+pub use infrahub_sync_base::limits::{Limit, Limits};
 pub use ipnet::IpNet;
-pub use limits::{Exceeded, Limits};
+pub use limits::Exceeded;
 pub use manifest::{
     Addressing, Alias, Condition, Credential, CredentialForm, Evidence, HeaderTemplate, Login, LoginBody, LoginPlace, LoginStep, Manifest,
     ReferenceRule, Setting, SettingType, Table,

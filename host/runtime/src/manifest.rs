@@ -207,7 +207,7 @@ pub enum LoginPlace {
 }
 
 impl Login {
-    /// The settings that it mentions.
+    /// Returns the settings that it mentions.
     fn settings(&self) -> BTreeSet<&str> {
         let steps = || self.steps.iter().chain(&self.refresh);
         let values: BTreeSet<&str> = steps().flat_map(|step| &step.values).map(|(name, _)| name.as_str()).collect();
@@ -554,7 +554,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// A name and a password in a body, a token in the answer: Cisco APIC.
+    /// Returns a login with name and password in a body, and a token in the answer: Cisco APIC.
     pub(crate) fn apic() -> Login {
         let token = |pointer: &str| vec![("session".to_owned(), LoginPlace::Json(pointer.to_owned()))];
         Login {

@@ -1,5 +1,5 @@
-//! What a guest writes to its stdout and stderr, and logs: on to the log line by line, as many as it may, and the end of it kept for the
-//! message about a trap.
+//! The output of a guest: its stdout, stderr and log messages. Each line goes to the log, up to a limit, and the end is kept for the message
+//! about a trap.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,11 +8,10 @@ use std::task::{Context, Poll};
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 
-use infrahub_sync_base::limits::Limit;
+use infrahub_sync_base::limits::{Limit, Limits};
 
-use crate::capability::below;
+use crate::advice::below;
 use crate::error::AdapterName;
-use crate::limits::Limits;
 use crate::secret::Scrubber;
 use crate::usage::{Line, Usage};
 
@@ -44,12 +43,12 @@ impl GuestOutput {
         self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a line of log and says whether it may be written. The first that may not is told instead.
+    /// Counts a line of log and returns whether it may be written. A warning replaces the first that may not.
     pub(crate) fn may_write(&self) -> bool {
         match self.usage.log_line(&self.limits) {
             Line::Written => true,
             Line::FirstDropped => {
-                let (limit, most) = (Limit::LogLines, self.limits.log_lines_max);
+                let (limit, most) = (Limit::LogLines, self.limits.get(Limit::LogLines));
                 let raise = limit.raise(most).map(|line| format!("; for more, write {}: `{line}`", below(self.adapter.role)));
                 let raise = raise.unwrap_or_default();
                 tracing::warn!("{} {}: the others are dropped{raise}", self.adapter, limit.excess(most));
@@ -59,16 +58,16 @@ impl GuestOutput {
         }
     }
 
-    /// A line of log, not longer than one may be.
+    /// Returns a line of log, cut to the longest that is allowed.
     pub(crate) fn cut(&self, message: &str) -> String {
-        let most = self.limits.log_line_chars_max;
+        let most = self.limits.count(Limit::LogLineLength);
         match message.char_indices().nth(most) {
             Some((end, _)) => format!("{}… (cut at {} characters)", &message[..end], Limit::LogLineLength.show(most as u64)),
             None => message.to_owned(),
         }
     }
 
-    /// The end of what was written since the last call began, without secrets.
+    /// Returns the end of the output since the last call began, without secrets.
     pub(crate) fn tail(&self) -> String {
         let text = String::from_utf8_lossy(&self.buffer().tail).trim().to_owned();
         self.scrubber.scrub(text)
@@ -92,7 +91,7 @@ impl GuestOutput {
             return;
         }
         // Of a line that is too long no more is kept than shows that it is, and a secret at its end whole.
-        let kept_max = self.limits.log_line_chars_max.saturating_mul(4) + (16 << 10);
+        let kept_max = self.limits.count(Limit::LogLineLength).saturating_mul(4) + (16 << 10);
         for byte in bytes {
             if *byte == b'\n' {
                 let line = std::mem::take(&mut buffer.line);

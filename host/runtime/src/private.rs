@@ -5,10 +5,9 @@
 //! └── <name>.<extension>     magic (8) | sha256 of the rest (32) | the content
 //! ```
 //!
-//! What is in such a file is believed: a compiled adapter is run, a memo is handed to an adapter that takes it for its own. So a file
-//! counts only when it and the folder belong to this user and nobody else may write to them, nor put another folder in the place of one
-//! on the way there. What is kept saves work and nothing else: it is written without a sync to the disk, and what has not been used for
-//! long is removed.
+//! The content of such a file is trusted: a compiled adapter is run, a memo goes to the adapter that wrote it. So a file counts only when it
+//! and the folder belong to this user, and no one else may write to them or replace a folder on the way there. The files only save work:
+//! they are written without a sync to the disk, and those that have not been used for long are removed.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -22,7 +21,7 @@ use sha2::{Digest, Sha256};
 const AGE_MAX: Duration = Duration::from_secs(90 * 24 * 3600);
 /// A file's time of modification is the last day on which it was used: not more often, or each run would write.
 const USE_NOTED: Duration = Duration::from_secs(24 * 3600);
-/// What unfinished files are called.
+/// The beginning of the names of unfinished files.
 const UNFINISHED: &str = "tmp";
 /// Bytes of a digest.
 const DIGEST: usize = 32;
@@ -46,7 +45,7 @@ impl PrivateFolder {
         self.path.join(format!("{name}.{}", self.extension))
     }
 
-    /// The content of that file; none when there is no file, an error when there is one that does not count.
+    /// Returns the content of that file; none when it does not exist, an error when it does not count.
     pub(crate) fn read(&self, name: &str, bytes_max: usize) -> Result<Option<Vec<u8>>, String> {
         let path = self.file(name);
         let metadata = match fs::symlink_metadata(&path) {
@@ -55,7 +54,7 @@ impl PrivateFolder {
             Err(error) => return Err(error.to_string()),
         };
         if !metadata.is_file() {
-            return Err("it is no ordinary file".into());
+            return Err("it is not an ordinary file".into());
         }
         // From here on the real path: a symbolic link on the way could be turned while we look.
         let folder = fs::canonicalize(&self.path).map_err(|error| error.to_string())?;
@@ -112,7 +111,7 @@ impl PrivateFolder {
         }
     }
 
-    /// The files of the folder, leftovers of interrupted runs included; none when there is no folder.
+    /// Returns the files of the folder, leftovers of interrupted runs included; none when the folder does not exist.
     pub(crate) fn files(&self) -> io::Result<Vec<KeptFile>> {
         let entries = match fs::read_dir(&self.path) {
             Ok(entries) => entries,
@@ -172,7 +171,7 @@ fn check_private(named: &Path, folder: &Path, file: &fs::Metadata) -> Result<(),
     let _ = fs::remove_file(&probe);
     let us = us.map_err(|error| format!("its folder cannot be written to: {error}"))?;
     if folder_metadata.uid() != us || file.uid() != us {
-        return Err("it belongs to somebody else".into());
+        return Err("it belongs to another user".into());
     }
     if folder_metadata.mode() & 0o022 != 0 || file.mode() & 0o022 != 0 {
         return Err("others may write to it".into());
@@ -210,7 +209,7 @@ fn create_private_folder(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes a file that nobody else can read.
+/// Makes a file that only this user can read.
 pub(crate) fn create_private_file(path: &Path) -> io::Result<fs::File> {
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
@@ -219,12 +218,12 @@ pub(crate) fn create_private_file(path: &Path) -> io::Result<fs::File> {
     options.open(path)
 }
 
-/// A name that nobody else uses, for a file that is not finished.
+/// Returns an unused name, for a file that is not finished.
 fn unfinished(folder: &Path) -> io::Result<PathBuf> {
     Ok(folder.join(format!(".{}.{UNFINISHED}", random_name()?)))
 }
 
-/// A name that nobody else uses.
+/// Returns an unused name.
 pub(crate) fn random_name() -> io::Result<String> {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
@@ -288,7 +287,7 @@ mod tests {
         assert_eq!(after(&|bytes| bytes.extend([0; 3])), Err("it has more than 9 bytes".into()));
         fs::remove_file(folder.file("x")).unwrap();
         fs::create_dir(folder.file("x")).unwrap();
-        assert_eq!(folder.read("x", 9), Err("it is no ordinary file".into()));
+        assert_eq!(folder.read("x", 9), Err("it is not an ordinary file".into()));
     }
 
     #[cfg(unix)]
@@ -307,7 +306,7 @@ mod tests {
         mode(temporary.path(), 0o700);
         fs::rename(folder.file("x"), temporary.path().join("real")).unwrap();
         symlink("real", folder.file("x")).unwrap();
-        assert_eq!(folder.read("x", 9), Err("it is no ordinary file".into()));
+        assert_eq!(folder.read("x", 9), Err("it is not an ordinary file".into()));
     }
 
     #[cfg(unix)]

@@ -1,7 +1,6 @@
 //! Responses: what a guest holds a handle of, while the body stays with the host.
 //!
-//! Handle numbers (`rep`) are never given out twice by one instance, so a handle of an earlier call names nothing, rather than somebody
-//! else's response. (wasmtime's own `ResourceTable` reuses them at once.)
+//! No instance uses a handle number (`rep`) twice, so a handle of an earlier call names nothing, rather than another response. (wasmtime's own `ResourceTable` reuses them at once.)
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -57,7 +56,7 @@ pub struct HostResponse {
 }
 
 impl HostResponse {
-    /// The first header of that name.
+    /// Returns the first header of that name.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
@@ -107,14 +106,14 @@ impl Responses {
         Self { live: HashMap::new(), next: 0, call_first: 0, held_bytes: 0, held_max, held_bytes_max }
     }
 
-    /// A call begins or has ended: what is still held goes, and its numbers are never used again.
+    /// Frees the responses of a call that ends. Their numbers are never used again.
     pub(crate) fn end_call(&mut self) {
         self.live.clear();
         self.held_bytes = 0;
         self.call_first = self.next;
     }
 
-    /// Whether one more may be held; asked before the network is, so that nothing is sent in vain.
+    /// Checks that one more may be held, before a request is sent in vain.
     pub(crate) fn check_room(&self) -> Result<(), Full> {
         // The last number is never given out: `next` must not wrap.
         if self.live.len() >= self.held_max as usize || self.next == u32::MAX { Err(Full::Count(self.held_max)) } else { Ok(()) }
@@ -146,12 +145,12 @@ impl Responses {
     }
 }
 
-/// What a step of a pointer costs us, roughly: how many there are is the guest's choice.
+/// The cost of a step of a pointer, roughly: a guest chooses their number.
 const STEP_BYTES: usize = 150;
 
-/// The JSON text at each pointer, in one pass over the body; all none when the body is no JSON. Public for the fuzz targets.
+/// Returns the JSON text at each pointer, in one pass over the body; all none when the body is not JSON. Public for the fuzz targets.
 ///
-/// None at all when that takes more than `bytes_max`: pointers may be many, and lead to the same large text.
+/// Returns nothing at all when that takes more than `bytes_max`: many pointers may lead to the same large text.
 pub fn json_at(body: &str, pointers: &[String], bytes_max: usize) -> Option<Vec<Option<String>>> {
     let mut root = Node::default();
     let mut bytes_left = bytes_max;
@@ -171,18 +170,18 @@ pub fn json_at(body: &str, pointers: &[String], bytes_max: usize) -> Option<Vec<
     }
 }
 
-/// What has been found so far.
+/// The texts that have been found so far.
 struct Found {
     texts: Vec<Option<String>>,
     /// How often a text was found.
     filled: usize,
-    /// What may still be found.
+    /// The bytes that may still be found.
     bytes_left: usize,
     /// It was more.
     too_many: bool,
 }
 
-/// The number of elements of the array at the pointer; none where there is no array. Public for the fuzz targets.
+/// Returns the number of elements of the array at the pointer; none where there is no array. Public for the fuzz targets.
 pub fn count_at(body: &str, pointer: &str) -> Option<u32> {
     let tokens = pointer::parts(pointer)?;
     let mut count = None;
@@ -239,7 +238,7 @@ struct At<'n> {
 }
 
 impl<'n> At<'n> {
-    /// The place that a child of this one stands for.
+    /// Returns the place of a child.
     fn below<'s>(&'s mut self, node: &'s Node) -> At<'s> {
         At { node, found: self.found }
     }

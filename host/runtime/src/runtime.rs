@@ -9,11 +9,11 @@ use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Config, Engine};
 
 use crate::adapter::Adapter;
-use crate::capability::memo::MemoStore;
 use crate::error::{Error, Result};
 use crate::exchange::Recorder;
+use crate::guest::HostState;
 use crate::guest::bindings;
-use crate::instance::HostState;
+use crate::memo::MemoStore;
 use crate::store::ComponentStore;
 
 /// The version of the contract that this program supports.
@@ -22,7 +22,7 @@ pub const CONTRACT_VERSION: &str = "0.2.0";
 /// How long a guest computes before it must look up. A blink for a person, and 100 wake-ups a second for the machine.
 const EPOCH: Duration = Duration::from_millis(10);
 
-/// What a [`Runtime`] needs.
+/// The options of a [`Runtime`].
 #[derive(Debug, Clone, Default)]
 pub struct RuntimeOptions {
     /// The folder for compiled adapters. None, or one that cannot be used: adapters are compiled in each process.
@@ -51,7 +51,7 @@ pub(crate) struct Shared {
     recorders: Mutex<HashMap<PathBuf, Weak<Recorder>>>,
 }
 
-/// The engine's configuration. On-demand allocation: sessions keep their instances, so a pool would save nothing and cost start-up.
+/// Makes the engine, with on-demand allocation: sessions keep their instances, so a pool would save nothing and slow the start.
 pub(crate) fn engine() -> wasmtime::Result<Engine> {
     let mut config = Config::new();
     config.wasm_component_model(true);
@@ -71,7 +71,7 @@ impl Runtime {
         Ok(Self(Arc::new(Shared { engine, linker, store, memos, ticker: OnceLock::new(), recorders: Mutex::default() })))
     }
 
-    /// Loads an adapter from the bytes of its component. Its name in errors is `name` until it has told its own.
+    /// Loads an adapter from the bytes of its component. Its name in errors is `name` until it has described itself.
     ///
     /// Compiles (seconds for Python and JavaScript) unless the store has it: to be called from a thread that may block.
     pub fn load_adapter(&self, wasm: &[u8], name: &str) -> Result<Adapter> {
@@ -103,7 +103,7 @@ impl Shared {
         }
     }
 
-    /// The recorder of that file, shared with whoever records to it already.
+    /// Returns the recorder of that file, shared with other sessions that record to it.
     pub(crate) fn recorder(&self, path: PathBuf) -> Result<Arc<Recorder>> {
         let mut recorders = self.recorders.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(recorder) = recorders.get(&path).and_then(Weak::upgrade) {

@@ -21,7 +21,7 @@ impl Secret {
         Self(text.into())
     }
 
-    /// The credential itself: for the request that it belongs to, and for nothing else.
+    /// Returns the credential itself: only for the request that it belongs to.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -33,7 +33,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// What stands in a secret's place.
+/// The text that replaces a secret.
 const MASK: &str = "***";
 /// Characters of a secret that occurs nowhere by accident.
 const UNLIKELY_ALWAYS: usize = 16;
@@ -52,7 +52,7 @@ fn is_unlikely(text: &str) -> bool {
     count >= UNLIKELY_ALWAYS || (count >= UNLIKELY_MIXED && has(|c| c.is_alphabetic()) && has(|c| c.is_numeric()))
 }
 
-/// Masks known secrets, in every form in which they are sent or repeated, in what somebody else wrote. Clones know the same secrets.
+/// Masks known secrets in foreign texts, in every form in which they are sent or repeated. Clones know the same secrets.
 ///
 /// There are two degrees. Words for people and recordings lose every secret. An answer, which becomes data, loses those that cannot be
 /// there by accident: a password `infrahub` must not turn each `infrahub` of a schema into `***`.
@@ -72,7 +72,7 @@ impl Known {
     }
 }
 
-/// What is looked for.
+/// The texts that are searched for.
 #[derive(Default)]
 struct Masks {
     words: Vec<Mask>,
@@ -134,7 +134,7 @@ impl Scrubber {
         masked(&self.masks().words, bytes)
     }
 
-    /// An answer without secrets; none when it has none, which is nearly always, and is found out at some gigabytes a second.
+    /// Returns an answer without secrets; none when it contains no secret. That is nearly always, and is found at some gigabytes a second.
     pub(crate) fn scrub_answer(&self, bytes: &[u8]) -> Option<Vec<u8>> {
         masked(&self.masks().answers, bytes)
     }
@@ -149,7 +149,7 @@ impl Masks {
 }
 
 impl Mask {
-    /// The masks of a secret: no way of escaping changes its longest run of letters and digits, and base64 has nothing in common with it.
+    /// Returns the masks of a secret. No way of escaping changes its longest run of letters and digits; base64 has nothing in common with it.
     fn all(secret: &Secret) -> Vec<Mask> {
         let runs = secret.expose().split(|c: char| !c.is_ascii_alphanumeric());
         let common = runs.max_by_key(|run| run.len()).unwrap_or_default();
@@ -163,7 +163,7 @@ impl Mask {
     }
 }
 
-/// The bytes with each match masked; none when there is no match.
+/// Returns the bytes with each match masked; none when there is no match.
 fn masked(masks: &[Mask], bytes: &[u8]) -> Option<Vec<u8>> {
     let here = masks.iter().filter(|mask| mask.common.find(bytes).is_some());
     let mut found: Vec<(usize, usize)> = here
@@ -194,8 +194,8 @@ fn masked(masks: &[Mask], bytes: &[u8]) -> Option<Vec<u8>> {
     Some(masked)
 }
 
-/// Where the beginning of a form is all that is left of it, at the end of what was cut off there: an answer that a server did not finish.
-/// A few characters of it can be there by accident, so they stay.
+/// Returns where the beginning of a form ends the bytes: an answer that a server did not finish. A few characters of it can be there by
+/// accident, so they stay.
 fn beginning_at_end(form: &[u8], bytes: &[u8]) -> Option<usize> {
     let least = form.get(..UNLIKELY_MIXED)?;
     let from = bytes.len().saturating_sub(form.len() - 1);
@@ -204,7 +204,7 @@ fn beginning_at_end(form: &[u8], bytes: &[u8]) -> Option<usize> {
     memmem::find_iter(last, least).find(whole).map(|at| from + at)
 }
 
-/// The forms in which a secret is sent, or repeated by a server: as it is, and escaped for JSON, URLs, forms and HTML, and as base64.
+/// Returns the forms in which a secret is sent, or repeated by a server: as it is, and escaped for JSON, URLs, forms and HTML, and as base64.
 fn forms(secret: &Secret) -> BTreeSet<String> {
     // A server may have cut spaces and a line's end off.
     [secret.expose(), secret.expose().trim()].into_iter().flat_map(forms_of).collect()
@@ -244,7 +244,7 @@ fn forms_of(text: &str) -> BTreeSet<String> {
     forms
 }
 
-/// A character as JSON that is plain ASCII has it.
+/// Returns a character as JSON in plain ASCII has it.
 fn utf16(c: char, upper: bool) -> String {
     let mut units = [0; 2];
     let unit = |unit: &u16| if upper { format!("\\u{unit:04X}") } else { format!("\\u{unit:04x}") };

@@ -6,21 +6,21 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use infrahub_sync_base::limits::Limit;
+use infrahub_sync_base::limits::{Limit, Limits};
 use ipnet::IpNet;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use crate::adapter::{Adapter, Loaded};
-use crate::capability::below;
-use crate::capability::files::{Access, Folder};
-use crate::capability::http::{Http, HttpConfig, Traffic};
-use crate::capability::memo::Memos;
+use crate::advice::below;
 use crate::error::{AdapterName, Error, Result, Role};
 use crate::exchange::{Exchange, Exchanges};
-use crate::instance::{Grants, Instance};
-use crate::limits::{Exceeded, Limits};
+use crate::files::{Access, Folder};
+use crate::guest::{Grants, Instance};
+use crate::http::{Http, HttpConfig, Traffic};
+use crate::limits::Exceeded;
 use crate::manifest::Manifest;
+use crate::memo::Memos;
 use crate::secret::Scrubber;
 use crate::settings::{self, Environment, Resolved, SettingProblem, SettingProblemKind, SettingsError, Sources, Variables};
 use crate::types::{Absence, Dependents, Kind, LoadRequest, Outcome, Page, Run, RunResult, Target, WriteRequest};
@@ -130,7 +130,7 @@ impl Session {
             grants,
             exchange,
             settings,
-            permits: Semaphore::new(config.limits.instances_max.max(1)),
+            permits: Semaphore::new(config.limits.count(Limit::Instances).max(1)),
             limits: config.limits,
             usage: Arc::new(Usage::new()),
             idle: Mutex::default(),
@@ -190,12 +190,12 @@ impl Session {
 
     /// Returns the limit of records in one page.
     pub fn page_records_max(&self) -> usize {
-        self.0.limits.page_rows_max as usize
+        self.0.limits.count(Limit::PageRecords)
     }
 
     /// Returns the error of a page with more records than that.
     pub fn too_many_records(&self, resource: &str) -> Error {
-        with_resource(self.over("load", Exceeded::new(Limit::PageRecords, self.0.limits.page_rows_max)), resource)
+        with_resource(self.over("load", Exceeded::beyond(&self.0.limits, Limit::PageRecords)), resource)
     }
 
     /// Counts the records of a page; only the caller, who parses it, knows their number.
@@ -320,7 +320,7 @@ fn grants(
     Ok(Grants {
         http: resolved.address.as_ref().map(http).transpose()?,
         folder: resolved.folder.as_ref().map(folder).transpose()?,
-        memos: Some(Arc::new(Memos::new(&adapter.0.digest, resolved.address.as_deref(), store, &config.limits))),
+        memos: Some(Arc::new(Memos::new(&adapter.0.digest, resolved.address.as_deref(), store))),
         scrubber: scrubber.clone(),
     })
 }

@@ -274,7 +274,7 @@ impl<'a> Sources<'a> {
         }
     }
 
-    /// An empty variable counts as absent.
+    /// Returns the value of the first variable that has one. An empty variable counts as absent.
     fn find_variable(&self, setting: &Setting) -> Result<Option<Value>, SettingProblem> {
         for variable in self.named(setting)?.into_iter().filter(|name| self.variables.allow(name)) {
             if let Some(text) = (self.environment)(&variable).filter(|text| !text.is_empty()) {
@@ -658,7 +658,7 @@ pub(crate) mod tests {
         let mut vars = setting("vars", SettingType::Json);
         vars.default = Some(r#"["MY_TOKEN"]"#.into());
         manifest.settings.push(vars);
-        let environment = |name: &str| Some(format!("from {name}"));
+        let environment = |name: &str| (name != "NETBOX_VERIFY").then(|| format!("from {name}"));
         let token = |given: Value, variables: &Variables| {
             let resolved = resolve_with(&manifest, given, variables, &environment);
             resolved.map(|resolved| resolved.secrets["token"].expose().to_owned()).map_err(|error| error.to_string())
@@ -744,7 +744,7 @@ pub(crate) mod tests {
             ["TOP_RACKS_URL", "SHARED_URL", "TOP_RACK", "TOP-RACKS_URL", "SHARED_URL2", "HOME", ""].map(|name| variables.allow(name));
         assert_eq!(allowed, [true, true, false, false, false, false, false]);
         assert!(Variables::All.allow("HOME"));
-        let environment = |name: &str| Some(format!("http://{name}"));
+        let environment = |name: &str| (name != "NETBOX_VERIFY").then(|| format!("http://{name}"));
         let url = |variables: &Variables| {
             let given = settings(json!({"url": "http://config", "token": "t"}));
             try_resolve(&manifest(), &given, &environment, variables, false).unwrap().address

@@ -6,7 +6,7 @@
 //!
 //! `engine` is a digest of wasmtime's compatibility hash (its version, its configuration, the processor's abilities) and of this program's
 //! version, so another one never sees the file. Loading machine code is as good as running it: [`private`](crate::private) says which files
-//! count. Whatever is wrong with the store, the adapter is compiled in memory and the run goes on. Several processes may use it at once: a
+//! count. Whatever is wrong with the store, the adapter is compiled in memory and the run continues. Several processes may use it at once: a
 //! file appears whole, and two that compile the same write the same.
 
 use std::hash::{Hash, Hasher};
@@ -51,7 +51,7 @@ impl ComponentStore {
         Self { folder, engine_key: digest.get(..16).unwrap_or_default().to_owned() }
     }
 
-    /// The component of these bytes, whose SHA-256 is `digest`: loaded if it has been compiled before, else compiled and kept.
+    /// Returns the component of these bytes, whose SHA-256 is `digest`: loaded if it has been compiled before, else compiled and kept.
     pub(crate) fn component(&self, engine: &Engine, wasm: &[u8], digest: &[u8; 32]) -> wasmtime::Result<Component> {
         let name = format!("{}-{}", hex(digest), self.engine_key);
         match self.load(engine, &name) {
@@ -71,7 +71,7 @@ impl ComponentStore {
         Ok(component)
     }
 
-    /// The compiled component of that name; none when there is no file.
+    /// Returns the compiled component of that name; none when there is no file.
     fn load(&self, engine: &Engine, name: &str) -> Result<Option<Component>, String> {
         let Some(compiled) = self.folder.read(name, usize::MAX)? else { return Ok(None) };
         deserialize(engine, &compiled).map(Some).map_err(|error| error.to_string())
@@ -94,7 +94,7 @@ pub struct KeptComponent {
 }
 
 impl Runtime {
-    /// The compiled adapters that are kept, whoever made them; none without a store.
+    /// Returns the compiled adapters that are kept, by whatever version; none without a store.
     pub fn kept_components(&self) -> io::Result<Vec<KeptComponent>> {
         let Some(store) = &self.0.store else { return Ok(Vec::new()) };
         let kept = |file: KeptFile| {

@@ -28,7 +28,7 @@ fn pieces(template: &str) -> Vec<Piece<'_>> {
     pieces
 }
 
-/// The names in a template, in their order.
+/// Returns the names in a template, in order.
 pub(crate) fn names(template: &str) -> Vec<&str> {
     let name = |piece| match piece {
         Piece::Place(name) => Some(name),

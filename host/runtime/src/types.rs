@@ -248,12 +248,12 @@ impl TextData {
         Ok(Self { offsets: checked, text })
     }
 
-    /// The number of texts.
+    /// Returns the number of texts.
     pub fn len(&self) -> usize {
         self.offsets.len().saturating_sub(1)
     }
 
-    /// There are none.
+    /// Returns whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -265,14 +265,14 @@ impl TextData {
         self.text.get(from..to)
     }
 
-    /// The offsets (one more than texts, first 0, never falling, last the length) and all texts: Arrow's layout.
+    /// Returns the offsets (one more than texts, first 0, never falling, last the length) and all texts: Arrow's layout.
     pub fn into_parts(self) -> (Vec<i32>, String) {
         (self.offsets, self.text)
     }
 }
 
 impl ColumnData {
-    /// The number of values.
+    /// Returns the number of values.
     pub fn len(&self) -> usize {
         match self {
             ColumnData::Booleans(values) => values.len(),
@@ -282,7 +282,7 @@ impl ColumnData {
         }
     }
 
-    /// There are none.
+    /// Returns whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -316,17 +316,17 @@ impl Columns {
         Ok(Self { rows, columns })
     }
 
-    /// The number of records.
+    /// Returns the number of records.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// The columns.
+    /// Returns the columns.
     pub fn columns(&self) -> &[Column] {
         &self.columns
     }
 
-    /// The columns, to be taken apart.
+    /// Takes the columns apart.
     pub fn into_columns(self) -> Vec<Column> {
         self.columns
     }

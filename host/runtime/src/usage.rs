@@ -1,13 +1,13 @@
-//! What a session has used so far of the limits that hold for a whole run.
+//! The use that a session has made of the limits on a whole run.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use infrahub_sync_base::limits::Limit;
+use infrahub_sync_base::limits::{Limit, Limits};
 
-use crate::limits::{Exceeded, Limits};
+use crate::limits::Exceeded;
 
 /// One session's account, shared by its instances.
 pub(crate) struct Usage {
@@ -18,19 +18,19 @@ pub(crate) struct Usage {
     resources: Mutex<HashMap<String, Taken>>,
 }
 
-/// What was taken of one resource.
+/// The use of one resource.
 #[derive(Default)]
 struct Taken {
     pages: u64,
     records: u64,
 }
 
-/// What becomes of a line of log.
+/// The decision about a line of log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Line {
     /// It is written.
     Written,
-    /// It is the first that is not: that is told.
+    /// It is the first that is not written: a warning replaces it.
     FirstDropped,
     /// It is dropped.
     Dropped,
@@ -51,12 +51,12 @@ impl Usage {
         self.computed_ns.fetch_add(u64::try_from(computed.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// What all calls have computed, as far as it has been told.
+    /// Returns the computing of all calls, as far as it has been added.
     pub(crate) fn computed(&self) -> Duration {
         Duration::from_nanos(self.computed_ns.load(Ordering::Relaxed))
     }
 
-    /// How long the session has been open.
+    /// Returns the age of the session.
     pub(crate) fn age(&self) -> Duration {
         self.opened.elapsed()
     }
@@ -64,12 +64,12 @@ impl Usage {
     /// One request more.
     pub(crate) fn request(&self, limits: &Limits) -> Result<(), Exceeded> {
         let before = self.requests.fetch_add(1, Ordering::Relaxed);
-        if before < limits.run_requests_max { Ok(()) } else { Err(Exceeded::new(Limit::RunRequests, limits.run_requests_max)) }
+        if before < limits.get(Limit::RunRequests) { Ok(()) } else { Err(Exceeded::beyond(limits, Limit::RunRequests)) }
     }
 
     /// One line of log more.
     pub(crate) fn log_line(&self, limits: &Limits) -> Line {
-        match self.log_lines.fetch_add(1, Ordering::Relaxed).cmp(&limits.log_lines_max) {
+        match self.log_lines.fetch_add(1, Ordering::Relaxed).cmp(&limits.get(Limit::LogLines)) {
             std::cmp::Ordering::Less => Line::Written,
             std::cmp::Ordering::Equal => Line::FirstDropped,
             std::cmp::Ordering::Greater => Line::Dropped,
@@ -80,15 +80,15 @@ impl Usage {
     pub(crate) fn page(&self, resource: &str, limits: &Limits) -> Result<(), Exceeded> {
         self.take(resource, |taken| {
             taken.pages += 1;
-            if taken.pages <= limits.pages_max { Ok(()) } else { Err(Exceeded::new(Limit::Pages, limits.pages_max)) }
+            if taken.pages <= limits.get(Limit::Pages) { Ok(()) } else { Err(Exceeded::beyond(limits, Limit::Pages)) }
         })
     }
 
-    /// So many records more of a resource.
+    /// Counts further records of a resource.
     pub(crate) fn records(&self, resource: &str, records: usize, limits: &Limits) -> Result<(), Exceeded> {
         self.take(resource, |taken| {
             taken.records = taken.records.saturating_add(records as u64);
-            if taken.records <= limits.records_max { Ok(()) } else { Err(Exceeded::new(Limit::Records, limits.records_max)) }
+            if taken.records <= limits.get(Limit::Records) { Ok(()) } else { Err(Exceeded::beyond(limits, Limit::Records)) }
         })
     }
 
@@ -101,10 +101,11 @@ impl Usage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::tests::limits_with;
 
     #[test]
     fn each_resource_has_an_account_of_its_own() {
-        let (usage, limits) = (Usage::new(), Limits { pages_max: 2, records_max: 10, ..Limits::default() });
+        let (usage, limits) = (Usage::new(), limits_with(&[(Limit::Pages, 2), (Limit::Records, 10)]));
         for resource in ["a", "b"] {
             assert_eq!(usage.page(resource, &limits), Ok(()));
             assert_eq!(usage.page(resource, &limits), Ok(()));
@@ -116,7 +117,7 @@ mod tests {
 
     #[test]
     fn the_first_line_too_many_is_told_once() {
-        let (usage, limits) = (Usage::new(), Limits { log_lines_max: 1, ..Limits::default() });
+        let (usage, limits) = (Usage::new(), limits_with(&[(Limit::LogLines, 1)]));
         assert_eq!([(); 4].map(|()| usage.log_line(&limits)), [Line::Written, Line::FirstDropped, Line::Dropped, Line::Dropped]);
     }
 }

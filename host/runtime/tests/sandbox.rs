@@ -358,7 +358,7 @@ async fn a_login_is_the_hosts_and_the_guest_sees_nothing_of_it() {
     assert_eq!(error.fault_kind(), FaultKind::Auth);
     let text = error.to_string();
     assert!(text.starts_with("destination `puppet` 1.2.3: the login at POST http://127.0.0.1:"), "{text}");
-    let end = r#"/login was refused: HTTP status 401: wrong: {"name": "joe", "password": "***"}; check `password` and `user`"#;
+    let end = r#"/login was rejected: HTTP status 401: wrong: {"name": "joe", "password": "***"}; check `password` and `user`"#;
     assert!(text.ends_with(end), "{text}");
 }
 

@@ -13,7 +13,7 @@
 //! A destination's file has the objects of a kind in the order of their keys. Values keep the JSON text in which they arrived: they are never
 //! parsed and printed again, so a value is read back as it was written, to the digit.
 
-#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on has failed"))]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that panics has failed"))]
 
 mod digest;
 mod format;

@@ -299,7 +299,7 @@ fn line_text(line: &[u8]) -> Result<String, String> {
     String::from_utf8(line.trim_ascii().to_vec()).map_err(|_| "not UTF-8".to_owned())
 }
 
-/// All lines of a file.
+/// Returns all lines of a file.
 fn all_lines(file: Option<&str>) -> Result<Vec<String>> {
     let Some(file) = file else { return Ok(Vec::new()) };
     let (mut lines, mut texts) = (Lines::new(file, 0, u64::MAX, CURRENT_PIECE_BYTES), Vec::new());

@@ -48,12 +48,12 @@ impl Start {
     }
 
     /// Records that the run writes from now on. Before the writes of each kind, the host reads the objects that others have modified since the
-    /// load; as of the load's moment there are none.
+    /// load; as of the load's moment none of them is modified.
     pub(crate) fn writes() -> Result<()> {
         memo::put_as(Lifetime::Run, WRITES, &true).map(drop)
     }
 
-    /// Sets the moment, if there is none yet, to one after this answer. Says whether it did.
+    /// Sets a missing moment to one after this answer. Says whether it did.
     pub(crate) fn pin(&mut self, response: &Response) -> bool {
         let unpinned = self.at.is_none();
         if unpinned {

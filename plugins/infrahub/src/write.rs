@@ -70,7 +70,7 @@ pub(crate) fn write(adapter: &Infrahub, request: &WriteRequest) -> Result<Vec<Ou
 }
 
 impl Writer<'_> {
-    /// Prepares a row. A row that cannot be written fails and is none.
+    /// Prepares a row. Returns `None` for a row that cannot be written, which has failed then.
     fn pending(&mut self, number: usize, attempt: u32) -> Option<(usize, Pending)> {
         let row = self.rows.get(number)?;
         let made = self.inputs.id(row, attempt).and_then(|id| Ok((self.inputs.input(row, &id)?, id)));
@@ -97,7 +97,7 @@ impl Writer<'_> {
         }
     }
 
-    /// The rows were executed, one by one.
+    /// Takes the answer to rows that were executed, one by one.
     fn executed(&mut self, rows: Vec<(usize, Pending)>, data: &Map<String, Value>, errors: &[Refusal]) -> Result<()> {
         let mut refused: BTreeMap<&str, &Refusal> = BTreeMap::new();
         for error in errors {
@@ -160,7 +160,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Nothing was executed: the document was rejected because of one of its rows.
+    /// Takes the answer to a document that was rejected because of one of its rows. Nothing was executed.
     fn not_executed(&mut self, rows: Vec<(usize, Pending)>, errors: &[Refusal]) -> Result<()> {
         // An error of the whole request, independent of its rows.
         if let Some(error) = errors.iter().map(Refusal::error).find(|error| error.kind == ErrorKind::Auth) {
@@ -188,7 +188,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// The answer is lost. Updates and deletes are sent again; of creates, those whose objects are missing.
+    /// Replaces a lost answer. Sends updates and deletes again; of creates, those whose objects are missing.
     fn lost(&mut self, rows: Vec<(usize, Pending)>, error: &Error) -> Result<()> {
         self.losses += 1;
         log::warn(&format!(

@@ -1,20 +1,20 @@
-//! What a field depends on beside its own record.
+//! Knows which other objects a field depends on.
 //!
-//! NetBox moves `last_updated` when a record itself is saved. It does not when another object is: a device answers with the new name of its
-//! site and keeps its date. So each path that a mapping reads is one of these:
+//! NetBox moves `last_updated` when a record itself is saved, but not when another object is saved: a device shows the new name of its site and
+//! keeps its date. So each path that a mapping reads is one of these:
 //!
-//! | path | moves `last_updated` | else it is seen by |
+//! | path | moves `last_updated` | otherwise the change shows in |
 //! |---|---|---|
 //! | a column of the record: `name`, `status.value` | always | |
-//! | a custom field | yes, but not when fields are defined anew or values of selections are renamed | changes of those |
-//! | a reference, read by id: `site`, `tags` | when the record is edited | deletes of the kind, where it leaves the record behind; for `site` also changes of what a site is inherited from |
-//! | something inside of a reference: `role.name` | no | changes of the kind (`dcim.devicerole`, `dcim.rackrole` …) |
-//! | anything else: counts, `display`, `config_context`, `connected_endpoints`, what plugins have | not known | any change at all |
+//! | a custom field | yes, but not when fields are redefined or values of selections are renamed | changes of those |
+//! | a reference, read by id: `site`, `tags` | when the record is edited | deletes of the kind, where the record survives them; for `site` also changes of the objects from which it is inherited |
+//! | a value inside a reference: `role.name` | no | changes of the kind (`dcim.devicerole`, `dcim.rackrole` …) |
+//! | anything else: counts, `display`, `config_context`, `connected_endpoints`, values of plugins | unknown | any change at all |
 //!
-//! The tables are NetBox 4.7.3's models; where older ones differ, they differ to the safe side, by having fewer columns of a name. A name that
-//! is in no table is the last row, so a new NetBox costs time and loses nothing.
+//! The tables are the models of NetBox 4.7.3. Older ones have fewer columns of a name, which is the safe side. A name that is in no table
+//! counts as the last row, so a new NetBox costs time and loses nothing.
 
-/// What a path needs, besides `last_updated`, to be as it was.
+/// A need of a path, besides `last_updated`, for being unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Need {
     /// No object at all was changed.
@@ -147,7 +147,7 @@ const REFERENCES: &[Reference] = &[
     loose("wireless_link", &["wireless.wirelesslink"]),
 ];
 
-/// What an address is on. A list's own, since other lists have quite other objects in a field of that name.
+/// The object to which an address is assigned. It belongs to that list alone: other lists have other objects in a field of that name.
 const ASSIGNED_OBJECT: Reference = bound("assigned_object", &["dcim.interface", "ipam.fhrpgroup", "virtualization.vminterface"]);
 
 /// Columns of the record in each list that has a field of the name.
@@ -165,24 +165,24 @@ const COLUMNS: &str = "account address airflow allocated_draw amperage asn asset
 
 /// Names that are a choice in some lists and a reference in others. No reference among them has a `value` or a `label`.
 const CHOICES_OR_REFERENCES: &[&str] = &["role", "type"];
-/// What a custom field's value depends on beside the record.
+/// The types on which the value of a custom field depends beside the record.
 const CUSTOM_FIELDS: &[&str] = &["extras.customfield", "extras.customfieldchoiceset"];
-/// What a site is inherited from: a rack moves with its location, a device with its rack, a virtual machine with its cluster, none of which
-/// moves `last_updated`.
+/// The types from which a site is inherited. A rack moves with its location, a device with its rack, a virtual machine with its cluster; none
+/// of these moves `last_updated`.
 const PLACES: &[&str] = &["dcim.location", "dcim.rack", "virtualization.cluster"];
 
-/// What a path that a mapping reads needs to be as it was in records whose `last_updated` has not moved.
+/// Returns the needs of a path for being unchanged in records whose `last_updated` has not moved.
 pub(crate) fn needs(resource: &str, path: &str) -> Vec<Need> {
     let (app, list) = resource.trim_matches('/').split_once(['.', '/']).unwrap_or((resource, ""));
     let segments: Vec<&str> = path.split('.').collect();
     match segments.as_slice() {
         ["id" | "url"] => Vec::new(),
-        // Nothing is known of their models.
+        // Their models are unknown.
         _ if app == "plugins" => vec![Need::Nothing],
         ["custom_fields", _, "value" | "label" | "id"] => vec![Need::Unchanged(CUSTOM_FIELDS)],
         ["custom_fields", ..] => vec![Need::Unchanged(CUSTOM_FIELDS), Need::PlainCustomFields],
         [first, "value" | "label"] if CHOICES_OR_REFERENCES.contains(first) => Vec::new(),
-        // The primary one's, which is an object since 4.2.
+        // The primary one's address, which is an object since 4.2.
         ["mac_address"] if list == "interfaces" => vec![Need::Unchanged(&["dcim.macaddress"])],
         ["mac_address"] if app == "dcim" && matches!(list, "mac_addresses" | "mac-addresses") => Vec::new(),
         // The sum of its virtual disks.
@@ -215,12 +215,12 @@ fn reference(name: &str) -> Option<&'static Reference> {
     REFERENCES.iter().find(|reference| reference.name == name)
 }
 
-/// What keeps the id of a reference as it is.
+/// Returns the needs of the id of a reference.
 fn stays(reference: &Reference) -> Vec<Need> {
     if reference.bound { Vec::new() } else { vec![Need::Undeleted(reference.types)] }
 }
 
-/// What a path needs inside of the object that a reference means.
+/// Returns the needs of a path inside the object of a reference.
 fn within(reference: &'static Reference, path: &[&str]) -> Vec<Need> {
     match path {
         [] | ["id" | "url"] => Vec::new(),

@@ -9,7 +9,7 @@
 //!
 //! The README describes it for users.
 
-#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on has failed"))]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that panics has failed"))]
 
 mod changes;
 mod depends;

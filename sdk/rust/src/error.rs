@@ -90,7 +90,7 @@ impl Error {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+    #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
     use crate::testing::{reset, respond, respond_with_headers};
     use crate::{ErrorKind, http};

@@ -44,7 +44,7 @@ pub fn read_lines(path: &str, offset: u64, bytes_max: u32) -> Result<(Response, 
     Ok((Response::from_inner(response), next))
 }
 
-/// Appends to a file, which is created when there is none.
+/// Appends to a file. Creates a missing file.
 ///
 /// # Errors
 /// `config` (denied), `remote`.
@@ -70,7 +70,7 @@ pub fn remove(path: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+    #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
     use super::*;
     use crate::ErrorKind;

@@ -42,7 +42,7 @@ pub fn put_as<T: Serialize + DeserializeOwned>(lifetime: Lifetime, key: &str, va
     serde_json::from_slice(&kept).map_err(|error| Error::internal(format!("the value kept as `{key}` is of another type: {error}")))
 }
 
-/// Returns the value that this run keeps under a key, and makes it when there is none yet: a request that all instances need once.
+/// Returns the value that this run keeps under a key, and makes it the first time: for a request that all instances need once.
 /// A failure is not kept.
 ///
 /// # Errors
@@ -56,7 +56,7 @@ pub fn once<T: Serialize + DeserializeOwned>(key: &str, make: impl FnOnce() -> R
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+    #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
     use super::*;
     use crate::ErrorKind;

@@ -124,7 +124,7 @@ fn digits(text: &str) -> Option<i64> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
 }
 
-/// The seconds of `10:04:00`. A leap second counts as the first one of the next minute.
+/// Returns the seconds of `10:04:00`. A leap second counts as the first one of the next minute.
 fn time_seconds(time: &str) -> Option<i64> {
     let parts = time.split(':').map(digits).collect::<Option<Vec<i64>>>()?;
     match parts.as_slice() {
@@ -133,7 +133,7 @@ fn time_seconds(time: &str) -> Option<i64> {
     }
 }
 
-/// The seconds from 1970 to a day (year, month, day) of the Gregorian calendar; none where there is no such day.
+/// Returns the seconds from 1970 to a day (year, month, day) of the Gregorian calendar; none where there is no such day.
 fn date_seconds(date: (i64, i64, i64)) -> Option<i64> {
     let (year, month, day) = date;
     if !(1..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
@@ -145,12 +145,12 @@ fn date_seconds(date: (i64, i64, i64)) -> Option<i64> {
     (civil(days) == date).then_some(days * DAY_S)
 }
 
-/// The days from 1 March of the year 0 to that of another year.
+/// Returns the days from 1 March of the year 0 to that of another year.
 fn first_day(year: i64) -> i64 {
     year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400)
 }
 
-/// The year, month and day of a day since 1970.
+/// Returns the year, month and day of a day since 1970.
 fn civil(days: i64) -> (i64, i64, i64) {
     let days = days + EPOCH_DAY;
     // 146,097 days in 400 years: at most a year off.
@@ -169,7 +169,7 @@ fn civil(days: i64) -> (i64, i64, i64) {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+    #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
     use super::*;
 

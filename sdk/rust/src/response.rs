@@ -111,7 +111,7 @@ impl Response {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+    #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
     use crate::testing::{reset, respond_with_headers};
     use crate::{ErrorKind, http};

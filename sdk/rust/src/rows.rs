@@ -48,7 +48,7 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// Reads the value of a reference field: null is none, an object one, a list all of a set.
+    /// Reads the value of a reference field: null has no references, an object is one, and a list has all of a set.
     ///
     /// # Errors
     /// `internal` when it is not a reference.
@@ -132,7 +132,7 @@ impl WriteRequest {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+    #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
     use serde_json::json;
 

@@ -101,7 +101,7 @@ pub fn respond_with_headers(method: &str, url: &str, status: u16, headers: &[(&s
     HOST.with_borrow_mut(|host| host.answers.entry((method.into(), url.into())).or_default().push_back(answer));
 }
 
-/// Registers a function that answers the requests without an answer of their own, by status, headers and body; none is no answer. It is
+/// Registers a function that answers the requests without an answer of their own, by status, headers and body; `None` fails in transport. It is
 /// for systems with one URL for everything. A later one replaces it.
 pub fn respond_with(handler: impl FnMut(&Request) -> Option<(u16, Vec<(String, String)>, Vec<u8>)> + 'static) {
     HOST.with_borrow_mut(|host| host.handler = Some(Box::new(handler)));
@@ -399,7 +399,7 @@ pub(crate) mod folder {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+    #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
     use super::*;
     use crate::ErrorKind;

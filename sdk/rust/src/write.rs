@@ -2,7 +2,8 @@
 
 use crate::{Error, ErrorKind, Outcome, Result};
 
-/// Sends rows in as few requests as possible. A batch that the system rejects as a whole is halved until the rows at fault are alone.
+/// Sends rows in as few requests as possible. A batch that the system rejects as a whole is halved until the rows at fault are alone. A row
+/// that could not be prepared (an `Err`) fails and is not sent.
 ///
 /// `send` sends one request and returns one outcome a row. Its errors of kind `invalid`, `conflict` and `not-found` say that the system rejected
 /// the rows and wrote none of them. After any other error no further request is sent.
@@ -10,7 +11,7 @@ use crate::{Error, ErrorKind, Outcome, Result};
 /// ```
 /// use infrahub_sync_adapter::{Error, Outcome, write};
 /// let mut requests = 0;
-/// let outcomes = write::bisect(vec![1, 2, -3, 4], |rows| {
+/// let outcomes = write::bisect([1, 2, -3, 4].map(Ok), |rows| {
 ///     requests += 1;
 ///     if rows.iter().any(|row| *row < 0) {
 ///         return Err(Error::invalid("a negative number"));
@@ -24,7 +25,7 @@ use crate::{Error, ErrorKind, Outcome, Result};
 ///
 /// # Errors
 /// Any other error of the first request: the outcome of every row is unknown then. Later, it is the failure of the rows that have no outcome yet.
-pub fn bisect<T>(rows: Vec<T>, mut send: impl FnMut(&[T]) -> Result<Vec<Outcome>>) -> Result<Vec<Outcome>> {
+pub fn bisect<T>(rows: impl IntoIterator<Item = Result<T>>, mut send: impl FnMut(&[T]) -> Result<Vec<Outcome>>) -> Result<Vec<Outcome>> {
     let mut batch = Batch::new(rows);
     let mut stopped: Option<Error> = None;
     let mut is_first = true;
@@ -70,11 +71,20 @@ pub struct Batch<T> {
 }
 
 impl<T> Batch<T> {
-    /// Makes a batch whose first request has all rows.
+    /// Makes a batch whose first request has all rows, except those that could not be prepared: they have failed.
     #[must_use]
-    pub fn new(rows: Vec<T>) -> Batch<T> {
-        let outcomes = rows.iter().map(|_| None).collect();
-        Batch { waiting: vec![rows.into_iter().enumerate().collect()], outcomes }
+    pub fn new(rows: impl IntoIterator<Item = Result<T>>) -> Batch<T> {
+        let (mut first, mut outcomes) = (Vec::new(), Vec::new());
+        for (number, row) in rows.into_iter().enumerate() {
+            outcomes.push(match row {
+                Ok(row) => {
+                    first.push((number, row));
+                    None
+                }
+                Err(error) => Some(Outcome::Failed(error)),
+            });
+        }
+        Batch { waiting: vec![first], outcomes }
     }
 
     /// Makes a batch of `count` rows without outcomes. Its requests are added by [`send_again`](Self::send_again).
@@ -126,7 +136,7 @@ impl<T> Batch<T> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+    #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
     use super::*;
 
@@ -149,7 +159,7 @@ mod tests {
             for bad in 0..(1u32 << count.min(6)) {
                 let is_bad = |row: u32| row < 6 && bad >> row & 1 == 1;
                 let (mut requests, mut sent) = (0, Vec::new());
-                let outcomes = bisect((0..count).collect(), |rows| {
+                let outcomes = bisect((0..count).map(Ok), |rows| {
                     requests += 1;
                     match rows.iter().find(|row| is_bad(**row)) {
                         Some(row) => Err(Error::invalid(format!("no{row}"))),
@@ -170,14 +180,14 @@ mod tests {
 
     #[test]
     fn a_failure_of_the_first_request_is_that_of_the_write() {
-        let error = bisect(vec![1, 2], |_| Err(Error::auth("no"))).unwrap_err();
+        let error = bisect([1, 2].map(Ok), |_| Err(Error::auth("no"))).unwrap_err();
         assert_eq!(error.kind, ErrorKind::Auth);
     }
 
     #[test]
     fn nothing_is_sent_after_a_failure_and_written_rows_stay_written() {
         let mut requests = 0;
-        let outcomes = bisect(vec![1, 2, 3, 4], |rows| {
+        let outcomes = bisect([1, 2, 3, 4].map(Ok), |rows| {
             requests += 1;
             match requests {
                 1 => Err(Error::conflict("a duplicate")),
@@ -190,8 +200,16 @@ mod tests {
     }
 
     #[test]
+    fn a_row_that_cannot_be_prepared_is_not_sent() {
+        let rows = [Ok(1), Err(Error::invalid("odd")), Ok(3)];
+        assert_eq!(words(&bisect(rows, |rows| Ok(written(rows))).unwrap()), "1 odd 3");
+        let outcomes = bisect([Err::<u32, _>(Error::invalid("odd"))], |_| panic!("there is nothing to send")).unwrap();
+        assert_eq!(words(&outcomes), "odd");
+    }
+
+    #[test]
     fn a_row_that_the_answer_leaves_out_failed() {
-        let outcomes = bisect(vec![1, 2], |rows| Ok(written(&rows[..1]))).unwrap();
+        let outcomes = bisect([1, 2].map(Ok), |rows| Ok(written(&rows[..1]))).unwrap();
         assert_eq!(words(&outcomes), "1 the answer says nothing about this row");
     }
 }

@@ -11,7 +11,7 @@ use infrahub_sync_conformance::{Options, Reading, Report, System, Verdict, check
 use infrahub_sync_engine::{destination_readings, source_readings};
 use infrahub_sync_fake_infrahub::{ADMIN_TOKEN, Fake};
 use infrahub_sync_runtime::{
-    Adapter, Answer, Asked, Exchanges, Limits, LoadRequest, Role, Runtime, RuntimeOptions, SessionConfig, StandIn, Target, TargetField,
+    Adapter, Answer, Asked, Exchanges, Limit, Limits, LoadRequest, Role, Runtime, RuntimeOptions, SessionConfig, StandIn, Target, TargetField,
     Variables, read_recording,
 };
 use infrahub_sync_tests::live::root;
@@ -206,7 +206,8 @@ async fn each_defect_of_a_description_fails_the_check_that_is_about_it() {
 
 #[tokio::test]
 async fn a_guest_that_never_comes_back_fails_at_its_limit() {
-    let options = Options { limits: Limits { call_timeout: Duration::from_millis(300), ..Limits::default() }, ..shop_options("none") };
+    let mut options = shop_options("none");
+    options.limits.set(Limit::CallTime, 300);
     let slow = Options { readings: vec![Reading::new(LoadRequest { resource: "for ever".into(), ..things() })], ..options };
     let report = check(&adapter("nonconforming"), &slow).await;
     assert_eq!(report.failed(), ["limits"], "{}", told(&report));

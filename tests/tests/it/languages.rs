@@ -11,7 +11,7 @@ use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 use infrahub_sync_runtime::{
-    Adapter, Cursor, Error, Exchanges, KindChanges, Limits, LoadRequest, Operation, Outcome, Payload, Role, Run, RunResult, Runtime,
+    Adapter, Cursor, Error, Exchanges, KindChanges, Limit, Limits, LoadRequest, Operation, Outcome, Payload, Role, Run, RunResult, Runtime,
     RuntimeOptions, Session, SessionConfig, Target, TargetField, Variables, WriteRequest,
 };
 use infrahub_sync_tests::{Project, binary};
@@ -198,7 +198,7 @@ async fn behaviour(adapter: &Adapter) -> Vec<String> {
     }
     // A batch with more rows than the host holds responses.
     let mut narrow = config(json!({"url": server.address(), "token": "the-token"}), here);
-    narrow.limits.responses_held_max = 4;
+    narrow.limits.set(Limit::HeldResponses, 4);
     let narrow = adapter.open(narrow).await.unwrap();
     let many: Vec<Value> = (0..30).map(|n| json!({"key": {"name": n}, "id": "1", "fields": {"n": n}})).collect();
     let outcomes = narrow.write(rows(Operation::Update, &many)).await.unwrap();
@@ -330,7 +330,7 @@ async fn probed(adapter: &Adapter, project: &Path) -> Vec<String> {
     odd["wish"] = json!(14);
     lines.push(defect(&adapter.open(config(odd, project)).await.unwrap_err(), "odd"));
     let mut narrow = config(settings, project);
-    narrow.limits.responses_held_max = 4;
+    narrow.limits.set(Limit::HeldResponses, 4);
     let session = adapter.open(narrow).await.unwrap();
     let tell = async |resource: &str| match session.load(order(resource)).await {
         Ok(loaded) => {

@@ -19,6 +19,7 @@ mod kills;
 mod languages;
 mod network;
 mod quiet;
+mod rest;
 mod storage;
 mod storms;
 mod whole;

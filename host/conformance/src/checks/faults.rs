@@ -1,4 +1,4 @@
-//! What becomes of error statuses, broken connections and answers that are none.
+//! Error statuses, broken connections and invalid answers: each must become a failure.
 
 use infrahub_sync_runtime::{FailureKind, Kind, Role, Target};
 use tempfile::TempDir;
@@ -16,13 +16,13 @@ const LISTS_MAX: usize = 3;
 /// Requests of one list of which each is spoilt in turn.
 const REQUESTS_MAX: usize = 5;
 
-/// A call that is made with a fault on the way.
+/// A call with a fault on the way.
 enum Call<'r> {
     List(&'r Reading),
     Kinds { role: Role, targets: Vec<Target>, expected: Vec<Kind>, asked: usize },
 }
 
-/// What came of it: the records, or that the kinds are (or are not) what they were.
+/// The result: the records, or whether the kinds are the same as before.
 enum Came {
     Records(Vec<Record>),
     Kinds(bool),
@@ -69,7 +69,7 @@ pub(super) async fn refusals(subject: &Subject<'_>, lists: &Lists) -> Verdict {
 
 pub(super) async fn garbage(subject: &Subject<'_>, lists: &Lists) -> Verdict {
     const REMEDY: &str =
-        "look at what is there before you hand it over: that it is JSON, that the list is a list (`count`), also on the last page";
+        "check an answer before you hand it over: that it is JSON, and that the list is a list (`count`), also on the last page";
     if subject.manifest.address_setting.is_none() && subject.manifest.folder_setting.is_some() {
         return files(subject, lists).await;
     }
@@ -79,10 +79,10 @@ pub(super) async fn garbage(subject: &Subject<'_>, lists: &Lists) -> Verdict {
     }
 }
 
-/// The reason why no answer can be spoilt.
+/// Returns the reason why no answer can be spoilt.
 fn nothing_to_spoil(subject: &Subject<'_>, lists: &Lists) -> Option<Verdict> {
     if subject.manifest.address_setting.is_none() {
-        return Some(Verdict::not_applicable("it has no address and asks nobody"));
+        return Some(Verdict::not_applicable("it has no address and sends nothing"));
     }
     if subject.stage.is_empty() {
         return Some(Verdict::not_checked(RECORD));
@@ -149,7 +149,7 @@ fn cases(kinds: &[FailureKind]) -> String {
     kinds.iter().map(|kind| format!("`{}`", kind.as_str())).collect::<Vec<_>>().join(" or ")
 }
 
-/// Files that are none of their format.
+/// Tries files that do not have their format.
 async fn files(subject: &Subject<'_>, lists: &Lists) -> Verdict {
     let (mut findings, mut tried) = (Vec::new(), 0);
     for format in sample::FORMATS {
@@ -185,7 +185,7 @@ async fn files(subject: &Subject<'_>, lists: &Lists) -> Verdict {
         }
     }
     if tried == 0 {
-        return lists.each(Verdict::not_checked("it reads no sample file, so there is none to spoil"));
+        return lists.each(Verdict::not_checked("it reads no sample file, so the suite can spoil no file"));
     }
     Verdict::of(findings, format!("{tried} spoilt files"))
 }

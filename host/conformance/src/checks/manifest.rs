@@ -26,7 +26,7 @@ pub(super) fn manifest(subject: &Subject<'_>) -> Verdict {
     }
     if !is_semver(&manifest.version) {
         wrong(
-            format!("the version `{}` is none as semver.org has it", manifest.version),
+            format!("the version `{}` is not a version of semver.org", manifest.version),
             "write it as `1.2.3`: projects pin it, and runs note it",
         );
     }
@@ -54,7 +54,7 @@ pub(super) fn manifest(subject: &Subject<'_>) -> Verdict {
     for (what, named) in [("address", &manifest.address_setting), ("folder", &manifest.folder_setting)] {
         let typed = named.as_ref().and_then(|name| manifest.setting(name)).map(|setting| setting.setting_type);
         if typed.is_some_and(|typed| typed != SettingType::Text) {
-            wrong(format!("the setting of the {what} is no text"), "declare it as text");
+            wrong(format!("the setting of the {what} is not a text"), "declare it as text");
         }
     }
     for setting in &manifest.settings {
@@ -69,7 +69,7 @@ fn of_setting(manifest: &Manifest, setting: &Setting) -> Vec<Finding> {
     let mut wrong = |happened: String, remedy: &str| findings.push(Finding::new(happened, remedy));
     let is_word = |text: &str| text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-');
     if !is_word(name) {
-        wrong(format!("the setting `{name}` is no plain word"), "letters in lower case, digits, `_` and `-`");
+        wrong(format!("the setting `{name}` is not a plain word"), "letters in lower case, digits, `_` and `-`");
     }
     if !is_line(&setting.help) {
         wrong(format!("the help of the setting `{name}` is empty or more than a line"), "say in one line what it is for");
@@ -77,7 +77,10 @@ fn of_setting(manifest: &Manifest, setting: &Setting) -> Vec<Finding> {
     for variable in &setting.environment {
         let plain = variable.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
         if variable.is_empty() || !plain {
-            wrong(format!("`{variable}` of the setting `{name}` is no environment variable"), "capital letters, digits and `_`");
+            wrong(
+                format!("`{variable}` of the setting `{name}` is not a name of an environment variable"),
+                "capital letters, digits and `_`",
+            );
         }
     }
     if let Some(default) = &setting.default {
@@ -91,7 +94,7 @@ fn of_setting(manifest: &Manifest, setting: &Setting) -> Vec<Finding> {
         }
     }
     if setting.secret && setting.setting_type != SettingType::Text {
-        wrong(format!("the secret `{name}` is no text"), "secrets are texts: the host puts them into headers as they are");
+        wrong(format!("the secret `{name}` is not a text"), "secrets are texts: the host puts them into headers as they are");
     }
     if setting.secret && manifest.address_setting.is_none() {
         wrong(

@@ -1,4 +1,4 @@
-//! The checks, in the order in which they are told.
+//! The checks, in the order in which they are reported.
 
 pub(crate) mod absence;
 mod faults;
@@ -27,7 +27,7 @@ pub(crate) const FOREIGN_WATERMARK: &str = "no watermark of this adapter";
 /// Pages that are read of a list for the comparison of page sizes. Enough to meet breaks, and no more than a server bears.
 pub(crate) const PAGES_COMPARED: usize = 20;
 
-/// The page sizes that are compared with the adapter's own.
+/// Returns the page sizes that are compared with the adapter's own.
 pub(crate) fn page_sizes(own: u32) -> impl Iterator<Item = u32> {
     [1, 2, 7, 50].into_iter().filter(move |size| *size != own)
 }
@@ -64,8 +64,8 @@ struct Promise(&'static str, &'static str);
 const MANIFEST: Promise = Promise("manifest", "the adapter describes itself: names, versions, settings and sizes make sense");
 const DESCRIBE: Promise = Promise("describe", "it describes itself the same each time, and reaches for nothing meanwhile");
 const SETTINGS: Promise = Promise("settings", "it starts with the settings that it requires, without asking its system");
-const SETTINGS_ERRORS: Promise = Promise("settings-errors", "a setting that makes no sense is refused as `config`, by its name");
-const READING: Promise = Promise("reading", "what a project reads can be read");
+const SETTINGS_ERRORS: Promise = Promise("settings-errors", "an invalid setting is refused as `config`, by its name");
+const READING: Promise = Promise("reading", "the lists of a project can be read");
 const PAGING: Promise = Promise("paging", "pages come to an end, do not overlap, and are the same the second time");
 const INSTANCES: Promise = Promise("instances", "any instance serves any page: nothing is kept between calls");
 const PAGE_BREAKS: Promise = Promise("page-breaks", "the records do not depend on where pages break");
@@ -74,22 +74,22 @@ const CURSORS: Promise = Promise("cursors", "a cursor that is not its own is ref
 const SINCE: Promise = Promise("since", "an incremental read loses nothing, or is refused as `unsupported`");
 const READS_IDS: Promise = Promise("reads-ids", "a read that is limited to ids returns these objects and no others");
 const ABSENT: Promise = Promise("absent", "an object that is listed is not reported as deleted, and an unknown id not as present");
-const UNKNOWN_RESOURCES: Promise = Promise("unknown-resources", "what the system does not have is refused as `config` or `not-found`");
+const UNKNOWN_RESOURCES: Promise = Promise("unknown-resources", "an unknown resource is refused as `config` or `not-found`");
 const REFUSALS: Promise = Promise("refusals", "error statuses and broken connections become failures of the right case");
-const GARBAGE: Promise = Promise("garbage", "an answer that is none becomes a failure, never an empty or a shorter list");
+const GARBAGE: Promise = Promise("garbage", "a malformed response is a failure, never an empty or truncated list");
 const KINDS: Promise = Promise("kinds", "the schema is consistent, and the same each time");
 const WRITES_NOTHING: Promise = Promise("writes-nothing", "a run that writes nothing begins, commits and finishes");
 const WRITES: Promise = Promise("writes", "rows are answered one by one, in order, and are there afterwards");
 const WRITES_AGAIN: Promise = Promise("writes-again", "the same rows again do no harm");
 const UPDATES: Promise = Promise("updates", "a change is made, and nothing else is changed");
-const DELETES: Promise = Promise("deletes", "what is deleted is gone, and deleting it again does no harm");
+const DELETES: Promise = Promise("deletes", "deleted objects are gone, and deleting them again does no harm");
 const CASCADES: Promise = Promise("cascades", "a delete takes along what `cascade` says, and never the objects themselves");
 const UNKNOWN_KINDS: Promise = Promise("unknown-kinds", "rows of a kind that the system does not have are refused");
 const UNKNOWN_FIELDS: Promise = Promise("unknown-fields", "rows with a field that the system does not have are refused");
 const SECRETS: Promise = Promise("secrets", "no secret is in anything that it says");
 const LIMITS: Promise = Promise("limits", "memory and time stay within the default limits");
 
-/// All of them, in the order in which they are told.
+/// All of them, in the order in which they are reported.
 const ALL: [Promise; 27] = [
     MANIFEST,
     DESCRIBE,
@@ -128,7 +128,7 @@ impl Ledger {
         self.0.push(Check { name: promise.0, about: promise.1, verdict });
     }
 
-    /// The checks that are left cannot be carried out.
+    /// Ends the report: the remaining checks cannot be carried out.
     fn end(mut self, name: String, version: String, reason: &str) -> Report {
         for promise in ALL.into_iter().skip(self.0.len()) {
             self.note(promise, Verdict::not_checked(reason));
@@ -186,12 +186,12 @@ pub(crate) async fn run(adapter: &Adapter, options: &Options<'_>) -> Report {
     Report { adapter: name, version, checks: ledger.0 }
 }
 
-/// The last check counts in any case.
+/// Adds the limits: the last check counts in any case.
 fn with_limits(subject: &Subject<'_>, check: Check) -> Check {
     if check.name == LIMITS.0 { Check { verdict: limits(subject), ..check } } else { check }
 }
 
-/// What was met on the way.
+/// Returns the verdict about the limits that were reached.
 fn limits(subject: &Subject<'_>) -> Verdict {
     let mut exhausted = subject.exhausted();
     exhausted.dedup();
@@ -204,7 +204,8 @@ fn limits(subject: &Subject<'_>) -> Verdict {
     Verdict::of(findings.collect(), "everything that the suite has called")
 }
 
-/// A check that could not be carried out: what it needs is missing, or the adapter fails in a way that another check is about.
+/// Returns the verdict of a check that could not be carried out: its material is missing, or the adapter fails in a way that another check
+/// covers.
 fn not_carried_out(trouble: &Trouble) -> Option<Verdict> {
     match trouble {
         Trouble::Missing(reason) => Some(Verdict::not_checked(reason.clone())),

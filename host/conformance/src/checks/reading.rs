@@ -36,7 +36,7 @@ impl Reading {
         Opening { folder: self.folder.as_ref().map(TempDir::path), ..Opening::new(self.role) }
     }
 
-    /// What a finding calls it.
+    /// Returns its name in a finding.
     pub(super) fn name(&self) -> String {
         match &self.folder {
             Some(_) => format!("`{}` in a folder of samples", self.request.resource),
@@ -62,7 +62,7 @@ impl Lists {
         Lists { verdict, read: Vec::new(), endless: Vec::new() }
     }
 
-    /// The verdict of a check about each list: where none can be read, there is none.
+    /// Returns the verdict of a check about each list. Without a readable list the check has no verdict of its own.
     pub(super) fn each(&self, verdict: Verdict) -> Verdict {
         match &self.verdict {
             _ if !self.read.is_empty() => verdict,
@@ -83,7 +83,7 @@ pub(super) async fn read(subject: &Subject<'_>) -> Lists {
         }
         candidates.extend(subject.options.readings.iter().map(|reading| (subject.options.role, reading.clone(), None)));
     } else if manifest.source.is_none() {
-        return Lists::without(Verdict::not_applicable("it is no source; what it has written is read back by `writes`"));
+        return Lists::without(Verdict::not_applicable("it is not a source; `writes` reads back what it has written"));
     } else if manifest.folder_setting.is_none() {
         return Lists::without(Verdict::not_checked(PROJECT));
     } else {
@@ -141,7 +141,7 @@ pub(super) async fn read(subject: &Subject<'_>) -> Lists {
     Lists { verdict, read, endless }
 }
 
-/// Goes through the lists; a trouble that is none of this check's ends it.
+/// Opens a list; trouble that another check covers ends this one.
 macro_rules! opened {
     ($reading:expr, $subject:expr, $findings:ident) => {
         match $reading.open($subject).await {
@@ -158,9 +158,7 @@ macro_rules! opened {
 }
 
 pub(super) async fn paging(subject: &Subject<'_>, lists: &Lists) -> Verdict {
-    let endless = |happened: &String| {
-        Finding::new(happened, "the cursor says what comes next, not what came; on the last page there is none (`next` is none)")
-    };
+    let endless = |happened: &String| Finding::new(happened, "the cursor says what comes next, not what came; the last page has no `next`");
     let mut findings: Vec<Finding> = lists.endless.iter().map(endless).collect();
     let mut pages = 0;
     for reading in &lists.read {
@@ -215,7 +213,7 @@ pub(super) async fn paging(subject: &Subject<'_>, lists: &Lists) -> Verdict {
 }
 
 pub(super) async fn instances(subject: &Subject<'_>, lists: &Lists) -> Verdict {
-    const REMEDY: &str = "where to go on belongs in the cursor, and what all instances need in a memo: instances come and go";
+    const REMEDY: &str = "keep the place to continue in the cursor, and what all instances need in a memo: any instance serves any page";
     let mut findings = Vec::new();
     for reading in &lists.read {
         let name = reading.name();
@@ -270,7 +268,8 @@ pub(super) async fn page_breaks(subject: &Subject<'_>, lists: &Lists) -> Verdict
                     Some(verdict) => return verdict,
                     None => {
                         let happened = format!("{name} cannot be read in pages of {page_size}: {}", trouble.shown());
-                        findings.push(Finding::new(happened, "`page-size` is a wish: take what the system allows, and go on from there"));
+                        findings
+                            .push(Finding::new(happened, "`page-size` is a wish: take what the system allows, and continue from there"));
                     }
                 },
             }
@@ -300,7 +299,7 @@ pub(super) fn fields(subject: &Subject<'_>, lists: &Lists) -> Verdict {
         let (name, records) = (reading.name(), reading.list.records());
         if let Some(stranger) = reading.list.columns.iter().find(|column| *column != "id" && !reading.request.fields.contains(column)) {
             findings.push(Finding::new(
-                format!("{name} has a packed column `{stranger}`, which nobody asked for"),
+                format!("{name} has a packed column `{stranger}`, which was not requested"),
                 "columns are named by the dotted paths that were asked for",
             ));
         }
@@ -352,11 +351,11 @@ pub(super) async fn cursors(subject: &Subject<'_>, lists: &Lists) -> Verdict {
             };
             findings.push(Finding::new(
                 format!("{name} from a cursor of {what} on: {happened}"),
-                "read the cursor with care (`cursor_as` in the SDKs) and answer with a failure when it is none of yours",
+                "read the cursor with care (`cursor_as` in the SDKs) and return a failure for a foreign one",
             ));
         }
     }
-    Verdict::of(findings, "3 cursors that are none")
+    Verdict::of(findings, "3 foreign cursors")
 }
 
 pub(super) async fn since(subject: &Subject<'_>, lists: &Lists) -> Verdict {
@@ -375,11 +374,14 @@ pub(super) async fn since(subject: &Subject<'_>, lists: &Lists) -> Verdict {
                 Err(Trouble::Failure(failure)) if failure.kind == FailureKind::Unsupported || foreign => tried.push("refused"),
                 Err(Trouble::Failure(failure)) => wrong(
                     format!("`{}`: {failure}", failure.kind.as_str()),
-                    "answer `unsupported` where changes cannot be told: the host then reads everything",
+                    "return `unsupported` where the system does not report changes: the host then reads everything",
                 ),
                 Err(trouble) => match not_carried_out(&trouble) {
                     Some(verdict) => return verdict,
-                    None => wrong(trouble.shown(), "answer `unsupported` where changes cannot be told: the host then reads everything"),
+                    None => wrong(
+                        trouble.shown(),
+                        "return `unsupported` where the system does not report changes: the host then reads everything",
+                    ),
                 },
                 Ok(list) => {
                     tried.push("answered");
@@ -401,7 +403,7 @@ pub(super) async fn since(subject: &Subject<'_>, lists: &Lists) -> Verdict {
                     if !foreign && list.watermark.is_none() {
                         wrong(
                             "the first page has no watermark".to_owned(),
-                            "without one the next run does not know where to go on, and reads everything",
+                            "without one the next run does not know where to continue, and reads everything",
                         );
                     }
                     let gone = list.deleted.iter().flatten().find(|gone| records.iter().any(|record| id(record).as_ref() == Some(gone)));
@@ -431,7 +433,7 @@ pub(super) async fn since(subject: &Subject<'_>, lists: &Lists) -> Verdict {
 
 pub(super) async fn unknown_resources(subject: &Subject<'_>) -> Verdict {
     if subject.manifest.source.is_none() {
-        return Verdict::not_applicable("it is no source");
+        return Verdict::not_applicable("it is not a source");
     }
     let folder = match sample::folder("json") {
         Ok(folder) => folder,

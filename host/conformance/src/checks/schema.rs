@@ -11,7 +11,7 @@ use crate::report::{Finding, Verdict};
 use crate::sample;
 use crate::subject::{Opened, Opening, Subject, Trouble};
 
-/// The project's folder, copied, where the adapter has one.
+/// Copies the project's folder, where the adapter has one.
 pub(super) fn folder(subject: &Subject<'_>) -> std::io::Result<tempfile::TempDir> {
     crate::folder_copy(&subject.manifest, &subject.options.settings, &subject.options.project_dir)
 }

@@ -10,12 +10,12 @@ use crate::subject::{Opening, Subject, Trouble};
 /// The settings that are the host's for every adapter with an address: it checks them itself.
 const HOST_SETTINGS: [&str; 5] = ["verify_ssl", "headers", "timeout", "max_concurrency", "retries"];
 
-/// The role that the adapter can be opened in.
+/// Returns the role that the adapter can be opened in.
 pub(super) fn role(subject: &Subject<'_>) -> Role {
     if subject.manifest.source.is_some() { Role::Source } else { Role::Destination }
 }
 
-/// Whether it starts, which everything else needs, and the verdict.
+/// Returns whether it starts, which everything else needs, and the verdict.
 pub(super) async fn settings(subject: &Subject<'_>) -> (bool, Verdict) {
     let folder = match sample::folder("json") {
         Ok(folder) => folder,

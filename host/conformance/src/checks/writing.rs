@@ -14,10 +14,10 @@ use crate::subject::{Attempt, Opened, Opening, Subject, Trouble};
 const ROWS: usize = 5;
 /// An id that no object has.
 const GHOST: &str = "00000000-7f3a-4000-8000-000000000000";
-/// What a destination without a system says.
-const LIVE: &str = "its requests go to a system that the suite does not have: --allow-writes tries it on the one that config.yml names, which \
-                    has to be one for tests (a handful of objects is created, changed and deleted)";
-/// What a failed row stands for.
+/// The reason where a destination has no system to write to.
+const LIVE: &str = "its requests go to a system that the suite does not have. Try it on a test system with --allow-writes and a config.yml \
+                    that names it; the suite creates, changes and deletes a handful of objects there";
+/// The remedy of a failed row.
 const REFUSED: &str = "the rows have the fields of the schema and values of their types: see the failure's own words";
 
 /// Where it is written to, and what.
@@ -28,7 +28,7 @@ pub(super) struct Written {
     shape: Option<Shape>,
     /// The destination knows its kinds.
     has_schema: bool,
-    /// What was created: fields, and id.
+    /// The created objects: fields, and id.
     rows: Vec<(Map<String, Value>, Option<String>)>,
 }
 
@@ -87,7 +87,7 @@ impl Written {
         })
     }
 
-    /// What a check needs, or why it cannot be carried out.
+    /// Returns the needs of a check, or the reason why it cannot be carried out.
     fn ready(&self) -> Result<(Opening<'_>, &Shape), Verdict> {
         Ok((self.opening()?, self.shape()?))
     }
@@ -123,7 +123,7 @@ fn changes(request: &WriteRequest) -> Vec<KindChanges> {
     }]
 }
 
-/// A whole run of one batch, each call to a new instance. The outcomes of staged rows are those of the commit.
+/// Makes a whole run of one batch, each call to a new instance. The outcomes of staged rows are those of the commit.
 async fn write(subject: &Subject<'_>, opened: &Opened<'_, '_>, request: &WriteRequest) -> Attempt<Vec<Outcome>> {
     let run = run(subject, changes(request));
     opened.begin(&run).await?;
@@ -145,14 +145,14 @@ async fn write(subject: &Subject<'_>, opened: &Opened<'_, '_>, request: &WriteRe
     Ok(outcomes)
 }
 
-/// What the destination has of a kind.
+/// Reads back the records of a kind.
 async fn read_back(subject: &Subject<'_>, opened: &Opened<'_, '_>, shape: &Shape) -> Attempt<Vec<Record>> {
     opened.renew();
     let list = opened.list(&shape.read_back(subject.manifest.page_size), None, false).await?;
     Ok(list.records().into_iter().map(|record| shape.named(record)).collect())
 }
 
-/// The records that have these identifiers.
+/// Returns the records that have these identifiers.
 fn having<'r>(records: &'r [Record], shape: &Shape, fields: &Map<String, Value>) -> Vec<&'r Record> {
     records.iter().filter(|record| shape.identifiers.iter().all(|name| record.get(name) == fields.get(name))).collect()
 }
@@ -166,7 +166,7 @@ fn refused(outcomes: &[Outcome], what: &str) -> Vec<Finding> {
     failed.map(|(at, failure)| Finding::new(format!("row {} {what}: `{}`: {failure}", at + 1, failure.kind.as_str()), REFUSED)).collect()
 }
 
-/// The verdict of a check that was carried out until a trouble.
+/// Returns the verdict of a check that was carried out until a trouble.
 fn verdict(tried: Result<Vec<Finding>, Trouble>, what: &str) -> Verdict {
     match tried {
         Ok(findings) => Verdict::of(findings, what),
@@ -236,7 +236,7 @@ pub(super) async fn creates(subject: &Subject<'_>, stage: &mut Written) -> (Verd
     (first, second)
 }
 
-/// The same rows once more, as after an interruption.
+/// Creates the same rows again, as after an interruption.
 async fn create_again(
     subject: &Subject<'_>,
     opening: &Opening<'_>,
@@ -254,7 +254,7 @@ async fn create_again(
             if there != 1 {
                 findings.push(Finding::new(
                     format!("after the same rows were created again, {there} objects have the key {}", key(shape, fields)),
-                    "look whether it is there before you create it, or let the system refuse the second one, and answer `unchanged`: \
+                    "check whether it exists before you create it, or let the system reject the second one. Then return `unchanged`: \
                      an interrupted run sends rows again",
                 ));
             }
@@ -276,7 +276,7 @@ fn key(shape: &Shape, fields: &Map<String, Value>) -> String {
     Value::Object(key).to_string()
 }
 
-/// Whether each row is there, as it was written and under the id that was told.
+/// Checks that each row is there, as it was written and under the reported id.
 fn there(shape: &Shape, records: &[Record], batch: &[Map<String, Value>], created: &[Option<String>]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (at, fields) in batch.iter().enumerate() {
@@ -284,7 +284,7 @@ fn there(shape: &Shape, records: &[Record], batch: &[Map<String, Value>], create
         let [record] = found.as_slice() else {
             findings.push(Finding::new(
                 format!(
-                    "row {} was told to be written, and {} objects have its key {} afterwards",
+                    "row {} was reported as written, and {} objects have its key {} afterwards",
                     at + 1,
                     found.len(),
                     key(shape, fields)
@@ -297,12 +297,12 @@ fn there(shape: &Shape, records: &[Record], batch: &[Map<String, Value>], create
             let found = record.get(name).map_or("nothing".to_owned(), Value::to_string);
             findings.push(Finding::new(
                 format!("`{name}` of row {} was written as {value}, and is read back as {found}", at + 1),
-                "what is read back has to be what was written: else each run plans the same change again",
+                "a value must be read back as it was written, or each run plans the same change again",
             ));
         }
         if let Some(told) = created.get(at).and_then(Option::as_ref).filter(|told| id(record).as_ref() != Some(told)) {
             findings.push(Finding::new(
-                format!("row {} was told to have the id {told}, and has {:?}", at + 1, id(record).unwrap_or_default()),
+                format!("row {} was reported with the id {told}, and has {:?}", at + 1, id(record).unwrap_or_default()),
                 "outcomes are in the order of the rows, each with the id of its own object",
             ));
         }
@@ -319,7 +319,7 @@ fn is_plain(value: &Value) -> bool {
     }
 }
 
-/// A row that cannot be written stands among others: its outcome has to stand in its place.
+/// Writes a row that cannot be written among others: its outcome must stand in its place.
 async fn in_order(
     subject: &Subject<'_>,
     opened: &Opened<'_, '_>,
@@ -350,11 +350,11 @@ async fn in_order(
     for (at, outcome) in outcomes.iter().enumerate() {
         let failed = matches!(outcome, Outcome::Failed(_));
         if at == 1 && !failed && having(&records, shape, &ghost).is_empty() {
-            let happened = format!("row 2 changes an object that does not exist, and is told to be {}", word(outcome));
+            let happened = format!("row 2 changes an object that does not exist, and is reported as {}", word(outcome));
             findings.push(Finding::new(happened, remedy));
         }
         if at != 1 && failed {
-            let happened = format!("row {} of a batch is told to have failed, where row 2 cannot be written", at + 1);
+            let happened = format!("row {} of a batch is reported as failed, where row 2 cannot be written", at + 1);
             findings.push(Finding::new(happened, remedy));
         }
     }
@@ -370,7 +370,7 @@ fn word(outcome: &Outcome) -> &'static str {
     }
 }
 
-/// The rows that were created, if they were.
+/// Returns the created rows, if there are some.
 fn created(stage: &Written) -> Result<(Opening<'_>, &Shape), Verdict> {
     let ready = stage.ready()?;
     if stage.rows.is_empty() {
@@ -495,7 +495,7 @@ pub(super) async fn deletes(subject: &Subject<'_>, stage: &Written) -> Verdict {
     verdict(tried.await, "5 objects, and 4 of them again")
 }
 
-/// A single row that must not be taken.
+/// Tries a row that must not be accepted.
 async fn refuses(subject: &Subject<'_>, opening: &Opening<'_>, request: WriteRequest, remedy: &str) -> Verdict {
     let tried = async {
         let opened = subject.open(opening).await?;
@@ -510,7 +510,7 @@ async fn refuses(subject: &Subject<'_>, opening: &Opening<'_>, request: WriteReq
             Err(trouble) => return Err(trouble),
         };
         let taken = outcomes.iter().find(|outcome| !matches!(outcome, Outcome::Failed(_)));
-        Ok(taken.map(|outcome| Finding::new(format!("it is told to be {}", word(outcome)), remedy)).into_iter().collect())
+        Ok(taken.map(|outcome| Finding::new(format!("it is reported as {}", word(outcome)), remedy)).into_iter().collect())
     };
     match tried.await {
         Ok(findings) => Verdict::of(findings, "a row"),
@@ -534,7 +534,7 @@ pub(super) async fn unknown_kinds(subject: &Subject<'_>, stage: &Written) -> Ver
     let unknown = Shape { kind: UNKNOWN_KIND.to_owned(), place, ..Shape::own() };
     let fields = unknown.fields(&subject.options.run_id, ROWS);
     let row = unknown.row(None, &fields, Some(fields.clone()));
-    let remedy = "refuse the call as `config`, or each row: whatever is told to be written has to be there";
+    let remedy = "refuse the call as `config`, or each row: a row that is reported as written must exist";
     refuses(subject, &opening, unknown.request(Operation::Create, &[row]), remedy).await
 }
 
@@ -549,6 +549,6 @@ pub(super) async fn unknown_fields(subject: &Subject<'_>, stage: &Written) -> Ve
     let mut shape = shape.clone();
     shape.fields.push((UNKNOWN_FIELD.to_owned(), FieldType::Text, Vec::new()));
     let row = shape.row(None, &fields, Some(fields.clone()));
-    let remedy = "refuse the row as `config` or `invalid`, with the field's name: leaving it out in silence tells that it was written";
+    let remedy = "refuse the row as `config` or `invalid`, with the field's name: omitting it silently reports that it was written";
     refuses(subject, &opening, shape.request(Operation::Create, &[row]), remedy).await
 }

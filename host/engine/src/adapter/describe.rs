@@ -39,7 +39,7 @@ pub fn session_config<'a>(
         command_line: BTreeMap::new(),
         project_dir: project.directory.clone(),
         exchanges,
-        limits: (&endpoint.limits).into(),
+        limits: endpoint.limits.clone(),
         extra_origins: endpoint.grants.origins.clone(),
         networks: endpoint.grants.networks.clone(),
     }

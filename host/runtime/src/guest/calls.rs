@@ -2,10 +2,10 @@
 
 use crate::error::{Error, Result};
 use crate::guest::convert;
-use crate::instance::{Breach, Instance};
-use crate::limits::Limits;
+use crate::guest::{Breach, Instance};
 use crate::manifest::Manifest;
 use crate::types::{Absence, Dependents, Kind, LoadRequest, Outcome, Page, Run, RunResult, Target, WriteRequest};
+use infrahub_sync_base::limits::Limits;
 
 impl Instance {
     /// Asks the adapter to describe itself.

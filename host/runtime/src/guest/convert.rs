@@ -1,13 +1,13 @@
-//! The contract's records and our own types, turned into one another. What a guest returned is checked here.
+//! Turns the contract's records and our own types into one another, and checks the values that a guest returned.
 
 use std::time::Duration;
 
 use crate::error::{Failure, FailureKind};
 use crate::guest::bindings::exports::infrahub_sync::adapter::{destination as wit_destination, source as wit_source};
 use crate::guest::bindings::infrahub_sync::adapter::types as wit;
-use crate::instance::{Breach, HostState};
-use crate::limits::{Exceeded, Limits};
-use infrahub_sync_base::limits::Limit;
+use crate::guest::{Breach, HostState};
+use crate::limits::Exceeded;
+use infrahub_sync_base::limits::{Limit, Limits};
 
 use crate::response::Body;
 use crate::secret::Scrubber;
@@ -208,8 +208,8 @@ pub(super) fn page(
             Payload::JsonLines(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
         }
         wit_source::Payload::Columns(given) => {
-            if given.rows > limits.page_rows_max {
-                return Err(Exceeded::new(Limit::PageRecords, limits.page_rows_max).into());
+            if u64::from(given.rows) > limits.get(Limit::PageRecords) {
+                return Err(Exceeded::beyond(limits, Limit::PageRecords).into());
             }
             Payload::Columns(columns(given, limits).map_err(Breach)?)
         }
@@ -228,8 +228,8 @@ fn document(state: &mut HostState, document: wit_source::Document, limits: &Limi
         let message = "the records are not UTF-8 text".to_owned();
         return Ok(Err(Failure { kind: FailureKind::Remote, message, http_status: Some(response.status), retry_after: None }));
     };
-    if body.len() > limits.page_bytes_max {
-        return Err(Exceeded::new(Limit::PageSize, limits.page_bytes_max).into());
+    if body.len() > limits.count(Limit::PageSize) {
+        return Err(Exceeded::beyond(limits, Limit::PageSize).into());
     }
     let layout = match document.layout {
         wit_source::Layout::Json => Layout::Json,
@@ -279,7 +279,7 @@ fn columns(columns: wit_source::Columns, limits: &Limits) -> Result<Columns, Str
         };
         taken.push(Column { name, validity: column.validity, data });
     }
-    Columns::new(columns.rows as usize, taken, limits.page_rows_max as usize)
+    Columns::new(columns.rows as usize, taken, limits.count(Limit::PageRecords))
 }
 
 #[cfg(test)]

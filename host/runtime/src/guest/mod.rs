@@ -1,9 +1,22 @@
 //! The guest wing: the only part of the host that sees the generated bindings of the contract.
 //!
-//! `calls` calls an adapter's exports, `describe` checks its manifest, `convert` turns the contract's records into the types of
-//! [`crate::types`] and back, and checks what a guest returns.
+//! | module | content |
+//! |---|---|
+//! | `instance` | one running instance, and how a call into it ends |
+//! | `calls` | the calls of an adapter's exports |
+//! | `describe` | its manifest |
+//! | `convert` | the contract's records as the types of [`crate::types`], checked |
+//! | `imports` | the contract's imports, on the state of an instance |
+//! | `state`, `clock` | that state, and the time of a call |
 
 pub(crate) mod bindings;
 mod calls;
-pub(crate) mod convert;
+mod clock;
+mod convert;
 mod describe;
+mod imports;
+mod instance;
+mod state;
+
+pub(crate) use instance::{Breach, Instance};
+pub(crate) use state::{Grants, HostState};

@@ -6,9 +6,8 @@
 use std::io::Read as _;
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use infrahub_sync_runtime::{Error, Limits, Role, Session, SessionConfig};
+use infrahub_sync_runtime::{Error, Limit, Limits, Role, Session, SessionConfig};
 use serde_json::json;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber, span};
@@ -29,7 +28,7 @@ macro_rules! has_a_test {
 misdeeds::for_each_misdeed!(has_a_test);
 
 /// Long enough for a busy machine to start a guest, short enough to wait for.
-const SHORT: Duration = Duration::from_millis(500);
+const SHORT_MS: u64 = 500;
 
 /// A side of a sync whose adapter misbehaves, and another one.
 struct Scene {
@@ -118,7 +117,7 @@ fn silence() -> String {
 
 #[tokio::test]
 async fn computes_forever() {
-    let scene = Scene::set(|limits| limits.call_timeout = SHORT).await;
+    let scene = Scene::set(|limits| limits.set(Limit::CallTime, SHORT_MS)).await;
     insta::assert_snapshot!(scene.caught("computes_forever").await, @r"
     source `puppet` 1.2.3 computes for more than 0.5 s without coming back, in `load` of `computes_forever`
     hint: if that is right for this adapter, write under `source:` in config.yml: `limits: {call_time: 1}`
@@ -127,7 +126,7 @@ async fn computes_forever() {
 
 #[tokio::test]
 async fn computes_for_the_whole_run() {
-    let scene = Scene::set(|limits| limits.run_timeout = SHORT).await;
+    let scene = Scene::set(|limits| limits.set(Limit::RunTime, SHORT_MS)).await;
     insta::assert_snapshot!(scene.caught_for_good("computes_for_the_whole_run").await, @r"
     source `puppet` 1.2.3 has computed for more than 0.5 s in this run, in `load` of `computes_for_the_whole_run`
     hint: if that is right for this adapter, write under `source:` in config.yml: `limits: {run_time: 1}`
@@ -136,7 +135,7 @@ async fn computes_for_the_whole_run() {
 
 #[tokio::test]
 async fn waits_forever() {
-    let scene = Scene::of(Role::Source, silence(), |limits| limits.call_wall_time = SHORT).await;
+    let scene = Scene::of(Role::Source, silence(), |limits| limits.set(Limit::CallWallTime, SHORT_MS)).await;
     insta::assert_snapshot!(scene.caught("waits_forever /").await, @r"
     source `puppet` 1.2.3 did not come back within 0.5 s, in `load` of `waits_forever /`
     hint: if that is right for this adapter, write under `source:` in config.yml: `limits: {call_wall_time: 1}`
@@ -145,7 +144,7 @@ async fn waits_forever() {
 
 #[tokio::test]
 async fn waits_for_the_whole_run() {
-    let scene = Scene::of(Role::Source, silence(), |limits| limits.run_wall_time = SHORT).await;
+    let scene = Scene::of(Role::Source, silence(), |limits| limits.set(Limit::RunWallTime, SHORT_MS)).await;
     insta::assert_snapshot!(scene.caught_for_good("waits_for_the_whole_run /").await, @r"
     source `puppet` 1.2.3 has been at work for more than 0.5 s in this run, in `load` of `waits_for_the_whole_run /`
     hint: if that is right for this adapter, write under `source:` in config.yml: `limits: {run_wall_time: 1}`
@@ -154,7 +153,7 @@ async fn waits_for_the_whole_run() {
 
 #[tokio::test]
 async fn sleeps_forever() {
-    let scene = Scene::set(|limits| limits.call_timeout = SHORT).await;
+    let scene = Scene::set(|limits| limits.set(Limit::CallTime, SHORT_MS)).await;
     insta::assert_snapshot!(scene.caught("sleeps_forever").await, @r"
     source `puppet` 1.2.3 computes for more than 0.5 s without coming back, in `load` of `sleeps_forever`
     hint: if that is right for this adapter, write under `source:` in config.yml: `limits: {call_time: 1}`
@@ -163,7 +162,7 @@ async fn sleeps_forever() {
 
 #[tokio::test]
 async fn hoards_memory() {
-    let scene = Scene::set(|limits| limits.memory_bytes = 16 << 20).await;
+    let scene = Scene::set(|limits| limits.set(Limit::Memory, 16 << 20)).await;
     insta::assert_snapshot!(scene.caught("hoards_memory").await, @r"
     source `puppet` 1.2.3 needs more than 16 MiB of memory, in `load` of `hoards_memory`
     hint: if that is right for this adapter, write under `source:` in config.yml: `limits: {memory: 32 MiB}`
@@ -186,7 +185,7 @@ async fn panics() {
 
 #[tokio::test]
 async fn hands_over_too_much() {
-    let scene = Scene::set(|limits| limits.page_bytes_max = 1 << 20).await;
+    let scene = Scene::set(|limits| limits.set(Limit::PageSize, 1 << 20)).await;
     insta::assert_snapshot!(scene.caught("hands_over_too_much").await, @r"
     source `puppet` 1.2.3 handed over more than 1 MiB at once, in `load` of `hands_over_too_much`
     hint: if that is right for this adapter, write under `source:` in config.yml: `limits: {page_size: 2 MiB}`
@@ -204,12 +203,12 @@ async fn names_the_same_bytes_a_thousand_times() {
 
 #[tokio::test]
 async fn hands_over_too_many_records() {
-    let scene = Scene::set(|limits| limits.page_rows_max = 99).await;
+    let scene = Scene::set(|limits| limits.set(Limit::PageRecords, 99)).await;
     insta::assert_snapshot!(scene.caught("hands_over_too_many_records").await, @r"
     source `puppet` 1.2.3 handed over more than 99 records in one page, in `load` of `hands_over_too_many_records`
     hint: if that is right for this adapter, write under `source:` in config.yml: `limits: {page_records: 198}`
     ");
-    let scene = Scene::set(|limits| limits.page_rows_max = 100).await;
+    let scene = Scene::set(|limits| limits.set(Limit::PageRecords, 100)).await;
     scene.hostile.load(order("hands_over_too_many_records")).await.unwrap();
 }
 
@@ -231,7 +230,7 @@ async fn hands_over_too_many_lines() {
 
 #[tokio::test]
 async fn pages_forever() {
-    let scene = Scene::set(|limits| limits.pages_max = 5).await;
+    let scene = Scene::set(|limits| limits.set(Limit::Pages, 5)).await;
     let mut request = order("pages_forever");
     let error = loop_until_error(&scene.hostile, &mut request).await;
     assert_eq!(request.cursor.unwrap().0.len(), 5, "a byte a page");
@@ -272,7 +271,7 @@ async fn pages_in_place() {
 /// Each page is good for itself; who reads the list sees the circle.
 #[tokio::test]
 async fn pages_in_a_circle() {
-    let scene = Scene::set(|limits| limits.pages_max = 10).await;
+    let scene = Scene::set(|limits| limits.set(Limit::Pages, 10)).await;
     let error = loop_until_error(&scene.hostile, &mut order("pages_in_a_circle")).await;
     assert!(matches!(error, Error::Limit { .. }), "{error}");
 }
@@ -360,7 +359,7 @@ async fn asks_for_a_million_pointers() {
 /// A few bytes of pointers would be a terabyte of answers.
 #[tokio::test]
 async fn asks_for_one_text_a_million_times() {
-    let scene = Scene::set(|limits| limits.response_bytes_max = 10_000).await;
+    let scene = Scene::set(|limits| limits.set(Limit::ResponseSize, 10_000)).await;
     insta::assert_snapshot!(scene.caught("asks_for_one_text_a_million_times /api").await, @r"
     source `puppet` 1.2.3 asked for more than 10000 bytes at once, in `load` of `asks_for_one_text_a_million_times /api`
     hint: if that is right for this adapter, write under `source:` in config.yml: `limits: {response_size: 20000 bytes}`
@@ -369,7 +368,7 @@ async fn asks_for_one_text_a_million_times() {
 
 #[tokio::test]
 async fn asks_in_a_circle() {
-    let scene = Scene::set(|limits| limits.requests_max = 20).await;
+    let scene = Scene::set(|limits| limits.set(Limit::CallRequests, 20)).await;
     insta::assert_snapshot!(scene.caught("asks_in_a_circle /api").await, @r"
     source `puppet` 1.2.3 sent more than 20 requests, in `load` of `asks_in_a_circle /api`
     hint: if that is right for this adapter, write under `source:` in config.yml: `limits: {call_requests: 40}`
@@ -378,7 +377,7 @@ async fn asks_in_a_circle() {
 
 #[tokio::test]
 async fn asks_for_the_whole_run() {
-    let scene = Scene::set(|limits| limits.run_requests_max = 2).await;
+    let scene = Scene::set(|limits| limits.set(Limit::RunRequests, 2)).await;
     for _ in 0..2 {
         scene.hostile.load(order("asks_for_the_whole_run /api")).await.unwrap();
     }
@@ -390,7 +389,7 @@ async fn asks_for_the_whole_run() {
 
 #[tokio::test]
 async fn hoards_responses() {
-    let scene = Scene::set(|limits| limits.responses_held_max = 3).await;
+    let scene = Scene::set(|limits| limits.set(Limit::HeldResponses, 3)).await;
     insta::assert_snapshot!(scene.caught("hoards_responses /api").await, @r"
     source `puppet` 1.2.3 holds more than 3 answers, in `load` of `hoards_responses /api`
     hint: if that is right for this adapter, write under `source:` in config.yml: `limits: {held_responses: 6}`
@@ -399,7 +398,7 @@ async fn hoards_responses() {
 
 #[tokio::test]
 async fn hoards_bodies() {
-    let scene = Scene::set(|limits| limits.held_bytes_max = 1 << 10).await;
+    let scene = Scene::set(|limits| [Limit::HeldSize, Limit::ResponseSize].iter().for_each(|limit| limits.set(*limit, 1 << 10))).await;
     insta::assert_snapshot!(scene.caught("hoards_bodies /api").await, @r"
     source `puppet` 1.2.3 holds answers of more than 1 KiB, in `load` of `hoards_bodies /api`
     hint: if that is right for this adapter, write under `source:` in config.yml: `limits: {held_size: 2 KiB}`
@@ -408,7 +407,7 @@ async fn hoards_bodies() {
 
 #[tokio::test]
 async fn asks_for_a_huge_answer() {
-    let scene = Scene::set(|limits| limits.response_bytes_max = 32).await;
+    let scene = Scene::set(|limits| limits.set(Limit::ResponseSize, 32)).await;
     insta::assert_snapshot!(scene.caught("asks_for_a_huge_answer /api").await, @r"
     source `puppet` 1.2.3 asked for more than 32 bytes at once, in `load` of `asks_for_a_huge_answer /api`
     hint: if that is right for this adapter, write under `source:` in config.yml: `limits: {response_size: 64 bytes}`
@@ -436,38 +435,38 @@ async fn asks_the_cloud() {
 #[tokio::test]
 async fn asks_for_a_file_by_url() {
     let scene = Scene::set(|_| {}).await;
-    insta::assert_snapshot!(scene.caught("asks_for_a_file_by_url").await, @"source `puppet` 1.2.3 was denied: `file:` is not for adapters, which may ask by `http:` and `https:`");
+    insta::assert_snapshot!(scene.caught("asks_for_a_file_by_url").await, @"source `puppet` 1.2.3 was denied: adapters may use `http:` and `https:`, not `file:`");
 }
 
 #[tokio::test]
 async fn hides_credentials_in_a_url() {
     let scene = Scene::set(|_| {}).await;
     let told = scene.caught(&format!("hides_credentials_in_a_url {}/", scene.address)).await;
-    assert!(told.contains("is no request: a URL of an adapter holds no credentials"), "{told}");
+    assert!(told.contains("is no request: a URL of an adapter must not have credentials"), "{told}");
 }
 
 #[tokio::test]
 async fn forges_a_credential() {
     let scene = Scene::set(|_| {}).await;
-    insta::assert_snapshot!(scene.caught("forges_a_credential").await, @"source `puppet` 1.2.3 was denied: the header `authorization` is set by infrahub-sync; an adapter declares its credentials in its manifest");
+    insta::assert_snapshot!(scene.caught("forges_a_credential").await, @"source `puppet` 1.2.3 was denied: infrahub-sync sets the header `authorization`; an adapter declares its credentials in its manifest");
 }
 
 #[tokio::test]
 async fn forges_the_host() {
     let scene = Scene::set(|_| {}).await;
-    insta::assert_snapshot!(scene.caught("forges_the_host").await, @"source `puppet` 1.2.3 was denied: the header `host` is set by infrahub-sync; an adapter declares its credentials in its manifest");
+    insta::assert_snapshot!(scene.caught("forges_the_host").await, @"source `puppet` 1.2.3 was denied: infrahub-sync sets the header `host`; an adapter declares its credentials in its manifest");
 }
 
 #[tokio::test]
 async fn smuggles_a_header() {
     let scene = Scene::set(|_| {}).await;
-    insta::assert_snapshot!(scene.caught("smuggles_a_header").await, @"source `puppet` 1.2.3: GET / is no request: the value of the header `x` is none");
+    insta::assert_snapshot!(scene.caught("smuggles_a_header").await, @"source `puppet` 1.2.3: GET / is no request: the value of the header `x` is invalid");
 }
 
 #[tokio::test]
 async fn tunnels() {
     let scene = Scene::set(|_| {}).await;
-    insta::assert_snapshot!(scene.caught("tunnels").await, @"source `puppet` 1.2.3: connect / is no request: the method CONNECT is not for adapters");
+    insta::assert_snapshot!(scene.caught("tunnels").await, @"source `puppet` 1.2.3: connect / is no request: adapters may not use the method CONNECT");
 }
 
 /// What it does with the refusal is its own business: nothing was sent.
@@ -481,13 +480,13 @@ async fn swallows_a_denial() {
 #[tokio::test]
 async fn climbs_out_of_the_folder() {
     let scene = Scene::set(|_| {}).await;
-    insta::assert_snapshot!(scene.caught("climbs_out_of_the_folder").await, @"source `puppet` 1.2.3 was denied: `sub/../../secret` is no path within the folder PROJECT/data");
+    insta::assert_snapshot!(scene.caught("climbs_out_of_the_folder").await, @"source `puppet` 1.2.3 was denied: `sub/../../secret` is not a path within the folder PROJECT/data");
 }
 
 #[tokio::test]
 async fn names_an_absolute_path() {
     let scene = Scene::set(|_| {}).await;
-    insta::assert_snapshot!(scene.caught("names_an_absolute_path").await, @"source `puppet` 1.2.3 was denied: `/etc/passwd` is no path within the folder PROJECT/data");
+    insta::assert_snapshot!(scene.caught("names_an_absolute_path").await, @"source `puppet` 1.2.3 was denied: `/etc/passwd` is not a path within the folder PROJECT/data");
 }
 
 #[tokio::test]
@@ -514,7 +513,7 @@ async fn writes_to_a_source() {
 
 #[tokio::test]
 async fn reads_a_huge_file() {
-    let scene = Scene::set(|limits| limits.response_bytes_max = 32).await;
+    let scene = Scene::set(|limits| limits.set(Limit::ResponseSize, 32)).await;
     std::fs::write(scene.project.path().join("data/huge"), [b' '; 33]).unwrap();
     insta::assert_snapshot!(scene.caught("reads_a_huge_file huge").await, @r"
     source `puppet` 1.2.3 asked for more than 32 bytes at once, in `load` of `reads_a_huge_file huge`
@@ -528,7 +527,7 @@ async fn reads_a_pipe() {
     let scene = Scene::set(|_| {}).await;
     let made = std::process::Command::new("mkfifo").arg(scene.project.path().join("data/pipe")).status().unwrap();
     assert!(made.success());
-    insta::assert_snapshot!(scene.caught("reads_a_pipe pipe").await, @"source `puppet` 1.2.3: `pipe`: pipe is no file");
+    insta::assert_snapshot!(scene.caught("reads_a_pipe pipe").await, @"source `puppet` 1.2.3: `pipe`: pipe is not a file");
 }
 
 /// Opening it would wait for somebody who reads, for ever.
@@ -537,7 +536,7 @@ async fn writes_to_a_pipe() {
     let scene = Scene::of(Role::Destination, server(), |_| {}).await;
     let made = std::process::Command::new("mkfifo").arg(scene.project.path().join("data/pipe")).status().unwrap();
     assert!(made.success());
-    insta::assert_snapshot!(scene.caught("writes_to_a_pipe pipe").await, @"destination `puppet` 1.2.3: `pipe`: pipe is no file");
+    insta::assert_snapshot!(scene.caught("writes_to_a_pipe pipe").await, @"destination `puppet` 1.2.3: `pipe`: pipe is not a file");
 }
 
 #[tokio::test]
@@ -591,7 +590,7 @@ impl Warnings {
 
 #[tokio::test]
 async fn logs_forever() {
-    let scene = Scene::set(|limits| limits.log_lines_max = 2).await;
+    let scene = Scene::set(|limits| limits.set(Limit::LogLines, 2)).await;
     insta::assert_snapshot!(Warnings::of(&scene, "logs_forever").await.join("\n"), @r"
     line 0
     line 1
@@ -604,7 +603,7 @@ async fn logs_forever() {
 
 #[tokio::test]
 async fn logs_a_book() {
-    let scene = Scene::set(|limits| limits.log_line_chars_max = 3).await;
+    let scene = Scene::set(|limits| limits.set(Limit::LogLineLength, 3)).await;
     assert_eq!(Warnings::of(&scene, "logs_a_book").await, ["ééé… (cut at 3 characters)"]);
     scene.goes_on_with_the_same_instance().await;
 }
@@ -646,6 +645,6 @@ async fn looks_up_a_name() {
 #[tokio::test]
 async fn an_adapter_that_never_finishes_its_configuration_is_stopped() {
     let mut config = config(json!({"wish": "ponder"}));
-    config.limits.call_timeout = SHORT;
+    config.limits.set(Limit::CallTime, SHORT_MS);
     insta::assert_snapshot!(adapter().open(config).await.unwrap_err().to_string(), @"destination `puppet` 1.2.3 computes for more than 0.5 s without coming back, in `configure`");
 }

@@ -1,9 +1,9 @@
-//! `log`: an adapter's words, on to tracing with the adapter's name.
+//! `log`: an adapter's messages, passed to tracing with the adapter's name.
 
-use tracing::Level as Told;
+use tracing::Level as TraceLevel;
 
 use crate::guest::bindings::infrahub_sync::adapter::log::{Host, Level};
-use crate::instance::HostState;
+use crate::guest::state::HostState;
 
 impl Host for HostState {
     fn log(&mut self, level: Level, message: String) -> wasmtime::Result<()> {
@@ -13,8 +13,8 @@ impl Host for HostState {
             self.output.remember(&message);
         }
         let (adapter, output) = (&self.adapter, &self.output);
-        // The level of an event is a constant of its call site. What nobody reads does not count.
-        macro_rules! tell {
+        // The level of an event is a constant of its call site. A message that no subscriber reads does not count.
+        macro_rules! emit {
             ($level:expr) => {
                 if tracing::enabled!(target: "infrahub_sync::adapter", $level) && output.may_write() {
                     tracing::event!(target: "infrahub_sync::adapter", $level, %adapter, "{message}");
@@ -22,11 +22,11 @@ impl Host for HostState {
             };
         }
         match level {
-            Level::Trace => tell!(Told::TRACE),
-            Level::Debug => tell!(Told::DEBUG),
-            Level::Info => tell!(Told::INFO),
-            Level::Warn => tell!(Told::WARN),
-            Level::Error => tell!(Told::ERROR),
+            Level::Trace => emit!(TraceLevel::TRACE),
+            Level::Debug => emit!(TraceLevel::DEBUG),
+            Level::Info => emit!(TraceLevel::INFO),
+            Level::Warn => emit!(TraceLevel::WARN),
+            Level::Error => emit!(TraceLevel::ERROR),
         }
         Ok(())
     }

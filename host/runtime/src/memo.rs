@@ -5,8 +5,8 @@
 //! lasting   in the session, and in <memo store>/<sha256 of component, address and key>.memo, a private file
 //! ```
 //!
-//! What a lasting memo says is only ever believed by the component that wrote it, about the address that it wrote it for: the file's
-//! name says so. Without a store, and in sessions that record or replay, lasting ones are gone with the session.
+//! Only the component that wrote a lasting memo reads it, and only for the address that it wrote it for: the file's name says so. Without a
+//! store, and in sessions that record or replay, lasting memos end with the session.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -14,10 +14,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest, Sha256};
 
-use crate::guest::bindings::infrahub_sync::adapter::memo::{Host, Lifetime};
-use crate::instance::HostState;
-use crate::limits::Limits;
 use crate::private::{PrivateFolder, hex};
+
+/// How long a memo is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lifetime {
+    /// As long as the session.
+    Run,
+    /// For later runs, too.
+    Lasting,
+}
 
 const MAGIC: &[u8; 8] = b"ISCMEMO\x01";
 
@@ -32,15 +38,30 @@ impl MemoStore {
     }
 }
 
-/// What one session keeps.
+/// The bounds of the memos of one session, keys included.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    /// Bytes of a key.
+    key: usize,
+    /// Bytes of a value. A large schema as JSON is a few megabytes.
+    value: usize,
+    /// Bytes of all memos of one lifetime. They are in the host's memory.
+    total: usize,
+    /// The number of memos of one lifetime.
+    count: usize,
+}
+
+const BOUNDS: Bounds = Bounds { key: 256, value: 8 << 20, total: 32 << 20, count: 4096 };
+
+/// The memos of one session.
 pub(crate) struct Memos {
     run: Mutex<Shelf>,
-    /// What this session has put itself: it sees that whatever becomes of the files, and can fill the disk no further.
+    /// The memos that this session has put itself: it sees them without the files, and they bound how much it writes to the disk.
     lasting: Mutex<Shelf>,
     store: Option<MemoStore>,
     /// A digest of whose memos these are, to be continued with a key.
     owner: Sha256,
-    limits: Limits,
+    bounds: Bounds,
 }
 
 /// Values in memory.
@@ -57,12 +78,12 @@ impl Shelf {
     }
 
     /// Keeps a value in place of an older one, which goes in any case. False when there is no room.
-    fn put(&mut self, key: &str, value: &[u8], limits: &Limits) -> bool {
+    fn put(&mut self, key: &str, value: &[u8], bounds: Bounds) -> bool {
         if let Some(old) = self.values.remove(key) {
             self.bytes -= key.len() + old.len();
         }
         let bytes = self.bytes + key.len() + value.len();
-        let fits = value.len() <= limits.memo_bytes_max && bytes <= limits.memos_bytes_max && self.values.len() < limits.memos_max;
+        let fits = value.len() <= bounds.value && bytes <= bounds.total && self.values.len() < bounds.count;
         if fits {
             self.values.insert(key.to_owned(), value.into());
             self.bytes = bytes;
@@ -76,20 +97,25 @@ fn lock(shelf: &Mutex<Shelf>) -> MutexGuard<'_, Shelf> {
 }
 
 impl Memos {
-    /// The memos of a component (by its SHA-256) about an address.
-    pub(crate) fn new(component: &[u8; 32], address: Option<&str>, store: Option<MemoStore>, limits: &Limits) -> Self {
+    /// Makes the memos of a component (by its SHA-256) about an address.
+    pub(crate) fn new(component: &[u8; 32], address: Option<&str>, store: Option<MemoStore>) -> Self {
         // Digests have one length, so no address can look like the beginning of a key.
         let address = Sha256::digest(address.unwrap_or_default().trim().trim_end_matches('/'));
         let owner = Sha256::new().chain_update(component).chain_update(address);
-        Self { run: Mutex::default(), lasting: Mutex::default(), store, owner, limits: limits.clone() }
+        Self { run: Mutex::default(), lasting: Mutex::default(), store, owner, bounds: BOUNDS }
     }
 
-    /// The file of a key.
+    /// Returns the name of a key's file.
     fn name(&self, key: &str) -> String {
         hex(&self.owner.clone().chain_update(key).finalize())
     }
 
-    fn get(&self, lifetime: Lifetime, key: &str) -> Option<Vec<u8>> {
+    /// Returns whether memos of this lifetime are in files.
+    pub(crate) fn are_files(&self, lifetime: Lifetime) -> bool {
+        lifetime == Lifetime::Lasting && self.store.is_some()
+    }
+
+    pub(crate) fn get(&self, lifetime: Lifetime, key: &str) -> Option<Vec<u8>> {
         match lifetime {
             Lifetime::Run => lock(&self.run).get(key),
             Lifetime::Lasting => {
@@ -99,20 +125,20 @@ impl Memos {
         }
     }
 
-    fn put(&self, lifetime: Lifetime, key: &str, value: Vec<u8>) -> Vec<u8> {
-        let key_fits = key.len() <= self.limits.memo_key_bytes_max;
+    pub(crate) fn put(&self, lifetime: Lifetime, key: &str, value: Vec<u8>) -> Vec<u8> {
+        let key_fits = key.len() <= self.bounds.key;
         match lifetime {
             Lifetime::Run => {
                 let mut shelf = lock(&self.run);
                 if let Some(first) = shelf.get(key) {
                     return first;
                 }
-                if !key_fits || !shelf.put(key, &value, &self.limits) {
+                if !key_fits || !shelf.put(key, &value, self.bounds) {
                     tracing::debug!(key_bytes = key.len(), bytes = value.len(), "a memo of an adapter is not kept: there is no room");
                 }
             }
             Lifetime::Lasting => {
-                let kept = key_fits && lock(&self.lasting).put(key, &value, &self.limits);
+                let kept = key_fits && lock(&self.lasting).put(key, &value, self.bounds);
                 self.write(key, kept.then_some(&value));
             }
         }
@@ -122,7 +148,7 @@ impl Memos {
     fn read(&self, key: &str) -> Option<Vec<u8>> {
         let folder = &self.store.as_ref()?.0;
         let name = self.name(key);
-        folder.read(&name, self.limits.memo_bytes_max).unwrap_or_else(|error| {
+        folder.read(&name, self.bounds.value).unwrap_or_else(|error| {
             tracing::debug!(path = %folder.file(&name).display(), error, "a memo of an adapter is not used");
             None
         })
@@ -142,36 +168,6 @@ impl Memos {
     }
 }
 
-impl HostState {
-    /// Uses the memos: on a thread that may block, while the guest's clock stands still, when it is about files.
-    async fn with_memos<T: Send + 'static>(
-        &mut self,
-        lifetime: Lifetime,
-        work: impl FnOnce(&Memos) -> T + Send + 'static,
-    ) -> wasmtime::Result<Option<T>> {
-        // An adapter that describes itself has nothing to remember.
-        let Some(memos) = self.grants.memos.clone() else { return Ok(None) };
-        if matches!(lifetime, Lifetime::Run) || memos.store.is_none() {
-            return Ok(Some(work(&memos)));
-        }
-        let clock = self.clock.clone();
-        Ok(Some(clock.pause(tokio::task::spawn_blocking(move || work(&memos))).await?))
-    }
-}
-
-impl Host for HostState {
-    async fn get(&mut self, lifetime: Lifetime, key: String) -> wasmtime::Result<Option<Vec<u8>>> {
-        Ok(self.with_memos(lifetime, move |memos| memos.get(lifetime, &key)).await?.flatten())
-    }
-
-    async fn put(&mut self, lifetime: Lifetime, key: String, value: Vec<u8>) -> wasmtime::Result<Vec<u8>> {
-        if self.grants.memos.is_none() {
-            return Ok(value);
-        }
-        Ok(self.with_memos(lifetime, move |memos| memos.put(lifetime, &key, value)).await?.unwrap_or_default())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,8 +179,8 @@ mod tests {
 
     /// A session of component number `component`.
     fn session(component: u8, address: Option<&str>, folder: Option<&Path>) -> Memos {
-        let limits = Limits { memo_key_bytes_max: 4, memo_bytes_max: 8, memos_bytes_max: 30, memos_max: 3, ..Limits::default() };
-        Memos::new(&[component; 32], address, folder.map(|folder| MemoStore::new(folder.to_owned())), &limits)
+        let memos = Memos::new(&[component; 32], address, folder.map(|folder| MemoStore::new(folder.to_owned())));
+        Memos { bounds: Bounds { key: 4, value: 8, total: 30, count: 3 }, ..memos }
     }
 
     fn files(folder: &Path) -> usize {

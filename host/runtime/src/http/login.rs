@@ -1,11 +1,13 @@
-//! Logins: what a manifest declares is done before the first request that needs it, and kept in memory.
+//! Logins: done as the manifest declares before the first request that needs them, and kept in memory.
 //!
-//! Invariants: requests of a login go to the configured address alone; one is under way at a time, and who waited for it shares what
-//! came of it; what was refused is not tried again, because systems lock accounts; neither password nor token nor answer reaches a guest.
+//! Invariants:
+//!
+//! - Requests of a login go to the configured address alone.
+//! - One login is in progress at a time, and the requests that wait for it share its result.
+//! - A rejected login is not tried again, because systems lock accounts.
+//! - Neither password nor token nor answer reaches a guest.
 
 use std::collections::BTreeMap;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -15,19 +17,20 @@ use reqwest::Method;
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use tokio::sync::Mutex;
 
-use super::http::{Http, HttpError, Request};
+use super::request::{HttpError, Request};
+use super::retry::Retry;
 use crate::error::{Failure, FailureKind};
 use crate::manifest::{self, LoginBody, LoginPlace, LoginStep};
 use crate::response::{HostResponse, json_at};
 use crate::secret::{Scrubber, Secret};
 use crate::template;
 
-/// A token that is younger has not expired: who refuses a request with it has another reason, and one login more would not help.
-/// Systems that say 403 both for an old token and for a missing permission would be asked for a login at each such request.
+/// A token that is younger has not expired: the system rejects a request with it for another reason, and another login would not help.
+/// Systems that return 403 both for an old token and for a missing permission would otherwise get a login for each such request.
 const EXPIRES_AFTER: Duration = Duration::from_secs(5);
 /// The characters of a path's segment that are sent as they are: the unreserved ones.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-/// Most of a server's words in a message.
+/// Characters of a server's text in a message, at most.
 const WORDS_CHARS_MAX: usize = 300;
 
 /// A session's login.
@@ -36,20 +39,27 @@ pub(super) struct Login {
     /// The values of the settings that the plan mentions.
     settings: BTreeMap<String, Secret>,
     state: Mutex<State>,
-    /// Logins that came to an end, good or bad.
+    /// Logins that ended, with success or without.
     ended: AtomicU64,
 }
 
 #[derive(Default)]
 struct State {
     pass: Option<Arc<Pass>>,
-    /// How the last login failed; none after one that did not.
+    /// How the last login failed; none after a success.
     failed: Option<HttpError>,
     /// It would fail again.
     hopeless: bool,
 }
 
-/// What a login gave.
+/// The way that the requests of a login take, and the longest that one answer may take.
+#[derive(Clone, Copy)]
+struct Requests<'h> {
+    retry: &'h Retry,
+    timeout: Duration,
+}
+
+/// The result of a login.
 pub(super) struct Pass {
     headers: HeaderMap,
     values: BTreeMap<String, Secret>,
@@ -57,7 +67,7 @@ pub(super) struct Pass {
 }
 
 impl Pass {
-    /// What a request is sent with.
+    /// Returns the headers of each request.
     pub(super) fn headers(&self) -> &HeaderMap {
         &self.headers
     }
@@ -68,38 +78,38 @@ impl Login {
         Self { plan, settings, state: Mutex::default(), ended: AtomicU64::new(0) }
     }
 
-    /// Whether it sets that header.
+    /// Returns whether it sets that header.
     pub(super) fn sets(&self, name: &HeaderName) -> bool {
         self.plan.headers.iter().any(|(header, _)| header.eq_ignore_ascii_case(name.as_str()))
     }
 
-    /// Whether that status says that a pass has expired.
+    /// Returns whether that status says that a pass has expired.
     pub(super) fn has_expired(&self, status: u16) -> bool {
         self.plan.expired.contains(&status)
     }
 
-    /// The pass that is good now, and another one than `refused`, unless that is too young to have expired.
-    pub(super) async fn pass(&self, http: &Http, refused: Option<&Arc<Pass>>) -> Result<Arc<Pass>, HttpError> {
+    /// Returns a valid pass, and another one than `refused`, unless that is too young to have expired. `timeout` bounds one answer.
+    pub(super) async fn pass(&self, retry: &Retry, timeout: Duration, refused: Option<&Arc<Pass>>) -> Result<Arc<Pass>, HttpError> {
         let ended = self.ended.load(Ordering::Acquire);
         let mut state = self.state.lock().await;
         if let Some(error) = &state.failed
-            // Somebody else tried while we waited, or nobody need try again.
+            // Another request tried while this one waited, or another attempt would fail as well.
             && (state.hopeless || ended != self.ended.load(Ordering::Acquire))
         {
             return Err(error.clone());
         }
         let mut known = None;
         if let Some(pass) = state.pass.clone() {
-            let age = (http.pace().instant)().saturating_duration_since(pass.since);
+            let age = (retry.pace.instant)().saturating_duration_since(pass.since);
             let is_refused = refused.is_some_and(|refused| Arc::ptr_eq(refused, &pass));
             let is_old = self.plan.renew_after.is_some_and(|limit| age >= limit);
             if is_refused && age < EXPIRES_AFTER || !is_refused && !is_old {
                 return Ok(pass);
             }
-            // A pass that was refused is not refreshed: whoever forgot the one has forgotten the other.
+            // A rejected pass is not refreshed: a server that forgot it does not refresh it either.
             known = Some(pass).filter(|_| !is_refused);
         }
-        let taken = self.log_in(http, known).await;
+        let taken = self.log_in(Requests { retry, timeout }, known).await;
         self.ended.fetch_add(1, Ordering::Release);
         match taken {
             Ok(pass) => {
@@ -107,7 +117,7 @@ impl Login {
                 Ok(pass)
             }
             Err(error) => {
-                // What the server may say otherwise in a moment is tried again by the next who comes.
+                // The next request tries again if the server may answer differently in a moment.
                 let hopeless = match &error {
                     HttpError::Login { failure, .. } => !failure.kind.is_transient(),
                     HttpError::Denied(_) | HttpError::InvalidRequest(_) | HttpError::TooLarge(_) => true,
@@ -119,35 +129,33 @@ impl Login {
         }
     }
 
-    /// Refreshes what is known, or logs in.
-    async fn log_in(&self, http: &Http, known: Option<Arc<Pass>>) -> Result<Arc<Pass>, HttpError> {
+    /// Refreshes a known pass, or logs in.
+    async fn log_in(&self, requests: Requests<'_>, known: Option<Arc<Pass>>) -> Result<Arc<Pass>, HttpError> {
         if let Some(known) = known.filter(|_| !self.plan.refresh.is_empty()) {
-            match self.follow(http, &self.plan.refresh, known.values.clone()).await {
+            match self.follow(requests, &self.plan.refresh, known.values.clone()).await {
                 Ok(pass) => return Ok(pass),
-                Err(error) => tracing::debug!("a login is not refreshed but done again: {error:?}"),
+                Err(error) => tracing::debug!("a login cannot be refreshed and is done again: {error:?}"),
             }
         }
-        self.follow(http, &self.plan.steps, BTreeMap::new()).await
+        self.follow(requests, &self.plan.steps, BTreeMap::new()).await
     }
 
-    /// Makes the requests and takes from their answers. Boxed, because a request waits for a login, which is made of requests.
-    fn follow<'a>(
-        &'a self,
-        http: &'a Http,
-        steps: &'a [LoginStep],
-        values: BTreeMap<String, Secret>,
-    ) -> Pin<Box<dyn Future<Output = Result<Arc<Pass>, HttpError>> + Send + 'a>> {
-        Box::pin(self.follow_now(http, steps, values))
-    }
-
-    async fn follow_now(&self, http: &Http, steps: &[LoginStep], mut values: BTreeMap<String, Secret>) -> Result<Arc<Pass>, HttpError> {
-        let since = (http.pace().instant)();
+    /// Makes the requests and takes the values from their answers.
+    async fn follow(
+        &self,
+        requests: Requests<'_>,
+        steps: &[LoginStep],
+        mut values: BTreeMap<String, Secret>,
+    ) -> Result<Arc<Pass>, HttpError> {
+        let retry = requests.retry;
+        let since = (retry.pace.instant)();
         for step in steps {
-            let request = self.request(http, step, &values)?;
-            let response = http.repeat(&request).await?;
-            let at = format!("the login at {} {}", request.method, http.shown(&request.url));
+            let request = self.request(requests, step, &values)?;
+            let response = retry.send(&request, None).await?;
+            let at = format!("the login at {} {}", request.method, retry.transport.shown(&request.url));
+            let scrubber = &retry.transport.scrubber;
             if response.status >= 400 {
-                return Err(self.failed(http, &at, "was refused", &response));
+                return Err(self.failed(scrubber, &at, "was rejected", &response));
             }
             for (name, place) in &step.values {
                 let Some(value) = found(&response, place).filter(|value| !value.is_empty()) else {
@@ -156,10 +164,10 @@ impl Login {
                         LoginPlace::Header(name) => format!("header `{name}`"),
                         LoginPlace::Cookie(name) => format!("cookie `{name}`"),
                     };
-                    return Err(self.failed(http, &at, &format!("gave no {place}"), &response));
+                    return Err(self.failed(scrubber, &at, &format!("returned no {place}"), &response));
                 };
                 let value = Secret::new(value);
-                http.scrubber().learn(value.clone());
+                scrubber.learn(value.clone());
                 values.insert(name.clone(), value);
             }
         }
@@ -167,7 +175,7 @@ impl Login {
         Ok(Arc::new(Pass { headers, values, since }))
     }
 
-    /// The value of a place in a template.
+    /// Returns the value of a place in a template.
     fn value(&self, name: &str, values: &BTreeMap<String, Secret>) -> Option<String> {
         values.get(name).or_else(|| self.settings.get(name)).map(|secret| secret.expose().to_owned())
     }
@@ -199,8 +207,8 @@ impl Login {
         })
     }
 
-    fn request(&self, http: &Http, step: &LoginStep, values: &BTreeMap<String, Secret>) -> Result<Request, HttpError> {
-        let invalid = || HttpError::InvalidRequest(format!("the login's {} {} is no request", step.method, step.path));
+    fn request(&self, requests: Requests<'_>, step: &LoginStep, values: &BTreeMap<String, Secret>) -> Result<Request, HttpError> {
+        let invalid = || HttpError::InvalidRequest(format!("the login's {} {} cannot be sent", step.method, step.path));
         let mut headers = self.headers(&step.headers, values)?;
         headers.entry(header::ACCEPT).or_insert(HeaderValue::from_static("application/json, */*;q=0.5"));
         let body = match &step.body {
@@ -225,22 +233,22 @@ impl Login {
         };
         Ok(Request {
             method: Method::from_bytes(step.method.as_bytes()).map_err(|_| invalid())?,
-            url: http.join(&self.path(&step.path)?)?,
+            url: requests.retry.transport.origins.join(&self.path(&step.path)?)?,
             headers,
             body: body.map(String::into_bytes),
-            timeout: http.timeout(),
-            // Two logins are no more than one.
+            timeout: requests.timeout,
+            // Two logins have the effect of one.
             idempotent: true,
             unprocessed: None,
             logs_in: true,
         })
     }
 
-    /// A login that came to nothing.
-    fn failed(&self, http: &Http, at: &str, what: &str, response: &HostResponse) -> HttpError {
+    /// Returns the error of a login that failed.
+    fn failed(&self, scrubber: &Scrubber, at: &str, what: &str, response: &HostResponse) -> HttpError {
         let status = response.status;
-        let told = format!("{at} {what}: HTTP status {status}");
-        let words = words(response, http.scrubber()).map(|words| format!(": {words}")).unwrap_or_default();
+        let for_guest = format!("{at} {what}: HTTP status {status}");
+        let words = words(response, scrubber).map(|words| format!(": {words}")).unwrap_or_default();
         // A setting of a path is not what a server rejects.
         let in_path: Vec<&str> = self.plan.steps.iter().flat_map(|step| template::names(&step.path)).collect();
         let names = self.settings.keys().filter(|name| !in_path.contains(&name.as_str()));
@@ -253,13 +261,13 @@ impl Login {
         };
         let check = if kind == FailureKind::Auth { check } else { String::new() };
         HttpError::Login {
-            failure: Failure { kind, message: format!("{told}{words}{check}"), http_status: Some(status), retry_after: None },
-            told,
+            failure: Failure { kind, message: format!("{for_guest}{words}{check}"), http_status: Some(status), retry_after: None },
+            for_guest,
         }
     }
 }
 
-/// What an answer has at a place.
+/// Returns the value at a place of an answer.
 fn found(response: &HostResponse, place: &LoginPlace) -> Option<String> {
     match place {
         LoginPlace::Json(pointer) => {
@@ -274,19 +282,19 @@ fn found(response: &HostResponse, place: &LoginPlace) -> Option<String> {
         LoginPlace::Cookie(name) => {
             let set = response.headers.iter().filter(|(header, _)| header.eq_ignore_ascii_case(header::SET_COOKIE.as_str()));
             let pairs = set.filter_map(|(_, cookie)| cookie.split(';').next()?.split_once('='));
-            // Of a cookie that is set twice the last one counts, as in a browser.
+            // If a cookie is set twice, the last one counts, as in a browser.
             pairs.rev().find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim().to_owned())
         }
     }
 }
 
-/// The server's words in a person's size; never HTML.
+/// Returns the server's own text, short enough for a message; never HTML.
 fn words(response: &HostResponse, scrubber: &Scrubber) -> Option<String> {
     let body = response.body.as_text()?.trim();
     let pointers = ["/detail", "/error", "/message", "/errors/0/message"].map(str::to_owned);
     let found = json_at(body, &pointers, usize::MAX).unwrap_or_default();
     let said = found.into_iter().flatten().find_map(|json| serde_json::from_str::<String>(&json).ok());
-    // A login that did not fail in the server's eyes may have given a token in another place than was said.
+    // The answer of a login that succeeded for the server may hold a token in another place than the manifest says.
     let all = || Some(body.to_owned()).filter(|body| response.status >= 400 && !body.is_empty() && !body.starts_with('<'));
     let text = scrubber.scrub(said.or_else(all)?);
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -1,10 +1,10 @@
-//! The lines of config.yml that would allow what was refused.
+//! The lines of config.yml that would allow what was denied.
 
 use ipnet::IpNet;
 
 use crate::error::Role;
 
-/// What one side was granted, so that a line can say what it has to be.
+/// The grants of one side, which a line has to repeat.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Advice {
     pub(crate) role: Option<Role>,
@@ -15,14 +15,14 @@ pub(crate) struct Advice {
 }
 
 impl Advice {
-    /// The line that allows a further origin, without credentials.
+    /// Returns the line that allows a further origin, without credentials.
     pub(crate) fn origin(&self, origin: &str) -> String {
         let mut origins = self.origins.clone();
         origins.push(origin.to_owned());
         self.line(&origins, &self.networks)
     }
 
-    /// The line that lets names lead to a network.
+    /// Returns the line that lets names resolve to a network.
     pub(crate) fn network(&self, network: IpNet) -> String {
         let mut networks = self.networks.clone();
         networks.push(network);
@@ -39,7 +39,7 @@ impl Advice {
     }
 }
 
-/// Where in config.yml a line belongs.
+/// Returns the place in config.yml where a line belongs.
 pub(crate) fn below(role: Option<Role>) -> String {
     match role {
         Some(role) => format!("under `{role}:` in config.yml"),

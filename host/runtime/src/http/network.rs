@@ -1,9 +1,9 @@
-//! Where names may lead: what the name of an allowed host resolves to is looked at before anything is sent there.
+//! Checks the addresses of names: those of an allowed host are checked before anything is sent there.
 //!
-//! The address that the user configured may be in a private network: that is where such systems live. A name that leads to this machine, to
-//! a link-local address (cloud metadata) or to nobody in particular is refused, whoever answers for that name, unless `grants.networks` has
-//! the range; of the further origins of `grants.origins` private addresses are refused, too. A literal address and `localhost` need no
-//! name service and say themselves where they lead. A proxy of the environment is the operator's; it resolves the names that it is asked for.
+//! The address that the user configured may be in a private network, where such systems usually are. The host refuses a name that resolves
+//! to this machine, to a link-local address (cloud metadata) or to a reserved one, unless `grants.networks` has the range. For the
+//! further origins of `grants.origins` it refuses private addresses, too. A literal address and `localhost` need no name service: they
+//! cannot be redirected. The proxy of the environment belongs to the operator; it resolves the names of its requests itself.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,9 +16,9 @@ use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
-use super::Advice;
+use crate::advice::Advice;
 
-/// Why the host of a URL is asked at all.
+/// Why requests may go to the host of a URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Reason {
     /// `grants.origins`.
@@ -29,70 +29,78 @@ pub(crate) enum Reason {
     Proxy,
 }
 
-/// What is special about an address.
+/// The class of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum AddressClass {
     Global,
     Private,
     Loopback,
     LinkLocal,
-    Unspecified,
     Multicast,
+    /// No particular machine, or none yet.
+    Reserved,
 }
 
-impl Place {
-    fn of(address: IpAddr) -> Place {
+impl AddressClass {
+    fn of(address: IpAddr) -> AddressClass {
         match address {
-            IpAddr::V4(address) => Place::of_v4(address),
-            IpAddr::V6(address) if address.is_loopback() => Place::Loopback,
-            IpAddr::V6(address) if address.is_unspecified() => Place::Unspecified,
-            IpAddr::V6(address) if address.is_multicast() => Place::Multicast,
-            IpAddr::V6(address) => match (embedded(address), address.segments()[0]) {
-                (Some(inner), _) => Place::of_v4(inner),
-                (None, 0xfe80..=0xfebf) => Place::LinkLocal,
-                (None, 0xfc00..=0xfdff | 0xfec0..=0xfeff) => Place::Private,
-                _ => Place::Global,
+            IpAddr::V4(address) => AddressClass::of_v4(address),
+            IpAddr::V6(address) if address.is_loopback() => AddressClass::Loopback,
+            IpAddr::V6(address) if address.is_unspecified() => AddressClass::Reserved,
+            IpAddr::V6(address) if address.is_multicast() => AddressClass::Multicast,
+            IpAddr::V6(address) => match (embedded(address), address.segments()) {
+                // A translator of the local network leads there, whatever the embedded address.
+                (Some(inner), [0x64, 0xff9b, 1, ..]) => match AddressClass::of_v4(inner) {
+                    AddressClass::Global => AddressClass::Private,
+                    class => class,
+                },
+                (Some(inner), _) => AddressClass::of_v4(inner),
+                (None, [0xfe80..=0xfebf, ..]) => AddressClass::LinkLocal,
+                (None, [0xfc00..=0xfdff | 0xfec0..=0xfeff, ..]) => AddressClass::Private,
+                _ => AddressClass::Global,
             },
         }
     }
 
-    fn of_v4(address: Ipv4Addr) -> Place {
+    fn of_v4(address: Ipv4Addr) -> AddressClass {
         match address.octets() {
-            [0, ..] => Place::Unspecified,
-            [127, ..] => Place::Loopback,
-            [169, 254, ..] => Place::LinkLocal,
-            [224..=239, ..] | [255, 255, 255, 255] => Place::Multicast,
-            [10, ..] | [192, 168, ..] | [172, 16..=31, ..] | [100, 64..=127, ..] => Place::Private,
-            _ => Place::Global,
+            [127, ..] => AddressClass::Loopback,
+            [169, 254, ..] => AddressClass::LinkLocal,
+            [224..=239, ..] | [255, 255, 255, 255] => AddressClass::Multicast,
+            [0 | 240..=255, ..] => AddressClass::Reserved,
+            // The last three: carriers, protocols of the IETF, benchmarks.
+            [10, ..] | [192, 168, ..] | [172, 16..=31, ..] | [100, 64..=127, ..] | [192, 0, 0, _] | [198, 18..=19, ..] => {
+                AddressClass::Private
+            }
+            _ => AddressClass::Global,
         }
     }
 
     fn words(self) -> &'static str {
         match self {
-            Place::Global => "a public address",
-            Place::Private => "a private address",
-            Place::Loopback => "this machine",
-            Place::LinkLocal => "a link-local address",
-            Place::Unspecified => "no particular machine",
-            Place::Multicast => "a group of machines",
+            AddressClass::Global => "a public address",
+            AddressClass::Private => "a private address",
+            AddressClass::Loopback => "this machine",
+            AddressClass::LinkLocal => "a link-local address",
+            AddressClass::Reserved => "a reserved address",
+            AddressClass::Multicast => "a group of machines",
         }
     }
 }
 
-/// The IPv4 address within an IPv6 address that means it: mapped, compatible, or by way of NAT64.
+/// Returns the IPv4 address within an IPv6 address that stands for it: mapped, compatible, 6to4, or by way of NAT64.
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
-    match address.segments() {
-        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
-            let [[a, b], [c, d]] = [high.to_be_bytes(), low.to_be_bytes()];
-            Some(Ipv4Addr::new(a, b, c, d))
-        }
-        _ => None,
-    }
+    let (high, low) = match address.segments() {
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0x64, 0xff9b, 0 | 1, _, _, _, high, low] | [0x2002, high, low, ..] => (high, low),
+        _ => return None,
+    };
+    let [[a, b], [c, d]] = [high.to_be_bytes(), low.to_be_bytes()];
+    Some(Ipv4Addr::new(a, b, c, d))
 }
 
 pub(super) type Found = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
 
-/// Resolves the names of allowed hosts, and refuses those that lead elsewhere.
+/// Resolves the names of allowed hosts, and refuses addresses where they must not lead.
 pub(crate) struct Resolver {
     names: HashMap<String, Reason>,
     networks: Vec<IpNet>,
@@ -110,7 +118,7 @@ impl Resolver {
         Self { names: HashMap::new(), networks: networks.to_vec(), advice, look_up: Box::new(look_up) }
     }
 
-    /// Allows the host of a URL to be asked. Of several reasons the strongest counts.
+    /// Allows requests to the host of a URL. Of several reasons the strongest counts.
     pub(crate) fn allow(&mut self, url: &Url, reason: Reason) {
         if let Some(Host::Domain(name)) = url.host() {
             let known = self.names.entry(plain(name)).or_insert(reason);
@@ -118,7 +126,7 @@ impl Resolver {
         }
     }
 
-    /// The addresses that may be asked, of those that a name has.
+    /// Returns the allowed ones of a name's addresses.
     fn allowed(&self, name: &str, addresses: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Refused> {
         let name = plain(name);
         let reason = self.names.get(&name).copied().unwrap_or(Reason::Granted);
@@ -131,11 +139,11 @@ impl Resolver {
             reason == Reason::Proxy
                 || granted(address)
                 || inner.is_some_and(granted)
-                || match Place::of(address) {
-                    Place::Global => true,
-                    Place::Private => reason == Reason::Configured,
-                    Place::Loopback => name == "localhost" || name.ends_with(".localhost"),
-                    Place::LinkLocal | Place::Unspecified | Place::Multicast => false,
+                || match AddressClass::of(address) {
+                    AddressClass::Global => true,
+                    AddressClass::Private => reason == Reason::Configured,
+                    AddressClass::Loopback => name == "localhost" || name.ends_with(".localhost"),
+                    AddressClass::LinkLocal | AddressClass::Reserved | AddressClass::Multicast => false,
                 }
         };
         let first = addresses.first().map(SocketAddr::ip);
@@ -143,19 +151,19 @@ impl Resolver {
         match first {
             Some(address) if allowed.is_empty() => {
                 let line = self.advice.network(IpNet::from(address));
-                Err(Refused(format!("`{name}` leads to {address}, which is {}; {line}", Place::of(address).words())))
+                Err(Refused(format!("`{name}` resolves to {address}, which is {}; {line}", AddressClass::of(address).words())))
             }
             _ => Ok(allowed),
         }
     }
 }
 
-/// A name as names are compared.
+/// Returns a name as names are compared.
 fn plain(name: &str) -> String {
     name.trim_end_matches('.').to_ascii_lowercase()
 }
 
-/// What [`reqwest`] is given: a shared [`Resolver`].
+/// The [`Resolver`] of a [`reqwest::Client`].
 pub(crate) struct Names(pub(crate) Arc<Resolver>);
 
 impl Resolve for Names {
@@ -169,7 +177,7 @@ impl Resolve for Names {
     }
 }
 
-/// A name that leads where it must not; the text says what would allow it.
+/// A name that resolves to a refused address; the text says what would allow it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refused(pub(crate) String);
 
@@ -222,24 +230,39 @@ mod tests {
             ("169.254.169.254", "a link-local address"),
             ("64:ff9b::a9fe:a9fe", "a link-local address"),
             ("fe80::1", "a link-local address"),
-            ("0.0.0.0", "no particular machine"),
-            ("::", "no particular machine"),
+            ("0.0.0.0", "a reserved address"),
+            ("::", "a reserved address"),
             ("224.0.0.1", "a group of machines"),
             ("255.255.255.255", "a group of machines"),
+            ("240.0.0.1", "a reserved address"),
+            ("2002:7f00:1::1", "this machine"),
+            ("64:ff9b:1::a9fe:a9fe", "a link-local address"),
             ("ff02::1", "a group of machines"),
         ] {
             let refused = ask(&resolver, "netbox.example", &[address]).unwrap_err();
             let address: IpAddr = address.parse().unwrap();
-            assert!(refused.starts_with(&format!("`netbox.example` leads to {address}, which is {what}; ")), "{refused}");
+            assert!(refused.starts_with(&format!("`netbox.example` resolves to {address}, which is {what}; ")), "{refused}");
         }
-        insta::assert_snapshot!(ask(&resolver, "netbox.example", &["169.254.169.254"]).unwrap_err(), @"`netbox.example` leads to 169.254.169.254, which is a link-local address; to allow it, write under `source:` in config.yml: `grants: {networks: [169.254.169.254/32]}`");
+        insta::assert_snapshot!(ask(&resolver, "netbox.example", &["169.254.169.254"]).unwrap_err(), @"`netbox.example` resolves to 169.254.169.254, which is a link-local address; to allow it, write under `source:` in config.yml: `grants: {networks: [169.254.169.254/32]}`");
     }
 
     #[test]
     fn a_granted_name_leads_to_public_addresses_alone() {
         let resolver = resolver(&[]);
-        assert!(ask(&resolver, "cdn.example", &["192.0.2.1"]).is_ok());
-        for address in ["10.1.2.3", "fd00::1", "100.64.0.1", "127.0.0.1"] {
+        for address in ["192.0.2.1", "198.20.0.1", "192.0.1.1", "2002:c000:201::1", "64:ff9b::c000:201"] {
+            assert!(ask(&resolver, "cdn.example", &[address]).is_ok(), "{address}");
+        }
+        for address in [
+            "10.1.2.3",
+            "fd00::1",
+            "100.64.0.1",
+            "127.0.0.1",
+            "192.0.0.8",
+            "198.18.0.1",
+            "198.19.255.1",
+            "2002:a00:1::",
+            "64:ff9b:1::c000:201",
+        ] {
             assert!(ask(&resolver, "cdn.example", &[address]).is_err(), "{address}");
             assert!(ask(&resolver, "nobody-said.example", &[address]).is_err(), "{address}");
         }

@@ -9,15 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions};
-use infrahub_sync_base::limits::Limit;
-use wasmtime::component::Resource;
 
-use crate::guest::bindings::infrahub_sync::adapter::files::{FileError, Host};
-use crate::instance::HostState;
-use crate::limits::Limits;
-use crate::response::{Body, Full, HostResponse};
+use infrahub_sync_base::limits::{Limit, Limits};
 
-/// What may be done in a folder.
+/// The access to a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
     Read,
@@ -33,6 +28,18 @@ pub(crate) struct Folder {
     bytes_max: usize,
 }
 
+/// Why a file operation failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum FileError {
+    /// No folder was granted, the path leads out of it, or it may only be read.
+    Denied(String),
+    NotFound,
+    /// Larger than the limit, in bytes.
+    TooLarge(u64),
+    /// The operating system's own words.
+    Other(String),
+}
+
 type Outcome<T> = Result<T, FileError>;
 
 impl Folder {
@@ -46,10 +53,10 @@ impl Folder {
             }
             Err(error) => return Err(format!("names the folder {}, which cannot be opened: {error}", path.display())),
         };
-        Ok(Self { path, access, dir: Mutex::new(dir), bytes_max: limits.response_bytes_max })
+        Ok(Self { path, access, dir: Mutex::new(dir), bytes_max: limits.count(Limit::ResponseSize) })
     }
 
-    /// The folder, if it exists.
+    /// Returns the folder, if it exists.
     fn dir(&self) -> Outcome<Option<Arc<Dir>>> {
         let mut dir = self.dir.lock().unwrap_or_else(PoisonError::into_inner);
         if dir.is_none() {
@@ -63,7 +70,7 @@ impl Folder {
         Ok(dir.clone())
     }
 
-    /// The folder, to be written to.
+    /// Returns the folder for writing, and makes it if necessary.
     fn dir_for_writing(&self) -> Outcome<Arc<Dir>> {
         if self.access == Access::Read {
             return Err(FileError::Denied(format!("the folder {} belongs to a source and may only be read", self.path.display())));
@@ -75,12 +82,12 @@ impl Folder {
         self.dir()?.ok_or(FileError::NotFound)
     }
 
-    fn list(&self) -> Outcome<Vec<String>> {
+    pub(crate) fn list(&self) -> Outcome<Vec<String>> {
         let Some(dir) = self.dir()? else { return Ok(Vec::new()) };
         let mut names = Vec::new();
         for entry in dir.entries().map_err(|error| self.error(&error))? {
             let entry = entry.map_err(|error| self.error(&error))?;
-            // A name that is no text cannot be asked for; a link counts as what it leads to, within the folder.
+            // A name that is not a text cannot be requested; a link counts as its target, within the folder.
             let Ok(name) = entry.file_name().into_string() else { continue };
             if dir.metadata(&name).is_ok_and(|metadata| metadata.is_file()) {
                 names.push(name);
@@ -94,7 +101,7 @@ impl Folder {
     fn open(&self, path: &str) -> Outcome<(cap_std::fs::File, u64)> {
         let path = self.check(path)?;
         let dir = self.dir()?.ok_or(FileError::NotFound)?;
-        let no_file = || Err(FileError::Other(format!("{} is no file", path.display())));
+        let no_file = || Err(FileError::Other(format!("{} is not a file", path.display())));
         // Opening a named pipe would wait for somebody who writes to it.
         if !dir.metadata(path).map_err(|error| self.error(&error))?.is_file() {
             return no_file();
@@ -107,7 +114,7 @@ impl Folder {
         Ok((file, metadata.len()))
     }
 
-    fn read(&self, path: &str) -> Outcome<Vec<u8>> {
+    pub(crate) fn read(&self, path: &str) -> Outcome<Vec<u8>> {
         let (file, length) = self.open(path)?;
         let too_large = Err(FileError::TooLarge(self.bytes_max as u64));
         if length > self.bytes_max as u64 {
@@ -120,7 +127,7 @@ impl Folder {
     }
 
     /// Whole lines from `offset`, and where the next one begins.
-    fn read_lines(&self, path: &str, offset: u64, bytes_max: u32) -> Outcome<(Vec<u8>, Option<u64>)> {
+    pub(crate) fn read_lines(&self, path: &str, offset: u64, bytes_max: u32) -> Outcome<(Vec<u8>, Option<u64>)> {
         let (mut file, length) = self.open(path)?;
         if offset >= length {
             return Ok((Vec::new(), None));
@@ -149,12 +156,12 @@ impl Folder {
         }
     }
 
-    fn append(&self, path: &str, bytes: &[u8]) -> Outcome<()> {
+    pub(crate) fn append(&self, path: &str, bytes: &[u8]) -> Outcome<()> {
         let path = self.check(path)?;
         let dir = self.dir_for_writing()?;
         // Opening a named pipe would wait for somebody who reads from it.
         if dir.metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
-            return Err(FileError::Other(format!("{} is no file", path.display())));
+            return Err(FileError::Other(format!("{} is not a file", path.display())));
         }
         let open = || dir.open_with(path, OpenOptions::new().append(true).create(true));
         let mut file = match open() {
@@ -170,11 +177,11 @@ impl Folder {
         file.write_all(bytes).map_err(|error| self.error(&error))
     }
 
-    fn replace(&self, from: &str, to: &str) -> Outcome<()> {
+    pub(crate) fn replace(&self, from: &str, to: &str) -> Outcome<()> {
         let (from, to) = (self.check(from)?, self.check(to)?);
         let dir = self.dir_for_writing()?;
         if dir.metadata(from).is_ok_and(|metadata| !metadata.is_file()) {
-            return Err(FileError::Other(format!("{} is no file", from.display())));
+            return Err(FileError::Other(format!("{} is not a file", from.display())));
         }
         let work = || -> io::Result<()> {
             // The content first, then the name: after a power cut there is the old file or the whole new one.
@@ -191,7 +198,7 @@ impl Folder {
         work().map_err(|error| self.error(&error))
     }
 
-    fn remove(&self, path: &str) -> Outcome<()> {
+    pub(crate) fn remove(&self, path: &str) -> Outcome<()> {
         let path = self.check(path)?;
         let removed = self.dir_for_writing()?.remove_file(path);
         match removed {
@@ -200,14 +207,14 @@ impl Folder {
         }
     }
 
-    /// Refuses paths that are none within the folder, in words. That no link leads out is cap_std's work.
+    /// Rejects paths that lead out of the folder by their words. cap_std rejects links that lead out.
     fn check<'a>(&self, path: &'a str) -> Outcome<&'a Path> {
         // A backslash or a colon means something else on Windows; an adapter must not depend on where it runs.
         let fine = !path.is_empty() && !path.contains(['\\', ':', '\0']) && path.split('/').all(|part| !matches!(part, "" | "." | ".."));
         if fine {
             Ok(Path::new(path))
         } else {
-            Err(FileError::Denied(format!("`{path}` is no path within the folder {}", self.path.display())))
+            Err(FileError::Denied(format!("`{path}` is not a path within the folder {}", self.path.display())))
         }
     }
 
@@ -223,82 +230,14 @@ impl Folder {
     }
 }
 
-impl HostState {
-    /// Does file work on a thread that may block, while the guest's clock stands still.
-    async fn in_folder<T: Send + 'static>(
-        &mut self,
-        work: impl FnOnce(&Folder) -> Outcome<T> + Send + 'static,
-    ) -> wasmtime::Result<Outcome<T>> {
-        let Some(folder) = self.grants.folder.clone() else {
-            let reason = self.deny("no folder was granted to this adapter; its folder setting has no value".into());
-            return Ok(Err(FileError::Denied(reason)));
-        };
-        let clock = self.clock.clone();
-        let done = clock.pause(tokio::task::spawn_blocking(move || work(&folder))).await?;
-        match &done {
-            Err(FileError::Denied(reason)) => drop(self.deny(reason.clone())),
-            Err(FileError::TooLarge(bytes)) => self.exceed(Limit::ResponseSize, *bytes),
-            _ => {}
-        }
-        Ok(done)
-    }
-
-    fn hold_file(&mut self, bytes: Vec<u8>) -> Outcome<Resource<HostResponse>> {
-        let response = HostResponse { status: 200, headers: Vec::new(), body: Body::new(bytes) };
-        match self.responses.hold(response) {
-            Ok(rep) => Ok(Resource::new_own(rep)),
-            Err(Full::Bytes(bytes)) => {
-                self.exceed(Limit::HeldSize, bytes);
-                Err(FileError::TooLarge(bytes))
-            }
-            Err(Full::Count(count)) => {
-                self.exceed(Limit::HeldResponses, count);
-                Err(FileError::Other(format!("{count} responses are held; release some")))
-            }
-        }
-    }
-}
-
-impl Host for HostState {
-    async fn list(&mut self) -> wasmtime::Result<Outcome<Vec<String>>> {
-        self.in_folder(Folder::list).await
-    }
-
-    async fn read(&mut self, path: String) -> wasmtime::Result<Outcome<Resource<HostResponse>>> {
-        let read = self.in_folder(move |folder| folder.read(&path)).await?;
-        Ok(read.and_then(|bytes| self.hold_file(bytes)))
-    }
-
-    async fn read_lines(
-        &mut self,
-        path: String,
-        offset: u64,
-        bytes_max: u32,
-    ) -> wasmtime::Result<Outcome<(Resource<HostResponse>, Option<u64>)>> {
-        let read = self.in_folder(move |folder| folder.read_lines(&path, offset, bytes_max)).await?;
-        Ok(read.and_then(|(bytes, next)| Ok((self.hold_file(bytes)?, next))))
-    }
-
-    async fn append(&mut self, path: String, bytes: Vec<u8>) -> wasmtime::Result<Outcome<()>> {
-        self.in_folder(move |folder| folder.append(&path, &bytes)).await
-    }
-
-    async fn replace(&mut self, from: String, to: String) -> wasmtime::Result<Outcome<()>> {
-        self.in_folder(move |folder| folder.replace(&from, &to)).await
-    }
-
-    async fn remove(&mut self, path: String) -> wasmtime::Result<Outcome<()>> {
-        self.in_folder(move |folder| folder.remove(&path)).await
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::tests::limits_with;
     use std::fs;
 
     fn folder(path: &Path, access: Access) -> Folder {
-        Folder::new(path.to_owned(), access, &Limits { response_bytes_max: 20, ..Limits::default() }).unwrap()
+        Folder::new(path.to_owned(), access, &limits_with(&[(Limit::ResponseSize, 20)])).unwrap()
     }
 
     fn denied<T>(outcome: Outcome<T>) -> bool {

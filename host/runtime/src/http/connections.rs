@@ -1,7 +1,7 @@
 //! As few connections as a session may have requests at a time.
 //!
 //! A connection comes back to the pool a moment after its answer has been read, and the next request begins at once: it would open another
-//! one, which nobody needs when the first is back. So it waits a moment, and opens none when it has been served meanwhile.
+//! one, which is superfluous when the first is back. So it waits a moment, and opens none when it has been served meanwhile.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -34,19 +34,19 @@ impl Connections {
         WANTED.scope((), request.send()).await
     }
 
-    /// The answer has been read whole.
+    /// Notes that an answer has been read whole.
     pub(super) fn give_back(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
-    /// How long to wait for a connection that is on its way.
+    /// Returns how long to wait for a connection that is on its way.
     fn way_back(&self) -> Option<Duration> {
         let given_back = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         WAY_BACK.checked_sub(given_back?.elapsed()).filter(|wait| !wait.is_zero())
     }
 }
 
-/// The connection stays open after this answer.
+/// Returns whether the connection stays open after this answer.
 pub(super) fn stays_open(response: &Response) -> bool {
     let closes = |value: &header::HeaderValue| value.as_bytes().to_ascii_lowercase().windows(5).any(|word| word == b"close");
     response.version() >= Version::HTTP_11 && !response.headers().get_all(header::CONNECTION).iter().any(closes)

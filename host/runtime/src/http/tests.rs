@@ -1,14 +1,18 @@
 //! `http` against a loopback server that answers as it is told. Nobody sleeps: the waits are written down.
 
+use super::pace::Pace;
 use super::*;
 use crate::error::FaultKind;
 use crate::exchange::{Exchanges, Recorder};
-use crate::manifest::{Addressing, Condition, Credential, HeaderTemplate, SettingType};
+use crate::manifest::{Addressing, Condition, Credential, CredentialForm, HeaderTemplate, SettingType};
 use crate::settings::Variables;
 use crate::settings::tests::{manifest, name, setting};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Instant, SystemTime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -171,7 +175,7 @@ impl Setup {
         let waits = Waits::default();
         let written = waits.clone();
         let (started, passed) = (Instant::now(), self.clock);
-        http.pace = Pace {
+        http.authenticated.retry.pace = Pace {
             sleep: Box::new(move |wait| {
                 written.0.lock().unwrap_or_else(PoisonError::into_inner).push(wait.as_millis());
                 Box::pin(std::future::ready(()))
@@ -194,24 +198,24 @@ impl Waits {
     }
 }
 
-fn get(url: &str) -> wit::Request {
-    wit::Request {
+fn get(url: &str) -> AdapterRequest {
+    AdapterRequest {
         method: "GET".into(),
         url: url.into(),
         headers: Vec::new(),
         body: None,
-        timeout_ms: None,
+        timeout: None,
         idempotent: false,
         unprocessed: None,
     }
 }
 
-fn post(url: &str, body: &str) -> wit::Request {
-    wit::Request { method: "post".into(), body: Some(body.into()), ..get(url) }
+fn post(url: &str, body: &str) -> AdapterRequest {
+    AdapterRequest { method: "post".into(), body: Some(body.into()), ..get(url) }
 }
 
-fn with_header(name: &str, value: &str) -> wit::Request {
-    wit::Request { headers: vec![wit::Header { name: name.into(), value: value.into() }], ..get("/") }
+fn with_header(name: &str, value: &str) -> AdapterRequest {
+    AdapterRequest { headers: vec![(name.into(), value.into())], ..get("/") }
 }
 
 fn text(response: &HostResponse) -> &str {
@@ -223,7 +227,7 @@ async fn a_page_comes_with_status_headers_and_credentials() {
     let server = Server::start(|_, _| answer("201 Created\r\nX-Page: 7\r\nSet-Cookie: a=b", "{}")).await;
     let (http, waits) = Setup::new(&format!("{}/netbox/", server.address)).build().unwrap();
     let mut request = post("/api/x/?limit=1#top", "hello");
-    request.headers.push(wit::Header { name: "accept".into(), value: "application/json".into() });
+    request.headers.push(("accept".into(), "application/json".into()));
     let response = http.send(request).await.unwrap();
     assert_eq!((response.status, response.header("x-PAGE"), text(&response)), (201, Some("7"), "{}"));
     assert_eq!(response.header("set-cookie"), None);
@@ -273,17 +277,19 @@ async fn a_post_is_repeated_only_when_nothing_can_have_happened() {
     assert_eq!(server.count(), 2);
     assert_eq!(http.send(post("/busy", "x")).await.unwrap().status, 429);
     assert_eq!(server.count(), 4);
-    let reads = wit::Request { idempotent: true, ..post("/", "x") };
+    let reads = AdapterRequest { idempotent: true, ..post("/", "x") };
     assert_eq!(http.send(reads).await.unwrap().status, 503);
     assert_eq!(server.count(), 6);
     // 500 says less than 503 about what was done: only GET is repeated.
     assert!(
-        http.wait_after(
-            &http.check(wit::Request { idempotent: true, ..post("/", "") }).unwrap(),
-            &HostResponse { status: 500, headers: Vec::new(), body: Body::new(Vec::new()) },
-            1
-        )
-        .is_none()
+        http.authenticated
+            .retry
+            .wait_after(
+                &http.check(AdapterRequest { idempotent: true, ..post("/", "") }).unwrap(),
+                &HostResponse { status: 500, headers: Vec::new(), body: Body::new(Vec::new()) },
+                1
+            )
+            .is_none()
     );
 }
 
@@ -303,9 +309,9 @@ async fn a_post_is_repeated_when_the_answer_proves_that_nothing_was_done() {
         }
     })
     .await;
-    let proof = wit::Header { name: "x-Shed".into(), value: " overload".into() };
-    let idempotent = |request: wit::Request| wit::Request { idempotent: true, ..request };
-    let proved = |request: wit::Request| wit::Request { unprocessed: Some(proof.clone()), ..request };
+    let proof = ("x-Shed".into(), " overload".into());
+    let idempotent = |request: AdapterRequest| AdapterRequest { idempotent: true, ..request };
+    let proved = |request: AdapterRequest| AdapterRequest { unprocessed: Some(proof.clone()), ..request };
     for (path, plain, named) in [
         ("/429", true, false),
         ("/429-shed", true, true),
@@ -331,8 +337,8 @@ async fn a_post_is_repeated_when_the_answer_proves_that_nothing_was_done() {
         }
     }
     let (http, _) = Setup::new(&server.address).build().unwrap();
-    let bad = wit::Header { name: "no name".into(), value: String::new() };
-    let error = http.send(wit::Request { unprocessed: Some(bad), ..get("/429") }).await.unwrap_err();
+    let bad = ("no name".into(), String::new());
+    let error = http.send(AdapterRequest { unprocessed: Some(bad), ..get("/429") }).await.unwrap_err();
     assert_eq!(error, HttpError::InvalidRequest("`no name` is not a header name".into()));
 }
 
@@ -355,11 +361,11 @@ async fn a_server_says_how_long_to_wait() {
 #[tokio::test]
 async fn jitter_is_full_and_waits_are_bounded() {
     let (mut http, _) = Setup::new("http://127.0.0.1:9").build().unwrap();
-    assert_eq!(http.backoff(40), Duration::from_secs(30));
-    http.pace.draw = Box::new(|| 0.25);
-    assert_eq!(http.backoff(2), Duration::from_millis(250));
-    http.pace = Pace::real();
-    assert!(http.backoff(1) <= Duration::from_millis(500));
+    assert_eq!(http.authenticated.retry.backoff(40), Duration::from_secs(30));
+    http.authenticated.retry.pace.draw = Box::new(|| 0.25);
+    assert_eq!(http.authenticated.retry.backoff(2), Duration::from_millis(250));
+    http.authenticated.retry.pace = Pace::real();
+    assert!(http.authenticated.retry.backoff(1) <= Duration::from_millis(500));
 }
 
 #[tokio::test]
@@ -383,7 +389,9 @@ async fn silence_has_an_end() {
     assert_eq!(reason, format!("GET {}/: no answer within 0.05 s", server.address));
     assert_eq!(server.count(), 2);
     let (http, _) = Setup::new(&server.address).set("retries", json!(0)).build().unwrap();
-    let Err(HttpError::Timeout(reason)) = http.send(wit::Request { timeout_ms: Some(20), ..get("/") }).await else { panic!("no timeout") };
+    let Err(HttpError::Timeout(reason)) = http.send(AdapterRequest { timeout: Some(Duration::from_millis(20)), ..get("/") }).await else {
+        panic!("no timeout")
+    };
     assert_eq!(reason, format!("GET {}/: no complete answer within 0.02 s", server.address));
 }
 
@@ -398,11 +406,11 @@ async fn a_body_is_read_up_to_the_limit() {
     })
     .await;
     let mut setup = Setup::new(&server.address);
-    setup.limits.response_bytes_max = 10;
+    setup.limits.set(Limit::ResponseSize, 10);
     let (http, waits) = setup.build().unwrap();
     assert_eq!(text(&http.send(get("/")).await.unwrap()), "0123456789");
     let mut setup = Setup::new(&server.address);
-    setup.limits.response_bytes_max = 9;
+    setup.limits.set(Limit::ResponseSize, 9);
     let (http, _) = setup.build().unwrap();
     assert_eq!(http.send(get("/")).await, Err(HttpError::TooLarge(9)));
     assert_eq!(http.send(get("/chunked")).await, Err(HttpError::TooLarge(9)));
@@ -417,7 +425,7 @@ async fn compressed_bodies_are_unpacked_and_the_limit_counts_unpacked_bytes() {
     let (http, _) = Setup::new(&server.address).build().unwrap();
     assert_eq!(text(&http.send(get("/")).await.unwrap()), "a".repeat(1000));
     let mut setup = Setup::new(&server.address);
-    setup.limits.response_bytes_max = 999;
+    setup.limits.set(Limit::ResponseSize, 999);
     assert_eq!(setup.build().unwrap().0.send(get("/")).await, Err(HttpError::TooLarge(999)));
 }
 
@@ -517,7 +525,7 @@ async fn a_redirect_leads_from_the_configured_origin_to_a_granted_one_to_read_wi
     assert!(seen.starts_with("GET /loot ") && !seen.contains(TOKEN) && !seen.contains("authorization"), "{seen}");
     // What is written stays, and no server but the configured one chooses what is asked.
     let Err(HttpError::Denied(reason)) = http.send(post("/", "payload")).await else { panic!("not denied") };
-    assert_eq!(reason, format!("{}/ redirects a POST to {}: what is written is not sent to another origin", server.address, other.address));
+    assert_eq!(reason, format!("{}/ redirects a POST to {}: only reads may go to another origin", server.address, other.address));
     let back = granted(&other.address, &server.address);
     assert!(matches!(back.send(get(&format!("{}/", server.address))).await, Err(HttpError::Denied(_))));
     assert_eq!(other.count(), 1);
@@ -528,7 +536,7 @@ async fn a_redirect_to_what_is_no_web_address_is_refused() {
     let server = redirecting("302 Away", "file:///etc").await;
     let (http, _) = Setup::new(&server.address).build().unwrap();
     let Err(HttpError::Denied(reason)) = http.send(get("/")).await else { panic!("not denied") };
-    assert_eq!(reason, format!("{}/ redirects to `file:`, where adapters may not ask", server.address));
+    assert_eq!(reason, format!("{}/ redirects to `file:`, which adapters may not use", server.address));
 }
 
 /// A client for a name that leads to the address of a server on loopback.
@@ -537,7 +545,7 @@ fn named(server: &Server, networks: &[&str]) -> Http {
     let mut setup = Setup::new(&format!("http://netbox.example:{port}"));
     setup.networks = networks.iter().map(|network| network.parse().unwrap()).collect();
     let (mut http, _) = setup.build().unwrap();
-    Arc::get_mut(&mut http.resolver).unwrap().look_up =
+    Arc::get_mut(&mut http.authenticated.retry.transport.route.resolver).unwrap().look_up =
         Box::new(|_| Box::pin(std::future::ready(Ok(vec![std::net::SocketAddr::from(([127, 0, 0, 1], 0))]))));
     http
 }
@@ -546,7 +554,7 @@ fn named(server: &Server, networks: &[&str]) -> Http {
 async fn a_name_that_leads_elsewhere_is_denied_with_the_line_that_would_allow_it() {
     let server = Server::start(|_, _| ok("here")).await;
     let Err(HttpError::Denied(reason)) = named(&server, &[]).send(get("/")).await else { panic!("not denied") };
-    insta::assert_snapshot!(reason, @"`netbox.example` leads to 127.0.0.1, which is this machine; to allow it, write under `source:` in config.yml: `grants: {networks: [127.0.0.1/32]}`");
+    insta::assert_snapshot!(reason, @"`netbox.example` resolves to 127.0.0.1, which is this machine; to allow it, write under `source:` in config.yml: `grants: {networks: [127.0.0.1/32]}`");
     assert_eq!(server.count(), 0);
     assert_eq!(text(&named(&server, &["127.0.0.1/32"]).send(get("/")).await.unwrap()), "here");
 }
@@ -555,7 +563,7 @@ async fn a_name_that_leads_elsewhere_is_denied_with_the_line_that_would_allow_it
 async fn misanswered(reply: impl Fn() -> Reply + Send + Sync + 'static) -> String {
     let server = Server::start(move |_, _| reply()).await;
     let mut setup = Setup::new(&server.address).set("retries", json!(0)).set("timeout", json!(0.2));
-    setup.limits.response_bytes_max = 1 << 20;
+    setup.limits.set(Limit::ResponseSize, 1 << 20);
     let sent = setup.build().unwrap().0.send(get("/")).await;
     format!("{sent:?}").replace(&server.address, "ADDRESS")
 }
@@ -643,7 +651,7 @@ async fn headers_of_the_host_are_not_the_adapters() {
     }
     for method in ["CONNECT", "TRACE", "G T", ""] {
         assert!(
-            matches!(http.send(wit::Request { method: method.into(), ..get("/") }).await, Err(HttpError::InvalidRequest(_))),
+            matches!(http.send(AdapterRequest { method: method.into(), ..get("/") }).await, Err(HttpError::InvalidRequest(_))),
             "{method}"
         );
     }
@@ -663,7 +671,13 @@ fn the_template_follows_the_secret() {
             None => setup.settings.remove("token"),
         };
         setup.build().map(|(http, _)| {
-            http.headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect::<Vec<_>>().join("; ")
+            http.transport()
+                .credentials
+                .headers
+                .iter()
+                .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+                .collect::<Vec<_>>()
+                .join("; ")
         })
     };
     let netbox = manifest().credentials;
@@ -696,7 +710,7 @@ fn a_credential_applies_when_its_condition_holds() {
             setup.settings.insert("auth_method".into(), method.into());
         }
         let http = setup.build().unwrap().0;
-        http.headers.keys().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+        http.transport().credentials.headers.keys().map(ToString::to_string).collect::<Vec<_>>().join(" ")
     };
     assert_eq!([None, Some("token2"), Some("x-auth-token"), Some("none")].map(headers), ["x-a", "x-a", "x-b", ""]);
 }
@@ -714,7 +728,7 @@ async fn headers_of_the_project_replace_others_and_stay_at_home() {
     setup.exchange = Exchange::Record(recorder.clone());
     let http = setup.build().unwrap().0;
     let mut request = get("/");
-    request.headers = vec![wit::Header { name: "accept".into(), value: "application/json".into() }];
+    request.headers = vec![("accept".into(), "application/json".into())];
     let response = http.send(request.clone()).await.unwrap();
     let seen = server.seen().pop().unwrap();
     for header in [&format!("authorization: Bearer {KEY}\r\n"), "x-org: 7\r\n", "accept: text/plain\r\n", "user-agent: me\r\n"] {
@@ -724,7 +738,7 @@ async fn headers_of_the_project_replace_others_and_stay_at_home() {
     assert!(text(&response).contains("authorization: ***") && text(&response).contains("x-org: 7"), "{}", text(&response));
     // A server may repeat the key alone.
     assert_eq!(http.scrubber.scrub(format!("no such key: {KEY}")), "no such key: ***");
-    http.send(wit::Request { url: format!("{}/x", other.address), ..request }).await.unwrap();
+    http.send(AdapterRequest { url: format!("{}/x", other.address), ..request }).await.unwrap();
     let seen = other.seen().pop().unwrap();
     assert!(seen.contains("accept: application/json\r\n") && !seen.contains(KEY) && !seen.contains("x-org"), "{seen}");
     recorder.finish().unwrap();
@@ -765,10 +779,7 @@ async fn the_path_of_a_login_has_settings_in_it() {
 async fn a_request_has_a_bounded_number_of_headers() {
     let server = Server::start(|_, _| ok("")).await;
     let http = Setup::new(&server.address).build().unwrap().0;
-    let with = |count: usize| wit::Request {
-        headers: (0..count).map(|at| wit::Header { name: format!("x-{at}"), value: "v".into() }).collect(),
-        ..get("/")
-    };
+    let with = |count: usize| AdapterRequest { headers: (0..count).map(|at| (format!("x-{at}"), "v".into())).collect(), ..get("/") };
     assert_eq!(http.send(with(64)).await.unwrap().status, 200);
     let error = http.send(with(65)).await.unwrap_err();
     assert_eq!(error, HttpError::InvalidRequest("a request has 65 headers; the limit is 64".into()));
@@ -985,8 +996,8 @@ async fn a_refused_login_is_told_with_the_servers_words_and_not_tried_again() {
     .await;
     let (http, _) = with_login(&server.address, crate::manifest::tests::apic()).build().unwrap();
     for _ in 0..3 {
-        let Err(HttpError::Login { failure, told }) = http.send(get("/x")).await else { panic!("not refused") };
-        let at = format!("the login at POST {}/api/aaaLogin.json was refused: HTTP status 401", server.address);
+        let Err(HttpError::Login { failure, for_guest: told }) = http.send(get("/x")).await else { panic!("not refused") };
+        let at = format!("the login at POST {}/api/aaaLogin.json was rejected: HTTP status 401", server.address);
         assert_eq!(told, at);
         assert_eq!((failure.kind, failure.http_status), (crate::error::FailureKind::Auth, Some(401)));
         assert!(failure.message.starts_with(&format!("{at}: wrong: {{\"aaaUser\"")), "{}", failure.message);
@@ -1004,7 +1015,7 @@ async fn a_login_without_a_token_shows_nothing_of_its_answer() {
     assert_eq!(
         failure.message,
         format!(
-            "the login at POST {}/api/aaaLogin.json gave no JSON at `/imdata/0/aaaLogin/attributes/token`: HTTP status 200; check `password` and `username`",
+            "the login at POST {}/api/aaaLogin.json returned no JSON at `/imdata/0/aaaLogin/attributes/token`: HTTP status 200; check `password` and `username`",
             server.address
         )
     );
@@ -1031,7 +1042,7 @@ async fn a_login_that_redirects_elsewhere_is_denied_and_one_that_meets_a_busy_se
     let (http, waits) = with_login(&server.address, crate::manifest::tests::apic()).set("retries", json!(2)).build().unwrap();
     let Err(HttpError::Login { failure, .. }) = http.send(get("/x")).await else { panic!("no failure") };
     assert_eq!((failure.kind, failure.http_status), (crate::error::FailureKind::Remote, Some(502)));
-    assert!(failure.message.ends_with("was refused: HTTP status 502: sorry"), "{}", failure.message);
+    assert!(failure.message.ends_with("was rejected: HTTP status 502: sorry"), "{}", failure.message);
     assert_eq!((server.count(), waits.told()), (3, vec![3000, 1000]));
     // That may be over in a moment, so the next request tries again.
     assert!(http.send(get("/x")).await.is_err());
@@ -1223,7 +1234,9 @@ async fn a_proxy_of_the_environment_is_asked_unless_it_is_excepted() {
 #[test]
 fn a_proxys_password_is_known_in_every_form_in_which_it_is_sent() {
     let known = |address: &str| -> Vec<String> {
-        proxy_secrets(&Url::parse(address).unwrap()).iter().map(|secret| secret.expose().to_owned()).collect()
+        let environment = |name: &str| (name == "HTTP_PROXY").then(|| address.to_owned());
+        let proxy = proxy(&parse_address("http://netbox.example").unwrap(), &environment).unwrap().unwrap();
+        proxy.secrets().iter().map(|secret| secret.expose().to_owned()).collect()
     };
     assert_eq!(known("http://joe:p%40ss@proxy:3128"), ["p%40ss", "joe:p%40ss", "p@ss", BASE64.encode("joe:p@ss").as_str(), "joe:p@ss"]);
     assert_eq!(known("http://proxy:3128"), [""; 0]);
@@ -1258,7 +1271,7 @@ fn only_whole_addresses_are_replaced() {
 fn clients_can_be_made_for_every_kind_of_trust() {
     for (address, verify) in [("http://x.example", true), ("https://x.example", false), ("https://x.example", true)] {
         let (http, _) = Setup::new(address).set("verify_ssl", json!(verify)).build().unwrap();
-        http.make_client().unwrap();
+        http.transport().make_client().unwrap();
     }
 }
 
