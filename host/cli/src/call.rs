@@ -62,7 +62,7 @@ impl Call<'_> {
             project: &project,
             source,
             destination,
-            branch: branch(&self.settings.command_line()),
+            command_line: self.settings.command_line(),
             environment: &context.environment,
             cache_root: context.cache_root()?,
             component_store: context.user_cache("components"),
@@ -110,7 +110,7 @@ impl<'a> Offline<'a> {
             project: self.project,
             source: Some(self.source),
             destination: self.destination,
-            branch: None,
+            command_line: BTreeMap::new(),
             environment: &context.environment,
             cache_root: PathBuf::new(),
             component_store: context.user_cache("components"),
@@ -124,11 +124,6 @@ impl<'a> Offline<'a> {
         };
         block_on(action(&run), &stop, &context.screen)
     }
-}
-
-/// Returns the branch among the options that set settings.
-fn branch(command_line: &BTreeMap<String, String>) -> Option<String> {
-    command_line.get("branch").cloned()
 }
 
 /// Names and files of the adapters that are not built in.

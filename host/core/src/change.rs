@@ -91,6 +91,8 @@ pub struct Change {
     pub unique_id: String,
     /// The object's id in the destination, where it is known.
     pub id: Option<String>,
+    /// The destination's resource that the row is written to, where the mappings of the kind have several.
+    pub resource: Option<String>,
     /// The names of the changed fields, joined with `,`.
     pub attribute: Option<String>,
     /// Why the row is not applied, where it is not.
@@ -147,6 +149,7 @@ impl PlanRow {
             kind: self.resource,
             unique_id: self.source_id,
             id: self.dest_id,
+            resource: self.destination_mapping,
             attribute: self.attribute,
             skip_reason: self.skip_reason,
             old: object(self.old_value.as_deref())?,

@@ -58,6 +58,8 @@ pub(crate) enum FullReason {
     SeveralResources,
     /// The resource feeds a kind that is read in full.
     SharedResource,
+    /// It depends on other resources, through a table or a look-up.
+    Lent,
     /// A record has no id.
     NoIds,
     /// The adapter gave no watermark this time.
@@ -71,7 +73,7 @@ pub(crate) enum FullReason {
 #[cfg(test)]
 impl FullReason {
     /// Every reason with fixed words.
-    const ALL: [FullReason; 16] = [
+    const ALL: [FullReason; 17] = [
         FullReason::Asked,
         FullReason::Apply,
         FullReason::NoRun,
@@ -85,6 +87,7 @@ impl FullReason {
         FullReason::NoChangeFilter,
         FullReason::SeveralResources,
         FullReason::SharedResource,
+        FullReason::Lent,
         FullReason::NoIds,
         FullReason::NoWatermark,
         FullReason::Contradiction,
@@ -109,6 +112,7 @@ impl fmt::Display for FullReason {
             FullReason::NoChangeFilter => "no change filter",
             FullReason::SeveralResources => "several resources feed it",
             FullReason::SharedResource => "its resource feeds a kind that is read in full",
+            FullReason::Lent => "its mappings use a table or a look-up",
             FullReason::NoIds => "its records have no ids",
             FullReason::NoWatermark => "the adapter returns no watermark",
             FullReason::Contradiction => "the stored objects contradict the changes",

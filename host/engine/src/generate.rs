@@ -25,7 +25,8 @@ pub async fn generate(cx: &RunContext<'_>) -> Result<Generated, EngineError> {
     let destination = Opened::destination(cx, &runtimes).await?;
     let resolved = schema::live(cx.project, &*destination.system, cx.events).await?;
     // Filters and transforms are checked here too, so that a project that generates also runs.
-    crate::plans::source_plans(cx.project, &resolved.model, infrahub_sync_runtime::Addressing::Mapping)?;
+    crate::targets::Targets::new(cx.project, &resolved.model, destination.manifest())?;
+    crate::plans::source_plans(cx.project, &resolved.model, &crate::plans::Terms::unknown(), None)?;
     destination.system.finish()?;
     let kinds = resolved.model.kinds.len();
     let generated =

@@ -12,6 +12,7 @@ mod base;
 mod error;
 mod extract;
 mod generate;
+mod lent;
 mod pages;
 mod pipeline;
 mod plans;
@@ -20,8 +21,10 @@ mod resource;
 mod schedule;
 mod schema;
 mod system;
+mod targets;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
@@ -108,8 +111,8 @@ pub struct RunContext<'a> {
     pub source: Option<AdapterSource>,
     /// The destination's adapter.
     pub destination: AdapterSource,
-    /// `--branch`.
-    pub branch: Option<String>,
+    /// The values of command-line options that set a setting of an adapter (`branch` for `--branch`).
+    pub command_line: BTreeMap<String, String>,
     /// The environment.
     pub environment: &'a (dyn Fn(&str) -> Option<String> + Sync),
     /// The folder that holds a folder a sync: `.infrahub-sync-cache`, or what the user named.
@@ -302,7 +305,7 @@ pub fn validate(project: &Project) -> Result<Vec<infrahub_sync_config::Problem>,
     };
     // Filters and transforms are compiled against whatever model there is, so that one kind of mistake does not hide the other.
     let model = model.unwrap_or_else(|| plans::bare_model(project));
-    if let Err(EngineError::Project(more)) = plans::source_plans(project, &model, infrahub_sync_runtime::Addressing::Mapping) {
+    if let Err(EngineError::Project(more)) = plans::source_plans(project, &model, &plans::Terms::unknown(), None) {
         problems.extend(more);
     }
     problems.sort_by_key(|problem| (problem.line, problem.column));

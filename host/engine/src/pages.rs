@@ -38,18 +38,23 @@ pub(crate) struct Place {
     number: u64,
 }
 
-/// What the first page says of the resource as a whole.
+/// What the pages say of the resource as a whole.
 #[derive(Debug, Default)]
-pub(crate) struct FirstPage {
+pub(crate) struct Header {
+    /// As the first page says.
     pub(crate) watermark: Option<String>,
+    /// As the first page says.
     pub(crate) deleted: Option<Vec<String>>,
+    /// As the first page says.
     pub(crate) total: Option<u64>,
+    /// Why the records are not complete, as any page says.
+    pub(crate) partial: Option<String>,
 }
 
 /// How reading a resource ended.
 pub(crate) enum Ended<T> {
     /// At its end, or where the reader wanted no more.
-    Read(FirstPage, T),
+    Read(Header, T),
     /// The adapter cannot tell what changed, for this reason.
     Declined(String),
 }
@@ -79,21 +84,22 @@ impl Pages {
         T: Send + 'static,
         F: FnMut(&mut T, &Place, Payload) -> Flow + Send + 'static,
     {
-        let (mut first, mut is_first) = (FirstPage::default(), true);
+        let (mut header, mut is_first) = (Header::default(), true);
         let mut following = self.next().await;
         loop {
             let page = match following {
                 Ok(Some(page)) => page,
-                Ok(None) => return Ok(Ended::Read(first, into)),
+                Ok(None) => return Ok(Ended::Read(header, into)),
                 Err(EngineError::Adapter(Error::Adapter { failure, .. })) if self.is_since && failure.kind == FailureKind::Unsupported => {
                     return Ok(Ended::Declined(failure.message));
                 }
                 Err(error) => return Err(error),
             };
-            let Page { payload, watermark, deleted, total, .. } = page;
+            let Page { payload, watermark, deleted, total, partial, .. } = page;
             if std::mem::take(&mut is_first) {
-                first = FirstPage { watermark, deleted, total };
+                header = Header { watermark, deleted, total, partial: None };
             }
+            header.partial = header.partial.or(partial);
             let place = self.place.clone();
             let parsing = tokio::task::spawn_blocking(move || {
                 let flow = take(&mut into, &place, payload)?;
@@ -103,7 +109,7 @@ impl Pages {
             let flow;
             (into, take, flow) = parsed.map_err(|panic| EngineError::Internal(format!("parsing a page ended early: {panic}")))??;
             if flow.is_break() {
-                return Ok(Ended::Read(first, into));
+                return Ok(Ended::Read(header, into));
             }
             following = next;
             seen(&into, matches!(following, Ok(None)));

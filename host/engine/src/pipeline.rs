@@ -12,7 +12,7 @@ use infrahub_sync_core::changes::contradicts;
 use infrahub_sync_core::guardrail::{Counts, approve};
 use infrahub_sync_core::model::Model;
 use infrahub_sync_core::plan::{KindSummary, Plan, Policy, Proof, plan};
-use infrahub_sync_core::snapshot::{Completeness, DataProblem, Snapshot, Trouble, build};
+use infrahub_sync_core::snapshot::{Completeness, DataProblem, Resolving, Snapshot, Trouble, build};
 use infrahub_sync_runtime::Addressing;
 use jiff::Timestamp;
 use serde_json::json;
@@ -21,9 +21,10 @@ use crate::adapter::{Opened, Runtimes};
 use crate::apply::{Current, Job, Outcomes, Report, Rules, apply_plan};
 use crate::base::{self, Base, SIDES, UNRESOLVED};
 use crate::extract::{self, FullReason, READING, Reading};
-use crate::plans::{destination_plans, source_plans};
+use crate::plans::{ResourcePlan, Terms, destination_plans, source_plans};
 use crate::schedule::{Loaded, load};
 use crate::schema::{self, Resolved};
+use crate::targets::Targets;
 use crate::{Applied, EngineError, Run, RunContext, Side, Summary};
 
 /// Where `run.json` keeps what the plan is to be written to.
@@ -60,6 +61,7 @@ pub async fn sync(cx: &RunContext<'_>, review: &mut dyn FnMut(&Run) -> std::io::
         let reader = approved(cx, &started, &compared.summary)?;
         let current = Current {
             model: &compared.resolved.model,
+            targets: &compared.targets,
             snapshot: &compared.destination_rows,
             fresh: true,
             as_of: &compared.destination_as_of,
@@ -127,6 +129,8 @@ pub async fn apply(cx: &RunContext<'_>) -> Result<Applied, EngineError> {
         kinds.sort_unstable();
         return Err(EngineError::Drift { run_id: id.as_str().to_owned(), what, kinds });
     }
+    let targets = Targets::new(cx.project, &resolved.model, destination.manifest())?;
+    let plans = plans(cx, Side::Destination, &destination, &resolved.model, &targets)?;
     let writer = lock.continue_run(&id)?;
     let started = Started { writer, lock, file };
     let done = async {
@@ -135,15 +139,15 @@ pub async fn apply(cx: &RunContext<'_>) -> Result<Applied, EngineError> {
             Side::Destination,
             &destination.system,
             &resolved.model,
-            destination_plans(&resolved.model),
+            plans,
             Base::none(&resolved.model, &FullReason::Apply),
         );
         let rows = interruptible(cx, reading).await?.raw;
-        let (snapshot, problems) = build(&resolved.model, rows, Side::Destination);
+        let (snapshot, problems) = build(&resolved.model, rows, resolving(Side::Destination, &destination));
         stop_on(cx, &started, Side::Destination, &problems)?;
         let reader = approved(cx, &started, &summary)?;
         let as_of = BTreeMap::new();
-        let current = Current { model: &resolved.model, snapshot: &snapshot, fresh: false, as_of: &as_of };
+        let current = Current { model: &resolved.model, targets: &targets, snapshot: &snapshot, fresh: false, as_of: &as_of };
         let applying_at = std::time::Instant::now();
         report.errors = left_out;
         apply_plan(&job(cx, &destination, &current, &reader), started.writer.open_journal()?, &mut report).await?;
@@ -347,6 +351,7 @@ fn elapsed_ms(since: std::time::Instant) -> u64 {
 struct Compared {
     destination: Opened,
     resolved: Resolved,
+    targets: Targets,
     destination_rows: Snapshot,
     /// By kind the moment as of which the destination was read.
     destination_as_of: BTreeMap<String, String>,
@@ -373,7 +378,9 @@ async fn compare(cx: &RunContext<'_>, started: &Started) -> Result<Compared, Eng
     let (source, destination) = Opened::both(cx, &runtimes).await?;
     let resolved = schema::of_run(cx.project, &*destination.system, cx.events).await?;
     let model = &resolved.model;
-    let source_feeds = source_plans(cx.project, model, source.manifest().source.unwrap_or(Addressing::Mapping))?;
+    let targets = Targets::new(cx.project, model, destination.manifest())?;
+    let [source_plans, destination_plans] =
+        [plans(cx, Side::Source, &source, model, &targets)?, plans(cx, Side::Destination, &destination, model, &targets)?];
     for mapping in cx.project.schema_mapping.iter().filter(|mapping| mapping.mapping.is_none()) {
         if source.manifest().source == Some(Addressing::Mapping) {
             cx.events.note(&format!("{} has no `mapping:` and is not read from the source", mapping.name));
@@ -381,8 +388,8 @@ async fn compare(cx: &RunContext<'_>, started: &Started) -> Result<Compared, Eng
     }
     let loading_at = std::time::Instant::now();
     let (earlier, source_base, destination_base) = bases(cx, started, &resolved, &source, &destination)?;
-    let source_load = load(cx, Side::Source, &source.system, model, source_feeds, source_base);
-    let destination_load = load(cx, Side::Destination, &destination.system, model, destination_plans(model), destination_base);
+    let source_load = load(cx, Side::Source, &source.system, model, source_plans, source_base);
+    let destination_load = load(cx, Side::Destination, &destination.system, model, destination_plans, destination_base);
     let (source_read, destination_read) = if cx.options.concurrent_load {
         tokio::try_join!(source_load, destination_load)?
     } else {
@@ -391,9 +398,9 @@ async fn compare(cx: &RunContext<'_>, started: &Started) -> Result<Compared, Eng
     let load_ms = elapsed_ms(loading_at);
     let compared_at = std::time::Instant::now();
     let extract_ts_us = now(cx).as_microsecond();
-    let (source_read, source_rows, source_problems) = built(cx, Side::Source, &source, model, source_read).await?;
+    let (source_read, source_rows, source_problems) = built(cx, Side::Source, &source, model, &targets, source_read).await?;
     let (destination_read, destination_rows, destination_problems) =
-        built(cx, Side::Destination, &destination, model, destination_read).await?;
+        built(cx, Side::Destination, &destination, model, &targets, destination_read).await?;
     let mut source_rows = source_rows;
     for (kind, rows) in model.kinds.iter().zip(&mut source_rows.kinds) {
         if !source_read.readings.contains_key(&kind.name) {
@@ -433,7 +440,7 @@ async fn compare(cx: &RunContext<'_>, started: &Started) -> Result<Compared, Eng
     let destination_as_of = base::watermarks(&extracts.cursors.destination);
     let times = BTreeMap::from([("load", load_ms), ("compare", elapsed_ms(compared_at))]);
     started.note_extract(&times, [("A", &source), ("B", &destination)])?;
-    Ok(Compared { destination, resolved, summary, problems, is_full: extracts.is_full(), destination_rows, destination_as_of })
+    Ok(Compared { destination, resolved, targets, summary, problems, is_full: extracts.is_full(), destination_rows, destination_as_of })
 }
 
 /// Builds what was read of a side. Where what is kept of an earlier run does not fit it, the side is read again, in full.
@@ -442,21 +449,45 @@ async fn built(
     side: Side,
     opened: &Opened,
     model: &Model,
+    targets: &Targets,
     mut read: Loaded,
 ) -> Result<(Loaded, Snapshot, Vec<DataProblem>), EngineError> {
-    let (rows, problems) = build(model, std::mem::take(&mut read.raw), side);
+    let (mut rows, problems) = build(model, std::mem::take(&mut read.raw), resolving(side, opened));
     let kept: Vec<bool> = model.kinds.iter().map(|kind| read.readings.get(&kind.name).is_some_and(Reading::is_incremental)).collect();
     if !contradicts(model, &kept, &rows, &problems) {
+        mark_partial(cx, side, model, &read, &mut rows);
         return Ok((read, rows, problems));
     }
-    let plans = match side {
-        Side::Source => source_plans(cx.project, model, opened.manifest().source.unwrap_or(Addressing::Mapping))?,
-        Side::Destination => destination_plans(model),
-    };
+    let plans = plans(cx, side, opened, model, targets)?;
     let base = Base::none(model, &FullReason::Contradiction);
     let mut read = load(cx, side, &opened.system, model, plans, base).await?;
-    let (rows, problems) = build(model, std::mem::take(&mut read.raw), side);
+    let (mut rows, problems) = build(model, std::mem::take(&mut read.raw), resolving(side, opened));
+    mark_partial(cx, side, model, &read, &mut rows);
     Ok((read, rows, problems))
+}
+
+/// Marks the kinds that the adapter could not read completely: what is missing of them may exist, so it is not deleted.
+fn mark_partial(cx: &RunContext<'_>, side: Side, model: &Model, read: &Loaded, rows: &mut Snapshot) {
+    for (kind, rows) in model.kinds.iter().zip(&mut rows.kinds) {
+        if let Some(reason) = read.partial.get(&kind.name) {
+            rows.completeness = Completeness::Partial;
+            cx.events.warn(&format!("{side} {}: the answer is incomplete, so nothing of it is deleted: {reason}", kind.name));
+        }
+    }
+}
+
+/// Returns what is read of one side.
+fn plans(cx: &RunContext<'_>, side: Side, opened: &Opened, model: &Model, targets: &Targets) -> Result<Vec<ResourcePlan>, EngineError> {
+    let terms = Terms::new(side, opened.manifest());
+    match side {
+        Side::Source => source_plans(cx.project, model, &terms, Some(targets)),
+        Side::Destination => Ok(destination_plans(model, targets, &terms.rules)),
+    }
+}
+
+/// Returns how the references of one side are resolved.
+fn resolving(side: Side, opened: &Opened) -> Resolving {
+    Resolving::new(side, &Terms::new(side, opened.manifest()).rules)
 }
 
 /// What both sides go on from: nothing in a full run.
@@ -604,7 +635,7 @@ fn write_plan(
     started.writer.write_cursors(&extracts.cursors)?;
     started.writer.write_schema_sub_hash(&resolved.sub_hash())?;
     let written = started.writer.write_plan(plan.rows())?;
-    tracing::debug!(rows = plan.len(), ?written, branch = cx.branch.as_deref(), "plan written");
+    tracing::debug!(rows = plan.len(), ?written, command_line = ?cx.command_line, "plan written");
     Ok(())
 }
 

@@ -7,16 +7,60 @@ use infrahub_sync_config::{Field, FieldSource as ConfigSource, Mapping, Problem,
 use infrahub_sync_core::mapping::RawKind;
 use infrahub_sync_core::mapping::feed::{Feed, FieldSource};
 use infrahub_sync_core::mapping::filter::Filter;
+use infrahub_sync_core::mapping::lent::{Lends, Lent, Lookup, Needs, Table};
+use infrahub_sync_core::mapping::reference::{self, KeyPart, ReferenceRule};
 use infrahub_sync_core::mapping::transform::Transforms;
 use infrahub_sync_core::model::{FieldType, KindModel, Model};
 use infrahub_sync_core::records::{Projection, Records};
-use infrahub_sync_runtime::{Addressing, LoadRequest};
+use infrahub_sync_runtime::{self as runtime, Addressing, LoadRequest, Manifest, Target, TargetField};
 
+use crate::targets::{Targets, ordered};
 use crate::{EngineError, Side};
+
+/// What the adapter of a side says about reading it.
+pub(crate) struct Terms {
+    pub(crate) addressing: Addressing,
+    pub(crate) rules: Vec<ReferenceRule>,
+    /// What it lends to transforms; none where that is not known.
+    pub(crate) lends: Option<Lends>,
+}
+
+impl Terms {
+    /// Takes it from the manifest.
+    pub(crate) fn new(side: Side, manifest: &Manifest) -> Terms {
+        let addressing = match side {
+            Side::Source => manifest.source,
+            Side::Destination => manifest.destination,
+        };
+        let rule = |rule: &runtime::ReferenceRule| match rule {
+            runtime::ReferenceRule::FieldName => ReferenceRule::FieldName,
+            runtime::ReferenceRule::PeerColumns => ReferenceRule::PeerColumns,
+            runtime::ReferenceRule::UniqueId => ReferenceRule::UniqueId,
+        };
+        let table = |table: &runtime::Table| Table {
+            name: table.name.clone(),
+            resource: table.resource.clone(),
+            key: table.key.clone(),
+            value: table.value.clone(),
+        };
+        Terms {
+            addressing: addressing.unwrap_or(Addressing::Mapping),
+            rules: manifest.references.iter().map(rule).collect(),
+            lends: Some(Lends { tables: manifest.tables.iter().map(table).collect(), lookup: manifest.lookup.clone() }),
+        }
+    }
+
+    /// Reads without knowing the adapter: enough to check filters and the syntax of transforms.
+    pub(crate) fn unknown() -> Terms {
+        Terms { addressing: Addressing::Mapping, rules: Vec::new(), lends: None }
+    }
+}
 
 /// One resource, and the mappings that read it.
 pub(crate) struct ResourcePlan {
     pub(crate) resource: String,
+    /// The kinds that are made of it, as the adapter is told.
+    targets: Vec<Target>,
     projection: Projection,
     feeds: Vec<MappingFeed>,
 }
@@ -43,29 +87,28 @@ pub(crate) struct Part {
 
 impl ResourcePlan {
     fn new(resource: String) -> ResourcePlan {
-        ResourcePlan { resource, projection: Projection::default(), feeds: Vec::new() }
+        ResourcePlan { resource, targets: Vec::new(), projection: Projection::default(), feeds: Vec::new() }
     }
 
     /// Returns the request for the first page of all records.
-    pub(crate) fn request(&self, side: Side, model: &Model, page_size: u32) -> LoadRequest {
+    pub(crate) fn request(&self, page_size: u32) -> LoadRequest {
         let mut fields: Vec<String> = self.projection.slots().iter().map(|(path, _)| path.clone()).collect();
         fields.extend(self.feeds.iter().flat_map(|each| each.feed.read_whole()).map(|name| format!("{name}.*")));
         fields.sort_unstable();
         fields.dedup();
-        let fields_of = |kind: &KindModel| -> Vec<(String, bool)> {
-            kind.fields.iter().map(|field| (field.name.clone(), field.reference.is_some())).collect()
-        };
-        LoadRequest {
-            resource: self.resource.clone(),
-            fields,
-            model: match side {
-                Side::Source => Vec::new(),
-                Side::Destination => self.feeds.iter().filter_map(|each| model.kinds.get(each.feed.kind)).flat_map(fields_of).collect(),
-            },
-            page_size,
-            cursor: None,
-            since: None,
-        }
+        LoadRequest { resource: self.resource.clone(), targets: self.targets.clone(), fields, page_size, ..LoadRequest::default() }
+    }
+
+    /// Returns what must be read of other resources before the first page.
+    pub(crate) fn needs(&self) -> Needs {
+        let mut needs = Needs::default();
+        self.feeds.iter().for_each(|each| needs.merge(each.feed.needs()));
+        needs
+    }
+
+    /// Lends what was read of other resources, before the first page.
+    pub(crate) fn lend(&mut self, lent: &Arc<Lent>) {
+        self.feeds.iter_mut().for_each(|each| each.feed.lend(lent));
     }
 
     /// Returns what a page is read into.
@@ -110,26 +153,28 @@ impl ResourcePlan {
     }
 }
 
-/// Compiles the mappings of a project for the system that they are read from.
+/// Compiles the mappings of a project for the system that they are read from. `targets`: where the rows are written to.
 ///
 /// # Errors
-/// Every filter and transform that does not compile.
-pub(crate) fn source_plans(project: &Project, model: &Model, addressing: Addressing) -> Result<Vec<Arc<ResourcePlan>>, EngineError> {
-    let mut compiler = Compiler { project, model, addressing, plans: Vec::new(), problems: Vec::new() };
+/// Every filter, transform and look-up that does not compile.
+pub(crate) fn source_plans(
+    project: &Project,
+    model: &Model,
+    terms: &Terms,
+    targets: Option<&Targets>,
+) -> Result<Vec<ResourcePlan>, EngineError> {
+    let mut compiler = Compiler { project, model, terms, targets, plans: Vec::new(), problems: Vec::new() };
     for (at, mapping) in project.schema_mapping.iter().enumerate() {
         compiler.mapping(at, mapping);
     }
-    if compiler.problems.is_empty() {
-        Ok(compiler.plans.into_iter().map(Arc::new).collect())
-    } else {
-        Err(EngineError::Project(compiler.problems))
-    }
+    if compiler.problems.is_empty() { Ok(compiler.plans) } else { Err(EngineError::Project(compiler.problems)) }
 }
 
 struct Compiler<'p> {
     project: &'p Project,
     model: &'p Model,
-    addressing: Addressing,
+    terms: &'p Terms,
+    targets: Option<&'p Targets>,
     plans: Vec<ResourcePlan>,
     problems: Vec<Problem>,
 }
@@ -138,7 +183,8 @@ impl<'p> Compiler<'p> {
     fn mapping(&mut self, at: usize, mapping: &'p Mapping) {
         let (project, model) = (self.project, self.model);
         let Some((kind, spec)) = model.kind(&mapping.name) else { return };
-        let resource = match (self.addressing, &mapping.mapping) {
+        let addressing = self.terms.addressing;
+        let resource = match (addressing, &mapping.mapping) {
             (Addressing::Kind, _) => mapping.name.clone(),
             (Addressing::Mapping, Some(resource)) => resource.clone(),
             (Addressing::Mapping, None) => return,
@@ -146,15 +192,17 @@ impl<'p> Compiler<'p> {
         let filters = self.filters(at, mapping);
         let transforms = self.transforms(at, mapping, spec);
         // Two mappings that read the same objects of a kind are one. Otherwise each object would come twice, with the fields of either.
-        let by_kind = self.addressing == Addressing::Kind;
+        let by_kind = addressing == Addressing::Kind;
         let alike = |other: &&Mapping| by_kind && reads_the_same(mapping, other);
         if project.schema_mapping.iter().take(at).any(|before| alike(&before)) {
             return;
         }
         let further = project.schema_mapping.iter().skip(at + 1).filter(alike).flat_map(|other| &other.fields);
+        let all: Vec<&Field> = mapping.fields.iter().chain(further).collect();
         let mut read: HashSet<usize> = HashSet::new();
-        let fields = mapping.fields.iter().chain(further).filter_map(|field| self.field(spec, field, &mut read)).collect();
+        let fields = all.iter().flat_map(|field| self.field(spec, field, &mut read)).collect();
         let meant = self.meant(spec, mapping);
+        let target = self.target(spec, Some(&resource).filter(|_| !by_kind), &all);
         let at_plan = self.plan_of(resource);
         let Some(plan) = self.plans.get_mut(at_plan) else { return };
         let mut feed = Feed::new(kind, filters, transforms, fields, &mut plan.projection);
@@ -162,6 +210,10 @@ impl<'p> Compiler<'p> {
         for (position, meant) in meant {
             feed.mean(position, meant);
         }
+        if let (true, Some(resource)) = (self.targets.is_some_and(|targets| targets.are_several(kind)), mapping.resource(Side::Destination)) {
+            feed.write_to(resource);
+        }
+        plan.targets.push(target);
         plan.feeds.push(MappingFeed { mapping: at, kind: spec.name.clone(), fields: spec.fields.len(), feed });
     }
 
@@ -192,14 +244,16 @@ impl<'p> Compiler<'p> {
         // One at a time first: the error names the transform.
         let mut good = true;
         for (number, transform) in mapping.transforms.iter().enumerate() {
-            if let Err(error) = Transforms::compile(&[(transform.field.clone(), transform.expression.clone())]) {
+            let one = match &self.terms.lends {
+                Some(lends) => Transforms::compile_with(&[(transform.field.clone(), transform.expression.clone())], lends).map(drop),
+                None => Transforms::check(&transform.field, &transform.expression),
+            };
+            if let Err(error) = one {
                 good = false;
                 self.problem(transform.span, format!("schema_mapping[{at}].transforms[{number}]"), error.to_string());
             }
         }
-        if !good {
-            return None;
-        }
+        let lends = self.terms.lends.as_ref().filter(|_| good)?;
         let pairs: Vec<(String, String)> =
             mapping.transforms.iter().map(|transform| (transform.field.clone(), transform.expression.clone())).collect();
         let text = |name: &str| {
@@ -207,7 +261,7 @@ impl<'p> Compiler<'p> {
             let mut types = fed.filter_map(|field| spec.fields.iter().find(|known| known.name == field.name)).peekable();
             types.peek().is_some() && types.all(|field| field.field_type == FieldType::Text)
         };
-        match Transforms::compile(&pairs) {
+        match Transforms::compile_with(&pairs, lends) {
             Ok(compiled) => Some(compiled.keep_text(text)),
             Err(error) => {
                 self.problem(mapping.span, format!("schema_mapping[{at}].transforms"), error.to_string());
@@ -216,28 +270,79 @@ impl<'p> Compiler<'p> {
         }
     }
 
-    /// Returns the position of a field in its kind, and where its value comes from. `read`: the fields that have been taken, by kind.
-    fn field(&self, spec: &KindModel, field: &Field, read: &mut HashSet<usize>) -> Option<(usize, FieldSource)> {
-        let position = spec.fields.iter().position(|known| known.name == field.name)?;
+    /// Returns the position of a field in its kind, with each place of its value. `read`: the fields that have been taken, by kind.
+    fn field(&mut self, spec: &KindModel, field: &Field, read: &mut HashSet<usize>) -> Vec<(usize, FieldSource)> {
+        let Some(position) = spec.fields.iter().position(|known| known.name == field.name) else { return Vec::new() };
         let is_reference = spec.fields.get(position).is_some_and(|known| known.reference.is_some());
-        let source = match (self.addressing, &field.source) {
-            (_, ConfigSource::Static(value)) => FieldSource::Static(value.clone()),
-            (Addressing::Kind, _) if !read.insert(position) => return None,
+        let sources = match (self.terms.addressing, &field.source) {
+            (_, ConfigSource::Static(value)) => vec![FieldSource::Static(value.clone())],
+            (Addressing::Kind, _) if !read.insert(position) => Vec::new(),
             // A system that is addressed by kind knows fields by the names of the model.
-            (Addressing::Kind, _) if is_reference => FieldSource::Reference(field.name.clone()),
-            (Addressing::Kind, _) => FieldSource::Path(field.name.clone()),
-            (Addressing::Mapping, ConfigSource::Path(path)) => FieldSource::Path(path.clone()),
-            (Addressing::Mapping, ConfigSource::Reference { path, .. }) => FieldSource::Reference(path.clone()),
-            (Addressing::Mapping, ConfigSource::Unmapped) => return None,
+            (Addressing::Kind, _) if is_reference => vec![FieldSource::Reference(field.name.clone())],
+            (Addressing::Kind, _) => vec![FieldSource::Path(field.name.clone())],
+            (Addressing::Mapping, ConfigSource::Path(path)) => self.lookup(field, path).unwrap_or_else(|| vec![FieldSource::Path(path.clone())]),
+            (Addressing::Mapping, ConfigSource::Reference { path, kind }) => {
+                let parts = self.key_parts(kind);
+                let rules = &self.terms.rules;
+                self.lookup(field, path).unwrap_or_else(|| reference::sources(rules, &field.name, path, parts))
+            }
+            (Addressing::Mapping, ConfigSource::Unmapped) => Vec::new(),
         };
-        Some((position, source))
+        sources.into_iter().map(|source| (position, source)).collect()
+    }
+
+    /// Reads the `mapping:` of a field as a look-up, if the adapter lends the function that it calls.
+    fn lookup(&mut self, field: &Field, path: &str) -> Option<Vec<FieldSource>> {
+        let function = self.terms.lends.as_ref()?.lookup.as_deref()?;
+        match Lookup::parse(path, function)? {
+            Ok(lookup) => Some(vec![FieldSource::Lookup(lookup)]),
+            Err(message) => {
+                self.problem(field.span, field.path.clone(), message);
+                Some(Vec::new())
+            }
+        }
+    }
+
+    /// Returns where the first mapping of a kind takes the identifiers of the kind from.
+    fn key_parts(&self, kind: &str) -> Vec<(String, KeyPart)> {
+        if !self.terms.rules.contains(&ReferenceRule::PeerColumns) {
+            return Vec::new();
+        }
+        let Some((_, spec)) = self.model.kind(kind) else { return Vec::new() };
+        let Some(mapping) = self.project.schema_mapping.iter().find(|mapping| mapping.name == kind) else { return Vec::new() };
+        let part = |name: &String| {
+            let part = match &mapping.fields.iter().find(|field| field.name == *name)?.source {
+                ConfigSource::Static(value) => KeyPart::Static(value.clone()),
+                ConfigSource::Path(path) | ConfigSource::Reference { path, .. } => KeyPart::Path(path.clone()),
+                ConfigSource::Unmapped => return None,
+            };
+            Some((name.clone(), part))
+        };
+        // A part of a key that is not there is no key.
+        spec.identifiers.iter().map(part).collect::<Option<_>>().unwrap_or_default()
+    }
+
+    /// Returns what the adapter is told about a mapping; `resource`: the list that it reads.
+    fn target(&self, spec: &KindModel, resource: Option<&String>, fields: &[&Field]) -> Target {
+        let mut targets: Vec<TargetField> = Vec::new();
+        for field in fields {
+            let Some(known) = spec.fields.iter().find(|known| known.name == field.name) else { continue };
+            let path = match &field.source {
+                ConfigSource::Path(path) | ConfigSource::Reference { path, .. } => Some(path.clone()),
+                ConfigSource::Static(_) | ConfigSource::Unmapped => None,
+            };
+            if !targets.iter().any(|target| target.name == field.name) {
+                targets.push(crate::targets::target_field(spec, known, path.filter(|_| resource.is_some())));
+            }
+        }
+        Target { kind: spec.name.clone(), resource: resource.cloned(), fields: ordered(spec, targets) }
     }
 
     /// Returns the kinds that a mapping's references mean, for fields whose peers may be of several: field and kind by position.
     ///
     /// Empty where the system is addressed by kind. There a mapping reads the field of the model, whichever mapping wrote it.
     fn meant(&self, spec: &KindModel, mapping: &Mapping) -> Vec<(usize, usize)> {
-        if self.addressing == Addressing::Kind {
+        if self.terms.addressing == Addressing::Kind {
             return Vec::new();
         }
         let one = |field: &Field| {
@@ -281,25 +386,37 @@ pub(crate) fn bare_model(project: &Project) -> Model {
     model
 }
 
-/// Returns what is read back of a destination: each kind by its name, each field by its name.
-pub(crate) fn destination_plans(model: &Model) -> Vec<Arc<ResourcePlan>> {
-    let plan = |(at, kind): (usize, &KindModel)| {
-        let fields = kind
-            .fields
-            .iter()
-            .enumerate()
-            .map(|(at, field)| match field.reference {
-                Some(_) => (at, FieldSource::Reference(field.name.clone())),
-                None => (at, FieldSource::Path(field.name.clone())),
-            })
-            .collect();
-        let mut plan = ResourcePlan::new(kind.name.clone());
-        let feed = Feed::new(at, Vec::new(), None, fields, &mut plan.projection);
-        plan.feeds.push(MappingFeed { mapping: at, kind: kind.name.clone(), fields: kind.fields.len(), feed });
-        Arc::new(plan)
-    };
-    model.kinds.iter().enumerate().map(plan).collect()
+/// Returns what is read back of a destination: each place of each kind, each field at its path there, else by its name.
+pub(crate) fn destination_plans(model: &Model, targets: &Targets, rules: &[ReferenceRule]) -> Vec<ResourcePlan> {
+    let mut plans: Vec<ResourcePlan> = Vec::new();
+    for place in targets.places() {
+        let Some(spec) = model.kinds.get(place.kind) else { continue };
+        let resource = place.target.resource.as_ref().unwrap_or(&place.target.kind);
+        let at = plans.iter().position(|plan| plan.resource == *resource).unwrap_or_else(|| {
+            plans.push(ResourcePlan::new(resource.clone()));
+            plans.len() - 1
+        });
+        let Some(plan) = plans.get_mut(at) else { continue };
+        let fields = place.target.fields.iter().flat_map(|field| {
+            let position = spec.fields.iter().position(|known| known.name == field.name);
+            let path = field.path.as_ref().unwrap_or(&field.name);
+            let sources = match field.peers.is_empty() {
+                true => vec![FieldSource::Path(path.clone())],
+                false => reference::sources(rules, &field.name, path, Vec::new()),
+            };
+            sources.into_iter().filter_map(move |source| Some((position?, source)))
+        });
+        let mut feed = Feed::new(place.kind, Vec::new(), None, fields.collect(), &mut plan.projection);
+        place.meant.iter().for_each(|(field, kind)| feed.mean(*field, *kind));
+        if targets.are_several(place.kind) {
+            feed.write_to(resource);
+        }
+        plan.targets.push(place.target.clone());
+        plan.feeds.push(MappingFeed { mapping: place.kind, kind: spec.name.clone(), fields: spec.fields.len(), feed });
+    }
+    plans
 }
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -329,7 +446,8 @@ schema_mapping:
     fn read(addressing: Addressing, record: &str) -> Vec<(String, RawKind)> {
         let project = Project::parse(MAPPINGS, Path::new("config.yml"), &|_: &str| None).unwrap_or_else(|problems| panic!("{problems:?}"));
         let model = infrahub_sync_config::resolve(&project, None).unwrap_or_else(|problems| panic!("{problems:?}")).model;
-        let plans = source_plans(&project, &model, addressing).unwrap_or_else(|error| panic!("{error}"));
+        let terms = Terms { addressing, ..Terms::unknown() };
+        let plans = source_plans(&project, &model, &terms, None).unwrap_or_else(|error| panic!("{error}"));
         let mut read = Vec::new();
         for plan in plans {
             let records = plan.projection.json(record, "").unwrap_or_else(|error| panic!("{error}"));

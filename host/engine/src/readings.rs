@@ -1,11 +1,10 @@
 //! What a project reads: the requests of a run, for whoever wants to make them without the run.
 
-use std::sync::Arc;
-
 use infrahub_sync_config::{Project, resolve};
-use infrahub_sync_runtime::{Addressing, LoadRequest, Manifest, Session};
+use infrahub_sync_runtime::{LoadRequest, Manifest, Session};
 
-use crate::plans::{MappingFeed, ResourcePlan, destination_plans, source_plans};
+use crate::plans::{MappingFeed, ResourcePlan, Terms, destination_plans, source_plans};
+use crate::targets::Targets;
 use crate::{EngineError, Events, Side, schema};
 
 /// A list that is read.
@@ -24,11 +23,11 @@ pub struct Reading {
 pub fn source_readings(project: &Project, manifest: &Manifest) -> Result<Vec<Reading>, EngineError> {
     // What is read does not depend on the destination's schema: fields are the source's own.
     let model = resolve(project, None).map_err(EngineError::Project)?.model;
-    let plans = source_plans(project, &model, manifest.source.unwrap_or(Addressing::Mapping))?;
-    let reading = |plan: &Arc<ResourcePlan>| {
+    let plans = source_plans(project, &model, &Terms::new(Side::Source, manifest), None)?;
+    let reading = |plan: &ResourcePlan| {
         let mappings = plan.feeds().iter().filter_map(|MappingFeed { mapping, .. }| project.schema_mapping.get(*mapping));
         let computed = mappings.flat_map(|mapping| mapping.transforms.iter().map(|transform| transform.field.clone())).collect();
-        Reading { request: plan.request(Side::Source, &model, manifest.page_size), computed }
+        Reading { request: plan.request(manifest.page_size), computed }
     };
     Ok(plans.iter().map(reading).collect())
 }
@@ -39,7 +38,8 @@ pub fn source_readings(project: &Project, manifest: &Manifest) -> Result<Vec<Rea
 /// Every problem of the mapping at once, or what went wrong on the way to the schema.
 pub async fn destination_readings(project: &Project, session: &Session, events: &dyn Events) -> Result<Vec<Reading>, EngineError> {
     let resolved = schema::live(project, session, events).await?;
-    let request = |plan: &Arc<ResourcePlan>| plan.request(Side::Destination, &resolved.model, session.manifest().page_size);
-    let plans = destination_plans(&resolved.model);
-    Ok(plans.iter().map(|plan| Reading { request: request(plan), computed: Vec::new() }).collect())
+    let manifest = session.manifest();
+    let targets = Targets::new(project, &resolved.model, manifest)?;
+    let plans = destination_plans(&resolved.model, &targets, &Terms::new(Side::Destination, manifest).rules);
+    Ok(plans.iter().map(|plan| Reading { request: plan.request(manifest.page_size), computed: Vec::new() }).collect())
 }

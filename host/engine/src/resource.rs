@@ -35,6 +35,8 @@ pub(crate) struct Read {
     pub(crate) kinds: Vec<usize>,
     pub(crate) parts: Vec<Part>,
     pub(crate) watermark: Option<String>,
+    /// Why the records are not complete, if the adapter says so.
+    pub(crate) partial: Option<String>,
     /// Set when only what changed was read.
     pub(crate) changes: Option<Changes>,
     /// Why it was read in full although an earlier run was there.
@@ -52,6 +54,8 @@ pub(crate) struct Resource {
     pub(crate) plan: Arc<ResourcePlan>,
     /// Where an incremental run continues.
     pub(crate) since: Option<Since>,
+    /// Why an incremental run reads it in full all the same.
+    pub(crate) in_full: Option<FullReason>,
     pub(crate) progress: UnboundedSender<Progress>,
     pub(crate) now: fn() -> SystemTime,
     /// Notified when the first request is answered.
@@ -72,7 +76,7 @@ impl Resource {
     /// # Errors
     /// When the system cannot be read.
     pub(crate) async fn read(mut self) -> Result<Read, EngineError> {
-        let mut reason = None;
+        let mut reason = self.in_full.take();
         if let Some(since) = self.since.take() {
             match self.read_changes(since).await? {
                 Ok(read) => return Ok(read),
@@ -105,17 +109,17 @@ impl Resource {
             plan.append(&records, &mut into.rows)?;
             Ok(ControlFlow::Continue(()))
         };
-        let (first, Changed { ids, rows, without_ids }) = match pages.read(changed, take, |_, _| ()).await? {
-            Ended::Read(first, changed) => (first, changed),
+        let (header, Changed { ids, rows, without_ids }) = match pages.read(changed, take, |_, _| ()).await? {
+            Ended::Read(header, changed) => (header, changed),
             Ended::Declined(reason) => return Ok(Err(FullReason::Other(reason))),
         };
         if without_ids {
             return Ok(Err(FullReason::NoIds));
         }
-        let Some(watermark) = first.watermark else { return Ok(Err(FullReason::NoWatermark)) };
+        let Some(watermark) = header.watermark else { return Ok(Err(FullReason::NoWatermark)) };
         // Only where each record is a row does their number say something.
         let is_whole = self.plan.feeds().len() == 1 && self.plan.feeds().iter().all(|each| !each.feed.filters_records());
-        let gone = match Gone::told(&since.ids, &ids, first.deleted, first.total, is_whole) {
+        let gone = match Gone::told(&since.ids, &ids, header.deleted, header.total, is_whole) {
             Some(gone) => gone,
             None => match self.inventory().await? {
                 Some(ids) => Gone::AllBut(ids),
@@ -124,14 +128,14 @@ impl Resource {
         };
         self.report(&rows, true);
         let changes = Some(Changes { changed: ids, gone });
-        Ok(Ok(Read { kinds: self.plan.kinds(), parts: self.plan.parts(rows), watermark: Some(watermark), changes, reason: None, at }))
+        Ok(Ok(Read { kinds: self.plan.kinds(), parts: self.plan.parts(rows), watermark: Some(watermark), partial: header.partial, changes, reason: None, at }))
     }
 
     /// Reads the ids of all objects; none if an object has no id.
     async fn inventory(&self) -> Result<Option<HashSet<String>>, EngineError> {
         let mut projection = Projection::default();
         let slot = projection.slot("id", Shape::Value);
-        let pages = self.pages(LoadRequest { fields: vec!["id".to_owned()], model: Vec::new(), ..self.request.clone() });
+        let pages = self.pages(LoadRequest { fields: vec!["id".to_owned()], targets: Vec::new(), ..self.request.clone() });
         let take = move |into: &mut Option<HashSet<String>>, place: &Place, payload: Payload| -> Flow {
             let records = place.records(&projection, payload)?;
             let column = records.columns.get(slot).filter(|column| column.len() == records.rows);
@@ -159,10 +163,11 @@ impl Resource {
         };
         let pages = self.pages(self.request.clone());
         match pages.read(self.plan.empty(), take, |rows, is_last| self.report(rows, is_last)).await? {
-            Ended::Read(first, rows) => Ok(Read {
+            Ended::Read(header, rows) => Ok(Read {
                 kinds: self.plan.kinds(),
                 parts: self.plan.parts(rows),
-                watermark: first.watermark,
+                watermark: header.watermark,
+                partial: header.partial,
                 changes: None,
                 reason: None,
                 at,

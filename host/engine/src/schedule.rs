@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 
 use crate::base::{Base, Since, cursor_text};
 use crate::extract::{FullRead, FullReason, Reading, Way};
+use crate::lent::lend;
 use crate::plans::{Part, ResourcePlan};
 use crate::resource::{Progress, Read, Resource};
 use crate::system::System;
@@ -36,6 +37,8 @@ pub(crate) struct Loaded {
     pub(crate) readings: BTreeMap<String, Reading>,
     /// No kind has changed since the run that this one continues from.
     pub(crate) unchanged: bool,
+    /// The kinds that the adapter could not read completely, with its reason.
+    pub(crate) partial: BTreeMap<String, String>,
 }
 
 /// Reads all resources of one side into the kinds of the model.
@@ -49,15 +52,17 @@ pub(crate) async fn load(
     side: Side,
     system: &Arc<dyn System>,
     model: &Model,
-    plans: Vec<Arc<ResourcePlan>>,
+    plans: Vec<ResourcePlan>,
     base: Base,
 ) -> Result<Loaded, EngineError> {
+    let plans = lend(side, system, plans).await?;
     let (progress, mut heard) = unbounded_channel();
     let answered = Arc::new(Notify::new());
     let resource = |plan: Arc<ResourcePlan>, since: Option<Since>| Resource {
         side,
         system: system.clone(),
-        request: plan.request(side, model, system.manifest().page_size),
+        request: plan.request(system.manifest().page_size),
+        in_full: (base.is_usable() && !plan.needs().is_empty()).then_some(FullReason::Lent),
         plan,
         since,
         progress: progress.clone(),
@@ -121,7 +126,8 @@ impl Queue {
             // Of a kind with several resources an id may mean several objects, and it is unknown which one changed.
             let kinds = plan.kinds();
             let feeds_alone = kinds.iter().all(|kind| feeding.get(*kind) == Some(&1));
-            let since = base.since(&kinds).filter(|_| feeds_alone);
+            // A change of what is lent does not show in the changes of the resource.
+            let since = base.since(&kinds).filter(|_| feeds_alone && plan.needs().is_empty());
             resource(plan, since)
         };
         let waiting = plans.into_iter().map(with_since).collect::<Vec<_>>().into_iter();
@@ -160,7 +166,7 @@ struct Merge<'m> {
 
 impl<'m> Merge<'m> {
     fn new(model: &'m Model, base: Base, feeding: Vec<usize>) -> Merge<'m> {
-        let loaded = Loaded { raw: Vec::new(), cursors: BTreeMap::new(), readings: BTreeMap::new(), unchanged: base.is_whole() };
+        let loaded = Loaded { raw: Vec::new(), cursors: BTreeMap::new(), readings: BTreeMap::new(), unchanged: base.is_whole(), partial: BTreeMap::new() };
         Merge { model, base, feeding, kept: model.kinds.iter().map(|_| None).collect(), parts: Vec::new(), loaded }
     }
 
@@ -170,6 +176,9 @@ impl<'m> Merge<'m> {
             let Some(spec) = self.model.kinds.get(*kind) else { continue };
             if let Some(watermark) = read.watermark.as_ref().filter(|_| self.feeding.get(*kind) == Some(&1)) {
                 self.loaded.cursors.insert(spec.name.clone(), cursor_text(watermark));
+            }
+            if let Some(reason) = &read.partial {
+                self.loaded.partial.entry(spec.name.clone()).or_insert_with(|| reason.clone());
             }
             let kept = read.changes.as_ref().and_then(|changes| Some((changes, self.base.take(*kind)?)));
             let way = match kept {

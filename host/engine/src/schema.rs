@@ -9,7 +9,7 @@ use infrahub_sync_core::model::{Cardinality, FieldType, Model};
 use infrahub_sync_runtime as runtime;
 
 use crate::system::System;
-use crate::{EngineError, Events};
+use crate::{EngineError, Events, targets};
 
 /// A model and the hashes of what it was made from.
 pub(crate) struct Resolved {
@@ -29,20 +29,14 @@ impl Resolved {
 
 /// Resolves the model live.
 pub(crate) async fn live(project: &Project, destination: &dyn System, events: &dyn Events) -> Result<Resolved, EngineError> {
-    let mut names: Vec<String> = Vec::new();
-    for mapping in &project.schema_mapping {
-        let peers = mapping.fields.iter().filter_map(|field| field.reference.clone());
-        for name in std::iter::once(mapping.name.clone()).chain(peers) {
-            if !names.contains(&name) {
-                names.push(name);
-            }
-        }
-    }
-    let mut kinds = if destination.manifest().schema { destination.kinds(&names).await? } else { Vec::new() };
-    // For a name that the destination does not know, its other kinds are where the right one is to be found.
-    if destination.manifest().schema && names.iter().any(|name| !kinds.iter().any(|kind| kind.name == *name)) {
+    let knows_kinds = destination.manifest().schema;
+    let targets = targets::of_project(project, destination.manifest());
+    let mut kinds = if knows_kinds { destination.kinds(&targets).await? } else { Vec::new() };
+    // The right name for a kind that the destination does not know is to be found among its other kinds.
+    if knows_kinds && targets.iter().any(|target| !kinds.iter().any(|kind| kind.name == target.kind)) {
         kinds = destination.kinds(&[]).await?;
     }
+    let kinds = merged(kinds);
     // An adapter that has no schema to show answers with nothing: the mapping alone gives the shapes.
     let schema: Option<Vec<SchemaKind>> = (!kinds.is_empty()).then(|| kinds.into_iter().map(schema_kind).collect());
     let resolved = resolve(project, schema.as_deref()).map_err(EngineError::Project)?;
@@ -82,6 +76,22 @@ pub(crate) fn one_line(problem: &Problem) -> String {
     }
 }
 
+/// Joins what a system says of the lists of one kind.
+fn merged(kinds: Vec<runtime::Kind>) -> Vec<runtime::Kind> {
+    let mut merged: Vec<runtime::Kind> = Vec::with_capacity(kinds.len());
+    for kind in kinds {
+        match merged.iter_mut().find(|known| known.name == kind.name) {
+            Some(known) => {
+                let new = kind.fields.into_iter().filter(|field| !known.fields.iter().any(|there| there.name == field.name));
+                let new: Vec<runtime::Field> = new.collect();
+                known.fields.extend(new);
+            }
+            None => merged.push(kind),
+        }
+    }
+    merged
+}
+
 fn schema_kind(kind: runtime::Kind) -> SchemaKind {
     SchemaKind {
         name: kind.name,
@@ -107,7 +117,8 @@ fn schema_field(field: runtime::Field) -> SchemaField {
         optional: field.optional,
         unique: field.unique,
         read_only: field.read_only,
-        reference: field.reference,
+        // Of several kinds the mapping names one.
+        reference: Some(field.references).filter(|kinds| kinds.len() == 1).and_then(|kinds| kinds.into_iter().next()),
         cardinality,
         // A default that is no JSON is none that could be compared.
         default: field.default.and_then(|default| serde_json::from_str(&default).ok()),

@@ -5,7 +5,7 @@
 
 use std::pin::Pin;
 
-use infrahub_sync_runtime::{Error, Kind, LoadRequest, Manifest, Outcome, Page, Result, Run, RunResult, Session, Traffic, WriteRequest};
+use infrahub_sync_runtime::{Error, Kind, LoadRequest, Manifest, Outcome, Page, Result, Run, RunResult, Session, Target, Traffic, WriteRequest};
 
 /// The answer to a call, once it is there.
 pub(crate) type Answer<'s, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 's>>;
@@ -18,8 +18,8 @@ pub(crate) trait System: Send + Sync + 'static {
     fn identity(&self) -> String;
     /// Returns the traffic so far.
     fn traffic(&self) -> Traffic;
-    /// Returns the kinds of these names; all kinds if there are no names.
-    fn kinds<'s>(&'s self, names: &'s [String]) -> Answer<'s, Vec<Kind>>;
+    /// Returns the kinds of these targets; all kinds if there are no targets.
+    fn kinds<'s>(&'s self, targets: &'s [Target]) -> Answer<'s, Vec<Kind>>;
     /// Reads one page.
     fn load(&self, request: LoadRequest) -> Answer<'_, Page>;
     /// Returns the most records that a page may have.
@@ -53,8 +53,8 @@ impl System for Session {
         Session::traffic(self)
     }
 
-    fn kinds<'s>(&'s self, names: &'s [String]) -> Answer<'s, Vec<Kind>> {
-        Box::pin(Session::kinds(self, names))
+    fn kinds<'s>(&'s self, targets: &'s [Target]) -> Answer<'s, Vec<Kind>> {
+        Box::pin(Session::kinds(self, targets))
     }
 
     fn load(&self, request: LoadRequest) -> Answer<'_, Page> {

@@ -1,5 +1,7 @@
 //! Loads a component and has it describe itself, without any grant.
 
+use std::collections::BTreeMap;
+
 use infrahub_sync_config::Project;
 use infrahub_sync_runtime::{Abilities, Adapter, Exchanges, Manifest, Runtime, SessionConfig, Variables};
 
@@ -34,6 +36,7 @@ pub fn session_config<'a>(
         settings: endpoint.settings.clone(),
         environment,
         variables: if built_in { Variables::All } else { Variables::of(&endpoint.name, &endpoint.grants.environment) },
+        command_line: BTreeMap::new(),
         project_dir: project.directory.clone(),
         exchanges,
         limits: endpoint.limits.clone(),
@@ -68,16 +71,13 @@ impl<'a> Described<'a> {
         let manifest = adapter.describe().await?;
         let fits = match side {
             Side::Source => manifest.source.is_some(),
-            Side::Destination => manifest.destination,
+            Side::Destination => manifest.destination.is_some(),
         };
         if !fits {
             return Err(EngineError::WrongSide { adapter: source.name.clone(), side });
         }
         let mut config = session_config(cx.project, side, source.is_built_in(), cx.environment, cx.exchanges.clone());
-        if let Some(branch) = cx.branch.as_ref().filter(|_| manifest.setting("branch").is_some()) {
-            // The project wins over the command line: that is the documented order.
-            config.settings.entry("branch".to_owned()).or_insert_with(|| branch.clone().into());
-        }
+        config.command_line = cx.command_line.clone();
         let abilities = adapter.abilities(&config).await?;
         Ok(Described { side, adapter, built_in: source.is_built_in(), manifest, abilities, config })
     }

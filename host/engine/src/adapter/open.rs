@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use infrahub_sync_runtime::Manifest;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::accept::Accepted;
 use super::describe::{Described, Runtimes};
@@ -15,19 +15,25 @@ pub(crate) struct Opened {
     pub(crate) system: Arc<dyn System>,
     /// The SHA-256 of the component, in hexadecimal digits.
     pub(crate) digest: String,
-    /// What it reads and writes: address, folder and branch. Other settings may change between a plan and its apply.
+    /// What it reads and writes: address, folder, and the settings that the command line may set (a branch). Others may change between a plan and
+    /// its apply.
     pub(crate) place: Value,
 }
 
 impl Opened {
     /// Opens an accepted adapter.
     async fn new(accepted: Accepted<'_>) -> Result<Opened, EngineError> {
-        let Described { adapter, abilities, config, .. } = accepted.into_described();
+        let Described { adapter, manifest, abilities, config, .. } = accepted.into_described();
         let digest = adapter.digest().trim_start_matches("sha256:").to_owned();
         let folder = abilities.folder.as_ref().map(|(folder, _)| folder);
-        let place = json!({ "address": abilities.address, "folder": folder, "branch": config.settings.get("branch") });
+        let mut place = Map::from_iter([("address".to_owned(), json!(abilities.address)), ("folder".to_owned(), json!(folder))]);
+        for setting in &manifest.settings {
+            let Some(option) = &setting.command_line else { continue };
+            let on_command_line = || config.command_line.get(option).map(|value| json!(value));
+            place.insert(setting.name.clone(), config.settings.get(&setting.name).cloned().or_else(on_command_line).unwrap_or_default());
+        }
         let session = adapter.open(config).await?;
-        Ok(Opened { system: Arc::new(session), digest, place })
+        Ok(Opened { system: Arc::new(session), digest, place: place.into() })
     }
 
     /// Opens the destination alone, if it is the accepted one.

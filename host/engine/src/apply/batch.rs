@@ -17,8 +17,9 @@ use super::known::Known;
 use super::pace::Pace;
 use crate::EngineError;
 use crate::system::System;
+use crate::targets::Targets;
 
-/// Rows that are ready to be sent together: of one kind and one operation.
+/// Rows that are ready to be sent together: of one kind, one resource and one operation.
 #[derive(Default)]
 pub(super) struct Batch {
     pub(super) rows: Vec<Row>,
@@ -32,9 +33,10 @@ impl Batch {
         self.lines.push('\n');
     }
 
-    /// Whether a change of this kind can be in the batch, whose size is limited to `max`.
+    /// Whether a change can be in the batch, whose size is limited to `max`.
     pub(super) fn takes(&self, change: &Change, max: usize) -> bool {
-        self.rows.len() < max && self.rows.first().is_none_or(|first| first.change.object.kind == change.object.kind)
+        let alike = |first: &Row| first.change.object.kind == change.object.kind && first.change.resource == change.resource;
+        self.rows.len() < max && self.rows.first().is_none_or(alike)
     }
 
     /// Whether the rows of the batch are to be written in this way.
@@ -42,25 +44,32 @@ impl Batch {
         self.rows.first().is_none_or(|first| first.change.action == action)
     }
 
-    /// Returns the request that writes the rows; none without rows. `resource`: where the destination keeps the kind.
-    pub(super) fn take(&mut self, model: &Model, resource: impl FnOnce(&str) -> Option<String>) -> Option<(Vec<Row>, WriteRequest)> {
+    /// Returns the rows and the request that writes them; none without rows.
+    ///
+    /// # Errors
+    /// When the place of the rows in the destination is unknown.
+    pub(super) fn take(&mut self, targets: &Targets) -> Result<Option<(Vec<Row>, WriteRequest)>, EngineError> {
         let Batch { rows, lines } = std::mem::take(self);
-        let first = &rows.first()?.change;
-        let spec = model.kinds.get(first.object.kind)?;
+        let Some(Row { at, change, .. }) = rows.first() else { return Ok(None) };
+        let target = targets.of(change.object.kind, change.resource.as_deref());
+        let target = target.ok_or_else(|| EngineError::PlanRow {
+            row: at + 1,
+            reason: match &change.resource {
+                Some(resource) => format!("no mapping of `{}` leads to `{resource}`", change.kind),
+                None => format!("it does not say which resource of `{}` it is written to", change.kind),
+            },
+        })?;
         let request = WriteRequest {
-            kind: first.kind.clone(),
-            resource: resource(&first.kind),
-            operation: match first.action {
+            target: target.clone(),
+            operation: match change.action {
                 Action::Create => Operation::Create,
                 Action::Update => Operation::Update,
                 Action::Delete => Operation::Delete,
             },
-            identifiers: spec.identifiers.clone(),
-            references: spec.fields.iter().filter(|field| field.reference.is_some()).map(|field| field.name.clone()).collect(),
             rows: lines,
             count: u32::try_from(rows.len()).unwrap_or(u32::MAX),
         };
-        Some((rows, request))
+        Ok(Some((rows, request)))
     }
 }
 
@@ -102,6 +111,9 @@ fn reference_json(peer: &PeerRef, field: &FieldModel, model: &Model, known: &Kno
     out.insert("key".to_owned(), key_object(model, peer.object.kind, &peer.object.key));
     if let Some(id) = known.id_of(&peer.object).or(peer.id.as_deref()) {
         out.insert("id".to_owned(), json!(id));
+    }
+    if let Some(resource) = known.resource_of(&peer.object) {
+        out.insert("resource".to_owned(), json!(resource));
     }
     // Read back, `kind` beside identifiers means the kind only while no identifier has that name.
     let names_kind = |name: &str| model.kind(name).is_some_and(|(_, kind)| kind.identifiers.iter().any(|name| name == "kind"));

@@ -14,6 +14,8 @@ pub(super) struct Known<'k> {
     current: &'k Current<'k>,
     /// The ids of objects that this run has created.
     ids: HashMap<ObjectKey, String>,
+    /// The resources of objects that this run has created, where their kind has several.
+    resources: HashMap<ObjectKey, String>,
     /// Objects that could not be created.
     failed: HashSet<ObjectKey>,
     /// Objects whose creation has not been answered.
@@ -29,6 +31,7 @@ impl<'k> Known<'k> {
         Known {
             current,
             ids: HashMap::new(),
+            resources: HashMap::new(),
             failed: HashSet::new(),
             unanswered: HashSet::new(),
             needed: HashMap::new(),
@@ -37,8 +40,21 @@ impl<'k> Known<'k> {
     }
 
     /// Learns the id of an object that was created.
-    pub(super) fn learn(&mut self, object: &ObjectKey, id: String) {
-        self.ids.insert(object.clone(), id);
+    pub(super) fn learn(&mut self, change: &Change, id: String) {
+        self.ids.insert(change.object.clone(), id);
+        if let Some(resource) = &change.resource {
+            self.resources.insert(change.object.clone(), resource.clone());
+        }
+    }
+
+    /// Returns the resource of an object, if the destination is addressed by mapping.
+    pub(super) fn resource_of(&self, object: &ObjectKey) -> Option<&str> {
+        let read = || {
+            let row = object.row_in(self.current.snapshot)?;
+            self.current.snapshot.kinds.get(object.kind)?.resources.get(row)
+        };
+        let resource = self.resources.get(object).map(String::as_str).or_else(read);
+        self.current.targets.of(object.kind, resource)?.resource.as_deref()
     }
 
     /// Returns the id of an object in the destination: of one that this run created, else as it was read.

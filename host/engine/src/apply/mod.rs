@@ -29,7 +29,7 @@ use infrahub_sync_core::model::Model;
 use infrahub_sync_core::plan_row::Action;
 use infrahub_sync_core::reconcile::{ConflictClass, Decision, Now, by_key, reconcile};
 use infrahub_sync_core::snapshot::Snapshot;
-use infrahub_sync_runtime::{FaultKind, KindChanges, Outcome, Run};
+use infrahub_sync_runtime::{FaultKind, KindChanges, Outcome, Run, Target};
 
 use self::batch::{Answered, Batch, Window, line};
 use self::known::Known;
@@ -37,6 +37,7 @@ use self::ledger::Ledger;
 use self::report::Progress;
 use self::touched::Touched;
 use crate::system::System;
+use crate::targets::Targets;
 use crate::{EngineError, Events, Options, Stop, Stopped};
 
 pub use failure::{Failure, FailureReason, SkipReason, StillRefers};
@@ -46,6 +47,7 @@ pub(crate) use report::Report;
 /// What the destination holds, as far as the run knows.
 pub(crate) struct Current<'s> {
     pub(crate) model: &'s Model,
+    pub(crate) targets: &'s Targets,
     pub(crate) snapshot: &'s Snapshot,
     /// The plan was made from this very snapshot.
     pub(crate) fresh: bool,
@@ -99,7 +101,7 @@ struct Row {
 /// # Errors
 /// When the plan cannot be read or the adapter fails as a whole. Rejected rows are not an error: they are in the report.
 pub(crate) async fn apply_plan(job: &Job<'_>, journal: JournalWriter, report: &mut Report) -> Result<(), EngineError> {
-    let changes = changes(job.plan.plan())?;
+    let changes = changes(job.plan.plan(), job.current)?;
     let reader = job.plan.plan();
     let run = Run { id: reader.id().to_string(), sync: job.project.name.clone(), source: job.project.source.name.clone(), changes };
     let mut writer = Writer::new(job, journal, &run.changes, report);
@@ -115,16 +117,23 @@ pub(crate) async fn apply_plan(job: &Job<'_>, journal: JournalWriter, report: &m
     Ok(job.system.finish()?)
 }
 
-/// Counts the rows of a plan by kind, in the plan's order.
-fn changes(plan: &RunReader) -> Result<Vec<KindChanges>, EngineError> {
+/// Counts the rows of a plan by kind and resource, in the plan's order.
+fn changes(plan: &RunReader, current: &Current<'_>) -> Result<Vec<KindChanges>, EngineError> {
     let mut changes: Vec<KindChanges> = Vec::new();
     for row in plan.read_plan()? {
         let row = row?;
+        let is_of = |target: &Target| {
+            target.kind == row.resource && (row.destination_mapping.is_none() || target.resource == row.destination_mapping)
+        };
         // Nearly always the last one.
-        let at = match changes.iter().rposition(|kind| kind.kind == row.resource) {
+        let at = match changes.iter().rposition(|kind| is_of(&kind.target)) {
             Some(at) => at,
             None => {
-                changes.push(KindChanges { kind: row.resource.clone(), creates: 0, updates: 0, deletes: 0 });
+                let kind = current.model.kind(&row.resource).map(|(kind, _)| kind);
+                let target = kind.and_then(|kind| current.targets.of(kind, row.destination_mapping.as_deref()));
+                // A row without a place stops the apply when its turn comes.
+                let Some(target) = target else { continue };
+                changes.push(KindChanges { target: target.clone(), creates: 0, updates: 0, deletes: 0 });
                 changes.len() - 1
             }
         };
@@ -158,7 +167,10 @@ type Step = (u32, u32, bool);
 impl<'w> Writer<'w> {
     fn new(job: &'w Job<'w>, journal: JournalWriter, changes: &[KindChanges], report: &'w mut Report) -> Writer<'w> {
         let widest = if job.rules.serial { 1 } else { job.system.manifest().write_concurrency as usize };
-        let totals = changes.iter().map(|kind| (kind.kind.clone(), kind.creates + kind.updates + kind.deletes)).collect();
+        let mut totals: HashMap<String, u64> = HashMap::new();
+        for KindChanges { target, creates, updates, deletes } in changes {
+            *totals.entry(target.kind.clone()).or_default() += creates + updates + deletes;
+        }
         Writer {
             job,
             known: Known::new(job.current),
@@ -178,9 +190,12 @@ impl<'w> Writer<'w> {
             return Ok(());
         }
         for change in changes.iter().filter(|change| change.updates + change.deletes > 0) {
-            let Some((kind, _)) = current.model.kind(&change.kind) else { continue };
-            let watermark = current.as_of.get(&change.kind).map(String::as_str);
-            self.touched.insert(kind, Touched::read(self.job.system, current.model, kind, watermark).await?);
+            let Some((kind, _)) = current.model.kind(&change.target.kind) else { continue };
+            if self.touched.contains_key(&kind) {
+                continue;
+            }
+            let watermark = current.as_of.get(&change.target.kind).map(String::as_str);
+            self.touched.insert(kind, Touched::read(self.job.system, current, kind, watermark).await?);
         }
         Ok(())
     }
@@ -300,7 +315,7 @@ impl<'w> Writer<'w> {
     /// Takes over a row that an earlier, interrupted apply has done: its outcome is in the journal.
     fn done_before(&mut self, at: u64, change: &Change, state: RowState) {
         if let (Action::Create, Some(id)) = (change.action, self.ledger.id(at)) {
-            self.known.learn(&change.object, id);
+            self.known.learn(change, id);
         }
         self.report.done_before(change, state == RowState::Unchanged);
         self.progress.row(change);
@@ -322,9 +337,7 @@ impl<'w> Writer<'w> {
 
     /// Sends a batch, as soon as there is room for one more in flight.
     async fn send(&mut self, batch: &mut Batch) -> Result<(), EngineError> {
-        let mappings = &self.job.project.schema_mapping;
-        let resource = |kind: &str| mappings.iter().find(|mapping| mapping.name == kind).and_then(|mapping| mapping.mapping.clone());
-        let Some((rows, request)) = batch.take(self.job.current.model, resource) else { return Ok(()) };
+        let Some((rows, request)) = batch.take(self.job.current.targets)? else { return Ok(()) };
         while self.window.is_full() {
             self.settle_first().await?;
         }
@@ -402,7 +415,7 @@ impl<'w> Writer<'w> {
     /// Learns the id of a created object; returns it for the journal.
     fn learn(&mut self, row: &Row, id: Option<String>) -> Option<String> {
         let id = id.filter(|_| row.change.action == Action::Create)?;
-        self.known.learn(&row.change.object, id.clone());
+        self.known.learn(&row.change, id.clone());
         Some(id)
     }
 

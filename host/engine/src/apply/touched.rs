@@ -17,17 +17,21 @@ use infrahub_sync_core::value::Tag;
 use infrahub_sync_runtime::Payload;
 
 use crate::pages::{Ended, Flow, Pages, Place};
-use crate::plans::{ResourcePlan, destination_plans};
+use super::Current;
+use crate::plans::{ResourcePlan, Terms, destination_plans};
 use crate::system::System;
 use crate::{EngineError, Side};
 
-/// The objects of one kind that changed.
-#[derive(Default)]
-pub(super) struct Touched {
+/// The objects of one kind that changed, list by list: ids are unique within a list.
+pub(super) struct Touched(Vec<InList>);
+
+struct InList {
+    /// None where the kind has one list.
+    resource: Option<String>,
     /// The row of each id.
     rows: HashMap<String, usize>,
     raw: RawKind,
-    /// These are all objects of the kind, not only those that changed.
+    /// These are all objects of the list, not only those that changed.
     is_all: bool,
 }
 
@@ -36,25 +40,56 @@ impl Touched {
     ///
     /// # Errors
     /// When the destination cannot be read.
-    pub(super) async fn read(system: &Arc<dyn System>, model: &Model, kind: usize, since: Option<&str>) -> Result<Touched, EngineError> {
-        let Some(plan) = destination_plans(model).into_iter().nth(kind) else { return Ok(Touched::default()) };
-        if let Some(since) = since
-            && let Some(touched) = Self::read_plan(system, model, kind, &plan, Some(since)).await?
-        {
-            return Ok(touched);
+    pub(super) async fn read(
+        system: &Arc<dyn System>,
+        current: &Current<'_>,
+        kind: usize,
+        since: Option<&str>,
+    ) -> Result<Touched, EngineError> {
+        let rules = Terms::new(Side::Destination, system.manifest()).rules;
+        let mut lists = Vec::new();
+        for plan in destination_plans(current.model, current.targets, &rules) {
+            if !plan.kinds().contains(&kind) {
+                continue;
+            }
+            let plan = Arc::new(plan);
+            let changed = match since {
+                Some(since) => InList::read(system, current, kind, &plan, Some(since)).await?,
+                None => None,
+            };
+            match changed {
+                Some(list) => lists.push(list),
+                None => lists.extend(InList::read(system, current, kind, &plan, None).await?),
+            }
         }
-        Ok(Self::read_plan(system, model, kind, &plan, None).await?.unwrap_or_default())
+        Ok(Touched(lists))
     }
 
+    /// Returns what is known now about the object of a change, which is at row `at` of the snapshot.
+    pub(super) fn now(&self, model: &Model, snapshot: &Snapshot, change: &Change, at: usize) -> Now {
+        let Some(rows) = snapshot.kinds.get(change.object.kind) else { return Now::AsPlanned };
+        let (id, resource) = (rows.id(at).unwrap_or_default(), rows.resources.get(at));
+        let Some(list) = self.0.iter().find(|list| list.resource.is_none() || list.resource.as_deref() == resource) else {
+            return Now::AsPlanned;
+        };
+        match list.rows.get(id) {
+            Some(row) => by_id(model, snapshot, change, at, &list.raw, *row),
+            None if list.is_all && !id.is_empty() => Now::Absent,
+            None => Now::AsPlanned,
+        }
+    }
+}
+
+impl InList {
     /// Returns none where the destination cannot list what changed.
-    async fn read_plan(
+    async fn read(
         system: &Arc<dyn System>,
-        model: &Model,
+        current: &Current<'_>,
         kind: usize,
         plan: &Arc<ResourcePlan>,
         since: Option<&str>,
-    ) -> Result<Option<Touched>, EngineError> {
-        let mut request = plan.request(Side::Destination, model, system.manifest().page_size);
+    ) -> Result<Option<InList>, EngineError> {
+        let mut request = plan.request(system.manifest().page_size);
         request.since = since.map(str::to_owned);
         let shared = plan.clone();
         let take = move |into: &mut Vec<RawKind>, place: &Place, payload: Payload| -> Flow {
@@ -63,27 +98,19 @@ impl Touched {
             Ok(ControlFlow::Continue(()))
         };
         let pages = Pages::new(system.clone(), Side::Destination, request);
-        let Ended::Read(_, rows) = pages.read(plan.empty(), take, |_, _| ()).await? else { return Ok(None) };
-        let mut raw = rows.into_iter().next().unwrap_or_default();
-        if let Some(spec) = model.kinds.get(kind) {
+        let Ended::Read(header, rows) = pages.read(plan.empty(), take, |_, _| ()).await? else { return Ok(None) };
+        let part = plan.parts(rows).into_iter().find(|part| part.kind == kind);
+        let mut raw = part.map(|part| part.rows).unwrap_or_default();
+        if let Some(spec) = current.model.kinds.get(kind) {
             for (field, column) in spec.fields.iter().zip(&mut raw.columns).filter(|(field, _)| field.reference.is_none()) {
                 *column = std::mem::take(column).coerced(field.field_type);
             }
         }
         let known = (0..raw.rows).filter(|row| raw.ids.tag(*row) != Tag::Null);
         let rows: HashMap<String, usize> = known.map(|row| (raw.ids.text(row).to_owned(), row)).collect();
-        // An object without an id cannot be missed.
-        let is_all = since.is_none() && rows.len() == raw.rows;
-        Ok(Some(Touched { rows, raw, is_all }))
-    }
-
-    /// Returns what is known now about the object of a change, which is at row `at` of the snapshot.
-    pub(super) fn now(&self, model: &Model, snapshot: &Snapshot, change: &Change, at: usize) -> Now {
-        let id = snapshot.kinds.get(change.object.kind).and_then(|rows| rows.id(at)).unwrap_or_default();
-        match self.rows.get(id) {
-            Some(row) => by_id(model, snapshot, change, at, &self.raw, *row),
-            None if self.is_all && !id.is_empty() => Now::Absent,
-            None => Now::AsPlanned,
-        }
+        // An object without an id cannot be missed, nor one that the system does not list.
+        let is_all = since.is_none() && header.partial.is_none() && rows.len() == raw.rows;
+        let resource = current.targets.are_several(kind).then(|| plan.resource.clone());
+        Ok(Some(InList { resource, rows, raw, is_all }))
     }
 }

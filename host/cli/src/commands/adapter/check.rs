@@ -151,7 +151,7 @@ impl Check<'_> {
         // The first check reports why an adapter does not describe itself; there is nothing else to check.
         let Ok(manifest) = self.adapter.describe().await else { return Ok(check(self.adapter, &options).await) };
         if let Some((project, side)) = project {
-            let config = self.config(project, side, &manifest);
+            let config = self.config(project, side);
             options.settings = with_environment(&config, &manifest, environment);
             options.variables = config.variables.clone();
             options.extra_origins.clone_from(&config.extra_origins);
@@ -176,14 +176,10 @@ impl Check<'_> {
     }
 
     /// Returns the adapter's configuration in the project.
-    fn config<'p>(&'p self, project: &'p Project, side: Side, manifest: &Manifest) -> SessionConfig<'p> {
+    fn config<'p>(&'p self, project: &'p Project, side: Side) -> SessionConfig<'p> {
         let exchanges = self.args.replay.as_ref().map_or(Exchanges::Live, |folder| Exchanges::Replay(folder.clone()));
         let mut config = session_config(project, side, self.is_built_in, &self.context.environment, exchanges);
-        for (option, value) in self.args.settings.command_line() {
-            if manifest.setting(&option).is_some() {
-                config.settings.entry(option).or_insert_with(|| value.into());
-            }
-        }
+        config.command_line = self.args.settings.command_line();
         config
     }
 
