@@ -1,7 +1,7 @@
-//! What the cache costs: nanoseconds of CPU per row to write and read a snapshot of ten columns and a plan.
+//! Measures the cache: nanoseconds of CPU time per row to write and read a snapshot of ten columns and a plan.
 //!
 //! `cargo run --release -p infrahub-sync-cache --example cache_bench [settings]`; with `settings` it compares Parquet settings
-//! for the same data instead, which is where those of the cache come from.
+//! for the same data instead. The cache's own settings come from there.
 
 #![allow(clippy::print_stdout, clippy::unwrap_used)] // a program that prints and may stop
 
@@ -62,7 +62,7 @@ fn measure(root: &std::path::Path) {
     measure_journal(&run);
 }
 
-/// The journal of the last plan: a create a row, each batch noted before it is sent and after it is answered.
+/// Measures the journal of the last plan: one create per row, each batch noted before it is sent and after it is answered.
 fn measure_journal(run: &RunWriter) {
     println!("\n| journal | rows | batch | note, ns CPU/row | ms wall/batch | bytes/row | open, ms |");
     println!("|---|---|---|---|---|---|---|");
@@ -104,7 +104,7 @@ fn print_row(what: &str, rows: usize, write: u64, wall: Duration, bytes: u64, re
     );
 }
 
-/// The same million rows under different settings, straight through the Parquet writer and without flushing to the disk.
+/// Measures the same million rows under different settings, straight through the Parquet writer and without flushing to the disk.
 fn compare_settings(root: &std::path::Path) {
     const ROWS: usize = 1_000_000;
     let batches = batches(ROWS);
@@ -259,7 +259,7 @@ fn cpu<T>(mut what: impl FnMut() -> T) -> (T, u64, Duration) {
     }
 }
 
-/// The CPU time of this thread.
+/// Returns the CPU time of this thread.
 fn thread_ns() -> Option<u64> {
     let stat = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
     stat.split(' ').next()?.parse().ok()

@@ -1,7 +1,7 @@
 //! Files that appear whole or not at all.
 //!
 //! A file is written as `.<name>.<pid>-<n>.tmp` in its own folder, flushed to the disk, renamed to its name, and the folder is
-//! flushed. A crash leaves the old file or the new one, and perhaps a `*.tmp` that nobody reads.
+//! flushed. A crash leaves the old file or the new one, and perhaps a `*.tmp` that is never read.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -24,7 +24,7 @@ pub(crate) struct AtomicFile {
     crc: crc32fast::Hasher,
 }
 
-/// What a file that was put in its place holds.
+/// The contents of a file that was put in its place, as numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Committed {
     pub(crate) bytes: u64,
@@ -112,7 +112,7 @@ impl AppendFile {
         Ok(AppendFile { file: opened().at("write", path)?, path: path.to_owned(), bytes, failed: false })
     }
 
-    /// How long the file is.
+    /// Returns the length of the file.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -196,12 +196,12 @@ pub(crate) fn remove_files(folder: &Path, unwanted: impl Fn(&str) -> bool) -> Re
     if removed { sync_folder(folder) } else { Ok(()) }
 }
 
-/// Whether a file of that name was never finished, by us or by 2.0.1.
+/// Returns whether a file of that name was never completed, by us or by 2.0.1.
 pub(crate) fn is_unfinished(name: &str) -> bool {
     name.ends_with(TMP_SUFFIX)
 }
 
-/// Where a test lets a step on the disk fail; see [`failpoint`].
+/// Lets a test make a step on the disk fail; see [`failpoint`].
 #[cfg(not(test))]
 fn may_fail() -> io::Result<()> {
     Ok(())
@@ -232,7 +232,7 @@ pub(crate) mod failpoint {
         }
     }
 
-    /// Runs `what` with so many steps that succeed.
+    /// Runs `what` with N steps that succeed.
     pub(crate) fn after<T>(steps: usize, what: impl FnOnce() -> T) -> T {
         LEFT.set(Some(steps));
         let value = what();

@@ -1,4 +1,4 @@
-//! What can go wrong with the cache, and what a person can do about it.
+//! The failures of the cache, with their remedies.
 
 use std::io;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ pub enum CacheError {
     /// The operating system refused.
     #[error("cannot {action} {}", path.display())]
     Io {
-        /// What was tried, as a verb: `read`, `write`, `create` …
+        /// The attempted action, as a verb: `read`, `write`, `create` …
         action: &'static str,
         /// On what.
         path: PathBuf,
@@ -32,9 +32,9 @@ pub enum CacheError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What to do about it.
+        /// The remedy.
         remedy: String,
-        /// What is wrong with it.
+        /// The damage.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -81,7 +81,7 @@ pub enum CacheError {
     Missing {
         /// The run.
         id: RunId,
-        /// What is missing: `plan`, `snapshot of <Kind> in the source` …
+        /// The missing part: `plan`, `snapshot of <Kind> in the source` …
         what: String,
         /// Where it would be.
         path: PathBuf,
@@ -96,18 +96,18 @@ pub enum CacheError {
         column: &'static str,
     },
 
-    /// What was to be written does not fit the file: a mistake of this program, not of the user.
+    /// The data does not fit the file: a mistake of this program, not of the user.
     #[error("cannot write {}: {problem}", path.display())]
     Unwritable {
         /// The file.
         path: PathBuf,
-        /// What does not fit.
+        /// The mismatch.
         problem: String,
     },
 }
 
 impl CacheError {
-    /// What a person can do about it, as a sentence; `None` where the message itself says all there is.
+    /// Returns the remedy as a sentence; `None` if the message itself says everything.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -123,14 +123,14 @@ impl CacheError {
                 Some("wait for that run to end, or stop it; the lock goes with its process, there is no file to delete".to_owned())
             }
             CacheError::UnknownRun { latest, .. } if latest.is_empty() => {
-                Some("there are no runs yet; `infrahub-sync diff` makes one".to_owned())
+                Some("there are no runs yet; `infrahub-sync diff` creates one".to_owned())
             }
             CacheError::UnknownRun { latest, .. } => {
                 let ids: Vec<&str> = latest.iter().map(RunId::as_str).collect();
                 Some(format!("the latest runs are {}", ids.join(", ")))
             }
             CacheError::Missing { id, .. } => {
-                Some(format!("the run stopped before it was written; `infrahub-sync diff --run-id {id}` makes it again"))
+                Some(format!("the run stopped before it was written; `infrahub-sync diff --run-id {id}` creates it again"))
             }
             CacheError::ForeignPlan { .. } => {
                 Some("the plan was written by infrahub-sync 2.0 and lacks what an apply needs; run `infrahub-sync diff` again".to_owned())
@@ -142,7 +142,7 @@ impl CacheError {
 
 /// Puts the path on an I/O error.
 pub(crate) trait IoContext<T> {
-    /// Names what was tried, and on what.
+    /// Adds the attempted action and its path.
     fn at(self, action: &'static str, path: &std::path::Path) -> Result<T, CacheError>;
 }
 

@@ -28,9 +28,9 @@ pub struct ErrorRow {
     pub dest_id: Option<String>,
     /// The field.
     pub attribute: Option<String>,
-    /// What went wrong.
+    /// The problem.
     pub message: String,
-    /// What to do about it.
+    /// The remedy.
     pub hint: Option<String>,
     /// How often it was tried again.
     pub retry_count: i64,

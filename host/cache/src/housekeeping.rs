@@ -1,7 +1,7 @@
-//! What the cache holds, and what of it may go.
+//! The contents of the cache, and their removal.
 //!
-//! A run goes only while its sync's lock is held, and as a whole: its folder is renamed to a name that no run has, and removed after
-//! that. Whoever is killed in between leaves a folder that nobody takes for a run; the next pruning removes it.
+//! A run is removed only under its sync's lock, and as a whole: its folder is renamed to a name that no run has, and removed after
+//! that. A kill in between leaves a folder that does not count as a run; the next pruning removes it.
 
 use std::collections::HashMap;
 use std::fs;
@@ -33,9 +33,9 @@ pub enum Standing {
     NoPlan,
     /// The plan has nothing to do.
     InSync,
-    /// Nobody has begun to apply it.
+    /// No apply has begun.
     Planned,
-    /// Somebody has begun to apply it, and did not come to the end.
+    /// An apply has begun and did not complete.
     Interrupted,
     /// An apply of it came to its end.
     Finished,
@@ -44,7 +44,7 @@ pub enum Standing {
 }
 
 impl Standing {
-    /// The word for people and programs.
+    /// Returns the word for people and programs.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -57,7 +57,7 @@ impl Standing {
         }
     }
 
-    /// Whether an apply has something to begin or to go on with.
+    /// Returns whether an apply can start or resume.
     #[must_use]
     pub fn is_resumable(self) -> bool {
         matches!(self, Standing::Planned | Standing::Interrupted)
@@ -69,22 +69,22 @@ impl Standing {
 pub struct RunInfo {
     /// Its id.
     pub id: RunId,
-    /// What is known of it.
+    /// Its state, as far as it can be read.
     pub state: RunState,
     /// How far its plan has come.
     pub standing: Standing,
-    /// What became of its plan's rows, where somebody has begun to apply it.
+    /// The outcome of its plan's rows, if an apply has begun.
     pub rows: Option<RowCounts>,
     /// The bytes of its files.
     pub bytes: u64,
     /// Those of them that are there under a second name too, as snapshots of which nothing has changed are in the next run: they are not
     /// freed when this run alone goes.
     pub shared: Vec<Shared>,
-    /// When it began, as far as can be told.
+    /// The time of its start, if known.
     pub started: Option<Timestamp>,
-    /// When something was last heard of it, as far as can be told.
+    /// The time of its last sign of life, if known.
     pub last: Option<Timestamp>,
-    /// Whether it is at work.
+    /// Whether it is running.
     pub is_running: bool,
 }
 
@@ -98,7 +98,7 @@ impl RunInfo {
         }
     }
 
-    /// What it planned to create, update and delete, where that is known.
+    /// Returns the numbers of planned creates, updates and deletes, if known.
     #[must_use]
     pub fn planned(&self) -> Option<[u64; 3]> {
         self.file().and_then(planned)
@@ -116,7 +116,7 @@ pub struct Shared {
     names: u64,
 }
 
-/// The bytes that are freed when these runs go: of a file with several names only when all of them go.
+/// Returns the bytes that are freed when these runs are removed. A file with several names counts only if all of them are removed.
 #[must_use]
 pub fn freed<'r>(runs: impl Iterator<Item = &'r RunInfo>) -> u64 {
     let mut bytes = 0;
@@ -131,20 +131,20 @@ pub fn freed<'r>(runs: impl Iterator<Item = &'r RunInfo>) -> u64 {
 }
 
 impl RunInfo {
-    /// The bytes of its files that no other run has.
+    /// Returns the bytes of its files that no other run has.
     #[must_use]
     pub fn own_bytes(&self) -> u64 {
         self.bytes - self.shared_bytes().min(self.bytes)
     }
 
-    /// The bytes of its files that are there under a second name.
+    /// Returns the bytes of its files that have a second name.
     #[must_use]
     pub fn shared_bytes(&self) -> u64 {
         self.shared.iter().map(|shared| shared.bytes).sum()
     }
 }
 
-/// The totals are written when a run ends; before that, from its plan on, there are those of each kind.
+/// Returns the planned totals. They are written when a run ends; before that, from its plan on, each kind has its own.
 fn planned(file: &RunFile) -> Option<[u64; 3]> {
     let names = ["create", "update", "delete"];
     let totals = names.map(|name| file.summary.get(name).and_then(Value::as_u64));
@@ -164,26 +164,27 @@ pub struct Survey {
     pub bytes: u64,
 }
 
-/// What is kept when the cache is pruned: a run goes when it is beyond the newest `keep` and nothing was heard of it for `older_than`.
+/// The rules of pruning: a run is removed if it is beyond the newest `keep` and has shown no sign of life for `older_than`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
     /// How many runs stay, however old.
     pub keep: usize,
     /// How long a run stays, however many there are.
     pub older_than: Duration,
-    /// How long the newest plan that nobody has applied is waited for.
+    /// The time for which the newest unapplied plan is kept.
     pub plan: Duration,
 }
 
 impl Default for Retention {
-    /// The newest 20 runs and all of the last 30 days.
+    /// Keeps the newest 20 runs and all of the last 30 days.
     fn default() -> Retention {
         Retention { keep: 20, older_than: 30 * DAY, plan: 30 * DAY }
     }
 }
 
 impl Retention {
-    /// What was asked for: with both, a run goes only if both say so; with one, that alone decides; with none, the default.
+    /// Returns the requested rules. With both, a run is removed only if both allow it. With one, that one decides. With neither, the
+    /// default holds.
     #[must_use]
     pub fn new(keep: Option<usize>, older_than: Option<Duration>) -> Retention {
         let default = Retention::default();
@@ -199,13 +200,13 @@ impl Retention {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kept {
-    /// It is at work.
+    /// It is running.
     Running,
     /// An apply of it began and did not finish: only its journal knows what was sent.
     Interrupted,
     /// The next incremental run starts from it.
     Baseline,
-    /// It is the newest plan, and nobody has applied it yet.
+    /// It is the newest plan, and has not been applied yet.
     NewestPlan,
     /// It is one of the newest.
     Newest,
@@ -220,7 +221,7 @@ pub enum Kept {
 }
 
 impl Kept {
-    /// The reason in words.
+    /// Returns the reason in words.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -237,7 +238,7 @@ impl Kept {
     }
 }
 
-/// What becomes of a run when the cache is pruned.
+/// The decision about a run when the cache is pruned.
 #[derive(Debug)]
 pub struct Verdict {
     /// The run.
@@ -246,7 +247,7 @@ pub struct Verdict {
     pub kept: Option<Kept>,
 }
 
-/// What was pruned.
+/// The result of pruning.
 #[derive(Debug)]
 pub struct Pruned {
     /// The runs that stayed, and those that are gone.
@@ -256,7 +257,7 @@ pub struct Pruned {
 }
 
 impl Cache {
-    /// All runs with what they take, the latest first.
+    /// Returns all runs with their disk usage, the latest first.
     ///
     /// # Errors
     ///
@@ -292,7 +293,7 @@ impl Cache {
         Ok(RunInfo { bytes, shared, id, state, standing, rows, started, last, is_running })
     }
 
-    /// What would become of each run if the cache was pruned now, the latest first. Nothing is touched.
+    /// Returns the decision about each run if the cache were pruned now, the latest first. Changes nothing.
     ///
     /// # Errors
     ///
@@ -341,11 +342,11 @@ impl Cache {
 }
 
 impl CacheLock {
-    /// Removes the runs that nobody needs any more, the oldest first.
+    /// Removes the runs that are no longer needed, the oldest first.
     ///
     /// # Errors
     ///
-    /// When the disk refuses; what was removed until then is gone.
+    /// When the disk refuses; runs that were removed before stay removed.
     pub fn prune(&self, retention: Retention, now: Timestamp) -> Result<Pruned, CacheError> {
         let dir = self.cache.dir();
         let mut leftovers = 0;
@@ -367,7 +368,7 @@ impl CacheLock {
     }
 }
 
-/// How far a run's plan has come, and what became of its rows.
+/// Returns the progress of a run's plan, and the outcome of its rows.
 fn standing(run: &RunReader, state: &RunState) -> (Standing, Option<RowCounts>) {
     let file = match state {
         RunState::Known(file) => Some(file),
@@ -395,12 +396,12 @@ fn standing(run: &RunReader, state: &RunState) -> (Standing, Option<RowCounts>) 
     }
 }
 
-/// When a file or folder was last changed, where that can be told.
+/// Returns the time of a file's or folder's last change, if the system knows it.
 fn modified(path: &Path) -> Option<Timestamp> {
     Timestamp::try_from(fs::metadata(path).ok()?.modified().ok()?).ok()
 }
 
-/// What files take.
+/// The disk usage of files.
 #[derive(Debug, Default)]
 struct Usage {
     /// The bytes of all names.
@@ -410,7 +411,7 @@ struct Usage {
 }
 
 impl Usage {
-    /// Adds all files in a folder. What goes meanwhile counts as nothing.
+    /// Adds all files in a folder. A file that disappears meanwhile counts as nothing.
     fn add(&mut self, folder: &Path) -> Result<(), CacheError> {
         let is_gone = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
         let entries = match fs::read_dir(folder) {
@@ -439,7 +440,7 @@ impl Usage {
     }
 }
 
-/// Which file it is on this machine, whatever its name, and how many names it has; none where the system does not tell.
+/// Returns the identity of a file on this machine, whatever its name, and the number of its names; `None` if the system has neither.
 #[cfg(unix)]
 fn identity(metadata: &fs::Metadata) -> Option<((u64, u64), u64)> {
     use std::os::unix::fs::MetadataExt as _;

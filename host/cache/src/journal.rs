@@ -1,4 +1,4 @@
-//! `journal.bin`: what became of each row of a plan, as far as it is known for certain.
+//! `journal.bin`: the outcome of each row of a plan, as far as it is certain.
 //!
 //! # Format
 //!
@@ -14,8 +14,8 @@
 //! id      form 0: none; 1: a UUID (16 bytes); 2: text (length as varint, bytes)
 //! ```
 //!
-//! Each frame is on the disk before the next one is written. So only the last can be torn, and it is cut: whoever wrote it has not gone
-//! on. A broken frame with a whole one behind it is damage, and an error: rows that were sent would be forgotten. As the offset is part
+//! Each frame is on the disk before the next one is written. So only the last can be torn, and it is cut: its writer did
+//! not continue. A broken frame before a whole one is damage, and an error: rows that were sent would be forgotten. As the offset is part
 //! of the check sum, bytes inside an id are no frame, whatever they are.
 
 use std::fmt;
@@ -58,7 +58,7 @@ const NO_ID: u8 = 0;
 const UUID: u8 = 1;
 const TEXT: u8 = 2;
 
-/// What became of a row so far.
+/// The state of a row so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[repr(u8)]
@@ -83,7 +83,7 @@ impl RowState {
     pub const ALL: [RowState; 6] =
         [RowState::Planned, RowState::Sent, RowState::Done, RowState::Unchanged, RowState::Failed, RowState::Skipped];
 
-    /// The word for people and programs.
+    /// Returns the word for people and programs.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -96,7 +96,7 @@ impl RowState {
         }
     }
 
-    /// Whether the destination has what the row wants.
+    /// Returns whether the destination has the row's wanted state.
     #[must_use]
     pub fn is_settled(self) -> bool {
         matches!(self, RowState::Done | RowState::Unchanged)
@@ -127,7 +127,7 @@ enum Id {
     Text(Box<str>),
 }
 
-/// What became of a plan's rows. Rows are numbered from 0 in `plan.parquet`'s order.
+/// The states of a plan's rows. Rows are numbered from 0 in `plan.parquet`'s order.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Journal {
     states: Vec<RowState>,
@@ -143,19 +143,19 @@ impl Journal {
         Journal { states: vec![RowState::Planned; rows], slots: Vec::new(), ids: Vec::new(), attempts: 0, is_finished: false }
     }
 
-    /// How many rows the plan has.
+    /// Returns the number of rows of the plan.
     #[must_use]
     pub fn rows(&self) -> u64 {
         self.states.len() as u64
     }
 
-    /// What became of a row; `Planned` also for one that the plan does not have.
+    /// Returns the state of a row; `Planned` also for a row that the plan does not have.
     #[must_use]
     pub fn state(&self, row: u64) -> RowState {
         usize::try_from(row).ok().and_then(|row| self.states.get(row)).copied().unwrap_or_default()
     }
 
-    /// The id that the destination gave with the row; only for rows that are done or unchanged.
+    /// Returns the id that the destination gave with the row; only for rows that are done or unchanged.
     #[must_use]
     pub fn id(&self, row: u64) -> Option<String> {
         let slot = *self.slots.get(usize::try_from(row).ok()?)?;
@@ -165,19 +165,19 @@ impl Journal {
         }
     }
 
-    /// Whether the last attempt came to its end, well or not.
+    /// Returns whether the last attempt completed, successfully or not.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.is_finished
     }
 
-    /// How often somebody began to apply the plan.
+    /// Returns the number of attempts to apply the plan.
     #[must_use]
     pub fn attempts(&self) -> u32 {
         self.attempts
     }
 
-    /// How many rows are in which state.
+    /// Returns the number of rows in each state.
     #[must_use]
     pub fn counts(&self) -> RowCounts {
         let mut by_state = [0; RowState::ALL.len()];
@@ -260,11 +260,11 @@ impl fmt::Debug for Journal {
     }
 }
 
-/// A frame whose check sum is right and that makes no sense: a defect of whoever wrote it.
+/// A frame with a valid check sum and invalid contents: a defect of its writer.
 #[derive(Debug)]
 struct Nonsense;
 
-/// Notes what becomes of a plan's rows. What a call notes is on the disk when it returns; after a failure nothing more can be noted.
+/// Notes the states of a plan's rows. Each note is on the disk when its call returns; after a failure, no further notes are possible.
 #[derive(Debug)]
 pub struct JournalWriter {
     journal: Journal,
@@ -286,13 +286,13 @@ impl JournalWriter {
         Ok(JournalWriter { journal, file: AppendFile::open(path, bytes)?, path: path.to_owned(), _lock: lock.clone() })
     }
 
-    /// What is noted so far.
+    /// Returns the states so far.
     #[must_use]
     pub fn journal(&self) -> &Journal {
         &self.journal
     }
 
-    /// How long the file is.
+    /// Returns the length of the file.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.file.bytes()
@@ -300,8 +300,8 @@ impl JournalWriter {
 
     /// Begins an attempt to apply the plan.
     ///
-    /// If the last attempt was finished, this one begins from the beginning: all rows are planned again. If it was not, this one goes on:
-    /// rows keep their states, except that what failed or was skipped is planned again.
+    /// If the last attempt was finished, this one begins from the beginning: all rows are planned again. If it was not, this one resumes it:
+    /// rows keep their states, except that failed and skipped rows are planned again.
     ///
     /// # Errors
     ///
@@ -319,8 +319,8 @@ impl JournalWriter {
         self.answered::<&str>(rows.into_iter().map(|row| (row, RowState::Sent, None)))
     }
 
-    /// Notes what became of rows, with the destination's id of those that it told for. A row of which it is certain that it did not reach
-    /// the destination may be `Planned` again.
+    /// Notes the outcome of rows, with the ids that the destination returned. A row that certainly did not reach the destination may be
+    /// `Planned` again.
     ///
     /// # Errors
     ///
@@ -359,7 +359,7 @@ impl JournalWriter {
         // Read back as the next process will: there is one meaning of a frame.
         self.journal
             .take(payload)
-            .map_err(|Nonsense| CacheError::Unwritable { path: self.path.clone(), problem: "the frame makes no sense".to_owned() })
+            .map_err(|Nonsense| CacheError::Unwritable { path: self.path.clone(), problem: "the frame is invalid".to_owned() })
     }
 }
 
@@ -420,12 +420,14 @@ fn read_file(path: &Path, plan: &PlanIdentity) -> Result<Option<(Journal, u64)>,
     let Some(bytes) = sidecars::read(path)? else {
         return Ok(None);
     };
-    let damaged = |problem: String| CacheError::Damaged {
+    let damaged = |problem: String| {
+        CacheError::Damaged {
         path: path.to_owned(),
-        remedy: "run `infrahub-sync diff` again: it compares both sides, and its plan is what is left to do; \
-                 this plan cannot be gone on with, as nobody knows which of its rows were sent"
+        remedy: "run `infrahub-sync diff` again: it plans the remaining changes; this plan cannot be resumed, because it is unknown which of its \
+                 rows were sent"
             .to_owned(),
         source: problem.into(),
+    }
     };
     let Some((header, _)) = bytes.split_first_chunk::<HEADER_BYTES>().filter(|(header, _)| header.starts_with(&MAGIC)) else {
         return Err(damaged("it does not begin as a journal does".to_owned()));
@@ -451,13 +453,13 @@ fn read_file(path: &Path, plan: &PlanIdentity) -> Result<Option<(Journal, u64)>,
                 Some(later) => Err(damaged(format!("the frame at byte {at} is broken, while the one at byte {later} is whole"))),
             };
         };
-        journal.take(payload).map_err(|Nonsense| damaged(format!("the frame at byte {at} makes no sense")))?;
+        journal.take(payload).map_err(|Nonsense| damaged(format!("the frame at byte {at} is invalid")))?;
         at += FRAME_HEADER_BYTES + payload.len();
     }
     Ok(Some((journal, at as u64)))
 }
 
-/// A frame as it stands at that place of the file.
+/// Returns a frame for that place of the file.
 fn frame(at: u64, payload: &[u8]) -> Vec<u8> {
     // A payload has a limit far below this.
     let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
@@ -468,7 +470,7 @@ fn frame(at: u64, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// The payload of the frame at that place, if there is a whole one.
+/// Returns the payload of the frame at that place, if there is a whole one.
 fn frame_at(bytes: &[u8], at: usize) -> Option<&[u8]> {
     let length = u32_at(bytes, at)?;
     let start = at + FRAME_HEADER_BYTES;
@@ -596,7 +598,7 @@ fn take_bytes<'a>(bytes: &mut &'a [u8], length: usize) -> Result<&'a [u8], Nonse
 /// Where the hyphens of a UUID are.
 const HYPHENS: [usize; 4] = [8, 13, 18, 23];
 
-/// A UUID as systems write them, which is also how it is given back: lower case, with hyphens. All else is text.
+/// Parses a UUID in the form that it is returned in: lower case, with hyphens. Any other form counts as text.
 fn parse_uuid(text: &str) -> Option<[u8; 16]> {
     let bytes: &[u8; 36] = text.as_bytes().try_into().ok()?;
     let mut uuid = [0; 16];
@@ -1000,6 +1002,6 @@ mod tests {
 
         let mut nonsense = whole.clone();
         nonsense.extend(frame(whole.len() as u64, &[ROWS, 0, 0, 200, 1]));
-        assert!(message(&nonsense, &place.plan).ends_with("makes no sense"));
+        assert!(message(&nonsense, &place.plan).ends_with("is invalid"));
     }
 }

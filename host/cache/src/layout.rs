@@ -42,7 +42,7 @@ pub(crate) const CURSORS_FILE: &str = "cursors.json";
 pub(crate) const SCHEMA_SUB_HASH_FILE: &str = "schema-sub-hash.txt";
 pub(crate) const PARQUET_SUFFIX: &str = ".parquet";
 
-/// A snapshot's path in the folder of its run, as `run.json` names it on every system.
+/// Returns a snapshot's path in the folder of its run, as `run.json` names it on every system.
 pub(crate) fn snapshot_name(side: Side, kind: &KindName) -> String {
     format!("{}/{kind}{PARQUET_SUFFIX}", side.letter())
 }
@@ -50,8 +50,8 @@ pub(crate) fn snapshot_name(side: Side, kind: &KindName) -> String {
 /// How many runs an error lists: as many as a person reads.
 const LATEST: usize = 5;
 
-/// What to do about a file that belongs to the sync as a whole.
-const SYNC_REMEDY: &str = "delete it; the next successful run writes it anew";
+/// The remedy for a file that belongs to the sync as a whole.
+const SYNC_REMEDY: &str = "delete it; the next successful run writes it again";
 
 /// The cache of one sync.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,7 +87,7 @@ impl Cache {
         Ok(Some(Cache { dir, sync }))
     }
 
-    /// The names of the syncs that have a cache below `root`, in order; none when there is no such folder.
+    /// Returns the names of the syncs that have a cache below `root`, in order; none when there is no such folder.
     ///
     /// # Errors
     ///
@@ -110,25 +110,25 @@ impl Cache {
         Ok(syncs)
     }
 
-    /// Who writes to the cache at this moment, if anybody does who says so (2.0.1 does not).
+    /// Returns the current writer of the cache, if it registers (2.0.1 does not).
     #[must_use]
     pub fn holder(&self) -> Option<Holder> {
         lock::holder(&self.lock_path())
     }
 
-    /// The sync's folder.
+    /// Returns the sync's folder.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// The sync.
+    /// Returns the sync.
     #[must_use]
     pub fn sync_name(&self) -> &SyncName {
         &self.sync
     }
 
-    /// The folder of a run, which need not exist.
+    /// Returns the folder of a run, which need not exist.
     #[must_use]
     pub fn run_dir(&self, id: &RunId) -> PathBuf {
         self.dir.join(id.as_str())
@@ -153,7 +153,7 @@ impl Cache {
         Ok(lock)
     }
 
-    /// The rows by kind after the last success; none when there was no success yet.
+    /// Returns the rows by kind after the last success; none when there was no success yet.
     ///
     /// # Errors
     ///
@@ -162,7 +162,7 @@ impl Cache {
         sidecars::read_json(&self.dir.join(ROWCOUNTS_FILE), SYNC_REMEDY)
     }
 
-    /// The runs since the last full extract; zero when nothing is known.
+    /// Returns the runs since the last full extract; zero when nothing is known.
     ///
     /// # Errors
     ///
@@ -171,7 +171,7 @@ impl Cache {
         Ok(sidecars::read_json(&self.dir.join(RUN_COUNTER_FILE), SYNC_REMEDY)?.unwrap_or_default())
     }
 
-    /// All runs, the latest first. A run that cannot be read is listed with the reason.
+    /// Returns all runs, the latest first. A run that cannot be read is listed with the reason.
     ///
     /// # Errors
     ///
@@ -198,7 +198,7 @@ impl Cache {
         Ok(runs)
     }
 
-    /// The run to start an incremental one from: the latest that is `applied` or `dry-run`.
+    /// Returns the run to start an incremental one from: the latest that is `applied` or `dry-run`.
     ///
     /// # Errors
     ///
@@ -235,11 +235,11 @@ impl Cache {
 pub struct RunEntry {
     /// Its id.
     pub id: RunId,
-    /// What is known of it.
+    /// Its state, as far as it can be read.
     pub state: RunState,
 }
 
-/// What is known of a run.
+/// The state of a run, as far as it can be read.
 #[derive(Debug)]
 pub enum RunState {
     /// Its `run.json`.
@@ -251,7 +251,7 @@ pub enum RunState {
 }
 
 impl RunEntry {
-    /// When it began, as far as can be told: what it says, else what its id says.
+    /// Returns the time of its start: the recorded one, else the one in its id.
     pub(crate) fn time(&self) -> Option<Timestamp> {
         let said = match &self.state {
             RunState::Known(file) => file.started_at,
@@ -301,7 +301,7 @@ impl CacheLock {
         Ok(writer)
     }
 
-    /// Goes on with a run that exists, to apply its plan: everything stays, except what was never finished.
+    /// Resumes an existing run to apply its plan: everything stays, except unfinished files.
     ///
     /// # Errors
     ///
@@ -345,19 +345,19 @@ pub struct RunWriter {
 }
 
 impl RunWriter {
-    /// The run's id.
+    /// Returns the run's id.
     #[must_use]
     pub fn id(&self) -> &RunId {
         &self.run.id
     }
 
-    /// The run's folder.
+    /// Returns the run's folder.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.run.dir
     }
 
-    /// What was written so far.
+    /// Returns the contents of `run.json` so far.
     #[must_use]
     pub fn reader(&self) -> &RunReader {
         &self.run
@@ -523,7 +523,7 @@ impl RunReader {
         self.side_dir(side).join(format!("{kind}{PARQUET_SUFFIX}"))
     }
 
-    /// A file of the run with what to do when it is damaged.
+    /// Returns a file of the run with the remedy for damage.
     fn file(&self, path: PathBuf) -> FileName {
         FileName { path, remedy: self.remedy() }
     }
@@ -536,19 +536,19 @@ impl RunReader {
         CacheError::Missing { id: self.id.clone(), what, path }
     }
 
-    /// The run's id.
+    /// Returns the run's id.
     #[must_use]
     pub fn id(&self) -> &RunId {
         &self.id
     }
 
-    /// The run's folder.
+    /// Returns the run's folder.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// `run.json`, that of a pending run when there is none, as in 2.0.1.
+    /// Reads `run.json`; the contents for a pending run if there is none, as in 2.0.1.
     ///
     /// # Errors
     ///
@@ -561,7 +561,7 @@ impl RunReader {
         sidecars::read_run_file(&self.dir.join(RUN_FILE), &self.remedy())
     }
 
-    /// The rows of the plan, one at a time.
+    /// Returns the rows of the plan, one at a time.
     ///
     /// # Errors
     ///
@@ -601,7 +601,7 @@ impl RunReader {
         }
     }
 
-    /// Whether there is a plan.
+    /// Returns whether there is a plan.
     #[must_use]
     pub fn has_plan(&self) -> bool {
         self.dir.join(PLAN_FILE).is_file()
@@ -611,7 +611,7 @@ impl RunReader {
         PlanIdentity::of(&self.dir.join(PLAN_FILE), self.read_plan()?.rows())
     }
 
-    /// What became of the plan's rows; `None` when nobody has begun to apply it.
+    /// Returns the states of the plan's rows; `None` if no apply has begun.
     ///
     /// # Errors
     ///
@@ -625,12 +625,12 @@ impl RunReader {
         journal::read(&path, &self.plan_identity()?)
     }
 
-    /// The journal as it is, whatever plan it goes with: without reading the plan, which may be large.
+    /// Returns the journal without comparing it with the plan, which may be large.
     pub(crate) fn stored_journal(&self) -> Result<Option<Journal>, CacheError> {
         journal::read_any(&self.dir.join(JOURNAL_FILE))
     }
 
-    /// The snapshot of a kind on one side, batch by batch.
+    /// Returns the snapshot of a kind on one side, batch by batch.
     ///
     /// # Errors
     ///
@@ -640,7 +640,7 @@ impl RunReader {
         SnapshotReader::open(self.file(path.clone()))?.ok_or_else(|| self.missing(format!("snapshot {}/{kind}", side.letter()), path))
     }
 
-    /// The kinds that have a snapshot on one side, by name.
+    /// Returns the kinds that have a snapshot on one side, by name.
     ///
     /// # Errors
     ///
@@ -662,7 +662,7 @@ impl RunReader {
         Ok(kinds)
     }
 
-    /// The errors of the run, none when there is no such file.
+    /// Returns the errors of the run, none when there is no such file.
     ///
     /// # Errors
     ///
@@ -671,7 +671,7 @@ impl RunReader {
         errors_file::read(self.file(self.dir.join(ERRORS_FILE)))
     }
 
-    /// The cursors, empty when there are none.
+    /// Returns the cursors, empty when there are none.
     ///
     /// # Errors
     ///
@@ -680,7 +680,7 @@ impl RunReader {
         Ok(sidecars::read_json(&self.dir.join(CURSORS_FILE), &self.remedy())?.unwrap_or_default())
     }
 
-    /// The hash of the mapping and of the destination's schema, as the run saw them.
+    /// Returns the hash of the mapping and of the destination's schema, as the run saw them.
     ///
     /// # Errors
     ///

@@ -29,11 +29,11 @@
 //! # Invariants
 //!
 //! - Whoever writes holds the lock: every writer is made from a [`CacheLock`] and keeps it alive.
-//! - A file under its final name is whole: it was written beside it, flushed to the disk and renamed. What a killed run leaves under
-//!   another name (`*.tmp`) is never read, and removed by the next run.
+//! - A file under its final name is whole: it was written beside it, flushed to the disk and renamed. Files of a killed run
+//!   under another name (`*.tmp`) are never read, and the next run removes them.
 //! - A folder holds files of one run: when an id is used again, `run.json` says `running` first, then the plan goes, then all
 //!   else, and only then is anything new written. So whoever finds a plan finds the snapshots it was made from.
-//! - A journal goes with one plan, whose digest it holds. What it says of a row was on the disk before the next step was taken.
+//! - A journal belongs to one plan, whose digest it holds. Each state of a row was on the disk before the next step.
 //! - A run that is removed is renamed first: what is listed as a run is all there.
 //! - A newer format is never read or written, only refused.
 //!

@@ -1,8 +1,8 @@
 //! The lock of a sync's cache: one run writes at a time.
 //!
-//! An operating system lock (`flock` on Unix, the same that 2.0.1 takes) on `.lock`. It goes with the process that holds it, however
-//! that ends, so there is no stale lock and nothing to break. The file itself stays. What stands in it (process, run, since when) is
-//! for messages only.
+//! An operating system lock (`flock` on Unix, the same that 2.0.1 takes) on `.lock`. It ends with the process that holds it, however
+//! that ends, so there is no stale lock and nothing to break. The file itself stays. Its contents (process, run, start) serve messages
+//! only.
 
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -120,7 +120,7 @@ pub(crate) fn lock(
     }
 }
 
-/// Who holds the lock at `path` now, as far as the file says. For people: whoever wants to write takes the lock.
+/// Returns the current holder of the lock at `path` according to the file. For messages: a writer takes the lock instead.
 pub(crate) fn holder(path: &Path) -> Option<Holder> {
     let mut file = File::open(path).ok()?;
     let named = read_holder(&mut file);
@@ -134,7 +134,7 @@ fn open(path: &Path) -> Result<File, CacheError> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).at("open", path)
 }
 
-/// Whether the file is still the one of that name.
+/// Returns whether the path still names this file.
 #[cfg(unix)]
 fn is_at(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
@@ -158,7 +158,7 @@ fn write_holder(file: &mut File, holder: &Holder) -> std::io::Result<()> {
     file.write_all(&json)
 }
 
-/// Who the file names. Unreadable is unknown: Windows locks the contents too, and a holder may be about to write its name.
+/// Returns the holder that the file names. An unreadable file means unknown: Windows locks the contents too, and a holder may be about to write its name.
 fn read_holder(file: &mut File) -> Holder {
     let mut json = Vec::new();
     let read = file.rewind().and_then(|()| file.take(HOLDER_BYTES_MAX).read_to_end(&mut json));
@@ -166,13 +166,13 @@ fn read_holder(file: &mut File) -> Holder {
 }
 
 impl CacheLock {
-    /// The cache that is locked.
+    /// Returns the locked cache.
     #[must_use]
     pub fn cache(&self) -> &Cache {
         &self.cache
     }
 
-    /// The lock's file.
+    /// Returns the lock's file.
     #[must_use]
     pub fn path(&self) -> PathBuf {
         self.cache.lock_path()

@@ -25,7 +25,7 @@ const GROUP_ROWS_MAX: usize = 128 * 1024;
 /// Bytes of a row group, which is what bounds the memory when rows are large.
 const GROUP_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// What was written.
+/// The size of a written file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Written {
     /// Rows.
@@ -34,13 +34,14 @@ pub struct Written {
     pub bytes: u64,
 }
 
-/// The settings that all files share; `repeated` says which columns have few different values.
+/// Returns the settings that all files share; `repeated` says which columns have few different values.
 ///
 /// Measured by `examples/cache_bench.rs settings` on a million rows of ten columns:
 ///
 /// - Text as lengths and then bytes, Snappy: the cheapest to write and to read of what is small. Dictionaries cost twice as much
 ///   to write, so only columns that repeat themselves have one.
-/// - No statistics and no offset index: nobody searches inside a snapshot, and comparing every text for them cost a twentieth of a diff.
+/// - No statistics and no offset index: no reader searches inside a snapshot, and comparing every text for them costs a twentieth of a
+///   diff.
 pub(crate) fn properties(schema: &Schema, repeated: impl Fn(&Field) -> bool) -> WriterProperties {
     let shared = WriterProperties::builder()
         .set_created_by(concat!("infrahub-sync ", env!("CARGO_PKG_VERSION")).to_owned())
@@ -105,7 +106,7 @@ impl ParquetFile {
     }
 }
 
-/// The system's refusal, or a batch that does not fit the schema.
+/// Returns the system's refusal, or the mismatch between a batch and the schema.
 fn write_error(path: &Path, error: ParquetError) -> CacheError {
     let source = match error {
         ParquetError::External(source) => source,
@@ -200,7 +201,7 @@ impl Iterator for ParquetBatches {
     }
 }
 
-/// Whether all columns lie inside the file. The Parquet crate takes that for granted.
+/// Checks that all columns lie inside the file. The Parquet crate takes that for granted.
 fn check_extents(metadata: &ParquetMetaData, bytes: u64) -> Result<(), ParquetError> {
     for column in metadata.row_groups().iter().flat_map(RowGroupMetaData::columns) {
         let start = column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset());
@@ -216,7 +217,7 @@ fn check_extents(metadata: &ParquetMetaData, bytes: u64) -> Result<(), ParquetEr
 }
 
 /// Turns a panic into an error: the Parquet crate panics at some damages of a file, and a damaged file must not stop a run that can
-/// do without it. What panicked is thrown away by the callers.
+/// do without it. The callers drop the reader that panicked.
 fn unpanicked<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
     std::panic::catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());

@@ -216,14 +216,14 @@ impl PlanReader {
         Ok(Some(PlanReader { batches, rows: VecDeque::new(), failed: false }))
     }
 
-    /// The rows of the whole plan.
+    /// Returns the number of rows of the whole plan.
     #[must_use]
     pub fn rows(&self) -> u64 {
         self.batches.rows()
     }
 }
 
-/// The column's name as one that lives forever.
+/// Returns the column's name with a static lifetime.
 fn column_name(name: &str) -> &'static str {
     SCHEMA.field_with_name(name).map_or("", |field| field.name().as_str())
 }
@@ -252,7 +252,7 @@ impl fmt::Debug for PlanReader {
     }
 }
 
-/// A batch as rows.
+/// Converts a batch into rows.
 fn rows_of(batch: &RecordBatch) -> Result<VecDeque<PlanRow>, String> {
     let text = |name: &str| column::<StringArray>(batch, name);
     let number = |name: &str| integers(batch, name);
@@ -314,12 +314,12 @@ fn integers(batch: &RecordBatch, name: &str) -> Result<Int32Array, String> {
     }
 }
 
-/// A text that must not be null.
+/// Returns a text that must not be null.
 pub(crate) fn required<'a>(column: &'a StringArray, row: usize, name: &str) -> Result<&'a str, String> {
     if column.is_null(row) { Err(format!("column {name:?} is null")) } else { Ok(column.value(row)) }
 }
 
-/// A text that may be null.
+/// Returns a text that may be null.
 pub(crate) fn optional(column: &StringArray, row: usize) -> Option<String> {
     column.is_valid(row).then(|| column.value(row).to_owned())
 }

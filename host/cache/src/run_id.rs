@@ -1,8 +1,8 @@
 //! Names that become path segments: run ids, sync names and kinds.
 //!
 //! All three come from people (`--run-id`, `name:` in `config.yml`, `schema_mapping`), and all three are joined to the cache's
-//! root. The rule is 2.0.1's, one plain segment, and a little stricter where its rule lets a name through that means another place
-//! on another system (a trailing `/`, a `\`, control characters) or that collides with the cache's own files.
+//! root. The rule is 2.0.1's: one plain segment. It is stricter for names that mean another place on another system (a trailing `/`, a
+//! `\`, control characters), and for names that collide with the cache's own files.
 
 use std::fmt;
 use std::path::{Component, Path};
@@ -21,11 +21,11 @@ const RESERVED: [&str; 2] = [crate::layout::ROWCOUNTS_FILE, crate::layout::RUN_C
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} must be one plain path segment: {name:?} {problem}")]
 pub struct NameError {
-    /// What the name is of.
+    /// The thing that is named.
     pub what: &'static str,
     /// The name as given.
     pub name: String,
-    /// What is wrong with it.
+    /// The problem.
     pub problem: &'static str,
 }
 
@@ -62,7 +62,7 @@ fn check(what: &'static str, name: &str) -> Result<(), NameError> {
 pub struct RunId(String);
 
 impl RunId {
-    /// A new id from the current time and four random bytes.
+    /// Returns a new id from the current time and four random bytes.
     #[must_use]
     pub fn new(now: Timestamp, random: [u8; 4]) -> RunId {
         let minute = now.to_zoned(TimeZone::UTC).strftime("%Y%m%dT%H%M");
@@ -87,7 +87,7 @@ impl RunId {
         Ok(RunId(name.to_owned()))
     }
 
-    /// Whether it has the form of a new id.
+    /// Returns whether it has the form of a new id.
     #[must_use]
     pub fn is_ours(&self) -> bool {
         let digits = |text: &str, length| text.len() == length && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -96,7 +96,7 @@ impl RunId {
         self.0.split_once('-').is_some_and(|(minute, random)| time(minute) && is_random(random))
     }
 
-    /// The id as text.
+    /// Returns the id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -119,7 +119,7 @@ impl SyncName {
         Ok(SyncName(name.to_owned()))
     }
 
-    /// The name as text.
+    /// Returns the name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -142,7 +142,7 @@ impl KindName {
         Ok(KindName(name.to_owned()))
     }
 
-    /// The name as text.
+    /// Returns the name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

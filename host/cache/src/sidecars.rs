@@ -20,7 +20,7 @@ use crate::sums::FileSum;
 /// The format this version writes and the newest it reads. 2.0.1 writes none, which counts as 0.
 pub const FORMAT: u32 = 1;
 
-/// `cursors.json`: where the next incremental run goes on, by side and kind. 2.0.1 writes `<TIER>:<value>`, as in
+/// `cursors.json`: where the next incremental run continues, by side and kind. 2.0.1 writes `<TIER>:<value>`, as in
 /// `TIMESTAMP:2026-01-01T00:00:00+00:00`; what a cursor means is the engine's business.
 pub type Cursors = PerSide<BTreeMap<String, String>>;
 
@@ -55,7 +55,7 @@ pub enum RunStatus {
 }
 
 impl RunStatus {
-    /// The word in `run.json`.
+    /// Returns the word in `run.json`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -68,7 +68,8 @@ impl RunStatus {
         }
     }
 
-    /// Whether the run's snapshots are complete, so that an incremental run can start from them: as in 2.0.1, `applied` and `dry-run`.
+    /// Returns whether the run's snapshots are complete, so that an incremental run can start from them. As in 2.0.1, they are for
+    /// `applied` and `dry-run`.
     #[must_use]
     pub fn is_success(self) -> bool {
         matches!(self, RunStatus::Applied | RunStatus::DryRun)
@@ -135,7 +136,7 @@ pub struct RunFile {
     /// How it stands.
     #[serde(default)]
     pub status: RunStatus,
-    /// What came of it, for people and their scripts.
+    /// The outcome, for people and their scripts.
     #[serde(default)]
     pub summary: Map<String, Value>,
     /// Keys that this version does not know.
@@ -144,7 +145,7 @@ pub struct RunFile {
 }
 
 impl RunFile {
-    /// A run that begins now.
+    /// Returns a run that begins now.
     #[must_use]
     pub fn running(mode: Mode, now: Timestamp) -> RunFile {
         RunFile { mode, status: RunStatus::Running, started_at: Some(now), format: FORMAT, ..RunFile::default() }

@@ -24,13 +24,13 @@ pub const TOMBSTONE: &str = "_tombstone";
 /// Rows of a batch that is read: large enough to hide the cost of a batch, small enough for a few megabytes.
 const BATCH_ROWS: usize = 8192;
 
-/// The type of [`EXTRACT_TS`]: microseconds in UTC, as 2.0.1 writes it.
+/// Returns the type of [`EXTRACT_TS`]: microseconds in UTC, as 2.0.1 writes it.
 #[must_use]
 pub fn extract_ts_type() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
 }
 
-/// The columns that each snapshot has besides the kind's fields.
+/// Returns the columns that each snapshot has besides the kind's fields.
 #[must_use]
 pub fn internal_fields() -> [FieldRef; 3] {
     [
@@ -83,13 +83,13 @@ impl SnapshotReader {
         Ok(ParquetBatches::open(file, BATCH_ROWS, Types::Stored)?.map(SnapshotReader))
     }
 
-    /// The columns.
+    /// Returns the columns.
     #[must_use]
     pub fn schema(&self) -> &SchemaRef {
         self.0.schema()
     }
 
-    /// The rows of the whole file.
+    /// Returns the number of rows of the whole file.
     #[must_use]
     pub fn rows(&self) -> u64 {
         self.0.rows()

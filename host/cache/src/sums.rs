@@ -1,4 +1,4 @@
-//! Check sums of a run's large files, as they were written: a file that was changed later, by a hand or by a disk, can be told.
+//! Check sums of a run's large files, as they were written. They reveal a file that was modified later, by a user or by the disk.
 //!
 //! They are collected while the files are written, and stand in `run.json` from the next time that is written on. A file that was finished
 //! after it has none, as after a kill.
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::atomic::Committed;
 use crate::error::{CacheError, IoContext};
 
-/// What a file held when it was written.
+/// The contents of a file when it was written.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct FileSum {
     /// Its length.
@@ -68,7 +68,7 @@ impl Write for Summing {
 pub(crate) struct Sums(Arc<Mutex<BTreeMap<String, FileSum>>>);
 
 impl Sums {
-    /// A place for the sum of a file, which has none until it is finished.
+    /// Returns a place for the sum of a file. It stays empty until the file is complete.
     pub(crate) fn place(&self, name: String) -> Sum {
         self.with(|sums| sums.remove(&name));
         Sum { sums: self.clone(), name }

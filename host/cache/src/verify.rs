@@ -1,6 +1,6 @@
 //! Whether the cache is whole: every file is read to its end.
 //!
-//! Nothing is locked, so that a run can begin meanwhile: the run that is at work is left out.
+//! Nothing is locked, so that a run can begin meanwhile: the current run is left out.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -27,15 +27,15 @@ pub struct Finding {
     pub run: Option<RunId>,
     /// The file or folder.
     pub path: PathBuf,
-    /// What is the matter with it.
+    /// The problem.
     pub problem: String,
-    /// What to do about it.
+    /// The remedy.
     pub hint: Option<String>,
     /// Whether something is damaged or missing, as opposed to being left over.
     pub is_damage: bool,
 }
 
-/// What was looked at, and what was found.
+/// The checked files and the findings.
 #[derive(Debug, Default)]
 pub struct Verified {
     /// How many runs were read.
@@ -44,14 +44,14 @@ pub struct Verified {
     pub files: u64,
     /// How many bytes.
     pub bytes: u64,
-    /// What is not as it should be.
+    /// The findings.
     pub findings: Vec<Finding>,
-    /// The run that is at work, which was left out.
+    /// The current run, which was left out.
     pub running: Option<RunId>,
 }
 
 impl Verified {
-    /// Whether nothing is damaged or missing; something may be left over.
+    /// Returns whether nothing is damaged or missing. Leftover files are allowed.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         !self.findings.iter().any(|finding| finding.is_damage)
@@ -93,7 +93,7 @@ impl Cache {
 }
 
 impl Verified {
-    /// What belongs to the sync as a whole.
+    /// Checks the files that belong to the sync as a whole.
     fn verify_beside(&mut self, cache: &Cache, is_locked: bool) -> Result<(), CacheError> {
         let dir = cache.dir();
         let mut entries: Vec<(String, bool)> = Vec::new();
@@ -113,11 +113,11 @@ impl Verified {
                     continue;
                 }
                 name if name.starts_with(PRUNED_PREFIX) => ("a run that was being removed", "`infrahub-sync cache prune` removes the rest"),
-                // Of the run that is at work.
+                // A file of the current run.
                 name if atomic::is_unfinished(name) && is_locked => continue,
                 name if atomic::is_unfinished(name) => ("a file that was never finished", "the next run removes it"),
                 _ if is_folder && RunId::parse(&name).is_ok() => continue,
-                _ => ("it is none of the cache's own", "if you do not know it either, delete it"),
+                _ => ("it does not belong to the cache", "delete it, unless you know its purpose"),
             };
             self.left_over(None, path, problem, hint);
         }
@@ -133,7 +133,7 @@ impl Verified {
         self.findings.push(Finding { run: run.cloned(), path, problem, hint, is_damage: true });
     }
 
-    /// Notes a failure, if it is one; says whether there was none.
+    /// Notes a failure. Returns whether the result was a success.
     fn take(&mut self, run: Option<&RunId>, path: &Path, result: Result<(), CacheError>) -> bool {
         let Err(error) = result else { return true };
         self.damaged(run, path.to_owned(), words(&error), error.hint());
@@ -141,7 +141,7 @@ impl Verified {
     }
 }
 
-/// A failure without the file's name, which stands before it already.
+/// Returns a failure without the file's name, which already precedes it.
 fn words(error: &CacheError) -> String {
     match error {
         CacheError::Damaged { source, .. } => source.to_string(),
@@ -175,7 +175,7 @@ impl Check<'_> {
                 file
             }
             Ok(None) => {
-                let hint = format!("a run was killed as it began, or the folder is no run; delete {}", run.dir().display());
+                let hint = format!("a run was killed at its start, or the folder is not a run; delete {}", run.dir().display());
                 self.verified.left_over(Some(run.id()), path, "it does not exist", &hint);
                 RunFile::default()
             }
@@ -222,7 +222,7 @@ impl Check<'_> {
         self.take(&path, read);
     }
 
-    /// Tells of what does not belong into a folder.
+    /// Reports the files that do not belong into a folder.
     fn names(&mut self, folder: &Path, is_known: impl Fn(&str) -> bool) {
         let names: Result<BTreeSet<String>, io::Error> =
             fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect());
@@ -236,8 +236,8 @@ impl Check<'_> {
         };
         for name in names.iter().filter(|name| !is_known(name)) {
             let (problem, hint) = match atomic::is_unfinished(name) {
-                true => ("a file that was never finished", "the run was killed as it wrote it; an apply of the run removes it"),
-                false => ("it is none of the cache's own", "if you do not know it either, delete it"),
+                true => ("a file that was never finished", "the run was killed while writing it; an apply of the run removes it"),
+                false => ("it does not belong to the cache", "delete it, unless you know its purpose"),
             };
             self.verified.left_over(Some(self.run.id()), folder.join(name), problem, hint);
         }

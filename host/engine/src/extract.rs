@@ -62,7 +62,7 @@ pub(crate) enum FullReason {
     NoIds,
     /// The adapter gave no watermark this time.
     NoWatermark,
-    /// What is kept and what was read contradict each other.
+    /// The kept rows and the read ones contradict each other.
     Contradiction,
     /// The adapter's words, or what is wrong with the stored snapshot.
     Other(String),
@@ -129,9 +129,9 @@ pub(crate) struct Reading {
 pub(crate) enum Way {
     /// All of it, and why not less.
     Full(FullReason),
-    /// What changed since an earlier run.
+    /// The changes since an earlier run.
     Changes {
-        /// The run that it went on from, in words.
+        /// The run that it started from, in words.
         since: String,
         /// The records that were read.
         changed: u64,
@@ -142,7 +142,7 @@ pub(crate) enum Way {
     },
 }
 
-/// A moment in words, to the second.
+/// Returns a moment in words, to the second.
 pub(crate) fn moment(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
@@ -170,7 +170,7 @@ impl Reading {
         }
     }
 
-    /// The last full read of the kind, this one if it is one: `objects` are those of this run.
+    /// Returns the last full read of the kind, this one if it is one: `objects` are those of this run.
     fn full(&self, run: &str, objects: u64) -> FullRead {
         match &self.way {
             Way::Full(_) => FullRead { run: run.to_owned(), at: moment(self.at), objects },
@@ -188,7 +188,7 @@ impl Reading {
         entry
     }
 
-    /// Why an object of the kind that is not among its `objects` rows is gone.
+    /// Returns why an object of the kind that is not among its `objects` rows is gone.
     pub(crate) fn proof(&self, objects: u64) -> Proof {
         let at = moment(self.at);
         let Way::Changes { since, left, full, .. } = &self.way else {
@@ -209,7 +209,7 @@ impl Reading {
     }
 }
 
-/// What is said on the screen of how the kinds of a side were read: a line for each that is another.
+/// Returns the lines on the screen about how the kinds of a side were read: one line for each different text.
 pub(crate) fn lines(side: Side, model: &Model, readings: &BTreeMap<String, Reading>) -> Vec<String> {
     let mut groups: Vec<(String, Vec<&str>)> = Vec::new();
     for kind in &model.kinds {

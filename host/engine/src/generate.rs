@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::adapter::{Opened, Runtimes};
 use crate::{EngineError, RunContext, schema};
 
-/// What `generate` did.
+/// The result of `generate`.
 #[derive(Debug, Clone)]
 pub struct Generated {
     /// The file.

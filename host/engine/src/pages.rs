@@ -38,7 +38,7 @@ pub(crate) struct Place {
     number: u64,
 }
 
-/// What the first page says of the resource as a whole.
+/// The statements of the first page about the whole resource.
 #[derive(Debug, Default)]
 pub(crate) struct FirstPage {
     pub(crate) watermark: Option<String>,

@@ -32,7 +32,7 @@ pub(crate) struct MappingFeed {
     pub(crate) feed: Feed,
 }
 
-/// What one mapping made of its resource.
+/// The rows that one mapping made of its resource.
 pub(crate) struct Part {
     /// The position of the mapping.
     pub(crate) mapping: usize,
@@ -253,7 +253,7 @@ impl<'p> Compiler<'p> {
     }
 }
 
-/// Whether two mappings take the same objects of one kind and change them in the same way.
+/// Returns whether two mappings take the same objects of one kind and change them in the same way.
 fn reads_the_same(one: &Mapping, other: &Mapping) -> bool {
     let filters = |mapping: &Mapping| -> Vec<_> {
         mapping.filters.iter().map(|filter| (filter.field.clone(), filter.operation.clone(), filter.value.clone())).collect()

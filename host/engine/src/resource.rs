@@ -58,7 +58,7 @@ pub(crate) struct Resource {
     pub(crate) answered: Arc<Notify>,
 }
 
-/// What a list of changes has brought so far.
+/// The result of a list of changes so far.
 struct Changed {
     ids: HashSet<String>,
     rows: Vec<RawKind>,

@@ -147,7 +147,7 @@ fn feeding(model: &Model, plans: &[Arc<ResourcePlan>]) -> Vec<usize> {
     feeding
 }
 
-/// What the resources have brought so far.
+/// The results of the resources so far.
 struct Merge<'m> {
     model: &'m Model,
     base: Base,

@@ -91,7 +91,7 @@ fn limited(misdeed: &str, limits: &str) -> String {
 #[test]
 fn a_source_that_goes_beyond_a_limit_ends_the_run_and_writes_nothing() {
     insta::assert_snapshot!(limited("computes_forever", "{call_time: 0.5}"), @r"
-    error: source `puppet` 1.2.3 computes for more than 0.5 s without coming back, in `load` of `computes_forever`
+    error: source `puppet` 1.2.3 computes for more than 0.5 s without returning, in `load` of `computes_forever`
 
     hint: if that is right for this adapter, write under `source:` in config.yml: `limits: {call_time: 1}`
     hint: `puppet` is the adapter in PUPPET

@@ -390,12 +390,12 @@ fn what_is_not_whole_is_told() {
     let verified = cache.verify(None).expect("read");
     assert!(!verified.is_whole());
     insta::assert_snapshot!(lines(&cache, &verified.findings), @r"
-    left over .hidden: it is none of the cache's own
+    left over .hidden: it does not belong to the cache
     left over .run-counter.json.7-0.tmp: a file that was never finished
     damaged run-counter.json: expected value at line 1 column 1
     damaged other plan/journal.bin: its header is broken
     damaged without a plan/plan.parquet: it does not exist, and the run is dry-run
-    left over r/notes.txt: it is none of the cache's own
+    left over r/notes.txt: it does not belong to the cache
     damaged r/A/K.parquet: it was changed after it was written
     damaged r/A/L.parquet: it does not exist, and run.json counts its rows
     left over r/B/.N.parquet.7-0.tmp: a file that was never finished

@@ -5,9 +5,9 @@
 //!
 //! A row is in the journal before it is sent, and its outcome is there after it. An apply that was killed resumes: rows that are done are not compared
 //! again, and rows that were sent without an answer are compared with the destination first. So is every row of a plan that is applied later than it was
-//! made. What to do about a row is decided by [`reconcile`](infrahub_sync_core::reconcile).
+//! made. [`reconcile`](infrahub_sync_core::reconcile) decides about each row.
 //!
-//! Key types: [`Job`] (what is applied, and to what), [`Writer`] (the apply in progress). Its parts: `known` (ids and dependencies), `ledger` (the
+//! Key types: [`Job`] (the plan and its destination), [`Writer`] (the apply in progress). Its parts: `known` (ids and dependencies), `ledger` (the
 //! journal), `batch` (requests and batches in flight), `report` (counts and failures).
 
 mod batch;
@@ -43,7 +43,7 @@ pub use failure::{Failure, FailureReason, SkipReason, StillRefers};
 pub use report::Outcomes;
 pub(crate) use report::Report;
 
-/// What the destination holds, as far as the run knows.
+/// The state of the destination, as far as the run knows it.
 pub(crate) struct Current<'s> {
     pub(crate) model: &'s Model,
     pub(crate) snapshot: &'s Snapshot,
@@ -90,7 +90,7 @@ struct Row {
     /// Its place in the plan, from 0.
     at: u64,
     change: Change,
-    /// What its object refers to in the destination.
+    /// The objects that its object refers to in the destination.
     held: Vec<ObjectKey>,
 }
 
@@ -144,7 +144,7 @@ struct Writer<'w> {
     known: Known<'w>,
     ledger: Ledger,
     window: Window,
-    /// What other users changed since the snapshot was read, by kind.
+    /// The changes of other users since the snapshot was read, by kind.
     touched: HashMap<usize, Touched>,
     /// Rows that count once `commit` succeeds.
     staged: Vec<Row>,
@@ -152,7 +152,7 @@ struct Writer<'w> {
     report: &'w mut Report,
 }
 
-/// What has to be complete before rows of another step begin: the pass, the tier, and whether rows are deleted.
+/// A step that must be complete before rows of another one begin: the pass, the tier, and whether rows are deleted.
 type Step = (u32, u32, bool);
 
 impl<'w> Writer<'w> {
@@ -185,7 +185,7 @@ impl<'w> Writer<'w> {
         Ok(())
     }
 
-    /// Whether nothing more is to be sent.
+    /// Returns whether nothing more is to be sent.
     fn stops(&mut self) -> bool {
         if self.job.stop.is_requested() {
             self.report.stopped = Some(Stopped::Interrupted);
