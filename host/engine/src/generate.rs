@@ -35,10 +35,7 @@ pub async fn generate(cx: &RunContext<'_>) -> Result<Generated, EngineError> {
     if std::fs::read_to_string(&path).is_ok_and(|there| there == text) {
         return Ok(Generated { path, kinds, unchanged: true });
     }
-    // Written beside and renamed: a reader sees the old file or the new one.
-    let beside = path.with_extension("yml.tmp");
-    let file = |source| EngineError::File { path: path.display().to_string(), source };
-    std::fs::write(&beside, text).map_err(file)?;
-    std::fs::rename(&beside, &path).map_err(file)?;
+    infrahub_sync_durable::write_file(&path, text.as_bytes())
+        .map_err(|error| EngineError::File { path: path.display().to_string(), source: error.source })?;
     Ok(Generated { path, kinds, unchanged: false })
 }

@@ -231,19 +231,9 @@ impl Run {
             action: Action::Create,
             resource: "Kind".into(),
             source_id: number.to_string(),
-            dest_id: None,
-            attribute: None,
-            old_value: None,
             new_value: Some("{}".into()),
-            owner: None,
-            skip_reason: None,
-            conflict_class: None,
-            tier: 0,
-            pass: 0,
             key: format!("[{number}]"),
-            peers: None,
-            evidence: None,
-            destination_mapping: None,
+            ..PlanRow::default()
         };
         writer.write_plan((0..ROWS).map(row)).unwrap();
         Run { _folder: folder, writer }
