@@ -13,7 +13,7 @@ use crate::mapping::RawKind;
 use crate::model::Model;
 use crate::plan::values_json;
 use crate::plan_row::Action;
-use crate::snapshot::{FieldColumn, Held, NOWHERE, Peer, PeerColumn, Snapshot};
+use crate::snapshot::{FieldColumn, NOWHERE, Peer, PeerColumn, RefValue, Snapshot};
 use crate::value::{Tag, ValueColumn};
 
 /// The known facts about the object of a change.
@@ -197,7 +197,7 @@ fn holds_peers(snapshot: &Snapshot, column: &PeerColumn, row: usize, wanted: Opt
     let place = |peer: &Peer| column.kinds().iter().position(|kind| *kind == peer.kind);
     wanted.sort_unstable_by_key(|peer| peer.map(|peer| (place(&peer), peer.row)));
     let (held, peers) = column.peers(row);
-    held != Held::Unresolved && peers.len() == wanted.len() && peers.zip(&wanted).all(|(peer, wanted)| Some(peer) == *wanted)
+    held != RefValue::Unresolved && peers.len() == wanted.len() && peers.zip(&wanted).all(|(peer, wanted)| Some(peer) == *wanted)
 }
 
 /// Compares a change of the object at row `at` of the plan's snapshot with the object as it was read since: row `row` of `read`.
@@ -254,7 +254,7 @@ fn ids(column: &ValueColumn, row: usize) -> Vec<&str> {
 /// Returns the peers of a snapshot's row by id; none if one of them is unknown.
 fn ids_at<'s>(snapshot: &'s Snapshot, column: &PeerColumn, row: usize) -> Option<Vec<&'s str>> {
     let (held, peers) = column.peers(row);
-    if held == Held::Unresolved {
+    if held == RefValue::Unresolved {
         return None;
     }
     let id = |peer: Peer| snapshot.kinds.get(peer.kind).filter(|_| peer.row != NOWHERE)?.id(peer.row as usize);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use infrahub_sync_core::changes::Left;
+use infrahub_sync_core::changes::RemovalReason;
 use infrahub_sync_core::model::Model;
 use infrahub_sync_core::plan::Proof;
 use jiff::Timestamp;
@@ -136,7 +136,7 @@ pub(crate) enum Way {
         /// The records that were read.
         changed: u64,
         /// Rows of the earlier run that are not taken over: key, id and the reason.
-        left: Vec<(String, String, Left)>,
+        left: Vec<(String, String, RemovalReason)>,
         /// The last full read.
         full: FullRead,
     },
@@ -158,8 +158,8 @@ impl Reading {
     }
 
     /// Rows of the earlier run whose objects are gone.
-    fn deleted(left: &[(String, String, Left)]) -> usize {
-        left.iter().filter(|(_, _, why)| *why != Left::Read).count()
+    fn deleted(left: &[(String, String, RemovalReason)]) -> usize {
+        left.iter().filter(|(_, _, why)| *why != RemovalReason::Reread).count()
     }
 
     /// `full: the mapping has changed`, `12 changed, 1 deleted since the run of 2026-11-28T10:00:00Z`.
@@ -199,9 +199,9 @@ impl Reading {
             format!("full read of {} at {full_at} (run {run}), and no change since that brought it, until {at}", objects_of(*objects));
         let by_key = left.iter().map(|(key, id, why)| {
             let words = match why {
-                Left::Read => format!("{id} was read at {at}: it has another name now, or does not pass the filters"),
-                Left::Told => format!("the source lists {id} as deleted since {since} (asked at {at})"),
-                Left::NotAmong(ids) => format!("{id} is not among the {ids} ids that the source had at {at}"),
+                RemovalReason::Reread => format!("{id} was read at {at}: it has another name now, or does not pass the filters"),
+                RemovalReason::Deleted => format!("the source lists {id} as deleted since {since} (asked at {at})"),
+                RemovalReason::NotAmong(ids) => format!("{id} is not among the {ids} ids that the source had at {at}"),
             };
             (key.clone(), words)
         });
@@ -257,7 +257,11 @@ mod tests {
         reading(Way::Changes {
             since: "the run of 1969-12-31T23:00:00Z".to_owned(),
             changed: 12,
-            left: vec![left("a", "1", Left::Read), left("b", "2", Left::Told), left("c", "3", Left::NotAmong(40))],
+            left: vec![
+                left("a", "1", RemovalReason::Reread),
+                left("b", "2", RemovalReason::Deleted),
+                left("c", "3", RemovalReason::NotAmong(40)),
+            ],
             full: FullRead { run: "r1".to_owned(), at: "1969-12-31T22:00:00Z".to_owned(), objects: 50 },
         })
     }

@@ -12,7 +12,7 @@ use infrahub_sync_core::changes::contradicts;
 use infrahub_sync_core::guardrail::{Counts, approve};
 use infrahub_sync_core::model::Model;
 use infrahub_sync_core::plan::{KindSummary, Plan, Policy, Proof, plan};
-use infrahub_sync_core::snapshot::{Completeness, DataProblem, Snapshot, Trouble, build};
+use infrahub_sync_core::snapshot::{Completeness, DataErrorKind, DataProblem, Snapshot, build};
 use infrahub_sync_runtime::Addressing;
 use jiff::Timestamp;
 use serde_json::json;
@@ -620,7 +620,7 @@ fn stored_summary(file: &RunFile) -> Summary {
 /// The destination's own gaps (an object whose peer is gone) do not stop it: repairing them is what a sync is for. Two of its objects that
 /// cannot be told apart do, since either could be the one to write to.
 fn stop_on(cx: &RunContext<'_>, started: &Started, side: Side, problems: &[DataProblem]) -> Result<(), EngineError> {
-    let stops = |problem: &DataProblem| side == Side::Source || matches!(problem.trouble, Trouble::Duplicate { .. });
+    let stops = |problem: &DataProblem| side == Side::Source || matches!(problem.error, DataErrorKind::Duplicate { .. });
     if cx.options.continue_on_error || !problems.iter().any(stops) {
         return Ok(());
     }
@@ -631,13 +631,13 @@ fn stop_on(cx: &RunContext<'_>, started: &Started, side: Side, problems: &[DataP
 }
 
 fn problem_row(problem: &DataProblem, terminal: bool) -> ErrorRow {
-    let (class, attribute) = match &problem.trouble {
-        Trouble::Duplicate { .. } => ("duplicate_identifier", None),
-        Trouble::NullIdentifier { field } => ("null_identifier", Some(field)),
-        Trouble::Dangling { field, .. } => ("dangling_reference", Some(field)),
-        Trouble::IdentityLoop { field } => ("identity_loop", Some(field)),
-        Trouble::Ambiguous { field, .. } | Trouble::AmbiguousKind { field, .. } => ("ambiguous_reference", Some(field)),
-        Trouble::TooDeep { field } => ("identity_too_deep", Some(field)),
+    let (class, attribute) = match &problem.error {
+        DataErrorKind::Duplicate { .. } => ("duplicate_identifier", None),
+        DataErrorKind::NullIdentifier { field } => ("null_identifier", Some(field)),
+        DataErrorKind::Dangling { field, .. } => ("dangling_reference", Some(field)),
+        DataErrorKind::IdentityLoop { field } => ("identity_loop", Some(field)),
+        DataErrorKind::Ambiguous { field, .. } | DataErrorKind::AmbiguousKind { field, .. } => ("ambiguous_reference", Some(field)),
+        DataErrorKind::TooDeep { field } => ("identity_too_deep", Some(field)),
     };
     ErrorRow {
         error_class: class.to_owned(),

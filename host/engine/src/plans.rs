@@ -160,7 +160,7 @@ impl<'p> Compiler<'p> {
         let mut feed = Feed::new(kind, filters, transforms, fields, &mut plan.projection);
         feed.mark_references(|at| spec.fields.get(at).is_some_and(|field| field.reference.is_some()));
         for (position, meant) in meant {
-            feed.mean(position, meant);
+            feed.hint_peer_kind(position, meant);
         }
         plan.feeds.push(MappingFeed { mapping: at, kind: spec.name.clone(), fields: spec.fields.len(), feed });
     }
@@ -343,7 +343,7 @@ schema_mapping:
     #[test]
     fn mapping_says_which_kind_its_reference_means() {
         let read = read(Addressing::Mapping, r#"[{"id": 1, "display": "a", "at": {"id": 7}}]"#);
-        let meant: Vec<(&str, Option<usize>)> = read.iter().map(|(resource, raw)| (resource.as_str(), raw.meant(0, 1))).collect();
+        let meant: Vec<(&str, Option<usize>)> = read.iter().map(|(resource, raw)| (resource.as_str(), raw.peer_kind(0, 1))).collect();
         assert_eq!(meant, [("ports", None), ("vm_ports", None), ("addresses", Some(0)), ("vm_addresses", Some(1)), ("more", None)]);
     }
 
@@ -355,6 +355,6 @@ schema_mapping:
         assert_eq!(rows, [("Port", 1), ("VmPort", 1), ("Address", 1), ("Address", 0)]);
         let (_, addresses) = &read[2];
         assert_eq!(addresses.columns.iter().map(|column| column.text(0)).collect::<Vec<_>>(), ["a", "u", "n"]);
-        assert_eq!(addresses.meant(0, 1), None);
+        assert_eq!(addresses.peer_kind(0, 1), None);
     }
 }

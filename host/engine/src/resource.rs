@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use infrahub_sync_core::changes::{Changes, Gone};
+use infrahub_sync_core::changes::{Changes, Deletions};
 use infrahub_sync_core::mapping::RawKind;
 use infrahub_sync_core::records::{Projection, Records, Shape};
 use infrahub_sync_core::value::{Tag, ValueColumn};
@@ -115,15 +115,15 @@ impl Resource {
         let Some(watermark) = first.watermark else { return Ok(Err(FullReason::NoWatermark)) };
         // Only where each record is a row does their number say something.
         let is_whole = self.plan.feeds().len() == 1 && self.plan.feeds().iter().all(|each| !each.feed.filters_records());
-        let gone = match Gone::told(&since.ids, &ids, first.deleted, first.total, is_whole) {
-            Some(gone) => gone,
+        let deletions = match Deletions::of_answer(&since.ids, &ids, first.deleted, first.total, is_whole) {
+            Some(deletions) => deletions,
             None => match self.inventory().await? {
-                Some(ids) => Gone::AllBut(ids),
+                Some(ids) => Deletions::AllBut(ids),
                 None => return Ok(Err(FullReason::NoIds)),
             },
         };
         self.report(&rows, true);
-        let changes = Some(Changes { changed: ids, gone });
+        let changes = Some(Changes { changed: ids, deletions });
         Ok(Ok(Read { kinds: self.plan.kinds(), parts: self.plan.parts(rows), watermark: Some(watermark), changes, reason: None, at }))
     }
 

@@ -189,7 +189,7 @@ impl<'m> Merge<'m> {
     fn continued(&mut self, kind: usize, name: &str, changes: &Changes, Restored { rows, keys }: Restored) -> Way {
         self.loaded.unchanged &= changes.is_empty();
         let left = left(changes, &rows, &keys);
-        let rows = if left.is_empty() { rows } else { without(&rows, |id| changes.leaves(id)) };
+        let rows = if left.is_empty() { rows } else { without(&rows, |id| changes.removes(id)) };
         if let Some(place) = self.kept.get_mut(kind) {
             *place = Some(rows);
         }
@@ -227,7 +227,7 @@ impl<'m> Merge<'m> {
 }
 
 /// Returns the rows of an earlier run that are not taken over: key, id and the reason.
-fn left(changes: &Changes, rows: &RawKind, keys: &Keys) -> Vec<(String, String, Left)> {
+fn left(changes: &Changes, rows: &RawKind, keys: &Keys) -> Vec<(String, String, RemovalReason)> {
     if changes.is_empty() {
         return Vec::new();
     }

@@ -174,7 +174,7 @@ impl Feed {
 
     /// Says that the references of a field mean objects of one kind (both by their positions), although the field's peers may be of
     /// others: an id of the one kind is none of the others.
-    pub fn mean(&mut self, field: usize, kind: usize) {
+    pub fn hint_peer_kind(&mut self, field: usize, kind: usize) {
         self.peer_kinds.push((field, kind));
     }
 
@@ -287,9 +287,9 @@ impl Feed {
             }
         }
         into.ids.append(&ids)?;
-        if !(self.peer_kinds.is_empty() && into.meanings.is_empty()) {
-            into.mean_until(into.rows, &[]);
-            into.mean_until(into.rows + kept, &self.peer_kinds);
+        if !(self.peer_kinds.is_empty() && into.peer_kind_hints.is_empty()) {
+            into.hint_until(into.rows, &[]);
+            into.hint_until(into.rows + kept, &self.peer_kinds);
         }
         into.rows += kept;
         if let Some(resource) = &self.destination {

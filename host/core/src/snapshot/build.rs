@@ -4,7 +4,7 @@ use infrahub_sync_base::Side;
 
 use super::columns::{FieldColumn, NOWHERE, PeerColumn};
 use super::keys::{identity_order, parents_by_id};
-use super::problems::{DataProblem, Trouble};
+use super::problems::{DataErrorKind, DataProblem};
 use super::resolve::{IdIndex, Table, UniqueIdIndex};
 use super::{Completeness, KindSnapshot, Snapshot};
 use crate::key::Keys;
@@ -171,8 +171,8 @@ impl Builder<'_> {
         name
     }
 
-    pub(super) fn problem(&mut self, kind: usize, row: usize, trouble: Trouble, left_out: bool) {
-        let problem = DataProblem { kind: self.model.kinds[kind].name.clone(), object: self.object_name(kind, row), trouble, left_out };
+    pub(super) fn problem(&mut self, kind: usize, row: usize, error: DataErrorKind, left_out: bool) {
+        let problem = DataProblem { kind: self.model.kinds[kind].name.clone(), object: self.object_name(kind, row), error, left_out };
         self.problems.push(problem);
     }
 
@@ -263,7 +263,7 @@ impl Builder<'_> {
         }
         for pair in objects.windows(2) {
             let other = self.object_name(kind, pair[0] as usize);
-            self.problem(kind, pair[1] as usize, Trouble::Duplicate { other }, true);
+            self.problem(kind, pair[1] as usize, DataErrorKind::Duplicate { other }, true);
         }
         if objects.len() > 1 {
             // The source does not say which of them is meant. In the destination one is as good as the other, and to leave out

@@ -13,8 +13,8 @@ mod problems;
 mod resolve;
 
 pub use self::build::{Resolving, build};
-pub use self::columns::{FieldColumn, Held, NOWHERE, Peer, PeerColumn};
-pub use self::problems::{DataProblem, IDENTITY_DEPTH_MAX, PeerName, Trouble};
+pub use self::columns::{FieldColumn, NOWHERE, Peer, PeerColumn, RefValue};
+pub use self::problems::{DataErrorKind, DataProblem, IDENTITY_DEPTH_MAX, PeerName};
 pub(crate) use self::resolve::hash;
 use crate::key::{self, Keys};
 use crate::mapping::ResourceColumn;
