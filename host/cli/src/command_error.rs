@@ -285,11 +285,11 @@ mod tests {
     }
     #[test]
     fn data_without_identity() {
-        use infrahub_sync_core::snapshot::{DataProblem, Trouble};
+        use infrahub_sync_core::snapshot::{DataErrorKind, DataProblem};
         let problem = |number: u32| DataProblem {
             kind: "Device".to_owned(),
             object: number.to_string(),
-            trouble: Trouble::NullIdentifier { field: "name".to_owned() },
+            error: DataErrorKind::NullIdentifier { field: "name".to_owned() },
             left_out: true,
         };
         let problems = |count| EngineError::Data { side: infrahub_sync_engine::Side::Source, problems: (1..=count).map(problem).collect() };

@@ -52,7 +52,7 @@ pub struct Batches<'s> {
     next: usize,
 }
 
-/// The batches of kind number `kind`; `extract_ts_us` is the time of the load in microseconds since 1970.
+/// Returns the batches of kind number `kind`; `extract_ts_us` is the time of the load in microseconds since 1970.
 #[must_use]
 pub fn batches<'s>(model: &'s Model, snapshot: &'s Snapshot, kind: usize, extract_ts_us: i64) -> Batches<'s> {
     let mut encodings = Vec::new();
@@ -119,7 +119,7 @@ fn encoding(values: &ValueColumn) -> Encoding {
 }
 
 impl Batches<'_> {
-    /// The schema of all batches.
+    /// Returns the schema of all batches.
     #[must_use]
     pub fn schema(&self) -> SchemaRef {
         self.schema.clone()
@@ -245,7 +245,7 @@ impl Iterator for Batches<'_> {
     }
 }
 
-/// Text as Arrow has it: one copy of the bytes, offsets moved to begin at 0.
+/// Returns text as Arrow has it: one copy of the bytes, offsets moved to begin at 0.
 fn text(values: &ValueColumn, rows: std::ops::Range<usize>) -> Result<StringArray, ArrowError> {
     let (ends, all) = values.parts();
     let start = if rows.start == 0 { 0 } else { ends.get(rows.start - 1).copied().unwrap_or(0) };

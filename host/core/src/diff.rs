@@ -39,7 +39,7 @@ pub struct Diff {
 }
 
 impl Diff {
-    /// Whether there is no difference.
+    /// Returns whether there is no difference.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.kinds.iter().all(|kind| kind.only_source.is_empty() && kind.only_destination.is_empty() && kind.updates.is_empty())
@@ -171,7 +171,7 @@ fn runs(partner: &[u32]) -> Vec<Run> {
     runs
 }
 
-/// Whether two references hold the same peers. Sets are sorted by row, and partners rise with the rows, so they compare item by item.
+/// Returns whether two references hold the same peers. Sets are sorted by row, and partners rise with the rows, so they compare item by item.
 fn same_peers(ours: (RefValue, &[u32]), theirs: (RefValue, &[u32]), partner: &[u32]) -> bool {
     if ours.0 == RefValue::Unresolved || theirs.0 == RefValue::Unresolved {
         return true;
@@ -180,7 +180,7 @@ fn same_peers(ours: (RefValue, &[u32]), theirs: (RefValue, &[u32]), partner: &[u
         && ours.1.iter().zip(theirs.1).all(|(ours, theirs)| *theirs != NOWHERE && partner.get(*ours as usize) == Some(theirs))
 }
 
-/// The same where peers are of several kinds. Sets are sorted by kind first, the kinds in one order on both sides.
+/// Compares peers that may be of several kinds. Sets are sorted by kind first, the kinds in one order on both sides.
 fn same_peers_of_kinds(ours: &PeerColumn, row: usize, theirs: &PeerColumn, other: usize, partner: &[Vec<u32>]) -> bool {
     let ((held, ours), (other_held, theirs)) = (ours.peers(row), theirs.peers(other));
     if held == RefValue::Unresolved || other_held == RefValue::Unresolved {

@@ -355,25 +355,25 @@ fn peers_last(model: &Model, kind: usize, snapshot: &KindSnapshot, rows: &[u32])
 }
 
 impl<'s> Plan<'s> {
-    /// The same with the evidence of its deletes; one [`Proof`] a kind, in the model's order.
+    /// Returns the same with the evidence of its deletes; one [`Proof`] a kind, in the model's order.
     #[must_use]
     pub fn with_proofs(self, proofs: &'s [Proof]) -> Plan<'s> {
         Plan { proofs, ..self }
     }
 
-    /// The number of rows, second passes included.
+    /// Returns the number of rows, second passes included.
     #[must_use]
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether there is nothing to do.
+    /// Returns whether there is nothing to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// The rows, in the order in which they are to be written.
+    /// Returns the rows, in the order in which they are to be written.
     pub fn rows(&self) -> impl Iterator<Item = PlanRow> + '_ {
         self.entries.iter().map(|entry| self.row(entry))
     }
@@ -433,7 +433,7 @@ impl<'s> Plan<'s> {
         }
     }
 
-    /// The references of the new values without loss, where there are any.
+    /// Returns the references of the new values without loss, where there are any.
     fn peers(&self, entry: &Entry) -> Option<String> {
         let spec = &self.model.kinds[entry.kind];
         let kind = &self.source.kinds[entry.kind];

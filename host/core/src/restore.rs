@@ -1,6 +1,6 @@
 //! Snapshots of an earlier run as raw rows again, for a run that reads only what changed since.
 //!
-//! What is read back goes through [`build`](crate::snapshot::build) together with the rows that are new: references are resolved anew, so that
+//! What is read back goes through [`build`](crate::snapshot::build) together with the rows that are new: references are resolved again, so that
 //! the new name of a peer reaches those that refer to it. A stored reference is a unique id, which is looked up among the stored rows of its
 //! kind and becomes the peer's own id (its natural key, where the system has no ids). Where a unique id could be two objects, nothing is
 //! guessed: the kind is not restored, and read in full.
@@ -22,7 +22,7 @@ use crate::model::{FieldModel, KindModel, Model};
 use crate::snapshot::hash;
 use crate::value::{Tag, ValueColumn, value_json};
 
-/// A key as an object: identifier to value, a peer as the object of its own identifiers.
+/// Returns a key as an object of its identifiers; a peer is the object of its own.
 #[must_use]
 pub fn key_object(model: &Model, kind: usize, key: &str) -> Value {
     let mut out = serde_json::Map::new();
@@ -82,7 +82,7 @@ impl Names {
             let without = schema.field_with_name("_source_id").is_ok_and(|field| field.metadata().contains_key(WITHOUT_IDS));
             for row in 0..batch.num_rows() {
                 key.clear();
-                key::write_key_from_json(keys.value(row), &mut key).ok_or("a key is no list")?;
+                key::write_key_from_json(keys.value(row), &mut key).ok_or("a key is not a list")?;
                 if without || is_peer {
                     name.clear();
                     key::write_unique_id(&key, &mut name);
@@ -203,7 +203,7 @@ fn plain(values: &dyn Array, is_json: bool, out: &mut ValueColumn) -> Result<(),
                 if texts.is_null(row) {
                     out.push_null();
                 } else if is_json {
-                    out.push_json(&serde_json::from_str(texts.value(row)).map_err(|error| format!("is no JSON: {error}"))?);
+                    out.push_json(&serde_json::from_str(texts.value(row)).map_err(|error| format!("is not JSON: {error}"))?);
                 } else {
                     out.push_text(texts.value(row));
                 }
@@ -234,7 +234,7 @@ struct Target<'n> {
 }
 
 impl Target<'_> {
-    /// The peer's id in its system, where it has one.
+    /// Returns the peer's id in its system, where it has one.
     fn id(&self) -> Option<&str> {
         (self.names.ids.tag(self.row) != Tag::Null).then(|| self.names.ids.text(self.row))
     }
@@ -368,7 +368,7 @@ fn write_ids(peers: &[Target<'_>], ids: &mut String) -> bool {
     })
 }
 
-/// Leaves out the rows of these ids, or of ids that are not `kept`: they were read anew, or are gone.
+/// Leaves out the rows of these ids, or of ids that are not `kept`: they were read again, or deleted.
 pub fn without(raw: &RawKind, leaves: impl Fn(&str) -> bool) -> RawKind {
     let rows: Vec<u32> =
         (0..raw.rows).filter(|row| raw.ids.tag(*row) == Tag::Null || !leaves(raw.ids.text(*row))).map(|row| row as u32).collect();

@@ -253,7 +253,7 @@ mod tests {
     }
 
     fn changes() -> Reading {
-        let left = |key: &str, id: &str, why: Left| (key.to_owned(), id.to_owned(), why);
+        let left = |key: &str, id: &str, why: RemovalReason| (key.to_owned(), id.to_owned(), why);
         reading(Way::Changes {
             since: "the run of 1969-12-31T23:00:00Z".to_owned(),
             changed: 12,

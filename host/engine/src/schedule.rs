@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use infrahub_sync_core::changes::{Changes, Left};
+use infrahub_sync_core::changes::{Changes, RemovalReason};
 use infrahub_sync_core::key::Keys;
 use infrahub_sync_core::mapping::RawKind;
 use infrahub_sync_core::model::Model;
@@ -234,7 +234,7 @@ fn left(changes: &Changes, rows: &RawKind, keys: &Keys) -> Vec<(String, String, 
     let known = (0..rows.rows).filter(|row| rows.ids.tag(*row) != Tag::Null);
     let left = known.filter_map(|row| {
         let id = rows.ids.text(row);
-        Some((keys.get(row).to_owned(), id.to_owned(), changes.left(id)?))
+        Some((keys.get(row).to_owned(), id.to_owned(), changes.removal(id)?))
     });
     left.collect()
 }

@@ -99,7 +99,7 @@ pub struct PeerKindHint {
 }
 
 impl RawKind {
-    /// An empty kind of so many fields.
+    /// Returns an empty kind with this number of fields.
     #[must_use]
     pub fn new(fields: usize) -> RawKind {
         RawKind { columns: vec![ValueColumn::default(); fields], ..RawKind::default() }
@@ -144,13 +144,13 @@ impl RawKind {
         Ok(())
     }
 
-    /// The number of the feed that brought a row.
+    /// Returns the number of the feed that brought a row.
     #[must_use]
     pub fn feed_of(&self, row: usize) -> usize {
         self.feed_ends.partition_point(|end| *end <= row)
     }
 
-    /// The kind (by its position in the model) that a row's reference means, where its mapping says so.
+    /// Returns the kind (by its position in the model) that a row's reference means, where its mapping says so.
     #[must_use]
     pub fn peer_kind(&self, row: usize, field: usize) -> Option<usize> {
         let meaning = self.peer_kind_hints.get(self.peer_kind_hints.partition_point(|meaning| meaning.until <= row))?;

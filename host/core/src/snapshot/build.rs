@@ -79,7 +79,7 @@ impl<'r> Working<'r> {
 
 /// Builds a snapshot of one side.
 ///
-/// Returns the snapshot and every problem found. With problems on the source side the caller stops, or goes on knowing that the
+/// Returns the snapshot and every problem found. With problems on the source side the caller stops, or continues knowing that the
 /// objects named are left out, their kinds partial, and the relationships named unresolved.
 ///
 /// The cost is linear in rows and references, but for one sort a kind (none where rows arrive sorted).
@@ -142,7 +142,7 @@ fn peer_kinds(model: &Model, field: &FieldModel) -> Option<Vec<usize>> {
 pub(super) struct Builder<'r> {
     pub(super) model: &'r Model,
     pub(super) work: Vec<Working<'r>>,
-    /// Columns of plain fields that are no identifiers, by kind and field; the others are empty.
+    /// Columns of plain fields that do not identify, by kind and field; the others are empty.
     plain: Vec<Vec<ValueColumn>>,
     pub(super) side: Side,
     pub(super) unique_ids_first: bool,

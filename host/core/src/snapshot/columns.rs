@@ -53,13 +53,13 @@ impl PeerColumn {
         self.held.push(held);
     }
 
-    /// The positions of the peer kinds in the model: one, but for fields that refer to objects of several.
+    /// Returns the positions of the peer kinds in the model: one, but for fields that refer to objects of several.
     #[must_use]
     pub fn kinds(&self) -> &[usize] {
         &self.kinds
     }
 
-    /// What row `row` holds, with the kind of each peer; a set is sorted by kind (in the order of [`kinds`](Self::kinds)) and row.
+    /// Returns what row `row` holds, with the kind of each peer; a set is sorted by kind (in the order of [`kinds`](Self::kinds)) and row.
     #[inline]
     pub fn peers(&self, row: usize) -> (RefValue, impl ExactSizeIterator<Item = Peer> + Clone) {
         let (held, rows) = self.get(row);
@@ -80,7 +80,7 @@ impl PeerColumn {
         if row == 0 { 0 } else { self.ends.get(row - 1).copied().unwrap_or(0) as usize }
     }
 
-    /// What row `row` holds, as rows of the peer kind; with several kinds [`peers`](Self::peers) tells whose rows they are.
+    /// Returns what row `row` holds, as rows of the peer kind; with several kinds, [`peers`](Self::peers) says whose rows they are.
     #[must_use]
     #[inline]
     pub fn get(&self, row: usize) -> (RefValue, &[u32]) {

@@ -76,7 +76,7 @@ pub struct DataProblem {
     pub object: String,
     /// What is wrong.
     pub error: DataErrorKind,
-    /// The object is left out of the comparison (when the run goes on).
+    /// The object is left out of the comparison, if the run continues.
     pub left_out: bool,
 }
 

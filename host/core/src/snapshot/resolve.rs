@@ -53,7 +53,7 @@ pub(super) struct UniqueIdIndex {
     ambiguous: HashSet<u32>,
 }
 
-/// The kind and the id of a peer that is given by both and nothing else: `{"id": …, "kind": …}`.
+/// Returns the kind and the id of a peer that is given by both and nothing else: `{"id": …, "kind": …}`.
 pub(super) fn kind_and_id(tag: Tag, text: &str) -> Option<(String, String)> {
     // Canonical JSON has sorted keys. Nearly all other texts end here.
     if tag != Tag::Json || !text.starts_with("{\"id\":") {
@@ -430,7 +430,7 @@ pub(super) enum Nested {
     AsFound,
 }
 
-/// A list of one peer by id is that peer, an empty one is null.
+/// Returns the peer of a list that has one, by id; null for an empty list.
 pub(super) fn single(tag: Tag, text: &str) -> (Tag, &str) {
     match (tag, text.split_once('\n')) {
         (Tag::Ids, None) => (Tag::Null, ""),
@@ -439,7 +439,7 @@ pub(super) fn single(tag: Tag, text: &str) -> (Tag, &str) {
     }
 }
 
-/// The text of a peer that is named by its one plain identifier, `{"name":"akron"}`: the common case when a destination of files is read
+/// Returns the text of a peer that is named by its one plain identifier, `{"name":"akron"}`: the common case when a destination of files is read
 /// back, taken from its canonical form without parsing. None: the general way finds out.
 fn lone_text<'t>(spec: &KindModel, tag: Tag, text: &'t str) -> Option<&'t str> {
     let [name] = spec.identifiers.as_slice() else { return None };
