@@ -7,8 +7,8 @@
 //! | `package.json` | JavaScript | esbuild, then componentize-qjs |
 //! | `go.mod` | Go | wit-bindgen-go, go, wit-component |
 //!
-//! An adapter brings the SDK that it was made with, in a folder beside its own code, and the contract in `wit/` (`infrahub-sync adapter new`
-//! writes both); one that does not is built with those of this workspace.
+//! `infrahub-sync adapter new` puts the SDK into a folder beside the adapter's code, and the contract into `wit/`. An adapter without them is built
+//! with those of this workspace.
 
 use std::collections::hash_map::DefaultHasher;
 use std::ffi::OsStr;
@@ -51,7 +51,7 @@ impl Language {
             () if has("package.json") => Ok(Language::JavaScript),
             () if has("go.mod") => Ok(Language::Go),
             () => Err(Fault(format!(
-                "{} is no adapter's folder: it has no Cargo.toml (Rust), adapter.py (Python), package.json (JavaScript) or go.mod (Go)",
+                "{} is not an adapter's folder: it has no Cargo.toml (Rust), adapter.py (Python), package.json (JavaScript) or go.mod (Go)",
                 folder.display()
             ))),
         }
@@ -123,13 +123,13 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// The SDK's folder: the adapter's own (`beside`), else the workspace's (`ours`).
+    /// Returns the SDK's folder: the adapter's own (`beside`), else the workspace's (`ours`).
     fn sdk(&self, beside: &str, ours: &str) -> PathBuf {
         let own = self.folder.join(beside);
         if own.is_dir() { own } else { self.place.root.join(ours) }
     }
 
-    /// The contract's folder: the one that came with the adapter's own SDK.
+    /// Returns the contract's folder: the one that came with the adapter's own SDK.
     fn wit(&self) -> PathBuf {
         let own = self.folder.join("wit");
         if own.is_dir() { own } else { self.place.root.join("wit") }
@@ -238,7 +238,7 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// The adapter's module: `main` of package.json.
+    /// Returns the adapter's module: `main` of package.json.
     fn javascript_main(&self) -> Result<String, Fault> {
         let path = self.folder.join("package.json");
         let failed = |error: &dyn std::fmt::Display| Fault(format!("{}: {error}", path.display()));
@@ -311,7 +311,7 @@ impl Job<'_> {
     }
 }
 
-/// What go.mod says.
+/// The contents of go.mod.
 struct GoModule {
     path: String,
     version: String,
@@ -339,7 +339,7 @@ impl GoModule {
         })
     }
 
-    /// The folder that takes the place of a module.
+    /// Returns the folder that replaces a module.
     fn replaced(&self, path: &str) -> Option<PathBuf> {
         self.replaced.iter().find(|(name, _)| name == path).map(|(_, folder)| folder.clone())
     }
