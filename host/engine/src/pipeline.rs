@@ -666,7 +666,7 @@ fn approved(
         destination_rows: kind.destination_rows,
         deletes: kind.delete,
     });
-    let limit = cx.options.max_deletes.or(cx.project.apply.max_deletes).unwrap_or_default();
+    let limit = cx.project.apply.with(&cx.options.rules).max_deletes.unwrap_or_default();
     Ok(approve(started.writer.reader().clone(), &baseline, kinds, cx.options.allow_rowcount_drop, limit)?)
 }
 

@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use infrahub_sync_cache::{JournalWriter, RowState, RunReader};
-use infrahub_sync_config::{OnConflict, Project};
+use infrahub_sync_config::{ApplyRules, OnConflict, Project};
 use infrahub_sync_core::change::{Change, ObjectKey};
 use infrahub_sync_core::guardrail::ApprovedPlan;
 use infrahub_sync_core::model::Model;
@@ -53,14 +53,12 @@ pub(crate) struct Current<'s> {
     pub(crate) as_of: &'s BTreeMap<String, String>,
 }
 
-/// The rules of an apply: the project's, unless the command line overrides them.
+/// The rules of an apply.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rules {
     /// One batch at a time.
     serial: bool,
-    /// Stop after this many failed rows.
-    max_failures: Option<u64>,
-    on_conflict: OnConflict,
+    apply: ApplyRules,
 }
 
 impl Rules {
@@ -68,8 +66,7 @@ impl Rules {
         Rules {
             // An explicit order is one: a kind begins when the one before it is answered.
             serial: !options.parallel || !project.order.is_empty(),
-            max_failures: options.max_failures.or(project.apply.max_failures),
-            on_conflict: options.on_conflict.unwrap_or(project.apply.on_conflict),
+            apply: project.apply.with(&options.rules),
         }
     }
 }
@@ -174,7 +171,7 @@ impl<'w> Writer<'w> {
     /// Reads what other users changed since the snapshot, of the kinds that are updated or deleted.
     async fn read_touched(&mut self, changes: &[KindChanges]) -> Result<(), EngineError> {
         let current = self.job.current;
-        if !current.fresh || self.job.rules.on_conflict == OnConflict::Overwrite {
+        if !current.fresh || self.job.rules.apply.on_conflict == OnConflict::Overwrite {
             return Ok(());
         }
         for change in changes.iter().filter(|change| change.updates + change.deletes > 0) {
@@ -189,7 +186,7 @@ impl<'w> Writer<'w> {
     fn stops(&mut self) -> bool {
         if self.job.stop.is_requested() {
             self.report.stopped = Some(Stopped::Interrupted);
-        } else if let Some(most) = self.job.rules.max_failures {
+        } else if let Some(most) = self.job.rules.apply.max_failures {
             let failed = self.report.totals().failed;
             self.report.stopped = (failed >= most).then_some(Stopped::Failures(failed));
         }
@@ -264,7 +261,7 @@ impl<'w> Writer<'w> {
                 return Ok(None);
             }
             Decision::Conflict(conflict) => {
-                let overwrites = self.job.rules.on_conflict == OnConflict::Overwrite;
+                let overwrites = self.job.rules.apply.on_conflict == OnConflict::Overwrite;
                 let Some(action) = conflict.overwritten_by().filter(|_| overwrites) else {
                     if conflict.class == ConflictClass::Gone {
                         // What is gone refers to nothing.
