@@ -295,7 +295,7 @@ mod tests {
         let problems = |count| EngineError::Data { side: infrahub_sync_engine::Side::Source, problems: (1..=count).map(problem).collect() };
         let report = CommandError::from(problems(2));
         insta::assert_snapshot!(report, @r"
-        error: 2 of the source cannot be identified or resolved
+        error: 2 source objects have missing, duplicate or unresolvable identifiers
             Device `1` has no value for its identifier `name`
             Device `2` has no value for its identifier `name`
 

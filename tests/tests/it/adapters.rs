@@ -217,7 +217,7 @@ fn a_component_that_is_not_the_pinned_one_is_not_even_compiled() {
         assert_eq!(
             told.stderr.trim_end(),
             format!(
-                "error: the source adapter `acme` (acme.wasm) is not the one that config.yml:3 pins\n    pinned: {pinned}\n    found:  {found}\n\n\
+                "error: the source adapter `acme` (acme.wasm) does not match the digest at config.yml:3\n    pinned: {pinned}\n    found:  {found}\n\n\
                  hint: to accept this component, set `digest: {found}` below `source:` in config.yml"
             )
             .as_str(),
@@ -248,7 +248,7 @@ fn a_lock_stops_another_component_until_it_is_accepted() {
     let told = lock(&project, &["--check"]);
     assert_eq!(told.code, 4);
     insta::assert_snapshot!(told.stderr.trim_end(), @r"
-    error: there is no infrahub-sync.lock.yml: nothing says which adapters are accepted
+    error: infrahub-sync.lock.yml does not exist: it lists the accepted adapters
 
     hint: to accept the current adapters, run `infrahub-sync adapter lock --config-file config.yml`
     ");
@@ -289,7 +289,7 @@ fn a_lock_stops_another_component_until_it_is_accepted() {
         assert_eq!(told.code, 4, "{arguments:?}: {}", told.stderr);
         insta::allow_duplicates! {
             insta::assert_snapshot!(shown(&told.stderr), @r"
-            error: the adapters are not as infrahub-sync.lock.yml accepts them
+            error: the adapters do not match infrahub-sync.lock.yml
                 source: digest: sha256:… → sha256:…
 
             hint: no requests were sent; to accept these changes, run `infrahub-sync adapter lock --config-file config.yml`
@@ -336,7 +336,7 @@ fn a_lock_stops_what_could_reach_more_and_lets_pass_what_reaches_less() {
     let told = project.run(&["diff"]);
     assert_eq!(told.code, 4);
     insta::assert_snapshot!(shown(&told.stderr), @r"
-    error: the adapters are not as infrahub-sync.lock.yml accepts them
+    error: the adapters do not match infrahub-sync.lock.yml
         source: adapter: files → netbox
         source: digest: sha256:… → built-in
         source: its address is https://netbox.example: its credentials go there
@@ -435,7 +435,7 @@ schema_mapping:
     let check = ["check", "infrahub", "--config-file", "config.yml", "--record", "exchanges"];
     let told = adapter(&project, &check);
     assert_eq!((told.code, second.count()), (4, 0), "{}", told.stderr);
-    assert!(told.stderr.contains("the adapters are not as"), "{}", told.stderr);
+    assert!(told.stderr.contains("the adapters do not match"), "{}", told.stderr);
     // Without the address a lock would stop every run that has one.
     let mut project = Project::new(&config.replace("settings: {url: \"SOURCE\"}", "settings: {}").replace("DESTINATION", &accepted));
     let told = lock(&project, &[]);

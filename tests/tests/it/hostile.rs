@@ -144,7 +144,7 @@ fn an_adapter_that_breaks_or_lies_ends_the_run_and_writes_nothing() {
     exit code 4
     ");
     insta::assert_snapshot!(misdeed("pages_in_a_circle"), @r"
-    error: source resource `pages_in_a_circle` hands out the same cursor again: reading it would not end
+    error: source resource `pages_in_a_circle` returns the same cursor again, so reading would never end
 
     hint: the system or the adapter repeats a page; please report this to the adapter's author
     exit code 4
