@@ -1,4 +1,4 @@
-//! What whole-program tests share: a project in a folder of its own, and the real binary.
+//! The common parts of whole-program tests: a project in a separate folder, and the real binary.
 
 pub mod live;
 pub mod netbox;
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The binary that is tested. It is built by `cargo verify`, or by `cargo build --release --workspace` after `cargo adapters`.
+/// Returns the binary that is tested. It is built by `cargo verify`, or by `cargo build --release --workspace` after `cargo adapters`.
 ///
 /// # Panics
 /// When it is not there: a test that cannot run must not look as if it had passed.
@@ -40,7 +40,7 @@ pub struct Project {
 }
 
 impl Project {
-    /// A project with this `config.yml`.
+    /// Returns a project with this `config.yml`.
     ///
     /// # Panics
     /// When the folder cannot be made.
@@ -51,7 +51,7 @@ impl Project {
         project
     }
 
-    /// The project's folder.
+    /// Returns the project's folder.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.folder.path()
@@ -81,7 +81,7 @@ impl Project {
         std::fs::read_to_string(self.path().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
-    /// A command on the project, not started yet; the project is named where the command takes one.
+    /// Returns a command on the project, not started yet; the project is named where the command takes one.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary());
@@ -136,7 +136,7 @@ impl Project {
         output
     }
 
-    /// The plan of `diff --output json`, and the exit code of `--detailed-exitcode`.
+    /// Returns the plan of `diff --output json`, and the exit code of `--detailed-exitcode`.
     ///
     /// # Panics
     /// When stdout is anything but one JSON document.
@@ -147,7 +147,7 @@ impl Project {
         (output.code, plan)
     }
 
-    /// The run ids in the cache of this sync, oldest first by name.
+    /// Returns the run ids in the cache of this sync, oldest first by name.
     #[must_use]
     pub fn runs(&self, sync: &str) -> Vec<String> {
         let folder = self.path().join(".infrahub-sync-cache").join(sync);

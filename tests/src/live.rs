@@ -14,7 +14,7 @@ const SILENCE: Duration = Duration::from_secs(300);
 /// Between two looks at a condition.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// The repository.
+/// Returns the folder of the repository.
 ///
 /// # Panics
 /// When it is gone.
@@ -23,7 +23,7 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the repository")
 }
 
-/// Where the servers' programs and data are.
+/// Returns the folder of the servers' programs and data.
 #[must_use]
 pub fn live_folder() -> PathBuf {
     root().join(std::env::var_os("INFRAHUB_SYNC_LIVE_DIR").unwrap_or_else(|| "target/live".into()))
@@ -60,7 +60,7 @@ pub fn must(command: &mut Command) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// What `up` says: `netbox 4.7.3 on http://…`, and `token … (THE TOKEN)`.
+/// Parses the report of `up`: `netbox 4.7.3 on http://…`, and `token … (THE TOKEN)`.
 fn address_and_token(report: &str) -> (String, String) {
     let url = report.split_whitespace().find(|word| word.starts_with("http://")).expect("an address in the report").to_owned();
     let line = report.lines().find(|line| line.starts_with("token")).expect("a token in the report");
@@ -68,7 +68,7 @@ fn address_and_token(report: &str) -> (String, String) {
     (url, token.to_owned())
 }
 
-/// A request to a server: status and body as JSON (null when it is none).
+/// Sends a request to a server. Returns the status and the body as JSON (null for other bodies).
 fn request(url: &str, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> (u16, Value) {
     let host = url.trim_start_matches("http://");
     let body = body.map(Value::to_string).unwrap_or_default();
@@ -118,7 +118,7 @@ impl NetBox {
         [format!("tests/live/{name}"), self.url.clone(), self.token.clone()]
     }
 
-    /// A request to its API: status and body as JSON (null when it is none).
+    /// Sends a request to its API. Returns the status and the body as JSON (null for other bodies).
     ///
     /// # Panics
     /// When the server does not answer.
@@ -163,7 +163,7 @@ impl Infrahub {
         infrahub
     }
 
-    /// A request: status and body as JSON (null when it is none).
+    /// Sends a request. Returns the status and the body as JSON (null for other bodies).
     ///
     /// # Panics
     /// When the server does not answer.
@@ -186,7 +186,7 @@ impl Infrahub {
         self.ask(branch, document).unwrap_or_else(|errors| panic!("{document}: {errors}"))
     }
 
-    /// A branch of its own for a test, made from main.
+    /// Makes a branch for a test, from main.
     ///
     /// # Panics
     /// When it cannot be made.
@@ -201,7 +201,7 @@ impl Infrahub {
         Branch { infrahub: self.clone(), name }
     }
 
-    /// An object on the default branch for as long as a test needs it; `data` is what it has, as GraphQL writes it.
+    /// Makes an object on the default branch for as long as a test needs it; `data` is what it has, as GraphQL writes it.
     ///
     /// # Panics
     /// When it cannot be made.
@@ -256,7 +256,7 @@ impl Branch {
         self.infrahub.must(&self.name, document)
     }
 
-    /// The nodes of a list: `fields` of each object of the kind that the filters name.
+    /// Returns the nodes of a list: `fields` of each object of the kind that the filters name.
     ///
     /// # Panics
     /// When it cannot be read.
@@ -266,7 +266,7 @@ impl Branch {
         edges.iter().map(|edge| edge["node"].clone()).collect()
     }
 
-    /// The one object of a name.
+    /// Returns the one object of a name.
     ///
     /// # Panics
     /// When there is none, or several.
@@ -276,7 +276,7 @@ impl Branch {
         found.remove(0)
     }
 
-    /// How many objects of a kind there are.
+    /// Returns the number of objects of a kind.
     pub fn count(&self, kind: &str) -> u64 {
         self.must(&format!("{{{kind}{{count}}}}"))[kind]["count"].as_u64().unwrap_or_default()
     }

@@ -1,15 +1,9 @@
-//! A NetBox that is played: a network of any size which nobody edits, in as many lists as a few kinds need, answered as NetBox 4.7 answers.
+//! A NetBox that is played: a network of any size that does not change, in as many lists as a few kinds need, answered as NetBox 4.7 answers.
 //!
-//! It is for what the size or the quiet of a network decides: how many requests a run makes, and what it costs on this side.
+//! Tests use it for effects of the size or the quiet of a network: the number of requests of a run, and its cost on this side.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::JoinHandle;
+use infrahub_sync_test_server::{Answer, Server};
 
-use tiny_http::{Header, Response, Server};
-
-/// Threads that answer: as many as a run may ask at a time.
-const THREADS: usize = 4;
 /// The fields that all records have beside their own.
 const SAVED: &str = "2026-01-02T03:04:05.000000Z";
 
@@ -50,12 +44,8 @@ schema_mapping:
 ";
 
 /// The server.
-pub struct PlayedNetBox {
-    url: String,
-    server: Arc<Server>,
-    asked: Arc<AtomicUsize>,
-    threads: Vec<JoinHandle<()>>,
-}
+#[derive(Debug)]
+pub struct PlayedNetBox(Server);
 
 /// A list: its path, and its records in the order of their ids, which are 1, 2, 3 …
 struct List {
@@ -139,61 +129,31 @@ fn answer(lists: &[List], url_of: &str, url: &str) -> Option<String> {
 }
 
 impl PlayedNetBox {
-    /// Starts one with so many objects.
+    /// Starts a NetBox with N objects.
     ///
     /// # Panics
-    /// When no port can be had.
+    /// When no port is free.
     #[must_use]
     pub fn start(objects: usize) -> PlayedNetBox {
-        let server = Arc::new(Server::http("127.0.0.1:0").expect("a port"));
-        let url = format!("http://{}", server.server_addr());
-        let (lists, asked) = (Arc::new(lists(objects)), Arc::new(AtomicUsize::new(0)));
-        let threads: Vec<JoinHandle<()>> = (0..THREADS)
-            .map(|_| {
-                let (server, lists, asked, url_of) = (server.clone(), lists.clone(), asked.clone(), url.clone());
-                std::thread::spawn(move || {
-                    while let Ok(request) = server.recv() {
-                        asked.fetch_add(1, Ordering::SeqCst);
-                        let json = Header::from_bytes("Content-Type", "application/json").expect("a header");
-                        // Who has gone does not wait for an answer.
-                        let _ = match answer(&lists, &url_of, request.url()) {
-                            Some(body) => request.respond(Response::from_string(body).with_header(json)),
-                            None => request
-                                .respond(Response::from_string("{\"detail\":\"Not found.\"}").with_status_code(404).with_header(json)),
-                        };
-                    }
-                })
-            })
-            .collect();
-        PlayedNetBox { url, server, asked, threads }
+        let lists = lists(objects);
+        PlayedNetBox(Server::start(move |request| {
+            let url = format!("http://{}", request.header("host"));
+            match answer(&lists, &url, &request.target) {
+                Some(body) => Answer::json(body).into(),
+                None => Answer::json("{\"detail\":\"Not found.\"}").with_status(404).into(),
+            }
+        }))
     }
 
-    /// Its address.
+    /// Returns the address.
     #[must_use]
     pub fn url(&self) -> &str {
-        &self.url
+        self.0.url()
     }
 
-    /// How many requests there were.
+    /// Returns the number of requests so far.
     #[must_use]
     pub fn asked(&self) -> usize {
-        self.asked.load(Ordering::SeqCst)
-    }
-}
-
-impl std::fmt::Debug for PlayedNetBox {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PlayedNetBox").field("url", &self.url).finish_non_exhaustive()
-    }
-}
-
-impl Drop for PlayedNetBox {
-    fn drop(&mut self) {
-        for _ in &self.threads {
-            self.server.unblock();
-        }
-        for thread in self.threads.drain(..) {
-            let _ = thread.join();
-        }
+        self.0.count()
     }
 }

@@ -1,13 +1,13 @@
-//! What one adapter may use: the limits that a project can set, in one table.
+//! The limits of an adapter that a project can set, in one table.
 //!
-//! Key types: [`Limit`] (one of them, with its row of the table) and [`Limits`] (a value for each). `limits:` of config.yml is decoded by
-//! this table, the runtime stops adapters by it, messages and `host/LIMITS.md` are written from it.
+//! Key types: [`Limit`] (one of them, with its row of the table) and [`Limits`] (a value for each). The table decodes `limits:` of
+//! config.yml and stops adapters in the runtime. Messages and `host/LIMITS.md` derive from it.
 
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// What a limit counts; it decides how a value is written.
+/// The unit of a limit, which decides how a value is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// Bytes: a number of them, or `512 MiB`.
@@ -37,7 +37,7 @@ pub enum Limit {
     HeldSize,
     /// The answers that one call holds.
     HeldResponses,
-    /// What is handed to the host in one piece.
+    /// Data that is handed to the host in one piece.
     PageSize,
     /// Records of one page.
     PageRecords,
@@ -64,9 +64,9 @@ struct Row {
     default: u64,
     least: u64,
     most: u64,
-    /// What an adapter did that went beyond it, behind the adapter's name; `{}` is the value.
+    /// The breach, as words that follow the adapter's name; `{}` is the value.
     excess: &'static str,
-    /// What is bounded, and why there.
+    /// The bounded quantity, and the reason for the bound.
     reason: &'static str,
 }
 
@@ -94,7 +94,7 @@ const TABLE: [Row; Limit::ALL.len()] = [
         default: 60 * SECOND,
         least: 1,
         most: DAY,
-        excess: "computes for more than {} without coming back",
+        excess: "computes for more than {} without returning",
         reason: "computing in one call; waiting for a system or a disk does not count",
     },
     Row {
@@ -103,7 +103,7 @@ const TABLE: [Row; Limit::ALL.len()] = [
         default: HOUR,
         least: 1,
         most: 30 * DAY,
-        excess: "did not come back within {}",
+        excess: "did not return within {}",
         reason: "one call from its beginning to its end, waiting included. A request that is repeated as often as the settings allow takes less",
     },
     Row {
@@ -121,7 +121,7 @@ const TABLE: [Row; Limit::ALL.len()] = [
         default: DAY,
         least: 1,
         most: 365 * DAY,
-        excess: "has been at work for more than {} in this run",
+        excess: "has run for more than {}",
         reason: "a run from its beginning to its end",
     },
     Row {
@@ -149,7 +149,7 @@ const TABLE: [Row; Limit::ALL.len()] = [
         least: 1,
         most: 1_000_000,
         excess: "holds more than {} answers",
-        reason: "the answers that one call holds. JavaScript and Go let go of them late",
+        reason: "the answers that one call holds. JavaScript and Go release them late",
     },
     Row {
         name: "page_size",
@@ -158,7 +158,7 @@ const TABLE: [Row; Limit::ALL.len()] = [
         least: KIB,
         most: 4 * GIB,
         excess: "handed over more than {} at once",
-        reason: "what an adapter hands to the host in one piece: a page of records, the body of a request",
+        reason: "data that an adapter hands to the host in one piece: a page of records, the body of a request",
     },
     Row {
         name: "page_records",
@@ -212,7 +212,7 @@ const TABLE: [Row; Limit::ALL.len()] = [
         least: 0,
         most: 1_000_000_000,
         excess: "wrote more than {} lines of log in this run",
-        reason: "lines of log in a run. Further ones are dropped, and one line says so",
+        reason: "lines of log in a run. Excess lines are dropped, and one line says so",
     },
     Row {
         name: "log_line_length",
@@ -230,7 +230,7 @@ const TABLE: [Row; Limit::ALL.len()] = [
         least: 1,
         most: 256,
         excess: "works in more than {} instances",
-        reason: "instances that work at a time, each with memory of its own. Further calls wait",
+        reason: "instances that run at a time, each with its own memory. Further calls wait",
     },
 ];
 
@@ -267,31 +267,31 @@ impl Limit {
         self.row().name
     }
 
-    /// What it counts.
+    /// Returns its unit.
     #[must_use]
     pub fn unit(self) -> Unit {
         self.row().unit
     }
 
-    /// What holds where the project says nothing.
+    /// Returns the value that holds by default.
     #[must_use]
     pub fn default_value(self) -> u64 {
         self.row().default
     }
 
-    /// The values that a project may set.
+    /// Returns the values that a project may set.
     #[must_use]
     pub fn range(self) -> RangeInclusive<u64> {
         self.row().least..=self.row().most
     }
 
-    /// What it bounds, and why there.
+    /// Returns the bounded quantity, and the reason for the bound.
     #[must_use]
     pub fn reason(self) -> &'static str {
         self.row().reason
     }
 
-    /// A value for a person: `256 MiB`, `60 s`, `10,000`.
+    /// Returns a value for a person: `256 MiB`, `60 s`, `10,000`.
     #[must_use]
     pub fn show(self, value: u64) -> String {
         match self.unit() {
@@ -301,7 +301,7 @@ impl Limit {
         }
     }
 
-    /// A value as it is written in config.yml: `256 MiB`, `60`, `10000`.
+    /// Returns a value as it is written in config.yml: `256 MiB`, `60`, `10000`.
     #[must_use]
     pub fn write(self, value: u64) -> String {
         match self.unit() {
@@ -315,13 +315,13 @@ impl Limit {
         }
     }
 
-    /// What an adapter did that went beyond this value, in words that follow its name.
+    /// Returns the breach of this value, as words that follow the adapter's name.
     #[must_use]
     pub fn excess(self, value: u64) -> String {
         self.row().excess.replace("{}", &self.show(value))
     }
 
-    /// The line of config.yml that allows twice as much; none where this is the most already.
+    /// Returns the line of config.yml that allows twice as much; none where this is the most already.
     #[must_use]
     pub fn raise(self, value: u64) -> Option<String> {
         let more = value.saturating_mul(2).min(self.row().most);
@@ -331,7 +331,7 @@ impl Limit {
     /// Reads a value as it is written in config.yml.
     ///
     /// # Errors
-    /// When it is no such value, or out of range.
+    /// When it is not such a value, or out of range.
     pub fn parse(self, text: &str) -> Result<u64, LimitError> {
         let value = match self.unit() {
             Unit::Size => parse_size(text),
@@ -428,7 +428,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// A limit's value: bytes, milliseconds or a number.
+    /// Returns a limit's value: bytes, milliseconds or a number.
     #[must_use]
     pub fn get(&self, limit: Limit) -> u64 {
         self.0[limit as usize]
@@ -439,13 +439,13 @@ impl Limits {
         self.0[limit as usize] = value;
     }
 
-    /// The value of a size or a number, as this machine counts.
+    /// Returns the value of a size or a number, as this machine counts.
     #[must_use]
     pub fn count(&self, limit: Limit) -> usize {
         usize::try_from(self.get(limit)).unwrap_or(usize::MAX)
     }
 
-    /// The value of a time.
+    /// Returns the value of a time.
     #[must_use]
     pub fn time(&self, limit: Limit) -> Duration {
         Duration::from_millis(self.get(limit))

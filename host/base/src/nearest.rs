@@ -1,4 +1,4 @@
-//! The name that a mistyped word most likely stands for.
+//! Finds the name that a mistyped word most likely stands for.
 
 /// Returns the candidate that a mistyped `word` most likely stands for, if one is near enough.
 ///

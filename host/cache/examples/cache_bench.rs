@@ -1,4 +1,4 @@
-//! What the cache costs: nanoseconds of CPU per row to write and read a snapshot of ten columns and a plan.
+//! Measures the cache: nanoseconds of CPU per row to write and read a snapshot of ten columns and a plan.
 //!
 //! `cargo run --release -p infrahub-sync-cache --example cache_bench [settings]`; with `settings` it compares Parquet settings
 //! for the same data instead, which is where those of the cache come from.
@@ -62,7 +62,7 @@ fn measure(root: &std::path::Path) {
     measure_journal(&run);
 }
 
-/// The journal of the last plan: a create a row, each batch noted before it is sent and after it is answered.
+/// Measures the journal of the last plan: one create per row, recorded before each batch is sent and after its response.
 fn measure_journal(run: &RunWriter) {
     println!("\n| journal | rows | batch | note, ns CPU/row | ms wall/batch | bytes/row | open, ms |");
     println!("|---|---|---|---|---|---|---|");
@@ -104,7 +104,7 @@ fn print_row(what: &str, rows: usize, write: u64, wall: Duration, bytes: u64, re
     );
 }
 
-/// The same million rows under different settings, straight through the Parquet writer and without flushing to the disk.
+/// Writes the same million rows with different settings, without the cache and without flushing to the disk.
 fn compare_settings(root: &std::path::Path) {
     const ROWS: usize = 1_000_000;
     let batches = batches(ROWS);
@@ -225,15 +225,9 @@ fn plan_row(i: usize) -> PlanRow {
         attribute: Some("description,status".to_owned()),
         old_value: Some(format!(r#"{{"description":"uplink to port {i}","status":"planned"}}"#)),
         new_value: Some(format!(r#"{{"description":"uplink to port {}","status":"active"}}"#, i + 1)),
-        owner: None,
-        skip_reason: None,
-        conflict_class: None,
         tier: 3,
-        pass: 0,
         key: format!(r#"[["dm-akron-rtr{:06}"],"GigabitEthernet{}/0/{}"]"#, i / 48, i % 4, i % 48),
-        peers: None,
-        evidence: None,
-        destination_mapping: None,
+        ..PlanRow::default()
     }
 }
 
@@ -259,7 +253,7 @@ fn cpu<T>(mut what: impl FnMut() -> T) -> (T, u64, Duration) {
     }
 }
 
-/// The CPU time of this thread.
+/// Returns the CPU time of this thread.
 fn thread_ns() -> Option<u64> {
     let stat = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
     stat.split(' ').next()?.parse().ok()

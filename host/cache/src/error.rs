@@ -1,78 +1,78 @@
-//! What can go wrong with the cache, and what a person can do about it.
+//! The failures of the cache, and their remedies.
 
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::lock::Holder;
-use crate::run_id::{NameError, RunId, SyncName};
+use crate::names::{NameError, RunId, SyncName};
 
-/// A failure of the cache. Each names the file or folder it is about.
+/// A failure of the cache. Each names its file or folder.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CacheError {
-    /// A name cannot be a path segment.
+    /// A name is not a valid path segment.
     #[error(transparent)]
     Name(#[from] NameError),
 
-    /// The operating system refused.
+    /// The operating system refused a step.
     #[error("cannot {action} {}", path.display())]
     Io {
-        /// What was tried, as a verb: `read`, `write`, `create` …
+        /// The step, as a verb: `read`, `write`, `create` …
         action: &'static str,
-        /// On what.
+        /// The file or folder.
         path: PathBuf,
         /// The system's answer.
         #[source]
         source: io::Error,
     },
 
-    /// A file is there and cannot be understood.
+    /// A file exists and cannot be understood.
     #[error("{} is damaged", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What to do about it.
-        remedy: String,
-        /// What is wrong with it.
+        /// The remedy.
+        remedy: Remedy,
+        /// The damage.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 
-    /// The cache, or a run in it, was written by a newer version of this program.
+    /// A newer version of this program wrote the cache, or a run in it.
     #[error("{} has format {found}; this version reads and writes up to format {supported}", path.display())]
     NewerFormat {
-        /// The file that says so.
+        /// The file with the version.
         path: PathBuf,
-        /// The format it names.
+        /// The format.
         found: u32,
-        /// The newest format this version knows.
+        /// The newest format that this version supports.
         supported: u32,
     },
 
-    /// The lock stayed with another run.
+    /// Another run held the lock.
     #[error("the cache of {sync:?} is in use by {holder} (waited {} s)", waited.as_secs())]
     Locked {
         /// The sync.
         sync: String,
         /// The lock's file.
         path: PathBuf,
-        /// Who has it, as far as known.
+        /// Its holder, as far as known.
         holder: Box<Holder>,
-        /// How long was waited.
+        /// The time spent waiting.
         waited: Duration,
     },
 
-    /// The cache has no run of that id.
+    /// The cache has no run with that id.
     #[error("the cache of {sync:?} has no run {id:?}", sync = sync.as_str(), id = id.as_str())]
     UnknownRun {
         /// The sync.
         sync: SyncName,
-        /// The id that was asked for.
+        /// The id.
         id: RunId,
-        /// Where it was looked for.
+        /// The folder that it would have.
         path: PathBuf,
-        /// The latest runs there are, newest first.
+        /// The latest runs, newest first.
         latest: Vec<RunId>,
     },
 
@@ -81,13 +81,13 @@ pub enum CacheError {
     Missing {
         /// The run.
         id: RunId,
-        /// What is missing: `plan`, `snapshot of <Kind> in the source` …
+        /// The missing file: `plan`, `snapshot of <Kind> in the source` …
         what: String,
-        /// Where it would be.
+        /// Its path.
         path: PathBuf,
     },
 
-    /// The plan is one of 2.0.1, which does not hold what an apply needs.
+    /// 2.0.1 wrote the plan, which lacks columns that an apply needs.
     #[error("{} has no column {column:?}", path.display())]
     ForeignPlan {
         /// The file.
@@ -96,53 +96,88 @@ pub enum CacheError {
         column: &'static str,
     },
 
-    /// What was to be written does not fit the file: a mistake of this program, not of the user.
+    /// The content does not fit the file: a defect of this program.
     #[error("cannot write {}: {problem}", path.display())]
     Unwritable {
         /// The file.
         path: PathBuf,
-        /// What does not fit.
+        /// The mismatch.
         problem: String,
     },
 }
 
+/// The action that repairs a failure or a finding. The program around this crate puts it into words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Remedy {
+    /// Check permissions and free space, or use another folder.
+    CheckDisk,
+    /// Use the newer version of this program, or another folder.
+    UseNewerProgram,
+    /// Wait for the other run, or stop it.
+    WaitForRun,
+    /// Make the first run.
+    FirstRun,
+    /// Choose one of the latest runs.
+    ChooseRun(Vec<RunId>),
+    /// Repeat the run, or delete its folder.
+    RepeatRun {
+        /// The run.
+        id: RunId,
+        /// Its folder.
+        dir: PathBuf,
+    },
+    /// Repeat the run, which stopped before it wrote the file.
+    RepeatStoppedRun(RunId),
+    /// Make a new plan: infrahub-sync 2.0 wrote this one.
+    ReplaceOldPlan,
+    /// Make a new plan: the journal is damaged, so that it is unknown which rows were sent.
+    ReplaceJournal,
+    /// Delete the file; the next successful run writes it again.
+    DeleteFile,
+    /// Delete the file, unless a newer version of this program uses the cache.
+    DeleteFormat,
+    /// Delete the folder: it is not a run, or a run that was killed at its start.
+    DeleteRun(PathBuf),
+    /// Delete the file: it belongs to an earlier run with the same id.
+    DeleteOtherRunsFile,
+    /// Delete it, unless it is the user's.
+    DeleteForeign,
+    /// Prune the cache, which removes the rest of a removed run.
+    Prune,
+    /// Do nothing: the next run removes it.
+    NextRun,
+    /// Do nothing: an apply of the run removes it.
+    NextApply,
+}
+
 impl CacheError {
-    /// What a person can do about it, as a sentence; `None` where the message itself says all there is.
+    /// Returns what a user can do, or `None` if the message says it all.
     #[must_use]
-    pub fn hint(&self) -> Option<String> {
+    pub fn remedy(&self) -> Option<Remedy> {
         match self {
-            CacheError::Name(_) => None,
-            CacheError::Io { .. } => {
-                Some("check the folder's permissions and free space, or set INFRAHUB_SYNC_CACHE_DIR to another one".to_owned())
-            }
+            CacheError::Name(_) | CacheError::Unwritable { .. } => None,
+            CacheError::Io { .. } => Some(Remedy::CheckDisk),
             CacheError::Damaged { remedy, .. } => Some(remedy.clone()),
-            CacheError::NewerFormat { .. } => {
-                Some("use the newer version of infrahub-sync, or set INFRAHUB_SYNC_CACHE_DIR to another folder".to_owned())
-            }
-            CacheError::Locked { .. } => {
-                Some("wait for that run to end, or stop it; the lock goes with its process, there is no file to delete".to_owned())
-            }
-            CacheError::UnknownRun { latest, .. } if latest.is_empty() => {
-                Some("there are no runs yet; `infrahub-sync diff` makes one".to_owned())
-            }
-            CacheError::UnknownRun { latest, .. } => {
-                let ids: Vec<&str> = latest.iter().map(RunId::as_str).collect();
-                Some(format!("the latest runs are {}", ids.join(", ")))
-            }
-            CacheError::Missing { id, .. } => {
-                Some(format!("the run stopped before it was written; `infrahub-sync diff --run-id {id}` makes it again"))
-            }
-            CacheError::ForeignPlan { .. } => {
-                Some("the plan was written by infrahub-sync 2.0 and lacks what an apply needs; run `infrahub-sync diff` again".to_owned())
-            }
-            CacheError::Unwritable { .. } => None,
+            CacheError::NewerFormat { .. } => Some(Remedy::UseNewerProgram),
+            CacheError::Locked { .. } => Some(Remedy::WaitForRun),
+            CacheError::UnknownRun { latest, .. } if latest.is_empty() => Some(Remedy::FirstRun),
+            CacheError::UnknownRun { latest, .. } => Some(Remedy::ChooseRun(latest.clone())),
+            CacheError::Missing { id, .. } => Some(Remedy::RepeatStoppedRun(id.clone())),
+            CacheError::ForeignPlan { .. } => Some(Remedy::ReplaceOldPlan),
         }
     }
 }
 
-/// Puts the path on an I/O error.
+impl From<infrahub_sync_durable::Error> for CacheError {
+    fn from(error: infrahub_sync_durable::Error) -> CacheError {
+        let infrahub_sync_durable::Error { action, path, source } = error;
+        CacheError::Io { action, path, source }
+    }
+}
+
+/// Adds the step and the path to an I/O error.
 pub(crate) trait IoContext<T> {
-    /// Names what was tried, and on what.
+    /// Names the step, and the file or folder.
     fn at(self, action: &'static str, path: &std::path::Path) -> Result<T, CacheError>;
 }
 

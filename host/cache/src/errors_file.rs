@@ -1,4 +1,4 @@
-//! `errors.parquet`: the objects that could not be read or written, in 2.0.1's columns.
+//! `errors.parquet`: the objects that could not be read or written, in the columns of 2.0.1.
 
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
@@ -8,17 +8,16 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 
 use crate::error::CacheError;
-use crate::lock::CacheLock;
-use crate::parquet_file::{FileName, ParquetBatches, ParquetFile, Types, Written, properties};
-use crate::plan_file::{column, optional, required};
+use crate::lock::Guard;
+use crate::parquet_file::{FileName, ParquetBatches, ParquetFile, Types, Written, column, optional, properties, required};
 
 /// Rows of a batch.
 const BATCH_ROWS: usize = 1024;
 
-/// An object, or a relationship of one, that could not be read or written.
+/// An object or a relationship that could not be read or written.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct ErrorRow {
-    /// The class of the failure, to group by.
+    /// The class of the failure, for grouping.
     pub error_class: String,
     /// The kind.
     pub resource: String,
@@ -28,13 +27,13 @@ pub struct ErrorRow {
     pub dest_id: Option<String>,
     /// The field.
     pub attribute: Option<String>,
-    /// What went wrong.
+    /// The failure.
     pub message: String,
-    /// What to do about it.
+    /// The remedy.
     pub hint: Option<String>,
-    /// How often it was tried again.
+    /// The number of retries.
     pub retry_count: i64,
-    /// Whether the object was given up, as opposed to done without the field.
+    /// Whether the whole object failed, and not only the field.
     pub terminal: bool,
 }
 
@@ -54,8 +53,8 @@ static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     ]))
 });
 
-pub(crate) fn write(lock: &CacheLock, path: &Path, rows: &[ErrorRow]) -> Result<Written, CacheError> {
-    let mut file = ParquetFile::create(lock, path, SCHEMA.clone(), properties(&SCHEMA, |_| true))?;
+pub(crate) fn write(guard: &Guard, path: &Path, rows: &[ErrorRow]) -> Result<Written, CacheError> {
+    let mut file = ParquetFile::create(guard, path, SCHEMA.clone(), properties(&SCHEMA, |_| true))?;
     for rows in rows.chunks(BATCH_ROWS) {
         let text = |of: fn(&ErrorRow) -> &str| -> ArrayRef { Arc::new(StringArray::from_iter_values(rows.iter().map(of))) };
         let text_or_null = |of: fn(&ErrorRow) -> Option<&str>| -> ArrayRef { Arc::new(rows.iter().map(of).collect::<StringArray>()) };
@@ -74,11 +73,11 @@ pub(crate) fn write(lock: &CacheLock, path: &Path, rows: &[ErrorRow]) -> Result<
             .map_err(|error| CacheError::Unwritable { path: path.to_owned(), problem: error.to_string() })?;
         file.write(&batch)?;
     }
-    // Not noted in run.json: it may be written again after it.
+    // run.json has no checksum of it: it may be written again later.
     Ok(file.finish()?.0)
 }
 
-/// Reads all rows; none when there is no file.
+/// Reads all rows. A missing file has none.
 pub(crate) fn read(file: FileName) -> Result<Vec<ErrorRow>, CacheError> {
     let Some(batches) = ParquetBatches::open(file.clone(), BATCH_ROWS, Types::Plain)? else {
         return Ok(Vec::new());

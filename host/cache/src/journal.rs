@@ -1,4 +1,4 @@
-//! `journal.bin`: what became of each row of a plan, as far as it is known for certain.
+//! `journal.bin`: the state of each row of a plan, as far as it is certain.
 //!
 //! # Format
 //!
@@ -14,40 +14,40 @@
 //! id      form 0: none; 1: a UUID (16 bytes); 2: text (length as varint, bytes)
 //! ```
 //!
-//! Each frame is on the disk before the next one is written. So only the last can be torn, and it is cut: whoever wrote it has not gone
-//! on. A broken frame with a whole one behind it is damage, and an error: rows that were sent would be forgotten. As the offset is part
-//! of the check sum, bytes inside an id are no frame, whatever they are.
+//! Each frame is on the disk before the next one is written. So only the last frame can be torn, and it is removed: its writer took no
+//! further step. A broken frame before a whole one is damage, and an error, because sent rows would be forgotten. The offset is part of
+//! the checksum, so bytes inside an id never look like a frame.
 
 use std::fmt;
 use std::fs::File;
 use std::io;
 use std::path::Path;
 
+use infrahub_sync_durable::AppendFile;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::atomic::{self, AppendFile};
-use crate::error::{CacheError, IoContext};
-use crate::lock::CacheLock;
-use crate::sidecars;
+use crate::error::{CacheError, IoContext, Remedy};
+use crate::lock::Guard;
+use crate::small_files;
 
 const MAGIC: [u8; 8] = *b"\x89ISJRNL\n";
 
-/// The format this version writes and the newest it reads.
+/// The format that this version writes, and the newest that it reads.
 const VERSION: u32 = 1;
 
 const HEADER_BYTES: usize = 56;
 
-/// Length and check sum.
+/// The length and the checksum.
 const FRAME_HEADER_BYTES: usize = 8;
 
-/// Beyond this a frame is closed and the next begun. Small, so that looking for a whole frame behind a broken one is quick.
+/// The payload after which a new frame begins. It is small, so that the search for a whole frame after a broken one is fast.
 const PAYLOAD_BYTES: usize = 32 * 1024;
 
-/// The longest text that is taken as an id. A URL with a query is one; a document is not.
+/// The longest text of an id: enough for a URL with a query, too little for a document.
 const ID_BYTES_MAX: usize = 64 * 1024;
 
-/// More than any frame has: one run is closed once it is longer than [`PAYLOAD_BYTES`].
+/// More than any frame contains: a run ends once it exceeds [`PAYLOAD_BYTES`].
 const PAYLOAD_BYTES_MAX: usize = PAYLOAD_BYTES + 2 * ID_BYTES_MAX;
 
 const BEGIN: u8 = 1;
@@ -58,7 +58,7 @@ const NO_ID: u8 = 0;
 const UUID: u8 = 1;
 const TEXT: u8 = 2;
 
-/// What became of a row so far.
+/// The state of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[repr(u8)]
@@ -66,24 +66,24 @@ pub enum RowState {
     /// Nothing was sent.
     #[default]
     Planned = 0,
-    /// It was sent, or about to be, and no answer is known: the destination may have it or not.
+    /// It was sent, or was about to be, and the response is unknown.
     Sent = 1,
-    /// The destination took it.
+    /// The destination accepted it.
     Done = 2,
-    /// The destination had it already.
+    /// The destination already had it.
     Unchanged = 3,
-    /// The destination refused it.
+    /// The destination rejected it.
     Failed = 4,
-    /// It was not tried, as a row that it needs failed.
+    /// It was not tried, because a row that it needs failed.
     Skipped = 5,
 }
 
 impl RowState {
-    /// All of them.
+    /// All states.
     pub const ALL: [RowState; 6] =
         [RowState::Planned, RowState::Sent, RowState::Done, RowState::Unchanged, RowState::Failed, RowState::Skipped];
 
-    /// The word for people and programs.
+    /// Returns the word for people and programs.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -96,25 +96,25 @@ impl RowState {
         }
     }
 
-    /// Whether the destination has what the row wants.
+    /// Returns whether the destination has the row's values.
     #[must_use]
     pub fn is_settled(self) -> bool {
         matches!(self, RowState::Done | RowState::Unchanged)
     }
 }
 
-/// How many rows are in which state.
+/// The number of rows in each state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RowCounts {
-    /// Rows of which nothing was sent.
+    /// Rows that were not sent.
     pub planned: u64,
-    /// Rows whose answer is not known.
+    /// Rows whose response is unknown.
     pub sent: u64,
-    /// Rows that the destination took.
+    /// Rows that the destination accepted.
     pub done: u64,
-    /// Rows that were there already.
+    /// Rows that the destination already had.
     pub unchanged: u64,
-    /// Rows that were refused.
+    /// Rows that the destination rejected.
     pub failed: u64,
     /// Rows that were not tried.
     pub skipped: u64,
@@ -127,11 +127,11 @@ enum Id {
     Text(Box<str>),
 }
 
-/// What became of a plan's rows. Rows are numbered from 0 in `plan.parquet`'s order.
+/// The states of a plan's rows, which are numbered from 0 in the order of `plan.parquet`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Journal {
     states: Vec<RowState>,
-    /// A row's id is the one before this number in `ids`; 0 for none. Empty as long as no row has one.
+    /// The number of each row's id in `ids`, counted from 1, or 0 for none. Empty until a row has an id.
     slots: Vec<u32>,
     ids: Vec<Id>,
     attempts: u32,
@@ -143,19 +143,19 @@ impl Journal {
         Journal { states: vec![RowState::Planned; rows], slots: Vec::new(), ids: Vec::new(), attempts: 0, is_finished: false }
     }
 
-    /// How many rows the plan has.
+    /// Returns the number of rows of the plan.
     #[must_use]
     pub fn rows(&self) -> u64 {
         self.states.len() as u64
     }
 
-    /// What became of a row; `Planned` also for one that the plan does not have.
+    /// Returns the state of a row, which is `Planned` for a row that the plan does not have.
     #[must_use]
     pub fn state(&self, row: u64) -> RowState {
         usize::try_from(row).ok().and_then(|row| self.states.get(row)).copied().unwrap_or_default()
     }
 
-    /// The id that the destination gave with the row; only for rows that are done or unchanged.
+    /// Returns the destination's id of a row that is done or unchanged.
     #[must_use]
     pub fn id(&self, row: u64) -> Option<String> {
         let slot = *self.slots.get(usize::try_from(row).ok()?)?;
@@ -165,19 +165,19 @@ impl Journal {
         }
     }
 
-    /// Whether the last attempt came to its end, well or not.
+    /// Returns whether the last attempt ended, successfully or not.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.is_finished
     }
 
-    /// How often somebody began to apply the plan.
+    /// Returns the number of attempts to apply the plan.
     #[must_use]
     pub fn attempts(&self) -> u32 {
         self.attempts
     }
 
-    /// How many rows are in which state.
+    /// Counts the rows in each state.
     #[must_use]
     pub fn counts(&self) -> RowCounts {
         let mut by_state = [0; RowState::ALL.len()];
@@ -188,7 +188,7 @@ impl Journal {
         RowCounts { planned, sent, done, unchanged, failed, skipped }
     }
 
-    /// Takes in what a frame says.
+    /// Applies a frame.
     fn take(&mut self, payload: &[u8]) -> Result<(), Nonsense> {
         match payload.split_first().ok_or(Nonsense)? {
             (&BEGIN, []) => {
@@ -219,7 +219,7 @@ impl Journal {
         }
     }
 
-    /// Takes in a run that begins so far from `end`; says where it ends.
+    /// Applies a run at its distance from `end`, and returns its own end.
     fn take_run(&mut self, bytes: &mut &[u8], end: u64) -> Result<u64, Nonsense> {
         let tag = take_byte(bytes)?;
         let (state, form) = (*RowState::ALL.get(usize::from(tag & 7)).ok_or(Nonsense)?, tag >> 3);
@@ -254,45 +254,45 @@ impl Journal {
 
 impl fmt::Debug for Journal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not the rows: there may be millions.
+        // Without the rows: there may be millions.
         let mut debug = f.debug_struct("Journal");
         debug.field("attempts", &self.attempts).field("is_finished", &self.is_finished).field("counts", &self.counts()).finish()
     }
 }
 
-/// A frame whose check sum is right and that makes no sense: a defect of whoever wrote it.
+/// An invalid frame with a valid checksum: a defect of its writer.
 #[derive(Debug)]
 struct Nonsense;
 
-/// Notes what becomes of a plan's rows. What a call notes is on the disk when it returns; after a failure nothing more can be noted.
+/// Records the states of a plan's rows. A state is on the disk once its call returns. After an error, nothing can be recorded.
 #[derive(Debug)]
 pub struct JournalWriter {
     journal: Journal,
     file: AppendFile,
     path: std::path::PathBuf,
-    /// Whoever writes holds the lock.
-    _lock: CacheLock,
+    /// A writer holds the lock.
+    _guard: Guard,
 }
 
 impl JournalWriter {
-    pub(crate) fn open(lock: &CacheLock, path: &Path, plan: &PlanIdentity) -> Result<JournalWriter, CacheError> {
+    pub(crate) fn open(guard: &Guard, path: &Path, plan: &PlanIdentity) -> Result<JournalWriter, CacheError> {
         let (journal, bytes) = match read_file(path, plan)? {
             Some(read) => read,
             None => {
-                atomic::write_file(path, &plan.header())?;
+                infrahub_sync_durable::write_file(path, &plan.header())?;
                 (Journal::new(plan.rows()?), HEADER_BYTES as u64)
             }
         };
-        Ok(JournalWriter { journal, file: AppendFile::open(path, bytes)?, path: path.to_owned(), _lock: lock.clone() })
+        Ok(JournalWriter { journal, file: AppendFile::open(path, bytes)?, path: path.to_owned(), _guard: guard.clone() })
     }
 
-    /// What is noted so far.
+    /// Returns the states recorded so far.
     #[must_use]
     pub fn journal(&self) -> &Journal {
         &self.journal
     }
 
-    /// How long the file is.
+    /// Returns the length of the file.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.file.bytes()
@@ -300,31 +300,31 @@ impl JournalWriter {
 
     /// Begins an attempt to apply the plan.
     ///
-    /// If the last attempt was finished, this one begins from the beginning: all rows are planned again. If it was not, this one goes on:
-    /// rows keep their states, except that what failed or was skipped is planned again.
+    /// After a finished attempt, all rows are planned again. Otherwise the attempt resumes: rows keep their states, and failed or skipped
+    /// rows are planned again.
     ///
     /// # Errors
     ///
-    /// When the disk refuses.
+    /// When the system refuses.
     pub fn begin(&mut self) -> Result<(), CacheError> {
         self.write(&[BEGIN])
     }
 
-    /// Notes that rows are about to be sent.
+    /// Records that rows are about to be sent.
     ///
     /// # Errors
     ///
-    /// When the disk refuses, or the plan has no such row.
+    /// When the system refuses, or the plan has no such row.
     pub fn sent(&mut self, rows: impl IntoIterator<Item = u64>) -> Result<(), CacheError> {
         self.answered::<&str>(rows.into_iter().map(|row| (row, RowState::Sent, None)))
     }
 
-    /// Notes what became of rows, with the destination's id of those that it told for. A row of which it is certain that it did not reach
-    /// the destination may be `Planned` again.
+    /// Records the states of rows, with their ids in the destination if it returned them. A row that certainly did not reach the
+    /// destination can be `Planned` again.
     ///
     /// # Errors
     ///
-    /// When the disk refuses, the plan has no such row, or an id is longer than 64 KiB.
+    /// When the system refuses, the plan has no such row, or an id is longer than 64 KiB.
     pub fn answered<S: AsRef<str>>(&mut self, rows: impl IntoIterator<Item = (u64, RowState, Option<S>)>) -> Result<(), CacheError> {
         let mut runs = Runs::default();
         for (row, state, id) in rows {
@@ -332,7 +332,7 @@ impl JournalWriter {
             if row >= self.journal.rows() {
                 return Err(unwritable(format!("the plan has no row {row}, it has {} rows", self.journal.rows())));
             }
-            // A row that is not there has no id.
+            // A row that the destination does not have has no id.
             let id = id.as_ref().map(AsRef::as_ref).filter(|_| state.is_settled());
             if let Some(length) = id.map(str::len).filter(|&length| length > ID_BYTES_MAX) {
                 return Err(unwritable(format!("the id of row {row} is {length} bytes long")));
@@ -345,25 +345,25 @@ impl JournalWriter {
         if runs.is_empty() { Ok(()) } else { self.write(&runs.finish()) }
     }
 
-    /// Notes that the attempt came to its end: every row was answered, or given up.
+    /// Records the end of the attempt: every row has a response, or was given up.
     ///
     /// # Errors
     ///
-    /// When the disk refuses.
+    /// When the system refuses.
     pub fn finished(&mut self) -> Result<(), CacheError> {
         self.write(&[FINISHED])
     }
 
     fn write(&mut self, payload: &[u8]) -> Result<(), CacheError> {
         self.file.append(&frame(self.file.bytes(), payload))?;
-        // Read back as the next process will: there is one meaning of a frame.
+        // Applied as the next process will apply it: a frame has one meaning.
         self.journal
             .take(payload)
-            .map_err(|Nonsense| CacheError::Unwritable { path: self.path.clone(), problem: "the frame makes no sense".to_owned() })
+            .map_err(|Nonsense| CacheError::Unwritable { path: self.path.clone(), problem: "the frame is invalid".to_owned() })
     }
 }
 
-/// The plan that a journal goes with.
+/// The plan that a journal belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PlanIdentity {
     path: std::path::PathBuf,
@@ -372,7 +372,7 @@ pub(crate) struct PlanIdentity {
 }
 
 impl PlanIdentity {
-    /// Reads the plan's file.
+    /// Computes the identity from the plan's file.
     pub(crate) fn of(path: &Path, rows: u64) -> Result<PlanIdentity, CacheError> {
         let mut hasher = Sha256::new();
         File::open(path).and_then(|mut file| io::copy(&mut file, &mut hasher)).at("read", path)?;
@@ -395,12 +395,12 @@ impl PlanIdentity {
     }
 }
 
-/// Reads a journal; `None` when there is none. A torn end is left where it is: it may be a frame that is being written.
+/// Reads a journal, or returns `None` if it is missing. A torn end remains: it may be a frame that is being written.
 pub(crate) fn read(path: &Path, plan: &PlanIdentity) -> Result<Option<Journal>, CacheError> {
     Ok(read_file(path, plan)?.map(|(journal, _)| journal))
 }
 
-/// Reads a journal, whatever plan it goes with.
+/// Reads a journal, whatever its plan.
 pub(crate) fn read_any(path: &Path) -> Result<Option<Journal>, CacheError> {
     let mut header = Vec::with_capacity(HEADER_BYTES);
     let opened = File::open(path).and_then(|file| io::Read::read_to_end(&mut io::Read::take(file, HEADER_BYTES as u64), &mut header));
@@ -409,26 +409,20 @@ pub(crate) fn read_any(path: &Path) -> Result<Option<Journal>, CacheError> {
         Err(error) => return Err(error).at("read", path),
         Ok(_) => {}
     }
-    // A header that is not whole does not equal that of what is made of it, and is refused below.
+    // An incomplete header differs from the header made of its parts, and is refused below.
     let rows = header.get(12..20).and_then(|bytes| bytes.first_chunk()).map_or(0, |bytes| u64::from_le_bytes(*bytes));
     let digest = header.get(20..52).and_then(|bytes| bytes.first_chunk()).copied().unwrap_or_default();
     read(path, &PlanIdentity { path: path.to_owned(), rows, digest })
 }
 
-/// Reads a journal and says where its last whole frame ends.
+/// Reads a journal, and returns the end of its last whole frame.
 fn read_file(path: &Path, plan: &PlanIdentity) -> Result<Option<(Journal, u64)>, CacheError> {
-    let Some(bytes) = sidecars::read(path)? else {
+    let Some(bytes) = small_files::read(path)? else {
         return Ok(None);
     };
-    let damaged = |problem: String| CacheError::Damaged {
-        path: path.to_owned(),
-        remedy: "run `infrahub-sync diff` again: it compares both sides, and its plan is what is left to do; \
-                 this plan cannot be gone on with, as nobody knows which of its rows were sent"
-            .to_owned(),
-        source: problem.into(),
-    };
+    let damaged = |problem: String| CacheError::Damaged { path: path.to_owned(), remedy: Remedy::ReplaceJournal, source: problem.into() };
     let Some((header, _)) = bytes.split_first_chunk::<HEADER_BYTES>().filter(|(header, _)| header.starts_with(&MAGIC)) else {
-        return Err(damaged("it does not begin as a journal does".to_owned()));
+        return Err(damaged("it does not begin like a journal".to_owned()));
     };
     let version = u32_at(header, MAGIC.len()).unwrap_or_default();
     if version > VERSION {
@@ -438,7 +432,7 @@ fn read_file(path: &Path, plan: &PlanIdentity) -> Result<Option<(Journal, u64)>,
         let (said, checked) = header.split_last_chunk::<4>().map_or((0, &[][..]), |(head, crc)| (u32::from_le_bytes(*crc), head));
         let is_whole = said == crc32fast::hash(checked);
         return Err(damaged(match is_whole {
-            true => format!("it is the journal of another plan than {}", plan.path.display()),
+            true => format!("it belongs to another plan than {}", plan.path.display()),
             false => "its header is broken".to_owned(),
         }));
     }
@@ -448,16 +442,16 @@ fn read_file(path: &Path, plan: &PlanIdentity) -> Result<Option<(Journal, u64)>,
         let Some(payload) = frame_at(&bytes, at) else {
             return match (at + 1..bytes.len()).find(|&later| frame_at(&bytes, later).is_some()) {
                 None => Ok(Some((journal, at as u64))),
-                Some(later) => Err(damaged(format!("the frame at byte {at} is broken, while the one at byte {later} is whole"))),
+                Some(later) => Err(damaged(format!("the frame at byte {at} is broken, and the frame at byte {later} is whole"))),
             };
         };
-        journal.take(payload).map_err(|Nonsense| damaged(format!("the frame at byte {at} makes no sense")))?;
+        journal.take(payload).map_err(|Nonsense| damaged(format!("the frame at byte {at} is invalid")))?;
         at += FRAME_HEADER_BYTES + payload.len();
     }
     Ok(Some((journal, at as u64)))
 }
 
-/// A frame as it stands at that place of the file.
+/// Returns a frame for that offset of the file.
 fn frame(at: u64, payload: &[u8]) -> Vec<u8> {
     // A payload has a limit far below this.
     let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
@@ -468,7 +462,7 @@ fn frame(at: u64, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// The payload of the frame at that place, if there is a whole one.
+/// Returns the payload of the frame at that offset, if there is a whole one.
 fn frame_at(bytes: &[u8], at: usize) -> Option<&[u8]> {
     let length = u32_at(bytes, at)?;
     let start = at + FRAME_HEADER_BYTES;
@@ -489,11 +483,11 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..)?.first_chunk().map(|bytes| u32::from_le_bytes(*bytes))
 }
 
-/// The payload of a frame of rows, while it is made. Neighbours in the same state share a run.
+/// The payload of a frame of rows under construction. Adjacent rows with the same state share a run.
 #[derive(Debug, Default)]
 struct Runs {
     payload: Vec<u8>,
-    /// Where the last run that is in the payload ends.
+    /// The end of the last run in the payload.
     written_end: u64,
     tag: u8,
     start: u64,
@@ -525,7 +519,7 @@ impl Runs {
         }
     }
 
-    /// Moves the run under way to the payload.
+    /// Moves the current run to the payload.
     fn close(&mut self) {
         if self.rows == 0 {
             return;
@@ -593,10 +587,10 @@ fn take_bytes<'a>(bytes: &mut &'a [u8], length: usize) -> Result<&'a [u8], Nonse
     Ok(first)
 }
 
-/// Where the hyphens of a UUID are.
+/// The positions of the hyphens in a UUID.
 const HYPHENS: [usize; 4] = [8, 13, 18, 23];
 
-/// A UUID as systems write them, which is also how it is given back: lower case, with hyphens. All else is text.
+/// Parses a UUID in lower case and with hyphens, the form in which it is returned. Anything else is text.
 fn parse_uuid(text: &str) -> Option<[u8; 16]> {
     let bytes: &[u8; 36] = text.as_bytes().try_into().ok()?;
     let mut uuid = [0; 16];
@@ -638,10 +632,10 @@ mod tests {
     use std::fs;
     use std::time::Duration;
 
+    use infrahub_sync_durable::failpoint;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::atomic::failpoint;
     use crate::{Cache, Holder, SyncName};
 
     const UUID_TEXT: &str = "0189c4ab-1234-7000-8000-00000000beef";
@@ -649,7 +643,7 @@ mod tests {
     /// A folder with a journal of a plan of so many rows, which need not be there.
     struct Place {
         root: tempfile::TempDir,
-        lock: CacheLock,
+        guard: Guard,
         plan: PlanIdentity,
     }
 
@@ -658,7 +652,7 @@ mod tests {
             let root = tempfile::tempdir().expect("a folder");
             let cache = Cache::open(root.path(), SyncName::parse("s").expect("a name")).expect("opened");
             let lock = cache.lock(&Holder::default(), Duration::ZERO, &mut |_| {}).expect("free");
-            Place { plan: PlanIdentity { path: root.path().join("plan.parquet"), rows, digest: [7; 32] }, root, lock }
+            Place { plan: PlanIdentity { path: root.path().join("plan.parquet"), rows, digest: [7; 32] }, root, guard: lock.guard }
         }
 
         fn path(&self) -> std::path::PathBuf {
@@ -666,7 +660,7 @@ mod tests {
         }
 
         fn open(&self) -> Result<JournalWriter, CacheError> {
-            JournalWriter::open(&self.lock, &self.path(), &self.plan)
+            JournalWriter::open(&self.guard, &self.path(), &self.plan)
         }
 
         fn read(&self) -> Result<Option<Journal>, CacheError> {
@@ -964,7 +958,7 @@ mod tests {
         let whole = fs::read(place.path()).expect("readable");
         let message = |bytes: &[u8], plan: &PlanIdentity| {
             fs::write(place.path(), bytes).expect("written");
-            let error = JournalWriter::open(&place.lock, &place.path(), plan).expect_err("refused");
+            let error = JournalWriter::open(&place.guard, &place.path(), plan).expect_err("refused");
             assert_eq!(fs::read(place.path()).expect("readable"), bytes, "left as it is");
             let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
             format!("{error}: {cause}").replace(&place.root.path().display().to_string(), "<run>")
@@ -988,18 +982,18 @@ mod tests {
             message(&broken_frame, &place.plan),
         ];
         insta::assert_snapshot!(messages.join("\n"), @r"
-        <run>/journal.bin is damaged: it is the journal of another plan than <run>/plan.parquet
+        <run>/journal.bin is damaged: it belongs to another plan than <run>/plan.parquet
         <run>/journal.bin has format 2; this version reads and writes up to format 1: 
         <run>/journal.bin is damaged: its header is broken
-        <run>/journal.bin is damaged: it does not begin as a journal does
-        <run>/journal.bin is damaged: it does not begin as a journal does
-        <run>/journal.bin is damaged: the frame at byte 56 is broken, while the one at byte 68 is whole
+        <run>/journal.bin is damaged: it does not begin like a journal
+        <run>/journal.bin is damaged: it does not begin like a journal
+        <run>/journal.bin is damaged: the frame at byte 56 is broken, and the frame at byte 68 is whole
         ");
         fs::write(place.path(), &moved).expect("written");
         assert_eq!(place.open().expect("a torn end").bytes(), whole.len() as u64);
 
         let mut nonsense = whole.clone();
         nonsense.extend(frame(whole.len() as u64, &[ROWS, 0, 0, 200, 1]));
-        assert!(message(&nonsense, &place.plan).ends_with("makes no sense"));
+        assert!(message(&nonsense, &place.plan).ends_with("is invalid"));
     }
 }

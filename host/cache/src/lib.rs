@@ -1,9 +1,8 @@
-//! The run cache: what a run saw, what it planned, how it ended, and the lock that keeps runs of one sync apart.
+//! The run cache: what a run read, what it planned, how it ended, and the lock that separates runs of one sync.
 //!
 //! # On disk
 //!
-//! The layout is that of infrahub-sync 2.0.1, so that users' DuckDB queries and their old runs stay usable. Files marked `+` are
-//! ours; 2.0.1 walks past them.
+//! The layout is that of infrahub-sync 2.0.1, so that users' DuckDB queries and old runs remain usable. 2.0.1 ignores the files marked `+`.
 //!
 //! ```text
 //! <root>/<sync-name>/
@@ -15,7 +14,7 @@
 //!     ├── A/<Kind>.parquet              source snapshot
 //!     ├── B/<Kind>.parquet              destination snapshot
 //!     ├── plan.parquet                  one row per change; + columns tier, pass, key, peers
-//!     ├── journal.bin                 + what became of each of the plan's rows, since its apply began
+//!     ├── journal.bin                 + the state of each of the plan's rows, since its apply began
 //!     ├── errors.parquet                only when there were errors
 //!     ├── cursors.json                  {"A": {Kind: cursor}, "B": {…}}
 //!     ├── schema-sub-hash.txt
@@ -24,51 +23,59 @@
 //!
 //! # Types
 //!
-//! [`Cache`] reads, [`CacheLock`] is the right to write, [`RunWriter`] fills a run's folder, [`RunReader`] reads one.
+//! [`Cache`] reads a sync's folder, [`CacheLock`] is the right to write, [`RunWriter`] writes a run's folder, and [`RunReader`] reads it. The
+//! types on the disk are in `format`. `retention` decides which runs a pruning removes, and reads no disk.
 //!
 //! # Invariants
 //!
-//! - Whoever writes holds the lock: every writer is made from a [`CacheLock`] and keeps it alive.
-//! - A file under its final name is whole: it was written beside it, flushed to the disk and renamed. What a killed run leaves under
-//!   another name (`*.tmp`) is never read, and removed by the next run.
-//! - A folder holds files of one run: when an id is used again, `run.json` says `running` first, then the plan goes, then all
-//!   else, and only then is anything new written. So whoever finds a plan finds the snapshots it was made from.
-//! - A journal goes with one plan, whose digest it holds. What it says of a row was on the disk before the next step was taken.
-//! - A run that is removed is renamed first: what is listed as a run is all there.
-//! - A newer format is never read or written, only refused.
+//! - A writer holds the lock: it is made from a [`CacheLock`] and keeps the lock alive.
+//! - A file under its final name is whole: it was written under another name, flushed to the disk and renamed. The leftovers of a killed
+//!   run (`*.tmp`) are never read, and the next run removes them.
+//! - A folder contains files of one run. When an id is used again, `run.json` says `running` first. Then the plan is removed, then the
+//!   other files, and only then are new files written. So a reader that finds a plan also finds its snapshots.
+//! - A journal belongs to one plan, whose digest it contains. The state of a row is on the disk before the next step.
+//! - A removed run is renamed first: each listed run is complete.
+//! - A newer format is refused, and never read or written.
 //!
 //! # Not for
 //!
-//! Deciding anything: whether a run may be applied, is fresh enough or has lost too many rows is the engine's business. No
-//! environment, clock or randomness is read either, except the monotonic clock while waiting for the lock.
+//! Decisions: only the engine decides whether a run can be applied, is recent enough or lost too many rows. The crate reads no environment,
+//! clock or randomness, except the monotonic clock while it waits for the lock.
 
-mod atomic;
 mod error;
 mod errors_file;
-mod housekeeping;
+mod format;
 mod journal;
-mod layout;
 mod lock;
+mod names;
 mod parquet_file;
 mod plan_file;
-mod run_id;
-mod sidecars;
+mod prune;
+mod reader;
+mod retention;
+mod small_files;
 mod snapshot_file;
+mod store;
 mod sums;
+mod survey;
 mod verify;
+mod writer;
 
 pub use infrahub_sync_base::{PerSide, Side};
 
-pub use error::CacheError;
+pub use error::{CacheError, Remedy};
 pub use errors_file::ErrorRow;
-pub use housekeeping::{Kept, Pruned, Retention, RunInfo, Shared, Standing, Survey, Verdict, freed};
+pub use format::{AdapterRecord, Cursors, FORMAT, FileSum, Mode, Rowcounts, RunCounter, RunFile, RunStatus};
 pub use journal::{Journal, JournalWriter, RowCounts, RowState};
-pub use layout::{Cache, RunEntry, RunReader, RunState, RunWriter};
-pub use lock::{CacheLock, Holder};
+pub use lock::Holder;
+pub use names::{KindName, NameError, RunId, SyncName};
 pub use parquet_file::Written;
 pub use plan_file::{PlanReader, PlanWriter};
-pub use run_id::{KindName, NameError, RunId, SyncName};
-pub use sidecars::{AdapterRecord, Cursors, FORMAT, Mode, Rowcounts, RunCounter, RunFile, RunStatus};
+pub use prune::Pruned;
+pub use reader::RunReader;
+pub use retention::{Kept, Retention, Verdict};
 pub use snapshot_file::{EXTRACT_TS, SOURCE_ID, SnapshotReader, SnapshotWriter, TOMBSTONE, extract_ts_type, internal_fields};
-pub use sums::FileSum;
+pub use store::{Cache, CacheLock, RunEntry, RunState};
+pub use survey::{RunInfo, Shared, Standing, Survey, freed};
 pub use verify::{Finding, Verified};
+pub use writer::RunWriter;

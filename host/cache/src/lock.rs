@@ -1,13 +1,12 @@
 //! The lock of a sync's cache: one run writes at a time.
 //!
-//! An operating system lock (`flock` on Unix, the same that 2.0.1 takes) on `.lock`. It goes with the process that holds it, however
-//! that ends, so there is no stale lock and nothing to break. The file itself stays. What stands in it (process, run, since when) is
-//! for messages only.
+//! It is a lock of the operating system on `.lock` (`flock` on Unix, as in 2.0.1). It ends with its process, so there are no stale locks. The
+//! file remains. Its content (process, run, start) is only for messages.
 
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,16 +14,15 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{CacheError, IoContext};
-use crate::layout::Cache;
-use crate::run_id::RunId;
+use crate::names::{RunId, SyncName};
 
-/// How long a waiting run sleeps between two attempts: short enough not to be felt, long enough not to be work.
+/// The pause between two attempts: too short to notice, and long enough to cost nothing.
 const POLL: Duration = Duration::from_millis(50);
 
-/// More than any holder we write; whatever else is in the file is not read.
+/// The largest content that is read, which exceeds that of any holder.
 const HOLDER_BYTES_MAX: u64 = 4096;
 
-/// Who has the lock, as far as known: another program (2.0.1) takes it without a word.
+/// The holder of the lock, as far as known: 2.0.1 writes nothing into the file.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Holder {
     /// The process.
@@ -33,13 +31,13 @@ pub struct Holder {
     /// The run.
     #[serde(default)]
     pub run_id: Option<RunId>,
-    /// Since when.
-    #[serde(default, with = "crate::sidecars::time")]
+    /// The start.
+    #[serde(default, with = "crate::format::time")]
     pub since: Option<Timestamp>,
 }
 
 impl Holder {
-    /// This process, for a run that starts now.
+    /// Returns this process, for a run that starts now.
     #[must_use]
     pub fn this_process(run_id: RunId, now: Timestamp) -> Holder {
         Holder { pid: Some(std::process::id()), run_id: Some(run_id), since: Some(now) }
@@ -61,10 +59,9 @@ impl fmt::Display for Holder {
     }
 }
 
-/// The right to write to a sync's cache, until the last clone of it and the last writer made from it are dropped.
+/// Holds the lock until the last clone is dropped. Every writer has one.
 #[derive(Debug, Clone)]
-pub struct CacheLock {
-    pub(crate) cache: Cache,
+pub(crate) struct Guard {
     _file: Arc<LockedFile>,
 }
 
@@ -73,20 +70,20 @@ struct LockedFile(File);
 
 impl Drop for LockedFile {
     fn drop(&mut self) {
-        // Nobody is named while nobody holds it. Closing the file releases the lock.
+        // A free lock names no holder. Closing the file releases the lock.
         let _ = self.0.set_len(0);
         let _ = self.0.unlock();
     }
 }
 
-/// Takes the lock at `path` for `holder`, waiting up to `wait`; `on_wait` hears who has it, again whenever that changes.
+/// Takes the lock of a sync, waiting up to `wait`. `on_wait` gets the current holder, and each new one.
 pub(crate) fn lock(
-    cache: &Cache,
+    sync: &SyncName,
     path: &Path,
     holder: &Holder,
     wait: Duration,
     on_wait: &mut dyn FnMut(&Holder),
-) -> Result<CacheLock, CacheError> {
+) -> Result<Guard, CacheError> {
     let start = Instant::now();
     let mut seen: Option<Holder> = None;
     loop {
@@ -94,9 +91,9 @@ pub(crate) fn lock(
         match file.try_lock() {
             Ok(()) if is_at(&file, path) => {
                 write_holder(&mut file, holder).at("write", path)?;
-                return Ok(CacheLock { cache: cache.clone(), _file: Arc::new(LockedFile(file)) });
+                return Ok(Guard { _file: Arc::new(LockedFile(file)) });
             }
-            // Somebody removed the file between our opening and locking it: what we hold guards nothing.
+            // The file was removed between opening and locking, so this lock guards nothing.
             Ok(()) => continue,
             Err(TryLockError::WouldBlock) => {}
             Err(TryLockError::Error(error)) => return Err(error).at("lock", path),
@@ -104,37 +101,32 @@ pub(crate) fn lock(
         let current = read_holder(&mut file);
         let waited = start.elapsed();
         if waited >= wait {
-            return Err(CacheError::Locked {
-                sync: cache.sync_name().to_string(),
-                path: path.to_owned(),
-                holder: Box::new(current),
-                waited,
-            });
+            return Err(CacheError::Locked { sync: sync.to_string(), path: path.to_owned(), holder: Box::new(current), waited });
         }
         if seen.as_ref() != Some(&current) {
             on_wait(&current);
             seen = Some(current);
         }
-        // A file lock cannot be waited for with a time limit, only asked for again.
+        // The system offers no wait with a time limit.
         std::thread::sleep(POLL.min(wait.saturating_sub(waited)));
     }
 }
 
-/// Who holds the lock at `path` now, as far as the file says. For people: whoever wants to write takes the lock.
+/// Returns the current holder of the lock, as far as the file says. It is for messages: a writer takes the lock.
 pub(crate) fn holder(path: &Path) -> Option<Holder> {
     let mut file = File::open(path).ok()?;
     let named = read_holder(&mut file);
-    // The lock is tried only where somebody is named, who may have been killed: a run that begins at this moment would find it held by us.
+    // Only a named holder may have been killed. Trying the lock without one could stop a run that is starting.
     let is_held = named != Holder::default() && matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
     is_held.then_some(named)
 }
 
 fn open(path: &Path) -> Result<File, CacheError> {
-    // Not truncated: it may be another's.
+    // Not truncated: another process may hold it.
     OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).at("open", path)
 }
 
-/// Whether the file is still the one of that name.
+/// Returns whether the file still has that name.
 #[cfg(unix)]
 fn is_at(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
@@ -144,7 +136,7 @@ fn is_at(file: &File, path: &Path) -> bool {
     }
 }
 
-/// Other systems do not remove open files.
+/// Returns true: other systems do not remove open files.
 #[cfg(not(unix))]
 fn is_at(_file: &File, _path: &Path) -> bool {
     true
@@ -158,23 +150,9 @@ fn write_holder(file: &mut File, holder: &Holder) -> std::io::Result<()> {
     file.write_all(&json)
 }
 
-/// Who the file names. Unreadable is unknown: Windows locks the contents too, and a holder may be about to write its name.
+/// Returns the holder that the file names. It is unknown if the file is unreadable: Windows also locks the contents.
 fn read_holder(file: &mut File) -> Holder {
     let mut json = Vec::new();
     let read = file.rewind().and_then(|()| file.take(HOLDER_BYTES_MAX).read_to_end(&mut json));
     read.ok().and_then(|_| serde_json::from_slice(&json).ok()).unwrap_or_default()
-}
-
-impl CacheLock {
-    /// The cache that is locked.
-    #[must_use]
-    pub fn cache(&self) -> &Cache {
-        &self.cache
-    }
-
-    /// The lock's file.
-    #[must_use]
-    pub fn path(&self) -> PathBuf {
-        self.cache.lock_path()
-    }
 }

@@ -1,7 +1,9 @@
 //! `plan.parquet`: one row per change, in the order in which the plan was made.
 //!
-//! The first ten columns are 2.0.1's and are strings; the others are what an apply needs. Rows go in and come out one at a time, so
-//! that a plan's size does not matter.
+//! The first ten columns are those of 2.0.1 and are strings. An apply needs the others. Rows are written and read one at a time, so that the
+//! size of a plan does not matter.
+//!
+//! [`COLUMNS`] is the only list of the columns: a new one is a field of [`PlanRow`] and a line there.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -9,56 +11,98 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use arrow_array::builder::{Int32Builder, StringBuilder};
-use arrow_array::{Array, ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray};
-use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
+use arrow_array::{ArrayRef, RecordBatch, StringArray};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use infrahub_sync_core::plan_row::{Action, PlanRow};
 
 use crate::error::CacheError;
-use crate::lock::CacheLock;
-use crate::parquet_file::{FileName, ParquetBatches, ParquetFile, Types, Written, properties};
+use crate::lock::Guard;
+use crate::parquet_file::{FileName, ParquetBatches, ParquetFile, Types, Written, column, count, integers, optional, properties, required};
 use crate::sums::Sum;
 
 /// Rows of a batch.
 const BATCH_ROWS: usize = 1024;
 
-/// Bytes of text of a batch, which bounds the memory when values are large.
+/// Bytes of text of a batch, which limit the memory for large values.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
-/// Bytes of text of one row. Offsets inside a batch are 32 bits; this leaves room for the batch it comes into.
+/// Bytes of text of one row. Offsets inside a batch have 32 bits, and this leaves room for the rest of the batch.
 const ROW_BYTES_MAX: usize = 1024 * 1024 * 1024;
 
-/// The columns with few different values, which a dictionary makes small and fast to filter by.
-const REPEATED: [&str; 10] =
-    ["action", "resource", "attribute", "owner", "skip_reason", "conflict_class", "tier", "pass", "evidence", "destination_mapping"];
+/// A column of the plan.
+struct Column {
+    name: &'static str,
+    value: Value,
+    /// Few distinct values, for which a dictionary is small and fast to filter.
+    repeated: bool,
+    /// Plans of earlier versions do not have it.
+    later: bool,
+}
 
-/// The columns that plans of earlier versions do not have.
-const LATER: [&str; 2] = ["evidence", "destination_mapping"];
+/// Gets the value of a column from a row, and puts it into one.
+enum Value {
+    Text(fn(&PlanRow) -> &str, fn(&mut PlanRow, &str) -> Result<(), String>),
+    TextOrNull(fn(&PlanRow) -> &Option<String>, fn(&mut PlanRow) -> &mut Option<String>),
+    Number(fn(&PlanRow) -> u32, fn(&mut PlanRow) -> &mut u32),
+}
+
+/// Describes the column of a field.
+macro_rules! column_of {
+    (text $field:ident) => {
+        column_of!(@ $field, Value::Text(
+            |row| &row.$field,
+            |row, text| {
+                text.clone_into(&mut row.$field);
+                Ok(())
+            },
+        ))
+    };
+    (text_or_null $field:ident) => {
+        column_of!(@ $field, Value::TextOrNull(|row| &row.$field, |row| &mut row.$field))
+    };
+    (number $field:ident) => {
+        column_of!(@ $field, Value::Number(|row| row.$field, |row| &mut row.$field))
+    };
+    (@ $field:ident, $value:expr) => {
+        Column { name: stringify!($field), value: $value, repeated: false, later: false }
+    };
+}
+
+/// All columns, in the order of the file.
+const COLUMNS: [Column; 16] = [
+    Column { name: "action", value: Value::Text(|row| row.action.as_str(), set_action), repeated: true, later: false },
+    Column { repeated: true, ..column_of!(text resource) },
+    column_of!(text source_id),
+    column_of!(text_or_null dest_id),
+    Column { repeated: true, ..column_of!(text_or_null attribute) },
+    column_of!(text_or_null old_value),
+    column_of!(text_or_null new_value),
+    Column { repeated: true, ..column_of!(text_or_null owner) },
+    Column { repeated: true, ..column_of!(text_or_null skip_reason) },
+    Column { repeated: true, ..column_of!(text_or_null conflict_class) },
+    Column { repeated: true, ..column_of!(number tier) },
+    Column { repeated: true, ..column_of!(number pass) },
+    column_of!(text key),
+    column_of!(text_or_null peers),
+    Column { repeated: true, later: true, ..column_of!(text_or_null evidence) },
+    Column { repeated: true, later: true, ..column_of!(text_or_null destination_mapping) },
+];
+
+fn set_action(row: &mut PlanRow, text: &str) -> Result<(), String> {
+    row.action = Action::parse(text).ok_or_else(|| format!("unknown action {text:?}"))?;
+    Ok(())
+}
 
 static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
-    let text = |name: &str| Field::new(name, DataType::Utf8, false);
-    let text_or_null = |name: &str| Field::new(name, DataType::Utf8, true);
-    let number = |name: &str| Field::new(name, DataType::Int32, false);
-    Arc::new(Schema::new(vec![
-        text("action"),
-        text("resource"),
-        text("source_id"),
-        text_or_null("dest_id"),
-        text_or_null("attribute"),
-        text_or_null("old_value"),
-        text_or_null("new_value"),
-        text_or_null("owner"),
-        text_or_null("skip_reason"),
-        text_or_null("conflict_class"),
-        number("tier"),
-        number("pass"),
-        text("key"),
-        text_or_null("peers"),
-        text_or_null("evidence"),
-        text_or_null("destination_mapping"),
-    ]))
+    let fields = COLUMNS.iter().map(|column| match column.value {
+        Value::Text(..) => Field::new(column.name, DataType::Utf8, false),
+        Value::TextOrNull(..) => Field::new(column.name, DataType::Utf8, true),
+        Value::Number(..) => Field::new(column.name, DataType::Int32, false),
+    });
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 });
 
-/// Takes a plan row by row. Dropping it without [`finish`](Self::finish) leaves nothing.
+/// Writes a plan row by row. Dropping it without [`finish`](Self::finish) leaves nothing.
 #[derive(Debug)]
 pub struct PlanWriter {
     file: ParquetFile,
@@ -66,83 +110,106 @@ pub struct PlanWriter {
     sum: Sum,
 }
 
-#[derive(Debug, Default)]
+/// Rows that are not written yet, by column.
+#[derive(Debug)]
 struct Batch {
-    action: StringBuilder,
-    resource: StringBuilder,
-    source_id: StringBuilder,
-    dest_id: StringBuilder,
-    attribute: StringBuilder,
-    old_value: StringBuilder,
-    new_value: StringBuilder,
-    owner: StringBuilder,
-    skip_reason: StringBuilder,
-    conflict_class: StringBuilder,
-    tier: Int32Builder,
-    pass: Int32Builder,
-    key: StringBuilder,
-    peers: StringBuilder,
-    evidence: StringBuilder,
-    destination_mapping: StringBuilder,
+    columns: Vec<Builder>,
     rows: usize,
     bytes: usize,
 }
 
+#[derive(Debug)]
+enum Builder {
+    Text(StringBuilder),
+    Number(Int32Builder),
+}
+
+impl Batch {
+    fn new() -> Batch {
+        let builder = |column: &Column| match column.value {
+            Value::Text(..) | Value::TextOrNull(..) => Builder::Text(StringBuilder::new()),
+            Value::Number(..) => Builder::Number(Int32Builder::new()),
+        };
+        Batch { columns: COLUMNS.iter().map(builder).collect(), rows: 0, bytes: 0 }
+    }
+
+    /// Adds a row, which must pass [`check`].
+    fn push(&mut self, row: &PlanRow) {
+        for (column, builder) in COLUMNS.iter().zip(&mut self.columns) {
+            match (&column.value, builder) {
+                (Value::Text(get, _), Builder::Text(texts)) => texts.append_value(get(row)),
+                (Value::TextOrNull(get, _), Builder::Text(texts)) => texts.append_option(get(row).as_deref()),
+                (Value::Number(get, _), Builder::Number(numbers)) => numbers.append_option(i32::try_from(get(row)).ok()),
+                // `new` makes each builder from its column.
+                (Value::Text(..) | Value::TextOrNull(..), Builder::Number(_)) | (Value::Number(..), Builder::Text(_)) => {}
+            }
+        }
+        self.rows += 1;
+        self.bytes += text_bytes(row);
+    }
+
+    /// Returns the columns, and begins again.
+    fn finish(&mut self) -> Vec<ArrayRef> {
+        (self.rows, self.bytes) = (0, 0);
+        let finish = |builder: &mut Builder| -> ArrayRef {
+            match builder {
+                Builder::Text(texts) => Arc::new(texts.finish()),
+                Builder::Number(numbers) => Arc::new(numbers.finish()),
+            }
+        };
+        self.columns.iter_mut().map(finish).collect()
+    }
+}
+
+/// Returns the bytes of all texts of a row.
+fn text_bytes(row: &PlanRow) -> usize {
+    let length = |column: &Column| match column.value {
+        Value::Text(get, _) => get(row).len(),
+        Value::TextOrNull(get, _) => get(row).as_ref().map_or(0, String::len),
+        Value::Number(..) => 0,
+    };
+    COLUMNS.iter().map(length).sum()
+}
+
+/// Describes why a row cannot be stored.
+fn check(row: &PlanRow) -> Result<(), String> {
+    let bytes = text_bytes(row);
+    if bytes > ROW_BYTES_MAX {
+        return Err(format!("the row of {} {:?} has {bytes} bytes", row.resource, row.source_id));
+    }
+    COLUMNS.iter().try_for_each(|column| match column.value {
+        Value::Number(get, _) => i32::try_from(get(row)).map(|_| ()).map_err(|error| format!("{}: {error}", column.name)),
+        Value::Text(..) | Value::TextOrNull(..) => Ok(()),
+    })
+}
+
 impl PlanWriter {
-    pub(crate) fn create(lock: &CacheLock, path: &Path, sum: Sum) -> Result<PlanWriter, CacheError> {
-        let properties = properties(&SCHEMA, |field| REPEATED.contains(&field.name().as_str()));
-        let file = ParquetFile::create(lock, path, SCHEMA.clone(), properties)?;
-        Ok(PlanWriter { file, batch: Batch::default(), sum })
+    pub(crate) fn create(guard: &Guard, path: &Path, sum: Sum) -> Result<PlanWriter, CacheError> {
+        let repeated = |field: &Field| COLUMNS.iter().any(|column| column.repeated && column.name == field.name());
+        let file = ParquetFile::create(guard, path, SCHEMA.clone(), properties(&SCHEMA, repeated))?;
+        Ok(PlanWriter { file, batch: Batch::new(), sum })
     }
 
     /// Writes a row.
     ///
     /// # Errors
     ///
-    /// When the disk refuses, or the row cannot be stored (a tier beyond 2³¹, a gibibyte of text).
+    /// When the system refuses, or the row cannot be stored: a tier of 2³¹, or more than a gibibyte of text.
     pub fn push(&mut self, row: &PlanRow) -> Result<(), CacheError> {
-        let unwritable = |problem: String| CacheError::Unwritable { path: self.file.path().to_owned(), problem };
-        let bytes = text_bytes(row);
-        if bytes > ROW_BYTES_MAX {
-            return Err(unwritable(format!("the row of {} {:?} is {bytes} bytes large", row.resource, row.source_id)));
-        }
-        let number = |value: u32| i32::try_from(value).map_err(|error| unwritable(error.to_string()));
-        let (tier, pass) = (number(row.tier)?, number(row.pass)?);
-
-        let batch = &mut self.batch;
-        batch.action.append_value(row.action.as_str());
-        batch.resource.append_value(&row.resource);
-        batch.source_id.append_value(&row.source_id);
-        batch.dest_id.append_option(row.dest_id.as_deref());
-        batch.attribute.append_option(row.attribute.as_deref());
-        batch.old_value.append_option(row.old_value.as_deref());
-        batch.new_value.append_option(row.new_value.as_deref());
-        batch.owner.append_option(row.owner.as_deref());
-        batch.skip_reason.append_option(row.skip_reason.as_deref());
-        batch.conflict_class.append_option(row.conflict_class.as_deref());
-        batch.tier.append_value(tier);
-        batch.pass.append_value(pass);
-        batch.key.append_value(&row.key);
-        batch.peers.append_option(row.peers.as_deref());
-        batch.evidence.append_option(row.evidence.as_deref());
-        batch.destination_mapping.append_option(row.destination_mapping.as_deref());
-        batch.rows += 1;
-        batch.bytes += bytes;
-        if batch.rows >= BATCH_ROWS || batch.bytes >= BATCH_BYTES {
-            self.flush()?;
-        }
-        Ok(())
+        check(row).map_err(|problem| self.unwritable(problem))?;
+        self.batch.push(row);
+        if self.batch.rows >= BATCH_ROWS || self.batch.bytes >= BATCH_BYTES { self.flush() } else { Ok(()) }
     }
 
-    /// Puts the plan in its place; when this returns, it survives a power cut.
+    /// Gives the plan its name. It survives a power cut once this returns.
     ///
     /// # Errors
     ///
-    /// When the disk refuses.
+    /// When the system refuses.
     pub fn finish(mut self) -> Result<Written, CacheError> {
         self.flush()?;
-        let (written, committed) = self.file.finish()?;
-        self.sum.note(committed);
+        let (written, sum) = self.file.finish()?;
+        self.sum.record(sum);
         Ok(written)
     }
 
@@ -150,55 +217,20 @@ impl PlanWriter {
         if self.batch.rows == 0 {
             return Ok(());
         }
-        let batch = &mut self.batch;
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(batch.action.finish()),
-            Arc::new(batch.resource.finish()),
-            Arc::new(batch.source_id.finish()),
-            Arc::new(batch.dest_id.finish()),
-            Arc::new(batch.attribute.finish()),
-            Arc::new(batch.old_value.finish()),
-            Arc::new(batch.new_value.finish()),
-            Arc::new(batch.owner.finish()),
-            Arc::new(batch.skip_reason.finish()),
-            Arc::new(batch.conflict_class.finish()),
-            Arc::new(batch.tier.finish()),
-            Arc::new(batch.pass.finish()),
-            Arc::new(batch.key.finish()),
-            Arc::new(batch.peers.finish()),
-            Arc::new(batch.evidence.finish()),
-            Arc::new(batch.destination_mapping.finish()),
-        ];
-        batch.rows = 0;
-        batch.bytes = 0;
-        let batch = RecordBatch::try_new(SCHEMA.clone(), columns)
-            .map_err(|error| CacheError::Unwritable { path: self.file.path().to_owned(), problem: error.to_string() })?;
+        let batch = RecordBatch::try_new(SCHEMA.clone(), self.batch.finish()).map_err(|error| self.unwritable(error.to_string()))?;
         self.file.write(&batch)
+    }
+
+    fn unwritable(&self, problem: String) -> CacheError {
+        CacheError::Unwritable { path: self.file.path().to_owned(), problem }
     }
 }
 
-fn text_bytes(row: &PlanRow) -> usize {
-    let optional = [
-        &row.dest_id,
-        &row.attribute,
-        &row.old_value,
-        &row.new_value,
-        &row.owner,
-        &row.skip_reason,
-        &row.conflict_class,
-        &row.peers,
-        &row.evidence,
-        &row.destination_mapping,
-    ];
-    let optional: usize = optional.iter().map(|text| text.as_ref().map_or(0, String::len)).sum();
-    optional + row.resource.len() + row.source_id.len() + row.key.len()
-}
-
-/// The rows of a plan, one at a time and in their order.
+/// The rows of a plan, one at a time and in order.
 pub struct PlanReader {
     batches: ParquetBatches,
     rows: VecDeque<PlanRow>,
-    /// Nothing sensible follows an error.
+    /// An error is the last item.
     failed: bool,
 }
 
@@ -207,25 +239,18 @@ impl PlanReader {
         let Some(batches) = ParquetBatches::open(file, BATCH_ROWS, Types::Plain)? else {
             return Ok(None);
         };
-        for field in SCHEMA.fields().iter().filter(|field| !LATER.contains(&field.name().as_str())) {
-            if batches.schema().column_with_name(field.name()).is_none() {
-                let path = batches.file().path.clone();
-                return Err(CacheError::ForeignPlan { path, column: column_name(field.name()) });
-            }
+        let is_missing = |column: &&Column| !column.later && batches.schema().column_with_name(column.name).is_none();
+        match COLUMNS.iter().find(is_missing) {
+            Some(column) => Err(CacheError::ForeignPlan { path: batches.file().path.clone(), column: column.name }),
+            None => Ok(Some(PlanReader { batches, rows: VecDeque::new(), failed: false })),
         }
-        Ok(Some(PlanReader { batches, rows: VecDeque::new(), failed: false }))
     }
 
-    /// The rows of the whole plan.
+    /// Returns the number of rows of the whole plan.
     #[must_use]
     pub fn rows(&self) -> u64 {
         self.batches.rows()
     }
-}
-
-/// The column's name as one that lives forever.
-fn column_name(name: &str) -> &'static str {
-    SCHEMA.field_with_name(name).map_or("", |field| field.name().as_str())
 }
 
 impl Iterator for PlanReader {
@@ -252,81 +277,31 @@ impl fmt::Debug for PlanReader {
     }
 }
 
-/// A batch as rows.
+/// Turns a batch into rows.
 fn rows_of(batch: &RecordBatch) -> Result<VecDeque<PlanRow>, String> {
-    let text = |name: &str| column::<StringArray>(batch, name);
-    let number = |name: &str| integers(batch, name);
-    let action = text("action")?;
-    let resource = text("resource")?;
-    let source_id = text("source_id")?;
-    let dest_id = text("dest_id")?;
-    let attribute = text("attribute")?;
-    let old_value = text("old_value")?;
-    let new_value = text("new_value")?;
-    let owner = text("owner")?;
-    let skip_reason = text("skip_reason")?;
-    let conflict_class = text("conflict_class")?;
-    let tier = number("tier")?;
-    let pass = number("pass")?;
-    let key = text("key")?;
-    let peers = text("peers")?;
-    let later = |name: &str| batch.column_by_name(name).map(|_| text(name)).transpose();
-    let (evidence, destination_mapping) = (later("evidence")?, later("destination_mapping")?);
-
-    (0..batch.num_rows())
-        .map(|row| {
-            Ok(PlanRow {
-                action: Action::parse(required(&action, row, "action")?)
-                    .ok_or_else(|| format!("unknown action {:?}", action.value(row)))?,
-                resource: required(&resource, row, "resource")?.to_owned(),
-                source_id: required(&source_id, row, "source_id")?.to_owned(),
-                dest_id: optional(&dest_id, row),
-                attribute: optional(&attribute, row),
-                old_value: optional(&old_value, row),
-                new_value: optional(&new_value, row),
-                owner: optional(&owner, row),
-                skip_reason: optional(&skip_reason, row),
-                conflict_class: optional(&conflict_class, row),
-                tier: count(&tier, row, "tier")?,
-                pass: count(&pass, row, "pass")?,
-                key: required(&key, row, "key")?.to_owned(),
-                peers: optional(&peers, row),
-                evidence: evidence.as_ref().and_then(|evidence| optional(evidence, row)),
-                destination_mapping: destination_mapping.as_ref().and_then(|resource| optional(resource, row)),
-            })
-        })
-        .collect()
-}
-
-/// Returns a column of the type that Parquet itself gives it.
-pub(crate) fn column<A: Array + Clone + 'static>(batch: &RecordBatch, name: &str) -> Result<A, String> {
-    let column = batch.column_by_name(name).ok_or_else(|| format!("there is no column {name:?}"))?;
-    column.as_any().downcast_ref::<A>().cloned().ok_or_else(|| format!("column {name:?} is of type {}", column.data_type()))
-}
-
-/// Returns a column of integers, which a tool that rewrote the file may have widened.
-fn integers(batch: &RecordBatch, name: &str) -> Result<Int32Array, String> {
-    match column::<Int64Array>(batch, name) {
-        Ok(wide) => wide
-            .try_unary(|value| i32::try_from(value).map_err(|_| ArrowError::CastError(format!("{value} is out of range"))))
-            .map_err(|error| format!("column {name:?}: {error}")),
-        Err(_) => column::<Int32Array>(batch, name),
+    let mut rows: VecDeque<PlanRow> = (0..batch.num_rows()).map(|_| PlanRow::default()).collect();
+    for Column { name, value, later, .. } in &COLUMNS {
+        if *later && batch.column_by_name(name).is_none() {
+            continue;
+        }
+        let mut rows = rows.iter_mut().enumerate();
+        match value {
+            Value::Text(_, set) => {
+                let texts = column::<StringArray>(batch, name)?;
+                rows.try_for_each(|(at, row)| set(row, required(&texts, at, name)?))?;
+            }
+            Value::TextOrNull(_, field) => {
+                let texts = column::<StringArray>(batch, name)?;
+                rows.for_each(|(at, row)| *field(row) = optional(&texts, at));
+            }
+            Value::Number(_, field) => {
+                let numbers = integers(batch, name)?;
+                rows.try_for_each(|(at, row)| {
+                    *field(row) = count(&numbers, at, name)?;
+                    Ok::<(), String>(())
+                })?;
+            }
+        }
     }
-}
-
-/// A text that must not be null.
-pub(crate) fn required<'a>(column: &'a StringArray, row: usize, name: &str) -> Result<&'a str, String> {
-    if column.is_null(row) { Err(format!("column {name:?} is null")) } else { Ok(column.value(row)) }
-}
-
-/// A text that may be null.
-pub(crate) fn optional(column: &StringArray, row: usize) -> Option<String> {
-    column.is_valid(row).then(|| column.value(row).to_owned())
-}
-
-fn count(column: &Int32Array, row: usize, name: &str) -> Result<u32, String> {
-    if column.is_null(row) {
-        return Err(format!("column {name:?} is null"));
-    }
-    u32::try_from(column.value(row)).map_err(|_| format!("column {name:?} is {}", column.value(row)))
+    Ok(rows)
 }

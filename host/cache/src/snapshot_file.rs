@@ -1,6 +1,6 @@
-//! `A/<Kind>.parquet` and `B/<Kind>.parquet`: all objects of a kind as one side had them.
+//! `A/<Kind>.parquet` and `B/<Kind>.parquet`: all objects of a kind on one side.
 //!
-//! The columns are the caller's: the kind's fields, and the three of [`internal_fields`] that 2.0.1 adds to each snapshot.
+//! The caller chooses the columns: the kind's fields, and the three of [`internal_fields`] that 2.0.1 adds to each snapshot.
 
 use std::fmt;
 use std::path::Path;
@@ -10,27 +10,27 @@ use arrow_array::RecordBatch;
 use arrow_schema::{DataType, Field, FieldRef, SchemaRef, TimeUnit};
 
 use crate::error::CacheError;
-use crate::lock::CacheLock;
+use crate::lock::Guard;
 use crate::parquet_file::{FileName, ParquetBatches, ParquetFile, Types, Written, properties};
 use crate::sums::Sum;
 
-/// The column of the time at which the object was read.
+/// The column with the time of the read.
 pub const EXTRACT_TS: &str = "_extract_ts";
-/// The column of the object's id in the system it was read from.
+/// The column with the object's id in its system.
 pub const SOURCE_ID: &str = "_source_id";
-/// The column that says that the object is gone.
+/// The column that marks a deleted object.
 pub const TOMBSTONE: &str = "_tombstone";
 
-/// Rows of a batch that is read: large enough to hide the cost of a batch, small enough for a few megabytes.
+/// Rows of a batch: enough to hide the cost of a batch, few enough for a few megabytes.
 const BATCH_ROWS: usize = 8192;
 
-/// The type of [`EXTRACT_TS`]: microseconds in UTC, as 2.0.1 writes it.
+/// Returns the type of [`EXTRACT_TS`]: microseconds in UTC, as 2.0.1 writes it.
 #[must_use]
 pub fn extract_ts_type() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
 }
 
-/// The columns that each snapshot has besides the kind's fields.
+/// Returns the columns that each snapshot has in addition to the kind's fields.
 #[must_use]
 pub fn internal_fields() -> [FieldRef; 3] {
     [
@@ -40,7 +40,7 @@ pub fn internal_fields() -> [FieldRef; 3] {
     ]
 }
 
-/// Takes a snapshot batch by batch. Dropping it without [`finish`](Self::finish) leaves nothing.
+/// Writes a snapshot batch by batch. Dropping it without [`finish`](Self::finish) leaves nothing.
 #[derive(Debug)]
 pub struct SnapshotWriter {
     file: ParquetFile,
@@ -48,29 +48,29 @@ pub struct SnapshotWriter {
 }
 
 impl SnapshotWriter {
-    pub(crate) fn create(lock: &CacheLock, path: &Path, schema: SchemaRef, sum: Sum) -> Result<SnapshotWriter, CacheError> {
-        // One value in all rows, or nearly: as a dictionary the column is a few bytes.
+    pub(crate) fn create(guard: &Guard, path: &Path, schema: SchemaRef, sum: Sum) -> Result<SnapshotWriter, CacheError> {
+        // Nearly all rows have one value: a dictionary makes the column a few bytes.
         let properties = properties(&schema, |field| field.name() == EXTRACT_TS);
-        Ok(SnapshotWriter { file: ParquetFile::create(lock, path, schema, properties)?, sum })
+        Ok(SnapshotWriter { file: ParquetFile::create(guard, path, schema, properties)?, sum })
     }
 
-    /// Writes a batch. At most one row group is held in memory.
+    /// Writes a batch. Memory holds at most one row group.
     ///
     /// # Errors
     ///
-    /// When the batch does not fit the schema, or the disk refuses.
+    /// When the batch does not fit the schema, or the system refuses.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<(), CacheError> {
         self.file.write(batch)
     }
 
-    /// Puts the snapshot in its place; when this returns, it survives a power cut.
+    /// Gives the snapshot its name. It survives a power cut once this returns.
     ///
     /// # Errors
     ///
-    /// When the disk refuses.
+    /// When the system refuses.
     pub fn finish(self) -> Result<Written, CacheError> {
-        let (written, committed) = self.file.finish()?;
-        self.sum.note(committed);
+        let (written, sum) = self.file.finish()?;
+        self.sum.record(sum);
         Ok(written)
     }
 }
@@ -83,13 +83,13 @@ impl SnapshotReader {
         Ok(ParquetBatches::open(file, BATCH_ROWS, Types::Stored)?.map(SnapshotReader))
     }
 
-    /// The columns.
+    /// Returns the columns.
     #[must_use]
     pub fn schema(&self) -> &SchemaRef {
         self.0.schema()
     }
 
-    /// The rows of the whole file.
+    /// Returns the number of rows of the whole file.
     #[must_use]
     pub fn rows(&self) -> u64 {
         self.0.rows()

@@ -1,6 +1,6 @@
-//! Whether the cache is whole: every file is read to its end.
+//! Checks the cache by reading every file to its end.
 //!
-//! Nothing is locked, so that a run can begin meanwhile: the run that is at work is left out.
+//! It takes no lock, so that a run can begin meanwhile. A running run is not checked.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -8,50 +8,51 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::atomic;
-use crate::error::{CacheError, IoContext};
-use crate::housekeeping::PRUNED_PREFIX;
-use crate::layout::{
-    CURSORS_FILE, Cache, ERRORS_FILE, FORMAT_FILE, JOURNAL_FILE, LOCK_FILE, PARQUET_SUFFIX, PLAN_FILE, ROWCOUNTS_FILE, RUN_COUNTER_FILE,
-    RUN_FILE, RunReader, SCHEMA_SUB_HASH_FILE, snapshot_name,
-};
-use crate::run_id::{KindName, RunId};
-use crate::sidecars::{RunFile, RunStatus};
-use crate::sums::FileSum;
-use crate::{Side, internal_fields};
+use infrahub_sync_durable as durable;
 
-/// Something that is not as it should be.
+use crate::Side;
+use crate::error::{CacheError, IoContext, Remedy};
+use crate::format::{
+    CURSORS_FILE, ERRORS_FILE, FORMAT_FILE, FileSum, JOURNAL_FILE, LOCK_FILE, PARQUET_SUFFIX, PLAN_FILE, PRUNED_PREFIX, ROWCOUNTS_FILE,
+    RUN_COUNTER_FILE, RUN_FILE, RunFile, RunStatus, SCHEMA_SUB_HASH_FILE,
+};
+use crate::names::{KindName, RunId, snapshot_name};
+use crate::reader::RunReader;
+use crate::snapshot_file::internal_fields;
+use crate::store::Cache;
+
+/// A damaged, missing or leftover file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// The run, if it is one's.
+    /// The run, if the file belongs to one.
     pub run: Option<RunId>,
     /// The file or folder.
     pub path: PathBuf,
-    /// What is the matter with it.
+    /// The problem.
     pub problem: String,
-    /// What to do about it.
-    pub hint: Option<String>,
-    /// Whether something is damaged or missing, as opposed to being left over.
+    /// The remedy.
+    pub remedy: Option<Remedy>,
+    /// Whether the file is damaged or missing, and not only left over.
     pub is_damage: bool,
 }
 
-/// What was looked at, and what was found.
+/// The checked files and the findings.
 #[derive(Debug, Default)]
 pub struct Verified {
-    /// How many runs were read.
+    /// The number of runs.
     pub runs: u64,
-    /// How many files.
+    /// The number of files.
     pub files: u64,
-    /// How many bytes.
+    /// The number of bytes.
     pub bytes: u64,
-    /// What is not as it should be.
+    /// The findings.
     pub findings: Vec<Finding>,
-    /// The run that is at work, which was left out.
+    /// The running run, which was not checked.
     pub running: Option<RunId>,
 }
 
 impl Verified {
-    /// Whether nothing is damaged or missing; something may be left over.
+    /// Returns whether no file is damaged or missing. Files may be left over.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         !self.findings.iter().any(|finding| finding.is_damage)
@@ -59,7 +60,7 @@ impl Verified {
 }
 
 impl Cache {
-    /// Reads a run, or all of them with what lies beside them, and says what is damaged, missing or left over.
+    /// Reads a run, or all runs and the files beside them, and reports damaged, missing and leftover files.
     ///
     /// # Errors
     ///
@@ -67,22 +68,22 @@ impl Cache {
     pub fn verify(&self, only: Option<&RunId>) -> Result<Verified, CacheError> {
         let mut verified = Verified::default();
         let holder = self.holder();
-        let at_work = holder.as_ref().and_then(|holder| holder.run_id.as_ref());
+        let running = holder.as_ref().and_then(|holder| holder.run_id.as_ref());
         let mut runs: Vec<RunReader> = match only {
             Some(id) if !self.run_dir(id).is_dir() => return Err(self.unknown_run(id)?),
-            Some(id) => vec![RunReader::new(self, id)],
+            Some(id) => vec![self.reader(id)],
             None => {
                 verified.verify_beside(self, holder.is_some())?;
-                self.list_runs()?.into_iter().map(|run| RunReader::new(self, &run.id)).collect()
+                self.list_runs()?.into_iter().map(|run| self.reader(&run.id)).collect()
             }
         };
-        if let Some(at) = runs.iter().position(|run| Some(run.id()) == at_work) {
+        if let Some(at) = runs.iter().position(|run| Some(run.id()) == running) {
             verified.running = Some(runs.remove(at).id().clone());
         }
         for run in &runs {
             let before = verified.findings.len();
             Check { run, verified: &mut verified }.run();
-            // Pruned or begun anew while it was read: what was missing is no damage.
+            // The run was pruned or begun again during the check: a missing file is not damage.
             let has_begun = || self.holder().is_some_and(|holder| holder.run_id.as_ref() == Some(run.id()));
             if verified.findings.len() > before && (!run.dir().is_dir() || has_begun()) {
                 verified.findings.truncate(before);
@@ -93,7 +94,7 @@ impl Cache {
 }
 
 impl Verified {
-    /// What belongs to the sync as a whole.
+    /// Checks the files of the sync itself.
     fn verify_beside(&mut self, cache: &Cache, is_locked: bool) -> Result<(), CacheError> {
         let dir = cache.dir();
         let mut entries: Vec<(String, bool)> = Vec::new();
@@ -104,7 +105,7 @@ impl Verified {
         entries.sort();
         for (name, is_folder) in entries {
             let path = dir.join(&name);
-            let (problem, hint) = match name.as_str() {
+            let (problem, remedy) = match name.as_str() {
                 LOCK_FILE | FORMAT_FILE => continue,
                 ROWCOUNTS_FILE | RUN_COUNTER_FILE => {
                     self.files += 1;
@@ -112,36 +113,36 @@ impl Verified {
                     self.take(None, &path, read);
                     continue;
                 }
-                name if name.starts_with(PRUNED_PREFIX) => ("a run that was being removed", "`infrahub-sync cache prune` removes the rest"),
-                // Of the run that is at work.
-                name if atomic::is_unfinished(name) && is_locked => continue,
-                name if atomic::is_unfinished(name) => ("a file that was never finished", "the next run removes it"),
+                name if name.starts_with(PRUNED_PREFIX) => ("the rest of a removed run", Remedy::Prune),
+                // A file of the running run.
+                name if durable::is_unfinished(name) && is_locked => continue,
+                name if durable::is_unfinished(name) => ("an unfinished file", Remedy::NextRun),
                 _ if is_folder && RunId::parse(&name).is_ok() => continue,
-                _ => ("it is none of the cache's own", "if you do not know it either, delete it"),
+                _ => ("it does not belong to the cache", Remedy::DeleteForeign),
             };
-            self.left_over(None, path, problem, hint);
+            self.left_over(None, path, problem, remedy);
         }
         Ok(())
     }
 
-    fn left_over(&mut self, run: Option<&RunId>, path: PathBuf, problem: &str, hint: &str) {
-        let (problem, hint) = (problem.to_owned(), Some(hint.to_owned()));
-        self.findings.push(Finding { run: run.cloned(), path, problem, hint, is_damage: false });
+    fn left_over(&mut self, run: Option<&RunId>, path: PathBuf, problem: &str, remedy: Remedy) {
+        let problem = problem.to_owned();
+        self.findings.push(Finding { run: run.cloned(), path, problem, remedy: Some(remedy), is_damage: false });
     }
 
-    fn damaged(&mut self, run: Option<&RunId>, path: PathBuf, problem: String, hint: Option<String>) {
-        self.findings.push(Finding { run: run.cloned(), path, problem, hint, is_damage: true });
+    fn damaged(&mut self, run: Option<&RunId>, path: PathBuf, problem: String, remedy: Option<Remedy>) {
+        self.findings.push(Finding { run: run.cloned(), path, problem, remedy, is_damage: true });
     }
 
-    /// Notes a failure, if it is one; says whether there was none.
+    /// Records a failure. Returns true on success.
     fn take(&mut self, run: Option<&RunId>, path: &Path, result: Result<(), CacheError>) -> bool {
         let Err(error) = result else { return true };
-        self.damaged(run, path.to_owned(), words(&error), error.hint());
+        self.damaged(run, path.to_owned(), words(&error), error.remedy());
         false
     }
 }
 
-/// A failure without the file's name, which stands before it already.
+/// Describes a failure without the file's name, which precedes it.
 fn words(error: &CacheError) -> String {
     match error {
         CacheError::Damaged { source, .. } => source.to_string(),
@@ -158,7 +159,7 @@ fn words(error: &CacheError) -> String {
     }
 }
 
-/// The reading of one run.
+/// The check of one run.
 struct Check<'a> {
     run: &'a RunReader,
     verified: &'a mut Verified,
@@ -175,12 +176,11 @@ impl Check<'_> {
                 file
             }
             Ok(None) => {
-                let hint = format!("a run was killed as it began, or the folder is no run; delete {}", run.dir().display());
-                self.verified.left_over(Some(run.id()), path, "it does not exist", &hint);
+                self.verified.left_over(Some(run.id()), path, "it does not exist", Remedy::DeleteRun(run.dir().to_owned()));
                 RunFile::default()
             }
             Err(error @ CacheError::NewerFormat { .. }) => {
-                // The rest may be of a form that only the newer version knows.
+                // Only the newer version knows the other files.
                 self.take(&path, Err(error));
                 return;
             }
@@ -222,7 +222,7 @@ impl Check<'_> {
         self.take(&path, read);
     }
 
-    /// Tells of what does not belong into a folder.
+    /// Reports the files that do not belong into a folder.
     fn names(&mut self, folder: &Path, is_known: impl Fn(&str) -> bool) {
         let names: Result<BTreeSet<String>, io::Error> =
             fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect());
@@ -235,11 +235,11 @@ impl Check<'_> {
             }
         };
         for name in names.iter().filter(|name| !is_known(name)) {
-            let (problem, hint) = match atomic::is_unfinished(name) {
-                true => ("a file that was never finished", "the run was killed as it wrote it; an apply of the run removes it"),
-                false => ("it is none of the cache's own", "if you do not know it either, delete it"),
+            let (problem, remedy) = match durable::is_unfinished(name) {
+                true => ("an unfinished file", Remedy::NextApply),
+                false => ("it does not belong to the cache", Remedy::DeleteForeign),
             };
-            self.verified.left_over(Some(self.run.id()), folder.join(name), problem, hint);
+            self.verified.left_over(Some(self.run.id()), folder.join(name), problem, remedy);
         }
     }
 
@@ -259,11 +259,10 @@ impl Check<'_> {
             let path = run.snapshot_path(side, kind);
             let Some(rows) = self.snapshot(file, side, kind, &path) else { continue };
             match counts.get(kind.as_str()) {
-                Some(&counted) if counted != rows => self.damaged(path, format!("it has {rows} rows, and run.json counts {counted}")),
-                // Counts are there as soon as all snapshots are.
+                Some(&counted) if counted != rows => self.damaged(path, format!("it has {rows} rows, but run.json counts {counted}")),
+                // The counts are written once all snapshots exist.
                 None if !counts.is_empty() => {
-                    let hint = "it is of another run of the same id; delete it";
-                    self.verified.left_over(Some(run.id()), path, "run.json does not know the kind", hint);
+                    self.verified.left_over(Some(run.id()), path, "run.json does not know the kind", Remedy::DeleteOtherRunsFile);
                 }
                 _ => {}
             }
@@ -272,12 +271,12 @@ impl Check<'_> {
             if let Ok(kind) = KindName::parse(kind)
                 && !kinds.contains(&kind)
             {
-                self.damaged(run.snapshot_path(side, &kind), "it does not exist, and run.json counts its rows".to_owned());
+                self.damaged(run.snapshot_path(side, &kind), "it does not exist, but run.json counts its rows".to_owned());
             }
         }
     }
 
-    /// Reads a snapshot to its end; says how many rows it has, if it is whole.
+    /// Reads a snapshot to its end, and returns its number of rows if it is whole.
     fn snapshot(&mut self, file: &RunFile, side: Side, kind: &KindName, path: &Path) -> Option<u64> {
         if !self.sum(path, file.files.get(&snapshot_name(side, kind))) {
             return None;
@@ -290,7 +289,7 @@ impl Check<'_> {
         });
         let problem = match read {
             Ok((None, said, rows)) if said == rows => return Some(rows),
-            Ok((None, said, rows)) => format!("it has {rows} rows and says that it has {said}"),
+            Ok((None, said, rows)) => format!("it has {rows} rows, but its header says {said}"),
             Ok((Some(missing), ..)) => format!("it has no column {:?}", missing.name()),
             Err(error) => {
                 self.take(path, Err(error));
@@ -305,9 +304,9 @@ impl Check<'_> {
         let run = self.run;
         let path = run.dir().join(PLAN_FILE);
         if !run.has_plan() {
-            // A run of ours that came to its end has one.
+            // A run of this program that ended has one.
             if file.format > 0 && matches!(file.status, RunStatus::DryRun | RunStatus::Applied | RunStatus::Partial) {
-                self.damaged(path, format!("it does not exist, and the run is {}", file.status.as_str()));
+                self.damaged(path, format!("it does not exist, but the run is {}", file.status.as_str()));
             }
             return;
         }
@@ -320,12 +319,12 @@ impl Check<'_> {
             Ok((said, rows))
         });
         match read {
-            Ok((said, rows)) if said != rows => self.damaged(path, format!("it has {rows} rows and says that it has {said}")),
+            Ok((said, rows)) if said != rows => self.damaged(path, format!("it has {rows} rows, but its header says {said}")),
             Ok(_) => {
                 let journal = run.read_journal().map(drop);
                 self.small(JOURNAL_FILE, journal);
             }
-            // One of 2.0.1, which is as it should be.
+            // A plan of 2.0.1, which is whole.
             Err(CacheError::ForeignPlan { .. }) if file.format == 0 => {}
             Err(error) => {
                 self.take(&path, Err(error));
@@ -333,7 +332,7 @@ impl Check<'_> {
         }
     }
 
-    /// Reads a file and compares it with what was written; says whether it can be read on.
+    /// Compares a file with its checksum, and returns whether it can be read further.
     fn sum(&mut self, path: &Path, expected: Option<&FileSum>) -> bool {
         let found = match FileSum::of(path) {
             Ok(found) => found,

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum, ValueHint};
-use infrahub_sync_config::OnConflict;
+use infrahub_sync_config::{ApplyOverrides, OnConflict};
 use infrahub_sync_core::guardrail::DeleteLimit;
 use infrahub_sync_engine::Options;
 use infrahub_sync_runtime::Exchanges;
@@ -201,9 +201,7 @@ pub(crate) fn engine_options(groups: &[&dyn EngineOptions]) -> Options {
         parallel: true,
         allow_rowcount_drop: false,
         continue_on_error: false,
-        max_deletes: None,
-        max_failures: None,
-        on_conflict: None,
+        rules: ApplyOverrides::default(),
         lock_wait: LOCK_WAIT,
     };
     groups.iter().for_each(|group| group.set(&mut options));
@@ -282,9 +280,7 @@ pub(crate) struct GuardrailArgs {
 impl EngineOptions for GuardrailArgs {
     fn set(&self, options: &mut Options) {
         options.allow_rowcount_drop = self.allow_rowcount_drop;
-        options.max_deletes = self.max_deletes;
-        options.max_failures = self.max_failures;
-        options.on_conflict = self.on_conflict;
+        options.rules = ApplyOverrides { max_deletes: self.max_deletes, max_failures: self.max_failures, on_conflict: self.on_conflict };
     }
 }
 

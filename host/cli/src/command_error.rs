@@ -285,17 +285,17 @@ mod tests {
     }
     #[test]
     fn data_without_identity() {
-        use infrahub_sync_core::snapshot::{DataProblem, Trouble};
+        use infrahub_sync_core::snapshot::{DataErrorKind, DataProblem};
         let problem = |number: u32| DataProblem {
             kind: "Device".to_owned(),
             object: number.to_string(),
-            trouble: Trouble::NullIdentifier { field: "name".to_owned() },
+            error: DataErrorKind::NullIdentifier { field: "name".to_owned() },
             left_out: true,
         };
         let problems = |count| EngineError::Data { side: infrahub_sync_engine::Side::Source, problems: (1..=count).map(problem).collect() };
         let report = CommandError::from(problems(2));
         insta::assert_snapshot!(report, @r"
-        error: 2 of the source cannot be identified or resolved
+        error: 2 source objects have missing, duplicate or unresolvable identifiers
             Device `1` has no value for its identifier `name`
             Device `2` has no value for its identifier `name`
 

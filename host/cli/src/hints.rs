@@ -2,8 +2,11 @@
 //!
 //! The engine and its libraries do not know the options and sub-commands of this program; these hints name them.
 
+use infrahub_sync_cache::{Remedy, RunId};
 use infrahub_sync_core::guardrail::Refusal;
 use infrahub_sync_engine::EngineError;
+
+use crate::context::CACHE_VARIABLE;
 
 /// The number of records with problems that fit a message; the engine stores all of them.
 const PROBLEMS_SHOWN: usize = 20;
@@ -39,7 +42,7 @@ pub(crate) fn engine(error: &EngineError) -> Vec<String> {
         EngineError::Records { .. } => {
             vec!["the response was not a valid list of records; please report this to the adapter's author".to_owned()]
         }
-        EngineError::Cache(error) => error.hint().into_iter().collect(),
+        EngineError::Cache(error) => error.remedy().iter().map(remedy).collect(),
         EngineError::Adapter(error) => error.hint().into_iter().collect(),
         _ => Vec::new(),
     }
@@ -54,4 +57,41 @@ fn guardrail(refusal: &Refusal) -> Vec<String> {
         hints.push(format!("to allow these deletions, rerun with `--max-deletes {most}` or set `max_deletes`"));
     }
     hints
+}
+
+/// Returns what to do about a failure of the cache or a finding in it.
+pub(crate) fn remedy(remedy: &Remedy) -> String {
+    match remedy {
+        Remedy::CheckDisk => format!("check the folder's permissions and free space, or set {CACHE_VARIABLE} to another folder"),
+        Remedy::UseNewerProgram => format!("use the newer version of infrahub-sync, or set {CACHE_VARIABLE} to another folder"),
+        Remedy::WaitForRun => {
+            "wait for that run to end, or stop it; the lock ends with its process, so there is no file to delete".to_owned()
+        }
+        Remedy::FirstRun => "there are no runs yet; `infrahub-sync diff` makes one".to_owned(),
+        Remedy::ChooseRun(latest) => {
+            format!("the latest runs are {}", latest.iter().map(RunId::as_str).collect::<Vec<_>>().join(", "))
+        }
+        Remedy::RepeatRun { id, dir } => {
+            format!("repeat the run with `infrahub-sync diff --run-id {id}`, or delete the folder {}", dir.display())
+        }
+        Remedy::RepeatStoppedRun(id) => {
+            format!("the run stopped before it wrote the file; repeat it with `infrahub-sync diff --run-id {id}`")
+        }
+        Remedy::ReplaceOldPlan => {
+            "infrahub-sync 2.0 wrote this plan, which lacks data for an apply; run `infrahub-sync diff` again".to_owned()
+        }
+        Remedy::ReplaceJournal => "this plan cannot be resumed, because it is unknown which of its rows were sent; \
+             `infrahub-sync diff` makes a plan with the remaining changes"
+            .to_owned(),
+        Remedy::DeleteFile => "delete it; the next successful run writes it again".to_owned(),
+        Remedy::DeleteFormat => "the file contains the version of the cache's format, a whole number; \
+             if no newer version of infrahub-sync uses this cache, delete the file"
+            .to_owned(),
+        Remedy::DeleteRun(dir) => format!("delete {}: a run was killed at its start, or the folder is not a run", dir.display()),
+        Remedy::DeleteOtherRunsFile => "delete it: it belongs to an earlier run with the same id".to_owned(),
+        Remedy::DeleteForeign => "delete it, unless it is yours".to_owned(),
+        Remedy::Prune => "`infrahub-sync cache prune` removes it".to_owned(),
+        Remedy::NextRun => "the next run removes it".to_owned(),
+        Remedy::NextApply => "the run was killed during a write; an apply of the run removes it".to_owned(),
+    }
 }

@@ -38,8 +38,8 @@ pub const LOCK_FILE: &str = "infrahub-sync.lock.yml";
 /// The word for a component that is a part of the program.
 const BUILT_IN: &str = "built-in";
 
-/// What helps against every problem of a lock file.
-const AGAIN: &str = "look what changed, then write it anew with `infrahub-sync adapter lock`";
+/// The remedy for every problem of a lock file.
+const AGAIN: &str = "check what changed, then write it again with `infrahub-sync adapter lock`";
 
 const FILE: OwnFile = OwnFile { has: "this lock file has", format: 1, again: AGAIN };
 
@@ -55,7 +55,7 @@ pub struct AdapterLock {
 /// An adapter, and what it may reach.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LockedAdapter {
-    /// What it calls itself.
+    /// Its name for itself.
     pub adapter: String,
     /// Its version.
     pub version: String,
@@ -63,7 +63,7 @@ pub struct LockedAdapter {
     pub contract: String,
     /// Which component it is.
     pub component: LockedComponent,
-    /// What it may reach.
+    /// Its abilities.
     pub abilities: Abilities,
 }
 
@@ -85,7 +85,7 @@ impl fmt::Display for LockedComponent {
     }
 }
 
-/// What an adapter may reach.
+/// The things that an adapter may reach.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Abilities {
     /// The origin of its address, where its credentials go, as `https://host:port`, the port where it is not the usual one. A project for
@@ -103,7 +103,7 @@ pub struct Abilities {
     pub secrets: BTreeMap<String, SecretSource>,
 }
 
-/// What may be done in which folder.
+/// The access to a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FolderAbility {
     /// The folder as the settings name it, without detours.
@@ -122,7 +122,7 @@ pub enum SecretSource {
 }
 
 impl SecretSource {
-    /// The word in the file.
+    /// Returns the word in the file.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -145,7 +145,7 @@ impl AdapterLock {
         }
     }
 
-    /// The file's text.
+    /// Returns the file's text.
     #[must_use]
     pub fn to_text(&self) -> String {
         let mut lines = vec![
@@ -165,7 +165,7 @@ impl AdapterLock {
     ///
     /// # Errors
     ///
-    /// Every problem, with lines: a newer format, or a damage or an edit that makes no sense.
+    /// Every problem, with lines: a newer format, or a damage or an invalid edit.
     pub fn parse(text: &str, file: &Path) -> Result<AdapterLock, Vec<Problem>> {
         FILE.parse(text, file, decode)
     }
@@ -205,9 +205,10 @@ impl LockedAdapter {
         entries
     }
 
-    /// What keeps an adapter from being accepted in place of this one, a line each; empty when it is accepted.
+    /// Returns the reasons for which an adapter is not accepted instead of this one, a line each; empty if it is accepted.
     ///
-    /// Another component is not, unless both are built in: those change with the program. More abilities are not, less are.
+    /// A different component is not accepted, unless both are built in: those change with the program. Fewer abilities are accepted, more
+    /// are not.
     #[must_use]
     pub fn objections(&self, now: &LockedAdapter) -> Vec<String> {
         let mut lines = Vec::new();
@@ -230,7 +231,7 @@ impl LockedAdapter {
 }
 
 impl Abilities {
-    /// What these allow and the others do not, a line each.
+    /// Returns the abilities that these have and the others lack, a line each.
     #[must_use]
     pub fn beyond(&self, others: &Abilities) -> Vec<String> {
         let mut lines = Vec::new();

@@ -1,7 +1,7 @@
 //! Decodes a tree of nodes and collects every problem on the way.
 //!
-//! Key types: [`Decoder`] (where problems go), [`Record`] (a mapping whose keys are known) and [`Key`] (a row of a table of keys: what a record
-//! may say is one table, with a function for each key). A missing or wrong value yields `None` after it was reported, so that the rest of
+//! Key types: [`Decoder`] (where problems go), [`Record`] (a mapping whose keys are known) and [`Key`] (a row of a table of keys: one
+//! table lists the keys of a record, with a function for each). A missing or wrong value yields `None` after it was reported, so that the rest of
 //! the file is decoded as well.
 
 use crate::load::{Data, Entry, Node};
@@ -27,12 +27,12 @@ pub(crate) struct Key<T> {
 pub(crate) type Read<T> = fn(&mut Decoder<'_>, &Node, &str, &mut T);
 
 impl<T> Key<T> {
-    /// A key that may be absent, or null.
+    /// Makes a key that may be absent, or null.
     pub(crate) const fn optional(name: &'static str, read: Read<T>) -> Key<T> {
         Key { name, required: false, read }
     }
 
-    /// A key that must have a value.
+    /// Makes a key that must have a value.
     pub(crate) const fn required(name: &'static str, read: Read<T>) -> Key<T> {
         Key { name, required: true, read }
     }
@@ -51,23 +51,23 @@ pub(crate) struct Record<'n> {
 }
 
 impl<'n> Record<'n> {
-    /// The value of a key; a null is as good as no value.
+    /// Returns the value of a key; a null is as good as no value.
     pub(crate) fn get(&self, key: &str) -> Option<&'n Node> {
         self.get_or_null(key).filter(|node| !matches!(node.data, Data::Null))
     }
 
-    /// The value of a key, also where it is null.
+    /// Returns the value of a key, also where it is null.
     pub(crate) fn get_or_null(&self, key: &str) -> Option<&'n Node> {
         self.entries.iter().find(|entry| entry.key == key).map(|entry| &entry.value)
     }
 
-    /// The path of a key.
+    /// Returns the path of a key.
     pub(crate) fn at(&self, key: &str) -> String {
         join(&self.path, key)
     }
 }
 
-/// The path of a key below a path.
+/// Returns the path of a key below a path.
 pub(crate) fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
@@ -137,7 +137,7 @@ impl<'a> Decoder<'a> {
         self.report(Severity::Error, span, path, message, Some(hint.into()));
     }
 
-    /// A mapping with these keys and no others.
+    /// Returns a mapping with these keys and no others.
     pub(crate) fn record<'n>(&mut self, node: &'n Node, path: &str, known: &[&str]) -> Option<Record<'n>> {
         let entries = self.map(node, path)?;
         for entry in entries {
@@ -150,7 +150,7 @@ impl<'a> Decoder<'a> {
         Some(Record { span: node.span, path: path.to_owned(), entries })
     }
 
-    /// A mapping with any keys.
+    /// Returns a mapping with any keys.
     pub(crate) fn map<'n>(&mut self, node: &'n Node, path: &str) -> Option<&'n [Entry]> {
         match &node.data {
             Data::Map(entries) => Some(entries),
@@ -161,7 +161,7 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// A key that must be there.
+    /// Returns a key that must be there.
     pub(crate) fn required<'n>(&mut self, record: &Record<'n>, key: &str) -> Option<&'n Node> {
         match record.get_or_null(key) {
             Some(node) if matches!(node.data, Data::Null) => {
@@ -196,24 +196,24 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// The text of a key that must be there.
+    /// Returns the text of a key that must be there.
     pub(crate) fn required_text<'n>(&mut self, record: &Record<'n>, key: &str) -> Option<(&'n str, Span)> {
         let node = self.required(record, key)?;
         Some((self.text(node, &record.at(key))?, node.span))
     }
 
-    /// The text of a key that may be absent.
+    /// Returns the text of a key that may be absent.
     pub(crate) fn optional_text<'n>(&mut self, record: &Record<'n>, key: &str) -> Option<(&'n str, Span)> {
         let node = record.get(key)?;
         Some((self.text(node, &record.at(key))?, node.span))
     }
 
-    /// The items of a key that may be absent; empty then.
+    /// Returns the items of a key that may be absent; empty then.
     pub(crate) fn items<'n>(&mut self, record: &Record<'n>, key: &str) -> &'n [Node] {
         record.get(key).map_or(&[], |node| self.list(node, &record.at(key)))
     }
 
-    /// The items of a list; empty where the node is not a list.
+    /// Returns the items of a list; empty where the node is not a list.
     pub(crate) fn list<'n>(&mut self, node: &'n Node, path: &str) -> &'n [Node] {
         if let Data::List(items) = &node.data {
             return items;
@@ -230,17 +230,17 @@ impl<'a> Decoder<'a> {
         items.filter_map(|(index, item)| decode(self, item, &format!("{path}[{index}]"))).collect()
     }
 
-    /// The text of a node, and its place.
+    /// Returns the text of a node, and its place.
     pub(crate) fn text_at(&mut self, node: &Node, path: &str) -> Option<(String, Span)> {
         Some((self.text(node, path)?.to_owned(), node.span))
     }
 
-    /// A list of texts with their places.
+    /// Returns a list of texts with their places.
     pub(crate) fn texts(&mut self, record: &Record<'_>, key: &str) -> Vec<(String, Span)> {
         record.get(key).map_or_else(Vec::new, |node| self.each(node, &record.at(key), Decoder::text_at))
     }
 
-    /// A whole number that is not negative; `"10"` and `10.0` are read as well, as pydantic reads them.
+    /// Returns a whole number that is not negative; `"10"` and `10.0` are read as well, as pydantic reads them.
     pub(crate) fn count(&mut self, node: &Node, path: &str) -> Option<u32> {
         let number = match &node.data {
             Data::Number(number) => number.as_u64().or_else(|| {

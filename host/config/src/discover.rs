@@ -1,7 +1,7 @@
 //! Finds projects: every `config.yml` or `config.yaml` below a folder.
 //!
 //! Hidden folders, caches (folders with a `CACHEDIR.TAG`, `__pycache__`, `node_modules`) and folders that were visited already
-//! (links that loop) are left out. What cannot be read is reported beside what can.
+//! (links that loop) are left out. Unreadable projects are reported beside the readable ones.
 
 use std::collections::{HashSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ const FILE_NAMES: [&str; 2] = ["config.yml", "config.yaml"];
 /// Folders of other programs' making that can be huge and never hold a project.
 const CACHE_FOLDERS: [&str; 2] = ["__pycache__", "node_modules"];
 
-/// What `list` shows of a project.
+/// The part of a project that `list` shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
     /// The sync's name.
@@ -37,7 +37,7 @@ pub struct Found {
     pub file: PathBuf,
     /// The sync's name, also where the rest of the file is broken.
     pub name: Option<String>,
-    /// What it says, or why it says nothing.
+    /// Its summary, or the reasons for which there is none.
     pub summary: Result<Summary, Vec<Problem>>,
 }
 
@@ -125,7 +125,7 @@ fn look_at(file: PathBuf) -> Found {
     }
 }
 
-/// The file of the project called `name` below `directory`. Other projects may be broken; so may this one.
+/// Returns the file of the project called `name` below `directory`. Other projects may be broken; so may this one.
 ///
 /// # Errors
 ///

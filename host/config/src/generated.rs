@@ -45,11 +45,11 @@ pub struct Generated {
     pub model: Model,
 }
 
-/// Whether the models in `file` are missing or were made from another mapping than the project's.
+/// Returns whether the models in `file` are missing or were made from another mapping than the project's.
 ///
 /// # Errors
 ///
-/// The file is there and cannot be read, or makes no sense.
+/// The file exists and cannot be read, or is invalid.
 pub fn is_stale(project: &Project, file: &Path) -> Result<bool, Vec<Problem>> {
     match file.try_exists() {
         Ok(false) => Ok(true),
@@ -67,13 +67,13 @@ impl Generated {
         Generated::parse(&load::read(file)?, file)
     }
 
-    /// Whether the project's mapping has changed since.
+    /// Returns whether the project's mapping has changed since.
     #[must_use]
     pub fn is_stale(&self, project: &Project) -> bool {
         self.mapping_hash != crate::hash::mapping_hash(project)
     }
 
-    /// The file's text.
+    /// Returns the file's text.
     #[must_use]
     pub fn to_text(&self) -> String {
         let mut lines = vec![
@@ -101,13 +101,13 @@ impl Generated {
     ///
     /// # Errors
     ///
-    /// Every problem, with lines: a newer format, or an edit that makes no sense.
+    /// Every problem, with lines: a newer format, or an invalid edit.
     pub fn parse(text: &str, file: &Path) -> Result<Generated, Vec<Problem>> {
         FILE.parse(text, file, decode)
     }
 }
 
-/// What helps against every problem of a generated file.
+/// The remedy for every problem of a generated file.
 const AGAIN: &str = "run `infrahub-sync generate` again";
 
 const FILE: OwnFile = OwnFile { has: "these models have", format: 1, again: AGAIN };
@@ -180,7 +180,7 @@ fn kinds(decoder: &mut Decoder<'_>, record: &Record<'_>) -> Vec<KindModel> {
     for (kind, span) in &kinds {
         for field in &kind.fields {
             for reference in field.peers().filter(|reference| !names.contains(*reference)) {
-                let message = format!("`{}.{}` refers to `{reference}`, which is no kind of this file", kind.name, field.name);
+                let message = format!("`{}.{}` refers to `{reference}`, which is not a kind of this file", kind.name, field.name);
                 decoder.error_hint(*span, "kinds", message, AGAIN);
             }
         }
@@ -206,7 +206,7 @@ fn kind(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> Option<KindModel>
         let mut names = Vec::new();
         for (name, span) in decoder.texts(&record, key) {
             if !known.contains(name.as_str()) {
-                let message = format!("`{name}` is no field of this kind");
+                let message = format!("`{name}` is not a field of this kind");
                 let hint = format!("its fields: {}; {AGAIN}", list_names(fields.iter().map(|field| field.name.as_str())));
                 decoder.error_hint(span, record.at(key), message, hint);
             }
@@ -257,7 +257,7 @@ fn field(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> Option<FieldMode
     let default = default.and_then(|(text, span)| match serde_json::from_str(&text) {
         Ok(value) => Some(value),
         Err(error) => {
-            decoder.error_hint(span, record.at("default"), format!("the default is no JSON: {error}"), AGAIN);
+            decoder.error_hint(span, record.at("default"), format!("the default is not JSON: {error}"), AGAIN);
             None
         }
     });
@@ -365,7 +365,7 @@ mod tests {
                 .map_or_else(|problems| problems.iter().map(|problem| problem.message.clone()).collect(), |_| Vec::new())
         };
         assert_eq!(told("[DcimDevice]"), Vec::<String>::new());
-        assert_eq!(told("[DcimDevice, Nobody]"), ["`on.parent` refers to `Nobody`, which is no kind of this file"]);
+        assert_eq!(told("[DcimDevice, Nobody]"), ["`on.parent` refers to `Nobody`, which is not a kind of this file"]);
         assert_eq!(told("[DcimDevice, DcimDevice]"), ["the kind `DcimDevice` stands here twice"]);
         let identifying = sample().to_text().replace("identifiers: [name]", "identifiers: [name, parent]");
         let problems = Generated::parse(&identifying, Path::new("m")).unwrap_err();
@@ -414,7 +414,7 @@ mod tests {
         hint: update infrahub-sync, or run `infrahub-sync generate` again
         ");
         assert_snapshot!(broken("identifiers: [name]", "identifiers: [nam]"), @r#"
-        error: `nam` is no field of this kind
+        error: `nam` is not a field of this kind
          --> infrahub-sync.models.yml:8:19 (kinds[0].identifiers)
           |
         8 |     identifiers: [nam]
@@ -422,7 +422,7 @@ mod tests {
 
         hint: its fields: `name`, `site`, `weird: #"name
         `; run `infrahub-sync generate` again
-        error: `nam` is no field of this kind
+        error: `nam` is not a field of this kind
           --> infrahub-sync.models.yml:16:19 (kinds[1].identifiers)
            |
         16 |     identifiers: [nam]
@@ -431,7 +431,7 @@ mod tests {
         hint: its fields: `name`, `parent`; run `infrahub-sync generate` again
         "#);
         assert_snapshot!(broken("reference: \"on\"", "reference: Of"), @r"
-        error: `DcimDevice.site` refers to `Of`, which is no kind of this file
+        error: `DcimDevice.site` refers to `Of`, which is not a kind of this file
          --> infrahub-sync.models.yml:7:5 (kinds)
           |
         7 |   - name: DcimDevice

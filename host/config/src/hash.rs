@@ -57,7 +57,7 @@ pub fn schema_hash(model: &Model, schema: Option<&[SchemaKind]>) -> String {
     if schema.is_none() { hash(&Value::Null) } else { hash(&json!(schema_kind_hashes(model, schema))) }
 }
 
-/// The text of `schema-sub-hash.txt`: SHA-256 (hex) over both hashes.
+/// Returns the text of `schema-sub-hash.txt`: SHA-256 (hex) over both hashes.
 #[must_use]
 pub fn schema_sub_hash(mapping_hash: &str, schema_hash: &str) -> String {
     hash(&json!([mapping_hash, schema_hash]))

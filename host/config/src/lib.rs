@@ -1,11 +1,11 @@
 //! `config.yml` and the generated models, with errors that carry file, line, column and path.
 //!
-//! Key types: [`Project`] (a decoded `config.yml`), [`Problem`] (what is wrong and where), [`SchemaKind`] (the destination's
+//! Key types: [`Project`] (a decoded `config.yml`), [`Problem`] (a mistake and its place), [`SchemaKind`] (the destination's
 //! schema, as far as a mapping can be checked against it) and [`Generated`] (what `generate` writes).
 //!
-//! Invariants: decoding collects every problem of a file in one go; nothing here reads the environment, the working directory,
-//! the clock or the network: the environment is an argument, files are named by the caller; a value of `settings` is never
-//! shown in a message, an excerpt or a debug print.
+//! Invariants: decoding collects every problem of a file in one go. Nothing here reads the environment, the working directory, the
+//! clock or the network: the environment is an argument, and the caller names the files. No message, excerpt or debug print shows a
+//! value of `settings`.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that fails may panic"))]
 

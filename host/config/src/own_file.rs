@@ -7,13 +7,13 @@ use crate::load::{self, Node};
 use crate::problem::{Document, Problem};
 use crate::project::in_file_order;
 
-/// What all such files have, and what is said of them.
+/// The common parts of such files, and the words for them.
 pub(crate) struct OwnFile {
     /// The file as a subject with its verb: `this lock file has`.
     pub(crate) has: &'static str,
     /// The newest format this program reads, and the one it writes.
     pub(crate) format: u32,
-    /// What helps against every problem of it.
+    /// The remedy for every problem of it.
     pub(crate) again: &'static str,
 }
 
@@ -22,7 +22,7 @@ impl OwnFile {
     ///
     /// # Errors
     ///
-    /// Every problem, with lines: a newer format, or a damage or an edit that makes no sense.
+    /// Every problem, with lines: a newer format, or a damage or an invalid edit.
     pub(crate) fn parse<T>(
         &self,
         text: &str,

@@ -1,4 +1,4 @@
-//! What is wrong with a file, and where: the one error type of this crate.
+//! A mistake in a file and its place: the one error type of this crate.
 //!
 //! A [`Problem`] is data (severity, file, line, column, path, message, hint) plus an excerpt of the line; its `Display` is what
 //! the user reads. Excerpts never show a credential: from a key that smells of one (`token`, `password`, …) on, the rest of the
@@ -13,14 +13,14 @@ pub use infrahub_sync_base::nearest;
 /// How bad a problem is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
-    /// The run goes on.
+    /// The run continues.
     Warning,
     /// The project cannot be used.
     Error,
 }
 
 impl Severity {
-    /// The heading on screen.
+    /// Returns the heading on screen.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -63,7 +63,7 @@ pub struct Problem {
     pub column: u32,
     /// The place inside the document, `schema_mapping[2].fields[0].reference`; empty for the whole document.
     pub path: String,
-    /// What is wrong: a lowercase fragment.
+    /// The mistake: a lowercase fragment.
     pub message: String,
     /// The exact fix, where one is known.
     pub hint: Option<String>,
@@ -72,7 +72,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem with a whole file: it is missing, unreadable, not UTF-8.
+    /// Returns a problem with a whole file: it is missing, unreadable, not UTF-8.
     #[must_use]
     pub fn of_file(file: &Path, message: impl Into<String>) -> Problem {
         Problem {
@@ -87,14 +87,14 @@ impl Problem {
         }
     }
 
-    /// The same problem with a hint.
+    /// Returns the same problem with a hint.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Problem {
         self.hint = Some(hint.into());
         self
     }
 
-    /// Whether it stops the run.
+    /// Returns whether it stops the run.
     #[must_use]
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
@@ -175,25 +175,25 @@ const SECRET_WORDS: [&str; 11] =
 const EXCERPT_CHARS_MAX: usize = 160;
 
 impl Document {
-    /// The text of a file.
+    /// Returns the text of a file.
     #[must_use]
     pub fn new(file: &Path, text: &str) -> Document {
         let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
         Document { file: file.into(), text: text.into(), line_starts }
     }
 
-    /// The file's name as it was given.
+    /// Returns the file's name as it was given.
     #[must_use]
     pub fn file(&self) -> &Path {
         &self.file
     }
 
-    /// The text.
+    /// Returns the text.
     pub(crate) fn text(&self) -> &str {
         &self.text
     }
 
-    /// A problem at a place of this file.
+    /// Returns a problem at a place of this file.
     #[must_use]
     pub fn problem(&self, severity: Severity, span: Span, path: impl Into<String>, message: impl Into<String>) -> Problem {
         let path = path.into();
@@ -217,7 +217,7 @@ impl Document {
         self.text.get(start..end.max(start)).map(|line| line.trim_end_matches('\r'))
     }
 
-    /// Whether a line may be (a part of) a credential, told from the lines above it: what is no YAML has no paths to tell it from.
+    /// Returns whether a line may be (a part of) a credential, judged by the lines above it. Invalid YAML has no paths to judge by.
     fn may_be_a_secret(&self, number: u32) -> bool {
         let Some(line) = self.line(number) else { return false };
         let indent = |line: &str| line.len() - line.trim_start().len();
@@ -244,7 +244,7 @@ impl Document {
         false
     }
 
-    /// The line of a place. A line of settings shows its key and nothing else, unless the value is only a variable.
+    /// Returns the line of a place. A line of settings shows its key and nothing else, unless the value is only a variable.
     fn excerpt(&self, span: Span, is_setting: bool) -> Option<Box<Excerpt>> {
         let line = self.line(span.line)?;
         let line = if is_setting { line.find(':').map_or_else(String::new, |at| mask_from(line, at + 1)) } else { mask(line) };
@@ -261,7 +261,7 @@ impl Document {
     }
 }
 
-/// The line with everything after the first credential's key replaced.
+/// Returns the line with everything after the first credential's key replaced.
 fn mask(line: &str) -> String {
     // ASCII lowering keeps byte offsets.
     let lower = line.to_ascii_lowercase();
@@ -278,7 +278,7 @@ fn mask(line: &str) -> String {
     first.map_or_else(|| line.to_owned(), |at| mask_from(line, at))
 }
 
-/// The line with everything from `at` on replaced, unless that is nothing but a variable.
+/// Returns the line with everything from `at` on replaced, unless that is nothing but a variable.
 fn mask_from(line: &str, at: usize) -> String {
     match (line.get(..at), line.get(at..)) {
         (Some(kept), Some(value)) if !value.trim().is_empty() && !is_only_variable(value) => format!("{kept} ***"),
@@ -286,7 +286,7 @@ fn mask_from(line: &str, at: usize) -> String {
     }
 }
 
-/// Whether a value is nothing but `${NAME}`: that is worth showing, and no secret.
+/// Returns whether a value is nothing but `${NAME}`: that is worth showing, and no secret.
 fn is_only_variable(value: &str) -> bool {
     let value = value.trim().trim_matches(['"', '\'']);
     value.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')).is_some_and(|name| !name.contains(['$', '{', '}', ' ']))

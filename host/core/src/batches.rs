@@ -17,7 +17,7 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
 use crate::key;
 use crate::model::Model;
-use crate::snapshot::{FieldColumn, Held, NOWHERE, Peer, PeerColumn, Snapshot};
+use crate::snapshot::{FieldColumn, NOWHERE, Peer, PeerColumn, RefValue, Snapshot};
 use crate::value::{Tag, ValueColumn};
 
 /// Rows in a batch: large enough that the cost of a batch is not felt, small enough to stay in the processor's cache.
@@ -52,7 +52,7 @@ pub struct Batches<'s> {
     next: usize,
 }
 
-/// The batches of kind number `kind`; `extract_ts_us` is the time of the load in microseconds since 1970.
+/// Returns the batches of kind number `kind`; `extract_ts_us` is the time of the load in microseconds since 1970.
 #[must_use]
 pub fn batches<'s>(model: &'s Model, snapshot: &'s Snapshot, kind: usize, extract_ts_us: i64) -> Batches<'s> {
     let mut encodings = Vec::new();
@@ -60,7 +60,9 @@ pub fn batches<'s>(model: &'s Model, snapshot: &'s Snapshot, kind: usize, extrac
     for (field, column) in model.kinds[kind].fields.iter().zip(&snapshot.kinds[kind].fields) {
         let encoding = match column {
             FieldColumn::Values(values) => encoding(values),
-            FieldColumn::Peers(peers) if (0..snapshot.kinds[kind].rows()).any(|row| peers.get(row).0 == Held::Many) => Encoding::PeerList,
+            FieldColumn::Peers(peers) if (0..snapshot.kinds[kind].rows()).any(|row| peers.get(row).0 == RefValue::Many) => {
+                Encoding::PeerList
+            }
             FieldColumn::Peers(_) => Encoding::Peer,
         };
         let data_type = match encoding {
@@ -102,19 +104,22 @@ fn encoding(values: &ValueColumn) -> Encoding {
     values.tags().iter().for_each(|tag| seen[*tag as usize] = true);
     seen[Tag::Missing as usize] = false;
     let only = |allowed: &[Tag]| (1..seen.len()).all(|at| !seen[at] || allowed.iter().any(|tag| *tag as usize == at));
-    match () {
-        () if only(&[Tag::Text]) => Encoding::Text,
-        () if only(&[Tag::Int]) && (0..values.len()).all(|row| values.tag(row) != Tag::Int || values.text(row).parse::<i64>().is_ok()) => {
-            Encoding::Int
-        }
-        () if only(&[Tag::Float]) => Encoding::Float,
-        () if only(&[Tag::True, Tag::False]) => Encoding::Bool,
-        () => Encoding::Json,
+    let fits = |row: usize| values.tag(row) != Tag::Int || values.text(row).parse::<i64>().is_ok();
+    if only(&[Tag::Text]) {
+        Encoding::Text
+    } else if only(&[Tag::Int]) && (0..values.len()).all(fits) {
+        Encoding::Int
+    } else if only(&[Tag::Float]) {
+        Encoding::Float
+    } else if only(&[Tag::True, Tag::False]) {
+        Encoding::Bool
+    } else {
+        Encoding::Json
     }
 }
 
 impl Batches<'_> {
-    /// The schema of all batches.
+    /// Returns the schema of all batches.
     #[must_use]
     pub fn schema(&self) -> SchemaRef {
         self.schema.clone()
@@ -168,7 +173,7 @@ impl Batches<'_> {
                     let (held, of_row) = peers.peers(row);
                     lengths.push(of_row.len());
                     of_row.for_each(|peer| self.peer(peers, peer, &mut items, &mut scratch));
-                    valid.push(matches!(held, Held::One | Held::Many));
+                    valid.push(matches!(held, RefValue::One | RefValue::Many));
                 }
                 let item = Arc::new(Field::new("item", DataType::Utf8, true));
                 Arc::new(ListArray::try_new(
@@ -182,7 +187,7 @@ impl Batches<'_> {
                 let mut out = StringBuilder::with_capacity(rows.len(), rows.len() * 16);
                 for row in rows {
                     let (held, mut of_row) = peers.peers(row);
-                    match of_row.next().filter(|_| held == Held::One) {
+                    match of_row.next().filter(|_| held == RefValue::One) {
                         Some(peer) => self.peer(peers, peer, &mut out, &mut scratch),
                         None => out.append_null(),
                     }
@@ -240,7 +245,7 @@ impl Iterator for Batches<'_> {
     }
 }
 
-/// Text as Arrow has it: one copy of the bytes, offsets moved to begin at 0.
+/// Returns text as Arrow has it: one copy of the bytes, offsets moved to begin at 0.
 fn text(values: &ValueColumn, rows: std::ops::Range<usize>) -> Result<StringArray, ArrowError> {
     let (ends, all) = values.parts();
     let start = if rows.start == 0 { 0 } else { ends.get(rows.start - 1).copied().unwrap_or(0) };

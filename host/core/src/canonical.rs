@@ -1,20 +1,20 @@
 //! One spelling for values that have several: IP addresses, networks and MAC addresses.
 //!
 //! Both sides of a comparison go through here, so that `10.0.0.1` and `10.0.0.1/32`, or `aabb.ccdd.eeff` and `AA:BB:CC:DD:EE:FF`, are no
-//! difference. What is no such value stays as it is: the destination says what is wrong with it.
+//! difference. A text that is not such a value stays as it is: the destination says what is wrong with it.
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::model::FieldType;
 
-/// Whether values of the type have a canonical spelling.
+/// Returns whether values of the type have a canonical spelling.
 #[must_use]
 pub fn has_canonical(field_type: FieldType) -> bool {
     matches!(field_type, FieldType::IpInterface | FieldType::IpNetwork | FieldType::IpAddress | FieldType::Mac)
 }
 
-/// Writes the canonical spelling into `out`; false, and nothing of use in `out`, where the text is no such value.
+/// Writes the canonical spelling into `out`; false where the text is not such a value; `out` is of no use then.
 pub fn write_canonical(field_type: FieldType, text: &str, out: &mut String) -> bool {
     match field_type {
         FieldType::IpInterface => parse(text).is_some_and(|(address, length)| write_ip(address, length, out)),
@@ -25,7 +25,7 @@ pub fn write_canonical(field_type: FieldType, text: &str, out: &mut String) -> b
     }
 }
 
-/// An address and the length of its prefix, which may be written as a netmask (or its inverse, as Python's `ipaddress` allows).
+/// Returns an address and the length of its prefix, which may be written as a netmask (or its inverse, as Python's `ipaddress` allows).
 fn parse(text: &str) -> Option<(IpAddr, u8)> {
     let (address, mask) = match text.split_once('/') {
         Some((address, mask)) => (address, Some(mask)),

@@ -79,7 +79,7 @@ impl PeerRefs {
 pub struct Change {
     /// The object.
     pub object: ObjectKey,
-    /// What is done.
+    /// The operation.
     pub action: Action,
     /// 0 in the first pass; 1 for fields that were taken out of it to break a cycle.
     pub pass: u32,

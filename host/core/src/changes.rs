@@ -1,93 +1,93 @@
-//! Going on from an earlier run: which of its rows are still as they were.
+//! Resuming from an earlier run: which of its rows are still as they were.
 //!
-//! Of a resource the system says which records changed, and either which are gone or how many there are. Where neither tells that none is
-//! gone, the ids of all have to be asked for. What is kept goes through [`build`](crate::snapshot::build) together with what is new; where
-//! the two do not fit, the earlier rows are not what the system holds, whatever it said ([`contradicts`]).
+//! The system says of a resource which records changed, and either which were deleted or how many there are. Where neither proves that none
+//! was deleted, the ids of all objects are read. Rows that are kept go through [`build`](crate::snapshot::build) together with new ones. If the two do
+//! not fit, the earlier rows are not what the system holds, whatever it said ([`contradicts`]).
 
 use std::collections::HashSet;
 
 use crate::model::Model;
 use crate::snapshot::{Completeness, DataProblem, Snapshot};
 
-/// What is no longer as it was.
+/// The changes of a resource since an earlier run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changes {
     /// The ids of the records that were read.
     pub changed: HashSet<String>,
-    /// The deleted ones.
-    pub gone: Gone,
+    /// The deleted objects.
+    pub deletions: Deletions,
 }
 
-/// How the deleted objects are known.
+/// The deleted objects of a resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Gone {
-    /// By their ids; none of them, often.
+pub enum Deletions {
+    /// These ids; often none.
     These(HashSet<String>),
-    /// All others are.
+    /// All ids but these.
     AllBut(HashSet<String>),
 }
 
-/// Why a row of an earlier run is left out.
+/// The reason why a row of an earlier run is not kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Left {
-    /// Its object was read anew.
-    Read,
+pub enum RemovalReason {
+    /// Its object was read again.
+    Reread,
     /// The system says that its object was deleted.
-    Told,
-    /// Its object is not among so many that the system has.
+    Deleted,
+    /// Its object is not among the ids of the system, of which there are this many.
     NotAmong(usize),
 }
 
-impl Gone {
-    /// What the answer to "what changed" says about deleted objects. None: the ids of all objects have to be asked for.
+impl Deletions {
+    /// Returns what an answer about changes says of deleted objects. None: the ids of all objects have to be read.
     ///
-    /// `known` are the ids of the rows so far. `total` counts all objects as of the answer, and says something only where each is a row
-    /// (`is_whole`): as many as were known and are new since means that none is gone.
+    /// `known` are the ids of the rows so far. `total` counts all objects as of the answer; it only counts where each object is a row
+    /// (`is_whole`). If it is the number of known and new objects, none was deleted.
     #[must_use]
-    pub fn told(
+    pub fn of_answer(
         known: &HashSet<String>,
         changed: &HashSet<String>,
         deleted: Option<Vec<String>>,
         total: Option<u64>,
         is_whole: bool,
-    ) -> Option<Gone> {
+    ) -> Option<Deletions> {
         if let Some(ids) = deleted {
-            return Some(Gone::These(ids.into_iter().collect()));
+            return Some(Deletions::These(ids.into_iter().collect()));
         }
         let new = changed.iter().filter(|id| !known.contains(*id)).count();
-        (is_whole && total == Some((known.len() + new) as u64)).then(|| Gone::These(HashSet::new()))
+        (is_whole && total == Some((known.len() + new) as u64)).then(|| Deletions::These(HashSet::new()))
     }
 }
 
 impl Changes {
-    /// Why the row of that id is to be left out: it is read anew, or gone. None: it stays.
+    /// Returns why the row of an id is not kept; none if it is.
     #[must_use]
-    pub fn left(&self, id: &str) -> Option<Left> {
+    pub fn removal(&self, id: &str) -> Option<RemovalReason> {
         if self.changed.contains(id) {
-            return Some(Left::Read);
+            return Some(RemovalReason::Reread);
         }
-        match &self.gone {
-            Gone::These(ids) => ids.contains(id).then_some(Left::Told),
-            Gone::AllBut(ids) => (!ids.contains(id)).then_some(Left::NotAmong(ids.len())),
+        match &self.deletions {
+            Deletions::These(ids) => ids.contains(id).then_some(RemovalReason::Deleted),
+            Deletions::AllBut(ids) => (!ids.contains(id)).then_some(RemovalReason::NotAmong(ids.len())),
         }
     }
 
-    /// Whether the row of that id is to be left out.
+    /// Returns whether the row of an id is not kept.
     #[must_use]
-    pub fn leaves(&self, id: &str) -> bool {
-        self.left(id).is_some()
+    pub fn removes(&self, id: &str) -> bool {
+        self.removal(id).is_some()
     }
 
-    /// Whether every row is as it was.
+    /// Returns whether all rows are as they were.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.changed.is_empty() && matches!(&self.gone, Gone::These(ids) if ids.is_empty())
+        self.changed.is_empty() && matches!(&self.deletions, Deletions::These(ids) if ids.is_empty())
     }
 }
 
-/// Whether rows that were kept do not fit what was read: one refers to an object that is gone, or cannot be told from another.
+/// Returns whether rows that were kept do not fit what was read: one refers to a deleted object, or has the key of another one.
 ///
-/// No earlier run is gone on from whose rows have such problems, so they are new. A system may delete an object and take it out of others
+/// An earlier run with such problems is never resumed, so they are new. A system may delete an object and take it out of others
 /// without saying that these changed; then everything is to be read. `kept` says of each kind whether rows of an earlier run are in it.
 #[must_use]
 pub fn contradicts(model: &Model, kept: &[bool], snapshot: &Snapshot, problems: &[DataProblem]) -> bool {

@@ -4,7 +4,7 @@
 //! compared column by column; references by the row numbers that the walk has put side by side. Linear, and it cannot fail.
 
 use crate::model::{FieldModel, Model};
-use crate::snapshot::{FieldColumn, Held, KindSnapshot, NOWHERE, Peer, PeerColumn, Snapshot};
+use crate::snapshot::{FieldColumn, KindSnapshot, NOWHERE, Peer, PeerColumn, RefValue, Snapshot};
 use crate::value::{Tag, ValueColumn};
 
 /// An object that is on both sides with different fields.
@@ -39,44 +39,21 @@ pub struct Diff {
 }
 
 impl Diff {
-    /// Whether there is no difference.
+    /// Returns whether there is no difference.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.kinds.iter().all(|kind| kind.only_source.is_empty() && kind.only_destination.is_empty() && kind.updates.is_empty())
     }
 }
 
-/// Compares. Both snapshots are of `model`.
+/// Compares two snapshots of `model`.
 #[must_use]
 pub fn diff(model: &Model, source: &Snapshot, destination: &Snapshot) -> Diff {
     let empty = KindSnapshot::default();
     let mut diff = Diff::default();
     let mut partner: Vec<Vec<u32>> = Vec::with_capacity(model.kinds.len());
     for kind in 0..model.kinds.len() {
-        let (a, b) = (source.kinds.get(kind).unwrap_or(&empty), destination.kinds.get(kind).unwrap_or(&empty));
-        let mut found = KindDiff::default();
-        let mut pairs = vec![NOWHERE; a.rows()];
-        let (mut i, mut j) = (0, 0);
-        while i < a.rows() && j < b.rows() {
-            match a.keys.get(i).cmp(b.keys.get(j)) {
-                std::cmp::Ordering::Less => {
-                    found.only_source.push(i as u32);
-                    i += 1;
-                }
-                std::cmp::Ordering::Greater => {
-                    found.only_destination.push(j as u32);
-                    j += 1;
-                }
-                std::cmp::Ordering::Equal => {
-                    pairs[i] = j as u32;
-                    found.in_both += 1;
-                    i += 1;
-                    j += 1;
-                }
-            }
-        }
-        found.only_source.extend(i as u32..a.rows() as u32);
-        found.only_destination.extend(j as u32..b.rows() as u32);
+        let (found, pairs) = walk(source.kinds.get(kind).unwrap_or(&empty), destination.kinds.get(kind).unwrap_or(&empty));
         diff.kinds.push(found);
         partner.push(pairs);
     }
@@ -90,39 +67,12 @@ pub fn diff(model: &Model, source: &Snapshot, destination: &Snapshot) -> Diff {
                 continue; // equal keys
             }
             let (Some(ours), Some(theirs)) = (a.fields.get(at), b.fields.get(at)) else { continue };
-            let (ours, theirs) = match (ours, theirs) {
-                (FieldColumn::Values(ours), FieldColumn::Values(theirs)) => {
-                    let default = default_column(field);
-                    // Nothing is wanted there, and the destination holds what it puts there by itself.
-                    let is_default = |row: usize, other: usize| {
-                        default
-                            .as_ref()
-                            .is_some_and(|default| matches!(ours.tag(row), Tag::Null | Tag::Missing) && theirs.same(other, default, 0))
-                    };
-                    for run in runs.iter().filter(|run| !ours.identical(run.row, theirs, run.other, run.rows)) {
-                        let differ = (0..run.rows).filter(|at| {
-                            let (row, other) = (run.row + at, run.other + at);
-                            !ours.same(row, theirs, other) && !is_default(row, other)
-                        });
-                        changed.extend(differ.map(|row| ((run.row + row) as u32, at as u16)));
-                    }
-                    continue;
-                }
-                (FieldColumn::Peers(ours), FieldColumn::Peers(theirs)) => (ours, theirs),
+            let mut differs = |row: usize| changed.push((row as u32, at as u16));
+            match (ours, theirs) {
+                (FieldColumn::Values(ours), FieldColumn::Values(theirs)) => values(field, ours, theirs, &runs, &mut differs),
+                (FieldColumn::Peers(ours), FieldColumn::Peers(theirs)) => peers(ours, theirs, kind, &partner, &mut differs),
                 // Not of one model.
-                _ => {
-                    changed.extend(runs.iter().flat_map(|run| run.row..run.row + run.rows).map(|row| (row as u32, at as u16)));
-                    continue;
-                }
-            };
-            let in_both = partner[kind].iter().enumerate().filter(|(_, other)| **other != NOWHERE);
-            if let [peer] = ours.kinds() {
-                let pairs = partner.get(*peer).map_or(&[][..], Vec::as_slice);
-                let differ = in_both.filter(|(row, other)| !same_peers(ours.get(*row), theirs.get(**other as usize), pairs));
-                changed.extend(differ.map(|(row, _)| (row as u32, at as u16)));
-            } else {
-                let differ = in_both.filter(|(row, other)| !same_peers_of_kinds(ours, *row, theirs, **other as usize, &partner));
-                changed.extend(differ.map(|(row, _)| (row as u32, at as u16)));
+                _ => runs.iter().flat_map(|run| run.row..run.row + run.rows).for_each(differs),
             }
         }
         changed.sort_unstable();
@@ -136,8 +86,62 @@ pub fn diff(model: &Model, source: &Snapshot, destination: &Snapshot) -> Diff {
     diff
 }
 
-/// Rows that follow one another on both sides.
-/// A field's default as a column of one row, of the field's type.
+/// Walks along the keys of a kind on both sides. Returns what only one of them has, and the destination row of each source row.
+fn walk(a: &KindSnapshot, b: &KindSnapshot) -> (KindDiff, Vec<u32>) {
+    let mut found = KindDiff::default();
+    let mut pairs = vec![NOWHERE; a.rows()];
+    let (mut i, mut j) = (0, 0);
+    while i < a.rows() && j < b.rows() {
+        match a.keys.get(i).cmp(b.keys.get(j)) {
+            std::cmp::Ordering::Less => {
+                found.only_source.push(i as u32);
+                i += 1;
+            }
+            std::cmp::Ordering::Greater => {
+                found.only_destination.push(j as u32);
+                j += 1;
+            }
+            std::cmp::Ordering::Equal => {
+                pairs[i] = j as u32;
+                found.in_both += 1;
+                i += 1;
+                j += 1;
+            }
+        }
+    }
+    found.only_source.extend(i as u32..a.rows() as u32);
+    found.only_destination.extend(j as u32..b.rows() as u32);
+    (found, pairs)
+}
+
+/// Finds the rows in which a plain field differs.
+fn values(field: &FieldModel, ours: &ValueColumn, theirs: &ValueColumn, runs: &[Run], differs: &mut impl FnMut(usize)) {
+    let default = default_column(field);
+    // Nothing is wanted there, and the destination holds what it sets itself.
+    let is_default = |row: usize, other: usize| {
+        let set = default.as_ref();
+        set.is_some_and(|default| matches!(ours.tag(row), Tag::Null | Tag::Missing) && theirs.same(other, default, 0))
+    };
+    for run in runs.iter().filter(|run| !ours.identical(run.row, theirs, run.other, run.rows)) {
+        let rows = (0..run.rows).map(|at| (run.row + at, run.other + at));
+        let different = rows.filter(|(row, other)| !ours.same(*row, theirs, *other) && !is_default(*row, *other));
+        different.for_each(|(row, _)| differs(row));
+    }
+}
+
+/// Finds the rows in which a reference differs. `partner` are the destination rows of the source rows, by kind.
+fn peers(ours: &PeerColumn, theirs: &PeerColumn, kind: usize, partner: &[Vec<u32>], differs: &mut impl FnMut(usize)) {
+    let own = partner.get(kind).map_or(&[][..], Vec::as_slice);
+    let in_both = own.iter().enumerate().filter(|(_, other)| **other != NOWHERE).map(|(row, other)| (row, *other as usize));
+    if let [peer] = ours.kinds() {
+        let pairs = partner.get(*peer).map_or(&[][..], Vec::as_slice);
+        in_both.filter(|(row, other)| !same_peers(ours.get(*row), theirs.get(*other), pairs)).for_each(|(row, _)| differs(row));
+    } else {
+        in_both.filter(|(row, other)| !same_peers_of_kinds(ours, *row, theirs, *other, partner)).for_each(|(row, _)| differs(row));
+    }
+}
+
+/// Returns a field's default as a column of one row, of the field's type.
 #[must_use]
 pub fn default_column(field: &FieldModel) -> Option<ValueColumn> {
     let mut column = ValueColumn::default();
@@ -145,6 +149,7 @@ pub fn default_column(field: &FieldModel) -> Option<ValueColumn> {
     Some(column.coerced(field.field_type))
 }
 
+/// Rows that follow one another on both sides.
 struct Run {
     row: usize,
     other: usize,
@@ -166,19 +171,19 @@ fn runs(partner: &[u32]) -> Vec<Run> {
     runs
 }
 
-/// Whether two references hold the same peers. Sets are sorted by row, and partners rise with the rows, so they compare item by item.
-fn same_peers(ours: (Held, &[u32]), theirs: (Held, &[u32]), partner: &[u32]) -> bool {
-    if ours.0 == Held::Unresolved || theirs.0 == Held::Unresolved {
+/// Returns whether two references hold the same peers. Sets are sorted by row, and partners rise with the rows, so they compare item by item.
+fn same_peers(ours: (RefValue, &[u32]), theirs: (RefValue, &[u32]), partner: &[u32]) -> bool {
+    if ours.0 == RefValue::Unresolved || theirs.0 == RefValue::Unresolved {
         return true;
     }
     ours.1.len() == theirs.1.len()
         && ours.1.iter().zip(theirs.1).all(|(ours, theirs)| *theirs != NOWHERE && partner.get(*ours as usize) == Some(theirs))
 }
 
-/// The same where peers are of several kinds. Sets are sorted by kind first, the kinds in one order on both sides.
+/// Compares peers that may be of several kinds. Sets are sorted by kind first, the kinds in one order on both sides.
 fn same_peers_of_kinds(ours: &PeerColumn, row: usize, theirs: &PeerColumn, other: usize, partner: &[Vec<u32>]) -> bool {
     let ((held, ours), (other_held, theirs)) = (ours.peers(row), theirs.peers(other));
-    if held == Held::Unresolved || other_held == Held::Unresolved {
+    if held == RefValue::Unresolved || other_held == RefValue::Unresolved {
         return true;
     }
     let there = |peer: Peer| partner.get(peer.kind).and_then(|rows| rows.get(peer.row as usize));

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 pub struct ApprovedPlan<P>(P);
 
 impl<P> ApprovedPlan<P> {
-    /// The plan.
+    /// Returns the plan.
     pub fn plan(&self) -> &P {
         &self.0
     }
@@ -47,9 +47,9 @@ pub enum DeleteLimit {
     Percent(u8),
 }
 
-/// Objects of a kind that may be deleted in any case, as long as nobody sets another limit.
+/// The number of objects of a kind that may be deleted in any case, unless another limit is set.
 const DELETES_FREE: u64 = 10;
-/// Of a hundred objects those that may be deleted, as long as nobody sets another limit.
+/// The percentage of objects that may be deleted, unless another limit is set.
 const DELETES_PERCENT: u64 = 20;
 
 impl DeleteLimit {
@@ -166,7 +166,7 @@ mod tests {
             let limit = if limit.is_empty() { DeleteLimit::Usual } else { limit.parse().unwrap() };
             assert!(approved(0, counts(most), false, limit).is_ok(), "{limit:?}");
             if most < 100 {
-                // The permission to lose rows in the source is none to delete.
+                // The permission to lose rows in the source is not a permission to delete.
                 let words = approved(0, counts(most + 1), true, limit).unwrap_err();
                 assert_eq!(words, format!("the plan deletes more objects than it may: A {} of 100", most + 1));
             }

@@ -25,13 +25,13 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// The number of keys.
+    /// Returns the number of keys.
     #[must_use]
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
@@ -51,11 +51,11 @@ impl Keys {
     /// When the keys of one kind are larger than 4 GiB.
     pub fn push(&mut self, key: &str) {
         self.text.push_str(key);
-        #[allow(clippy::expect_used)] // no smaller unit could go on: row numbers and key offsets are 32 bits by design
+        #[allow(clippy::expect_used)] // no caller could continue: row numbers and key offsets are 32 bits by design
         self.ends.push(u32::try_from(self.text.len()).expect("keys of one kind below 4 GiB"));
     }
 
-    /// The keys of the rows named.
+    /// Returns the keys of the rows named.
     #[must_use]
     pub fn gather(&self, rows: &[u32]) -> Keys {
         let mut out = Keys { ends: Vec::with_capacity(rows.len()), text: String::with_capacity(self.text.len()) };
@@ -130,7 +130,7 @@ pub enum Part<'k> {
     Peer(std::borrow::Cow<'k, str>),
 }
 
-/// The parts of a key.
+/// Returns the parts of a key.
 pub fn parts(key: &str) -> impl Iterator<Item = Part<'_>> {
     let mut rest = key;
     std::iter::from_fn(move || {
@@ -153,7 +153,7 @@ pub fn parts(key: &str) -> impl Iterator<Item = Part<'_>> {
     })
 }
 
-/// The bytes of a key's first part, its end included.
+/// Returns the bytes of a key's first part, its end included.
 fn part_len(key: &str) -> usize {
     let bytes = key.as_bytes();
     let (mut at, mut depth) = (0, 0usize);
@@ -177,7 +177,7 @@ fn part_len(key: &str) -> usize {
     }
 }
 
-/// How many peers' keys are nested in a key, at the deepest place.
+/// Returns how deeply peers' keys are nested in a key.
 #[must_use]
 pub fn depth(key: &str) -> usize {
     let bytes = key.as_bytes();
@@ -199,7 +199,7 @@ pub fn depth(key: &str) -> usize {
     deepest
 }
 
-/// Whether every part is null: such a key tells nothing apart.
+/// Returns whether every part is null: such a key tells nothing apart.
 #[must_use]
 pub fn is_blank(key: &str) -> bool {
     parts(key).all(|part| matches!(part, Part::Value(Tag::Null, _)))
@@ -218,7 +218,7 @@ pub fn write_unique_id(key: &str, out: &mut String) {
     }
 }
 
-/// The unique id as a text of its own.
+/// Returns the unique id as a text of its own.
 #[must_use]
 pub fn unique_id(key: &str) -> String {
     let mut out = String::new();
@@ -245,7 +245,7 @@ pub fn write_key_json(key: &str, out: &mut String) {
         }
         match part {
             Part::Value(Tag::Json, text) => {
-                // A list in a key is told from a peer by being wrapped in an object.
+                // A list in a key is wrapped in an object, so that it is not read as a peer.
                 out.push_str("{\"json\":");
                 json_string(&text, out);
                 out.push('}');
@@ -257,7 +257,7 @@ pub fn write_key_json(key: &str, out: &mut String) {
     out.push(']');
 }
 
-/// The key as a JSON array, as a text of its own.
+/// Returns the key as a JSON array, as a text of its own.
 #[must_use]
 pub fn key_json(key: &str) -> String {
     let mut out = String::new();
@@ -265,7 +265,7 @@ pub fn key_json(key: &str) -> String {
     out
 }
 
-/// Adds a key, given as the text of its JSON array. None, and something may have been added, where it is none.
+/// Adds a key, given as the text of its JSON array. None where it is not one; something may have been added then.
 #[must_use]
 pub fn write_key_from_json(text: &str, key: &mut String) -> Option<()> {
     let mut reader = serde_json::Deserializer::from_str(text);
@@ -372,7 +372,7 @@ impl<'de> Visitor<'de> for OnePart<'_> {
                 found = true;
             }
         }
-        if found { Ok(()) } else { Err(serde::de::Error::custom("an object that is no JSON of a part")) }
+        if found { Ok(()) } else { Err(serde::de::Error::custom("an object that is not the JSON of a part")) }
     }
 }
 

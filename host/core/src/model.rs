@@ -43,7 +43,7 @@ pub struct FieldModel {
 }
 
 impl FieldModel {
-    /// The kinds of its peers, none of them twice; none for what is no reference.
+    /// Returns the kinds of its peers, each once; empty for a plain field.
     pub fn peers(&self) -> impl Iterator<Item = &str> {
         self.reference.iter().chain(&self.also).map(String::as_str)
     }
@@ -74,7 +74,7 @@ pub struct Model {
 }
 
 impl Model {
-    /// The kind of that name and its position.
+    /// Returns the kind of that name and its position.
     #[must_use]
     pub fn kind(&self, name: &str) -> Option<(usize, &KindModel)> {
         self.kinds.iter().enumerate().find(|(_, kind)| kind.name == name)

@@ -2,18 +2,18 @@
 //!
 //! Creates and updates go tier by tier upward (peers before those that refer to them), deletes downward (children before parents). Inside
 //! a kind, objects that refer to new objects of the same kind follow them. Fields that close a cycle are written in a second
-//! pass. A partial source kind never deletes, and nothing is deleted that an object refers to which stays. Where nothing is created,
-//! references to what is missing are left alone.
+//! pass. A partial source kind never deletes. An object is not deleted if one that stays refers to it. Where nothing is created,
+//! references to what is missing are not written.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::diff::Diff;
+use crate::diff::{Diff, KindDiff, Update};
 use crate::key;
-use crate::model::Model;
+use crate::model::{KindModel, Model};
 use crate::plan_row::{Action, PlanRow};
-use crate::snapshot::{Completeness, FieldColumn, Held, KindSnapshot, NOWHERE, Peer, Snapshot};
+use crate::snapshot::{Completeness, FieldColumn, KindSnapshot, NOWHERE, Peer, RefValue, Snapshot};
 use crate::value::json_string;
 
 /// What the project's flags allow.
@@ -73,12 +73,12 @@ pub struct Plan<'s> {
     proofs: &'s [Proof],
 }
 
-/// How it is known of the objects of a kind that the source does not have them, in words.
+/// Why the source is known not to have an object, in words, for the objects of a kind.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Proof {
-    /// Of each that is not among the source's rows.
+    /// For each object that is not among the source's rows.
     pub all: String,
-    /// Of those, by natural key, of which more is known.
+    /// For those, by natural key, of which more is known.
     pub by_key: HashMap<String, String>,
 }
 
@@ -88,85 +88,40 @@ pub fn plan<'s>(model: &'s Model, source: &'s Snapshot, destination: &'s Snapsho
     let mut order: Vec<usize> = (0..model.kinds.len()).collect();
     order.sort_by_key(|kind| model.kinds[*kind].tier);
     let partner = partners(model, source, destination);
-    let mut upward: Vec<Entry> = Vec::new();
-    let mut second: Vec<Entry> = Vec::new();
-    let mut gone: Vec<(usize, Vec<u32>)> = Vec::new();
+    let mut written = Written { model, policy, source, partner: &partner, first: Vec::new(), second: Vec::new() };
+    let mut deletes: Vec<(usize, Vec<u32>)> = Vec::new();
     let mut summary = Vec::new();
+    let mut diffs = diff.kinds;
+    diffs.resize_with(model.kinds.len(), KindDiff::default);
     for kind in order {
-        let (spec, found) = (&model.kinds[kind], diff.kinds.get(kind).cloned().unwrap_or_default());
-        let (a, b) = (&source.kinds[kind], &destination.kinds[kind]);
-        let partial = a.completeness == Completeness::Partial;
+        let spec = &model.kinds[kind];
+        let found = std::mem::take(&mut diffs[kind]);
+        let completeness = source.kinds[kind].completeness;
         let mut counts = KindSummary {
             kind: spec.name.clone(),
             tier: spec.tier,
-            source_rows: a.rows() as u64,
-            destination_rows: b.rows() as u64,
+            source_rows: source.kinds[kind].rows() as u64,
+            destination_rows: destination.kinds[kind].rows() as u64,
             create: 0,
             update: 0,
             delete: 0,
             skipped: 0,
-            partial,
+            partial: completeness == Completeness::Partial,
         };
-        let deferred: Vec<u16> = positions(spec.fields.iter().map(|field| spec.deferred.contains(&field.name)));
-        if policy.create {
-            counts.create = found.only_source.len() as u64;
-            let (rows, loops) = peers_first(model, kind, a, &found.only_source);
-            for row in rows {
-                let mut fields: Vec<u16> = (0..spec.fields.len() as u16).filter(|at| is_set(a, *at, row)).collect();
-                let mut later: Vec<u16> = fields.iter().copied().filter(|at| deferred.contains(at)).collect();
-                if let Some(own) = loops.get(&row) {
-                    later.extend(own.iter().filter(|at| fields.contains(at)));
-                    later.sort_unstable();
-                    later.dedup();
-                }
-                if !later.is_empty() {
-                    fields.retain(|at| !later.contains(at));
-                    second.push(Entry { kind, action: Action::Update, source: row, destination: NOWHERE, fields: later, pass: 1 });
-                }
-                upward.push(Entry { kind, action: Action::Create, source: row, destination: NOWHERE, fields, pass: 0 });
-            }
-        } else {
-            counts.skipped += found.only_source.len() as u64;
-        }
-        if policy.update {
-            for mut update in found.updates {
-                if !policy.create {
-                    // A peer that only the source has is not created: there is nothing to refer to.
-                    update.fields.retain(|at| !refers_to_new(a, *at, update.source, &partner));
-                    if update.fields.is_empty() {
-                        counts.skipped += 1;
-                        continue;
-                    }
-                }
-                counts.update += 1;
-                let (later, now): (Vec<u16>, Vec<u16>) = update.fields.iter().partition(|at| deferred.contains(at));
-                for (fields, pass, list) in [(now, 0, &mut upward), (later, 1, &mut second)] {
-                    if !fields.is_empty() {
-                        list.push(Entry {
-                            kind,
-                            action: Action::Update,
-                            source: update.source,
-                            destination: update.destination,
-                            fields,
-                            pass,
-                        });
-                    }
-                }
-            }
-        } else {
-            counts.skipped += found.updates.len() as u64;
-        }
-        if policy.delete && a.completeness == Completeness::Complete {
-            gone.push((kind, found.only_destination));
+        written.creates(kind, &found.only_source, &mut counts);
+        written.updates(kind, found.updates, &mut counts);
+        if policy.delete && completeness == Completeness::Complete {
+            deletes.push((kind, found.only_destination));
         } else {
             counts.skipped += found.only_destination.len() as u64;
-            gone.push((kind, Vec::new()));
+            deletes.push((kind, Vec::new()));
         }
         summary.push(counts);
     }
-    let kept = still_needed(model, destination, &gone, upward.iter().chain(&second));
+    let Written { first, second, .. } = written;
+    let kept = still_needed(model, destination, &deletes, first.iter().chain(&second));
     let mut downward: Vec<Vec<Entry>> = Vec::new();
-    for ((kind, mut rows), counts) in gone.into_iter().zip(&mut summary) {
+    for ((kind, mut rows), counts) in deletes.into_iter().zip(&mut summary) {
         let all = rows.len();
         rows.retain(|row| !kept.contains(&(kind, *row)));
         counts.delete = rows.len() as u64;
@@ -176,21 +131,91 @@ pub fn plan<'s>(model: &'s Model, source: &'s Snapshot, destination: &'s Snapsho
         let entry = |row| Entry { kind, action: Action::Delete, source: NOWHERE, destination: row, fields: fields.clone(), pass: 0 };
         downward.push(rows.into_iter().map(entry).collect());
     }
-    let mut entries = upward;
-    entries.append(&mut second);
-    entries.extend(downward.into_iter().rev().flatten());
+    let entries = first.into_iter().chain(second).chain(downward.into_iter().rev().flatten()).collect();
     Plan { model, source, destination, entries, summary, partner, proofs: &[] }
 }
 
-/// Of the objects that are to be deleted (`gone`) those that an object refers to which stays, and goes on referring to them: without them it
-/// would lead nowhere, and where the schema cascades it would go with them, unasked.
+/// The creates and updates of a plan.
+struct Written<'p> {
+    model: &'p Model,
+    policy: Policy,
+    source: &'p Snapshot,
+    partner: &'p [Vec<u32>],
+    first: Vec<Entry>,
+    /// The second pass.
+    second: Vec<Entry>,
+}
+
+impl Written<'_> {
+    /// Adds the objects of a kind that only the source has.
+    fn creates(&mut self, kind: usize, rows: &[u32], counts: &mut KindSummary) {
+        if !self.policy.create {
+            counts.skipped += rows.len() as u64;
+            return;
+        }
+        counts.create = rows.len() as u64;
+        let (spec, source) = (&self.model.kinds[kind], &self.source.kinds[kind]);
+        let deferred = deferred(spec);
+        let (rows, loops) = peers_first(self.model, kind, source, rows);
+        for row in rows {
+            let mut fields: Vec<u16> = (0..spec.fields.len() as u16).filter(|at| is_set(source, *at, row)).collect();
+            let mut later: Vec<u16> = fields.iter().copied().filter(|at| deferred.contains(at)).collect();
+            if let Some(own) = loops.get(&row) {
+                later.extend(own.iter().filter(|at| fields.contains(at)));
+                later.sort_unstable();
+                later.dedup();
+            }
+            if !later.is_empty() {
+                fields.retain(|at| !later.contains(at));
+                self.second.push(Entry { kind, action: Action::Update, source: row, destination: NOWHERE, fields: later, pass: 1 });
+            }
+            self.first.push(Entry { kind, action: Action::Create, source: row, destination: NOWHERE, fields, pass: 0 });
+        }
+    }
+
+    /// Adds the objects of a kind that differ.
+    fn updates(&mut self, kind: usize, updates: Vec<Update>, counts: &mut KindSummary) {
+        if !self.policy.update {
+            counts.skipped += updates.len() as u64;
+            return;
+        }
+        let deferred = deferred(&self.model.kinds[kind]);
+        for mut update in updates {
+            if !self.policy.create {
+                // A peer that only the source has is not created: there is nothing to refer to.
+                update.fields.retain(|at| !refers_to_new(&self.source.kinds[kind], *at, update.source, self.partner));
+                if update.fields.is_empty() {
+                    counts.skipped += 1;
+                    continue;
+                }
+            }
+            counts.update += 1;
+            let (later, now): (Vec<u16>, Vec<u16>) = update.fields.iter().partition(|at| deferred.contains(at));
+            for (fields, pass, list) in [(now, 0, &mut self.first), (later, 1, &mut self.second)] {
+                if !fields.is_empty() {
+                    let (source, destination) = (update.source, update.destination);
+                    list.push(Entry { kind, action: Action::Update, source, destination, fields, pass });
+                }
+            }
+        }
+    }
+}
+
+/// Returns the positions of the fields that are written in a second pass.
+fn deferred(spec: &KindModel) -> Vec<u16> {
+    let fields = spec.fields.iter().enumerate().filter(|(_, field)| spec.deferred.contains(&field.name));
+    fields.map(|(at, _)| at as u16).collect()
+}
+
+/// Returns, of the objects to delete, those that an object refers to which stays, and keeps referring to them: without them the reference
+/// would lead nowhere, and where the schema cascades, the object that stays would be deleted as well.
 fn still_needed<'e>(
     model: &Model,
     destination: &Snapshot,
-    gone: &[(usize, Vec<u32>)],
+    deletes: &[(usize, Vec<u32>)],
     written: impl Iterator<Item = &'e Entry>,
 ) -> HashSet<(usize, u32)> {
-    let goes: HashSet<(usize, u32)> = gone.iter().flat_map(|(kind, rows)| rows.iter().map(|row| (*kind, *row))).collect();
+    let goes: HashSet<(usize, u32)> = deletes.iter().flat_map(|(kind, rows)| rows.iter().map(|row| (*kind, *row))).collect();
     let mut needed = HashSet::new();
     if goes.is_empty() {
         return needed;
@@ -221,19 +246,15 @@ fn still_needed<'e>(
     needed
 }
 
-fn positions(flags: impl Iterator<Item = bool>) -> Vec<u16> {
-    flags.enumerate().filter(|(_, flag)| *flag).map(|(at, _)| at as u16).collect()
-}
-
 fn is_set(kind: &KindSnapshot, field: u16, row: u32) -> bool {
     match kind.fields.get(field as usize) {
         Some(FieldColumn::Values(values)) => values.tag(row as usize) != crate::value::Tag::Null,
-        Some(FieldColumn::Peers(peers)) => !matches!(peers.get(row as usize).0, Held::Null | Held::Unresolved),
+        Some(FieldColumn::Peers(peers)) => !matches!(peers.get(row as usize).0, RefValue::Null | RefValue::Unresolved),
         None => false,
     }
 }
 
-/// Whether a reference holds a peer that the destination does not have.
+/// Returns whether a reference holds a peer that the destination does not have.
 fn refers_to_new(kind: &KindSnapshot, field: u16, row: u32, partner: &[Vec<u32>]) -> bool {
     match kind.fields.get(field as usize) {
         Some(FieldColumn::Peers(peers)) => {
@@ -244,7 +265,7 @@ fn refers_to_new(kind: &KindSnapshot, field: u16, row: u32, partner: &[Vec<u32>]
     }
 }
 
-/// The destination row of each source row.
+/// Returns the destination row of each source row.
 fn partners(model: &Model, source: &Snapshot, destination: &Snapshot) -> Vec<Vec<u32>> {
     (0..model.kinds.len())
         .map(|kind| {
@@ -334,25 +355,25 @@ fn peers_last(model: &Model, kind: usize, snapshot: &KindSnapshot, rows: &[u32])
 }
 
 impl<'s> Plan<'s> {
-    /// The same with the evidence of its deletes; one [`Proof`] a kind, in the model's order.
+    /// Returns the same with the evidence of its deletes; one [`Proof`] a kind, in the model's order.
     #[must_use]
     pub fn with_proofs(self, proofs: &'s [Proof]) -> Plan<'s> {
         Plan { proofs, ..self }
     }
 
-    /// The number of rows, second passes included.
+    /// Returns the number of rows, second passes included.
     #[must_use]
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether there is nothing to do.
+    /// Returns whether there is nothing to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// The rows, in the order in which they are to be written.
+    /// Returns the rows, in the order in which they are to be written.
     pub fn rows(&self) -> impl Iterator<Item = PlanRow> + '_ {
         self.entries.iter().map(|entry| self.row(entry))
     }
@@ -412,7 +433,7 @@ impl<'s> Plan<'s> {
         }
     }
 
-    /// The references of the new values without loss, where there are any.
+    /// Returns the references of the new values without loss, where there are any.
     fn peers(&self, entry: &Entry) -> Option<String> {
         let spec = &self.model.kinds[entry.kind];
         let kind = &self.source.kinds[entry.kind];
@@ -475,13 +496,13 @@ pub fn values_json(model: &Model, side: &Snapshot, kind: usize, row: usize, fiel
     out
 }
 
-fn write_held(held: Held, mut peers: impl Iterator<Item = Peer>, one: impl Fn(Peer, &mut String), out: &mut String) {
+fn write_held(held: RefValue, mut peers: impl Iterator<Item = Peer>, one: impl Fn(Peer, &mut String), out: &mut String) {
     match held {
-        Held::One => match peers.next() {
+        RefValue::One => match peers.next() {
             Some(peer) => one(peer, out),
             None => out.push_str("null"),
         },
-        Held::Many => {
+        RefValue::Many => {
             out.push('[');
             for (at, peer) in peers.enumerate() {
                 if at > 0 {
@@ -491,6 +512,6 @@ fn write_held(held: Held, mut peers: impl Iterator<Item = Peer>, one: impl Fn(Pe
             }
             out.push(']');
         }
-        Held::Null | Held::Unresolved => out.push_str("null"),
+        RefValue::Null | RefValue::Unresolved => out.push_str("null"),
     }
 }

@@ -1,15 +1,16 @@
-//! One row of a plan, as it lies in `plan.parquet`.
+//! One row of a plan, as `plan.parquet` stores it.
 //!
-//! The first ten columns are those that infrahub-sync's users query; the others are what an apply needs, so that a stored
-//! plan can be applied without reading the source again.
+//! Users query the first ten columns. An apply needs the others, so that it does not read the source again.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::value::RawValue;
 
-/// What a row does to the destination.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// The effect of a row on the destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
     /// The object is only in the source.
+    #[default]
     Create,
     /// The object is in both, some fields differ.
     Update,
@@ -18,7 +19,7 @@ pub enum Action {
 }
 
 impl Action {
-    /// The word in the plan's `action` column.
+    /// Returns the word in the plan's `action` column.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -28,7 +29,7 @@ impl Action {
         }
     }
 
-    /// Reads the word of the `action` column.
+    /// Parses the word of the `action` column.
     #[must_use]
     pub fn parse(word: &str) -> Option<Action> {
         [Action::Create, Action::Update, Action::Delete].into_iter().find(|action| action.as_str() == word)
@@ -36,9 +37,11 @@ impl Action {
 }
 
 /// A change of one object.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+///
+/// It is serialized for programs: values as JSON, and without the columns that only an apply needs.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct PlanRow {
-    /// What is done.
+    /// The effect.
     pub action: Action,
     /// The kind.
     pub resource: String,
@@ -49,25 +52,42 @@ pub struct PlanRow {
     /// The names of the changed fields, joined with `,`; none on create and delete.
     pub attribute: Option<String>,
     /// JSON object of the fields' values in the destination (all fields on delete); references as unique ids.
+    #[serde(serialize_with = "embed")]
     pub old_value: Option<String>,
     /// JSON object of the fields' wanted values (all set fields on create); references as unique ids.
+    #[serde(serialize_with = "embed")]
     pub new_value: Option<String>,
-    /// Who owns the values, where the destination knows owners.
+    /// The owner of the values, if the destination knows owners.
     pub owner: Option<String>,
-    /// Why the row is not applied, where it is not.
+    /// Why the row is skipped, if it is.
     pub skip_reason: Option<String>,
-    /// Which conflict stands in the way, where one does.
+    /// The class of the conflict, if there is one.
     pub conflict_class: Option<String>,
     /// The write order: creates and updates go up, deletes go down.
     pub tier: u32,
-    /// 0: first pass. 1: second pass, for fields that were taken out to break a reference cycle.
+    /// 0: first pass. 1: second pass, for fields that close a reference cycle.
     pub pass: u32,
     /// The natural key without loss: JSON array of the identifier values; a reference is the peer's own array.
+    #[serde(skip)]
     pub key: String,
     /// The references of `new_value` without loss: JSON object of field name to `{"kind", "key", "id"}`, or a list of those.
+    #[serde(skip)]
     pub peers: Option<String>,
-    /// Of a delete: how it is known that the source does not have the object any more, in words.
+    /// For a delete: how it is known that the source no longer has the object, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub evidence: Option<String>,
-    /// The destination's resource that the row is written to, where the mappings of the kind have several.
+    /// The destination's resource of the row, if the mappings of the kind have several.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub destination_mapping: Option<String>,
+}
+
+/// Embeds JSON unchanged, or as a string if it was edited and is invalid.
+fn embed<S: Serializer>(json: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
+    match json.as_deref() {
+        None => serializer.serialize_none(),
+        Some(json) => match serde_json::from_str::<&RawValue>(json) {
+            Ok(value) => value.serialize(serializer),
+            Err(_) => json.serialize(serializer),
+        },
+    }
 }

@@ -1,4 +1,4 @@
-//! What an apply does about one change, given what the destination holds now: a pure decision.
+//! Decides about one change of an apply, given the current state of the destination. The decision is pure.
 //!
 //! Two ways lead to it. A stored plan is compared by natural key with a new snapshot ([`by_key`]). A plan that was made minutes ago is compared by
 //! id with the objects that have changed since ([`by_id`]). Either yields the same facts about each field, and [`reconcile`] decides.
@@ -13,10 +13,10 @@ use crate::mapping::RawKind;
 use crate::model::Model;
 use crate::plan::values_json;
 use crate::plan_row::Action;
-use crate::snapshot::{FieldColumn, Held, NOWHERE, Peer, PeerColumn, Snapshot};
+use crate::snapshot::{FieldColumn, NOWHERE, Peer, PeerColumn, RefValue, Snapshot};
 use crate::value::{Tag, ValueColumn};
 
-/// What is known about the object of a change.
+/// The known facts about the object of a change.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Now {
     /// Nothing newer than the plan.
@@ -32,11 +32,11 @@ pub enum Now {
 pub struct FieldNow {
     /// The field's name.
     pub name: String,
-    /// It holds what the plan found, or that cannot be told.
+    /// It holds the value that the plan found, or this is unknown.
     pub as_planned: bool,
     /// It holds what the plan wants.
     pub as_wanted: bool,
-    /// What it holds.
+    /// Its current value.
     pub value: Value,
 }
 
@@ -71,9 +71,9 @@ impl ConflictClass {
 pub struct Modified {
     /// The field's name.
     pub name: String,
-    /// What the plan found.
+    /// The value that the plan found.
     pub was: Value,
-    /// What the field holds now.
+    /// The current value of the field.
     pub now: Value,
 }
 
@@ -111,7 +111,7 @@ impl fmt::Display for Conflict {
     }
 }
 
-/// What to do about a change.
+/// The decision about a change.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Decision {
     /// Write it, as this.
@@ -186,7 +186,7 @@ pub fn by_key(model: &Model, snapshot: &Snapshot, change: &Change, row: usize) -
     Now::Present(names.map(field).collect())
 }
 
-/// Whether a reference holds just these peers.
+/// Returns whether a reference holds just these peers.
 fn holds_peers(snapshot: &Snapshot, column: &PeerColumn, row: usize, wanted: Option<&PeerRefs>) -> bool {
     let peer = |peer: &PeerRef| {
         let row = u32::try_from(peer.object.row_in(snapshot)?).ok()?;
@@ -197,7 +197,7 @@ fn holds_peers(snapshot: &Snapshot, column: &PeerColumn, row: usize, wanted: Opt
     let place = |peer: &Peer| column.kinds().iter().position(|kind| *kind == peer.kind);
     wanted.sort_unstable_by_key(|peer| peer.map(|peer| (place(&peer), peer.row)));
     let (held, peers) = column.peers(row);
-    held != Held::Unresolved && peers.len() == wanted.len() && peers.zip(&wanted).all(|(peer, wanted)| Some(peer) == *wanted)
+    held != RefValue::Unresolved && peers.len() == wanted.len() && peers.zip(&wanted).all(|(peer, wanted)| Some(peer) == *wanted)
 }
 
 /// Compares a change of the object at row `at` of the plan's snapshot with the object as it was read since: row `row` of `read`.
@@ -254,7 +254,7 @@ fn ids(column: &ValueColumn, row: usize) -> Vec<&str> {
 /// Returns the peers of a snapshot's row by id; none if one of them is unknown.
 fn ids_at<'s>(snapshot: &'s Snapshot, column: &PeerColumn, row: usize) -> Option<Vec<&'s str>> {
     let (held, peers) = column.peers(row);
-    if held == Held::Unresolved {
+    if held == RefValue::Unresolved {
         return None;
     }
     let id = |peer: Peer| snapshot.kinds.get(peer.kind).filter(|_| peer.row != NOWHERE)?.id(peer.row as usize);

@@ -52,10 +52,10 @@ pub struct Records {
 /// Why a page could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordsError {
-    /// The text is no JSON, or a record is no object.
+    /// The text is not JSON, or a record is not an object.
     #[error("the records are not valid JSON: {0}")]
     Json(#[from] serde_json::Error),
-    /// One of the lines is no JSON.
+    /// One of the lines is not JSON.
     #[error("line {line} is not a JSON object: {source}")]
     Line {
         /// Counted from 1.
@@ -110,13 +110,13 @@ impl Projection {
         }
     }
 
-    /// The slots: dotted path and shape.
+    /// Returns the slots: dotted path and shape.
     #[must_use]
     pub fn slots(&self) -> &[(String, Shape)] {
         &self.slots
     }
 
-    /// The same slots, read from other places: (dotted path, RFC 6901 pointer within the record). A text that is not a pointer leads nowhere.
+    /// Returns the same slots, read from other places: (dotted path, RFC 6901 pointer within the record). A text that is not a pointer leads nowhere.
     #[must_use]
     pub fn moved(&self, places: &[(String, String)]) -> Projection {
         let mut moved = Projection { slots: self.slots.clone(), ..Projection::default() };
@@ -141,12 +141,12 @@ impl Projection {
     /// Reads the records of a JSON document: the elements of the array, or the values of the object, at the pointer.
     ///
     /// # Errors
-    /// When the body is no JSON, a record is no object, or nothing is at the pointer.
+    /// When the body is not JSON, a record is not an object, or nothing is at the pointer.
     pub fn json(&self, body: &str, pointer: &str) -> Result<Records, RecordsError> {
         self.json_within(body, pointer, usize::MAX)
     }
 
-    /// As [`json`](Self::json), of a document that may have so many records: what they take here is no more than the body did there.
+    /// As [`json`](Self::json), with a limit on the number of records: they take no more memory here than the body did there.
     ///
     /// # Errors
     /// As there, and when there are more.
@@ -168,12 +168,12 @@ impl Projection {
     /// Reads one record a line; blank lines are passed over.
     ///
     /// # Errors
-    /// When a line is no JSON object; the line is named.
+    /// When a line is not a JSON object; the line is named.
     pub fn json_lines(&self, body: &str) -> Result<Records, RecordsError> {
         self.json_lines_within(body, usize::MAX)
     }
 
-    /// As [`json_lines`](Self::json_lines), of a text that may have so many records.
+    /// As [`json_lines`](Self::json_lines), with a limit on the number of records.
     ///
     /// # Errors
     /// As there, and when there are more.
@@ -259,7 +259,7 @@ fn fill(node: &Node, value: &Value, columns: &mut [ValueColumn], row: usize) {
     }
 }
 
-/// One bit of 64, by a name's length and its ends.
+/// Returns one bit of 64, by a name's length and its ends.
 #[inline]
 fn mark(name: &str) -> u64 {
     let bytes = name.as_bytes();
@@ -372,7 +372,7 @@ struct Leaf<'c> {
 }
 
 impl Leaf<'_> {
-    /// The column, unless this record has filled it already: of a key that stands twice the first counts.
+    /// Returns the column, unless this record has filled it already: of a key that stands twice the first counts.
     fn column(&mut self) -> Option<&mut ValueColumn> {
         let row = self.row;
         self.columns.get_mut(self.slot).filter(|column| column.len() == row)
@@ -477,7 +477,7 @@ impl<'de> Visitor<'de> for Leaf<'_> {
 }
 
 impl<'de> Leaf<'_> {
-    /// A list of peers. As long as each has an id nothing else of it is built.
+    /// Reads a list of peers. As long as each has an id, nothing else of it is built.
     fn peers<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
         let mut items: Vec<&'de RawValue> = Vec::new();
         while let Some(item) = seq.next_element()? {
@@ -576,7 +576,7 @@ struct PeerId<'i> {
 }
 
 impl PeerId<'_> {
-    /// Whether the item has an id that fits into a list of ids.
+    /// Returns whether the item has an id that fits into a list of ids.
     fn read(item: &RawValue, ids: &mut String) -> bool {
         let mut deserializer = serde_json::Deserializer::from_str(item.get());
         item.get().starts_with('{') && matches!(deserializer.deserialize_map(PeerId { ids }), Ok(true))

@@ -1,6 +1,6 @@
 //! Snapshots of an earlier run as raw rows again, for a run that reads only what changed since.
 //!
-//! What is read back goes through [`build`](crate::snapshot::build) together with the rows that are new: references are resolved anew, so that
+//! What is read back goes through [`build`](crate::snapshot::build) together with the rows that are new: references are resolved again, so that
 //! the new name of a peer reaches those that refer to it. A stored reference is a unique id, which is looked up among the stored rows of its
 //! kind and becomes the peer's own id (its natural key, where the system has no ids). Where a unique id could be two objects, nothing is
 //! guessed: the kind is not restored, and read in full.
@@ -9,7 +9,7 @@ use std::collections::HashSet;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type};
-use arrow_array::{Array, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow_array::{Array, BooleanArray, Float64Array, Int64Array, ListArray, RecordBatch, StringArray};
 use arrow_schema::DataType;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
@@ -22,7 +22,7 @@ use crate::model::{FieldModel, KindModel, Model};
 use crate::snapshot::hash;
 use crate::value::{Tag, ValueColumn, value_json};
 
-/// A key as an object: identifier to value, a peer as the object of its own identifiers.
+/// Returns a key as an object of its identifiers; a peer is the object of its own.
 #[must_use]
 pub fn key_object(model: &Model, kind: usize, key: &str) -> Value {
     let mut out = serde_json::Map::new();
@@ -82,7 +82,7 @@ impl Names {
             let without = schema.field_with_name("_source_id").is_ok_and(|field| field.metadata().contains_key(WITHOUT_IDS));
             for row in 0..batch.num_rows() {
                 key.clear();
-                key::write_key_from_json(keys.value(row), &mut key).ok_or("a key is no list")?;
+                key::write_key_from_json(keys.value(row), &mut key).ok_or("a key is not a list")?;
                 if without || is_peer {
                     name.clear();
                     key::write_unique_id(&key, &mut name);
@@ -166,7 +166,7 @@ fn rows(
         for batch in batches {
             let values = column(batch, &field.name)?;
             if field.reference.is_some() {
-                references(model, names, field, values, out, &mut kinds)?;
+                References::new(model, names, field).read(values, out, &mut kinds)?;
             } else {
                 let is_json = batch
                     .schema_ref()
@@ -188,7 +188,7 @@ fn rows(
         for row in 0..raw.rows {
             let peers: Vec<(usize, usize)> =
                 meant.iter().filter_map(|(position, kinds)| Some((*position, kinds.get(row).copied().flatten()?))).collect();
-            raw.mean_until(row + 1, &peers);
+            raw.hint_until(row + 1, &peers);
         }
     }
     Ok(raw)
@@ -200,12 +200,12 @@ fn plain(values: &dyn Array, is_json: bool, out: &mut ValueColumn) -> Result<(),
         DataType::Utf8 => {
             let texts: &StringArray = values.as_string();
             for row in rows {
-                match () {
-                    () if texts.is_null(row) => out.push_null(),
-                    () if is_json => {
-                        out.push_json(&serde_json::from_str(texts.value(row)).map_err(|error| format!("is no JSON: {error}"))?)
-                    }
-                    () => out.push_text(texts.value(row)),
+                if texts.is_null(row) {
+                    out.push_null();
+                } else if is_json {
+                    out.push_json(&serde_json::from_str(texts.value(row)).map_err(|error| format!("is not JSON: {error}"))?);
+                } else {
+                    out.push_text(texts.value(row));
                 }
             }
         }
@@ -219,11 +219,7 @@ fn plain(values: &dyn Array, is_json: bool, out: &mut ValueColumn) -> Result<(),
         }
         DataType::Boolean => {
             let truths: &BooleanArray = values.as_boolean();
-            rows.for_each(|row| match () {
-                () if truths.is_null(row) => out.push_null(),
-                () if truths.value(row) => out.push(Tag::True, ""),
-                () => out.push(Tag::False, ""),
-            });
+            rows.for_each(|row| if truths.is_null(row) { out.push_null() } else { out.push_bool(truths.value(row)) });
         }
         other => return Err(format!("has the type {other}")),
     }
@@ -238,7 +234,7 @@ struct Target<'n> {
 }
 
 impl Target<'_> {
-    /// The peer's id in its system, where it has one.
+    /// Returns the peer's id in its system, where it has one.
     fn id(&self) -> Option<&str> {
         (self.names.ids.tag(self.row) != Tag::Null).then(|| self.names.ids.text(self.row))
     }
@@ -252,106 +248,127 @@ impl Target<'_> {
     }
 }
 
-fn references<'n>(
-    model: &Model,
+/// The stored references of a field.
+struct References<'n> {
+    model: &'n Model,
     names: &'n [Option<Result<Names, String>>],
-    field: &FieldModel,
-    values: &dyn Array,
-    out: &mut ValueColumn,
-    kinds: &mut Vec<Option<usize>>,
-) -> Result<(), String> {
-    let several = field.peers().nth(1).is_some();
-    let only = field.reference.as_deref().and_then(|kind| model.kind(kind)).map(|(at, _)| at);
-    let target = |text: &str| -> Result<Target<'n>, String> {
-        let (kind, at, name) = match text.split_once(':').filter(|_| several) {
-            Some((kind, name)) => (kind, model.kind(kind).map(|(at, _)| at), name),
-            None => (field.reference.as_deref().unwrap_or_default(), only, text),
-        };
-        let Some(at) = at else { return Err(format!("`{}` refers to the unknown kind `{kind}`", field.name)) };
-        let Some(Some(Ok(peers))) = names.get(at) else { return Err(format!("`{}` refers to `{kind}`, which is not stored", field.name)) };
-        match peers.find(name) {
-            Named::Row(row) => Ok(Target { kind: at, names: peers, row }),
-            Named::Several => Err(format!("`{}` refers to `{name}`, which may be two objects", field.name)),
-            Named::Nothing => Err(format!("`{}` refers to `{name}`, which is not stored", field.name)),
-        }
-    };
-    match values.data_type() {
-        DataType::Utf8 => {
-            let texts = values.as_string::<i32>();
-            // Neighbours often refer to one peer.
-            let mut last: Option<(&str, Target<'n>)> = None;
-            for row in 0..values.len() {
-                if texts.is_null(row) {
-                    out.push_null();
-                    kinds.push(None);
-                    continue;
-                }
-                let text = texts.value(row);
-                let peer = match last.take() {
-                    Some((name, target)) if name == text => target,
-                    _ => target(text)?,
-                };
-                match peer.id() {
-                    Some(id) => out.push(Tag::Id, id),
-                    None => out.push_peer(&peer.value(model)),
-                }
-                kinds.push(Some(peer.kind));
-                last = Some((text, peer));
-            }
-        }
-        DataType::List(_) => {
-            let lists = values.as_list::<i32>();
-            let items = lists.values().as_string_opt::<i32>().ok_or("a list of peers has no text")?;
-            let mut ids = String::new();
-            for row in 0..values.len() {
-                let mut kind = None;
-                if lists.is_null(row) {
-                    out.push_null();
-                    kinds.push(kind);
-                    continue;
-                }
-                let ends = lists.value_offsets();
-                let of_row = ends.get(row).copied().unwrap_or(0) as usize..ends.get(row + 1).copied().unwrap_or(0) as usize;
-                let mut peers = Vec::with_capacity(of_row.len());
-                for item in of_row {
-                    if items.is_null(item) {
-                        return Err("a peer has no name".to_owned());
-                    }
-                    let peer = target(items.value(item))?;
-                    // One mapping made the row, and it means one kind.
-                    if kind.replace(peer.kind).is_some_and(|other| other != peer.kind) {
-                        return Err(format!("`{}` refers to two kinds at once", field.name));
-                    }
-                    peers.push(peer);
-                }
-                ids.clear();
-                let all_have_ids = peers.iter().all(|peer| {
-                    let id = peer.id().filter(|id| !id.contains('\n'));
-                    id.is_some_and(|id| {
-                        ids.push_str(id);
-                        ids.push('\n');
-                        true
-                    })
-                });
-                if all_have_ids {
-                    out.push(Tag::Ids, &ids);
-                } else {
-                    out.push_peer(&peers.iter().map(|peer| peer.value(model)).collect());
-                }
-                kinds.push(kind);
-            }
-        }
-        // All null: no row refers to anything.
-        other if values.null_count() < values.len() => return Err(format!("the column `{}` has the type {other}", field.name)),
-        _ => (0..values.len()).for_each(|_| {
-            out.push_null();
-            kinds.push(None);
-        }),
-    }
-    Ok(())
+    field: &'n FieldModel,
+    /// The field may refer to several kinds: the kind stands before each unique id.
+    several: bool,
+    only: Option<usize>,
 }
 
-/// Leaves out the rows of these ids, or of ids that are not `kept`: they were read anew, or are gone.
+impl<'n> References<'n> {
+    fn new(model: &'n Model, names: &'n [Option<Result<Names, String>>], field: &'n FieldModel) -> References<'n> {
+        let only = field.reference.as_deref().and_then(|kind| model.kind(kind)).map(|(at, _)| at);
+        References { model, names, field, several: field.peers().nth(1).is_some(), only }
+    }
+
+    /// Adds the references of a batch, and the kind that each row refers to.
+    fn read(&self, values: &dyn Array, out: &mut ValueColumn, kinds: &mut Vec<Option<usize>>) -> Result<(), String> {
+        match values.data_type() {
+            DataType::Utf8 => self.read_single(values.as_string::<i32>(), out, kinds),
+            DataType::List(_) => self.read_sets(values.as_list::<i32>(), out, kinds),
+            // All null: no row refers to anything.
+            other if values.null_count() < values.len() => Err(format!("the column `{}` has the type {other}", self.field.name)),
+            _ => {
+                for _ in 0..values.len() {
+                    out.push_null();
+                    kinds.push(None);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn target(&self, text: &str) -> Result<Target<'n>, String> {
+        let field = &self.field.name;
+        let (kind, at, name) = match text.split_once(':').filter(|_| self.several) {
+            Some((kind, name)) => (kind, self.model.kind(kind).map(|(at, _)| at), name),
+            None => (self.field.reference.as_deref().unwrap_or_default(), self.only, text),
+        };
+        let Some(at) = at else { return Err(format!("`{field}` refers to the unknown kind `{kind}`")) };
+        let Some(Some(Ok(peers))) = self.names.get(at) else { return Err(format!("`{field}` refers to `{kind}`, which is not stored")) };
+        match peers.find(name) {
+            Named::Row(row) => Ok(Target { kind: at, names: peers, row }),
+            Named::Several => Err(format!("`{field}` refers to `{name}`, which may be two objects")),
+            Named::Nothing => Err(format!("`{field}` refers to `{name}`, which is not stored")),
+        }
+    }
+
+    fn read_single(&self, texts: &StringArray, out: &mut ValueColumn, kinds: &mut Vec<Option<usize>>) -> Result<(), String> {
+        // Neighbours often refer to one peer.
+        let mut last: Option<(&str, Target<'n>)> = None;
+        for row in 0..texts.len() {
+            if texts.is_null(row) {
+                out.push_null();
+                kinds.push(None);
+                continue;
+            }
+            let text = texts.value(row);
+            let peer = match last.take() {
+                Some((name, target)) if name == text => target,
+                _ => self.target(text)?,
+            };
+            match peer.id() {
+                Some(id) => out.push(Tag::Id, id),
+                None => out.push_peer(&peer.value(self.model)),
+            }
+            kinds.push(Some(peer.kind));
+            last = Some((text, peer));
+        }
+        Ok(())
+    }
+
+    fn read_sets(&self, lists: &ListArray, out: &mut ValueColumn, kinds: &mut Vec<Option<usize>>) -> Result<(), String> {
+        let items = lists.values().as_string_opt::<i32>().ok_or("a list of peers has no text")?;
+        let ends = lists.value_offsets();
+        let mut ids = String::new();
+        for row in 0..lists.len() {
+            let mut kind = None;
+            if lists.is_null(row) {
+                out.push_null();
+                kinds.push(kind);
+                continue;
+            }
+            let of_row = ends.get(row).copied().unwrap_or(0) as usize..ends.get(row + 1).copied().unwrap_or(0) as usize;
+            let mut peers = Vec::with_capacity(of_row.len());
+            for item in of_row {
+                if items.is_null(item) {
+                    return Err("a peer has no name".to_owned());
+                }
+                let peer = self.target(items.value(item))?;
+                // One mapping made the row, and it refers to one kind.
+                if kind.replace(peer.kind).is_some_and(|other| other != peer.kind) {
+                    return Err(format!("`{}` refers to two kinds at once", self.field.name));
+                }
+                peers.push(peer);
+            }
+            if write_ids(&peers, &mut ids) {
+                out.push(Tag::Ids, &ids);
+            } else {
+                out.push_peer(&peers.iter().map(|peer| peer.value(self.model)).collect());
+            }
+            kinds.push(kind);
+        }
+        Ok(())
+    }
+}
+
+/// Writes the ids of peers as a set has them. Returns false where one has no id that fits.
+fn write_ids(peers: &[Target<'_>], ids: &mut String) -> bool {
+    ids.clear();
+    peers.iter().all(|peer| match peer.id().filter(|id| !id.contains('\n')) {
+        Some(id) => {
+            ids.push_str(id);
+            ids.push('\n');
+            true
+        }
+        None => false,
+    })
+}
+
+/// Leaves out the rows of these ids, or of ids that are not `kept`: they were read again, or deleted.
 pub fn without(raw: &RawKind, leaves: impl Fn(&str) -> bool) -> RawKind {
     let rows: Vec<u32> =
         (0..raw.rows).filter(|row| raw.ids.tag(*row) == Tag::Null || !leaves(raw.ids.text(*row))).map(|row| row as u32).collect();
@@ -362,11 +379,11 @@ pub fn without(raw: &RawKind, leaves: impl Fn(&str) -> bool) -> RawKind {
     for (to, from) in out.columns.iter_mut().zip(&raw.columns) {
         *to = from.gather(&rows);
     }
-    if !raw.meanings.is_empty() {
+    if !raw.peer_kind_hints.is_empty() {
         for (at, row) in rows.iter().enumerate() {
             let fields = 0..raw.columns.len();
-            let peers: Vec<(usize, usize)> = fields.filter_map(|field| Some((field, raw.meant(*row as usize, field)?))).collect();
-            out.mean_until(at + 1, &peers);
+            let peers: Vec<(usize, usize)> = fields.filter_map(|field| Some((field, raw.peer_kind(*row as usize, field)?))).collect();
+            out.hint_until(at + 1, &peers);
         }
     }
     out

@@ -55,31 +55,31 @@ pub struct ValueColumn {
 pub struct ColumnTooLarge;
 
 impl ValueColumn {
-    /// An empty column with room for `rows` values.
+    /// Returns an empty column with room for `rows` values.
     #[must_use]
     pub fn with_capacity(rows: usize) -> Self {
         ValueColumn { tags: Vec::with_capacity(rows), ends: Vec::with_capacity(rows), text: String::new() }
     }
 
-    /// The number of values.
+    /// Returns the number of values.
     #[must_use]
     pub fn len(&self) -> usize {
         self.tags.len()
     }
 
-    /// Whether there are no values.
+    /// Returns whether there are no values.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.tags.is_empty()
     }
 
-    /// The bytes of text held.
+    /// Returns the bytes of text held.
     #[must_use]
     pub fn text_bytes(&self) -> usize {
         self.text.len()
     }
 
-    /// The type of value `row`; null where it is missing and behind the end.
+    /// Returns the type of value `row`; null where it is missing and behind the end.
     #[must_use]
     #[inline]
     pub fn tag(&self, row: usize) -> Tag {
@@ -89,13 +89,13 @@ impl ValueColumn {
         }
     }
 
-    /// Whether the record did not have the field at all.
+    /// Returns whether the record did not have the field at all.
     #[must_use]
     pub fn is_missing(&self, row: usize) -> bool {
         self.tags.get(row) == Some(&Tag::Missing)
     }
 
-    /// The text of value `row`; empty behind the end.
+    /// Returns the text of value `row`; empty behind the end.
     #[must_use]
     #[inline]
     pub fn text(&self, row: usize) -> &str {
@@ -104,19 +104,19 @@ impl ValueColumn {
         self.text.get(start as usize..end as usize).unwrap_or("")
     }
 
-    /// Whether so many bytes more still fit.
+    /// Returns whether this number of further bytes fits.
     #[must_use]
     pub fn has_room(&self, bytes: usize) -> bool {
         self.text.len().checked_add(bytes).is_some_and(|bytes| u32::try_from(bytes).is_ok())
     }
 
-    /// All types, in order.
+    /// Returns all types, in order.
     #[must_use]
     pub fn tags(&self) -> &[Tag] {
         &self.tags
     }
 
-    /// The text of all values and where each ends.
+    /// Returns the text of all values and where each ends.
     #[must_use]
     pub fn parts(&self) -> (&[u32], &str) {
         (&self.ends, &self.text)
@@ -176,7 +176,7 @@ impl ValueColumn {
     #[inline]
     pub fn push_float(&mut self, value: f64) {
         if value.is_finite() {
-            // Adding zero turns -0.0 into 0.0: they are one number and shall have one text.
+            // Adding zero turns -0.0 into 0.0: they are one number and must have one text.
             let _ = write!(self.text, "{:?}", value + 0.0);
             self.end(Tag::Float);
         } else {
@@ -215,7 +215,7 @@ impl ValueColumn {
     }
 
     /// Adds what a reference field holds: an object with an `id` is a peer by id, a list a set of peers; empty text and an empty object
-    /// name nobody; anything else is a natural key and stays as it is, as does an object of `kind` and `id` alone.
+    /// mean no peer; anything else is a natural key and stays as it is, as does an object of `kind` and `id` alone.
     pub fn push_peer(&mut self, value: &Value) {
         match value {
             Value::Object(object) if is_kind_and_id(object) => self.push_json(value),
@@ -242,7 +242,7 @@ impl ValueColumn {
         }
     }
 
-    /// Adds a peer's natural key that is a text; the empty text names nobody.
+    /// Adds a peer's natural key that is a text; the empty text means no peer.
     #[inline]
     pub fn push_peer_text(&mut self, name: &str) {
         if name.is_empty() { self.push_null() } else { self.push_text(name) }
@@ -274,7 +274,7 @@ impl ValueColumn {
         self.push(other.tag(row), other.text(row));
     }
 
-    /// The values of the rows named, in that order.
+    /// Returns the values of the rows named, in that order.
     #[must_use]
     pub fn gather(&self, rows: &[u32]) -> ValueColumn {
         let mut out = ValueColumn::with_capacity(rows.len());
@@ -285,7 +285,7 @@ impl ValueColumn {
         out
     }
 
-    /// Value `row` as JSON. Peers by id appear as `{"id": …}`.
+    /// Returns value `row` as JSON. Peers by id appear as `{"id": …}`.
     #[must_use]
     pub fn to_json(&self, row: usize) -> Value {
         value_json(self.tag(row), self.text(row))
@@ -296,7 +296,7 @@ impl ValueColumn {
         write_value_json(self.tag(row), self.text(row), out);
     }
 
-    /// Whether two values are the same. Numbers are compared by value (1 and 1.0 are one number), an unresolved reference is taken
+    /// Returns whether two values are the same. Numbers are compared by value (1 and 1.0 are one number), an unresolved reference is taken
     /// for equal to anything since nothing may be concluded from it.
     #[must_use]
     #[inline]
@@ -314,7 +314,7 @@ impl ValueColumn {
         }
     }
 
-    /// Whether `rows` values from `row` on are the very same in both columns. What is not the very same may still be [`same`](Self::same).
+    /// Returns whether `rows` values from `row` on are the very same in both columns. What is not the very same may still be [`same`](Self::same).
     #[must_use]
     pub(crate) fn identical(&self, row: usize, other: &ValueColumn, other_row: usize, rows: usize) -> bool {
         let begin = |column: &ValueColumn, row: usize| row.checked_sub(1).map_or(0, |before| column.ends.get(before).copied().unwrap_or(0));
@@ -402,7 +402,7 @@ impl ValueColumn {
     }
 }
 
-/// A value, given as type and text, as JSON.
+/// Returns a value, given as type and text, as JSON.
 #[must_use]
 pub fn value_json(tag: Tag, text: &str) -> Value {
     match tag {
@@ -492,7 +492,7 @@ pub fn canonical_json(value: &Value, out: &mut String) {
     }
 }
 
-/// An id as text: ids are numbers in some systems and text in others.
+/// Returns an id as text: ids are numbers in some systems and text in others.
 #[must_use]
 pub fn id_text(value: &Value) -> Option<String> {
     match value {

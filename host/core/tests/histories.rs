@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use arrow_array::RecordBatch;
 use infrahub_sync_base::Side;
 use infrahub_sync_core::batches::batches;
-use infrahub_sync_core::changes::{Changes, Gone, contradicts};
+use infrahub_sync_core::changes::{Changes, Deletions, contradicts};
 use infrahub_sync_core::mapping::RawKind;
 use infrahub_sync_core::mapping::feed::{Feed, FieldSource};
 use infrahub_sync_core::mapping::filter::Filter;
@@ -501,13 +501,14 @@ impl Lab {
             let (records, total) = server.list(kind, Some(since), busy);
             let total = (server.deletes == Deletes::Total).then_some(total);
             let changed = self.append(kind, &records, &mut part);
-            let gone = Gone::told(&known, &changed, deleted, total, !self.feeds[kind].1.filters_records()).unwrap_or_else(|| {
-                let (all, _) = server.list(kind, None, busy);
-                Gone::AllBut(all.iter().map(|record| record["id"].to_string()).collect())
-            });
-            let changes = Changes { changed, gone };
+            let deletions =
+                Deletions::of_answer(&known, &changed, deleted, total, !self.feeds[kind].1.filters_records()).unwrap_or_else(|| {
+                    let (all, _) = server.list(kind, None, busy);
+                    Deletions::AllBut(all.iter().map(|record| record["id"].to_string()).collect())
+                });
+            let changes = Changes { changed, deletions };
             if !changes.is_empty() {
-                rows = without(&rows, |id| changes.leaves(id));
+                rows = without(&rows, |id| changes.removes(id));
                 if part.rows > 0 {
                     rows.merge(part).unwrap();
                 }

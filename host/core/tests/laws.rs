@@ -26,7 +26,9 @@ use infrahub_sync_core::plan::{Policy, plan};
 use infrahub_sync_core::plan_row::{Action, PlanRow};
 use infrahub_sync_core::records::Projection;
 use infrahub_sync_core::restore::{restore, without};
-use infrahub_sync_core::snapshot::{Completeness, DataProblem, FieldColumn, Held, Peer, PeerName, Resolving, Snapshot, Trouble, build};
+use infrahub_sync_core::snapshot::{
+    Completeness, DataErrorKind, DataProblem, FieldColumn, Peer, PeerName, RefValue, Resolving, Snapshot, build,
+};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
@@ -384,7 +386,7 @@ fn read_feed(model: &Model, kind: &str, mut records: Vec<Value>, meant: &[(usize
         records.insert(records.len() / 2, json!({"id": 1, "name": "filtered", "display": {"not": "mine"}}));
     }
     let mut feed = Feed::new(at, filters, None, fields, &mut projection);
-    meant.iter().for_each(|(field, kind)| feed.mean(*field, *kind));
+    meant.iter().for_each(|(field, kind)| feed.hint_peer_kind(*field, *kind));
     let mut raw = RawKind::new(spec.fields.len());
     for page in shuffled(records, reading.shuffle).chunks(reading.page) {
         let records = projection.json(&json!({ "count": 1, "results": page }).to_string(), "/results").unwrap();
@@ -741,7 +743,7 @@ proptest! {
         list.push(twin);
         let (source, problems) = read(&model, &broken, reading, Side::Source);
         let both = (first.to_string(), "twin".to_owned());
-        let told = |problem: &DataProblem| problem.kind == kind && problem.left_out && problem.object == both.1 && problem.trouble == Trouble::Duplicate { other: both.0.clone() };
+        let told = |problem: &DataProblem| problem.kind == kind && problem.left_out && problem.object == both.1 && problem.error == DataErrorKind::Duplicate { other: both.0.clone() };
         prop_assert!(problems.iter().any(told), "{:?}", problems);
         let (again, the_same) = read(&model, &broken, SIMPLY, Side::Source);
         prop_assert_eq!(&problems, &the_same);
@@ -772,8 +774,8 @@ proptest! {
                         FieldColumn::Peers(peers) => {
                             let names = |rows: Vec<Peer>| rows.into_iter().map(|peer| json!(snapshot.peer_name(&model, peers, peer))).collect::<Vec<_>>();
                             match (peers.peers(row).0, peers.peers(row).1.collect::<Vec<_>>()) {
-                                (Held::One, rows) => names(rows).remove(0),
-                                (Held::Many, rows) => Value::Array(names(rows)),
+                                (RefValue::One, rows) => names(rows).remove(0),
+                                (RefValue::Many, rows) => Value::Array(names(rows)),
                                 _ => Value::Null,
                             }
                         }
@@ -829,7 +831,7 @@ fn names(model: &Model, snapshot: &Snapshot, kind: &str) -> Vec<String> {
 }
 
 /// What a reference field holds in a row: the unique ids of the peers.
-fn held(model: &Model, snapshot: &Snapshot, kind: &str, field: &str, row: usize) -> (Held, Vec<String>) {
+fn held(model: &Model, snapshot: &Snapshot, kind: &str, field: &str, row: usize) -> (RefValue, Vec<String>) {
     let (at, spec) = model.kind(kind).unwrap();
     let column = spec.fields.iter().position(|known| known.name == field).unwrap();
     let FieldColumn::Peers(peers) = &snapshot.kinds[at].fields[column] else { panic!("{field} is no reference") };
@@ -873,7 +875,7 @@ fn record_read_twice_is_one_object_and_the_later_reading_counts() {
     let FieldColumn::Values(colors) = &source.kinds[3].fields[1] else { panic!() };
     assert_eq!(colors.to_json(1), json!("c"));
     assert_eq!(source.kinds[3].completeness, Completeness::Complete);
-    assert_eq!(held(&model, &source, "Device", "tags", 0), (Held::Many, vec!["w".into(), "x".into()]));
+    assert_eq!(held(&model, &source, "Device", "tags", 0), (RefValue::Many, vec!["w".into(), "x".into()]));
 }
 
 #[test]
@@ -918,7 +920,7 @@ fn dangling_reference_is_named_and_told_once() {
         ]
     );
     for field in ["rack", "tags"] {
-        assert_eq!(held(&model, &source, "Device", field, 0).0, Held::Unresolved);
+        assert_eq!(held(&model, &source, "Device", field, 0).0, RefValue::Unresolved);
     }
     // What could not be resolved is left as it is, nothing is written in its place, and what it leads to is not deleted.
     let (there, _) = given(
@@ -1077,16 +1079,16 @@ fn id_that_two_resources_use_is_ambiguous_where_it_is_referred_to() {
     let (source, problems) = from_feeds(&model, unused, &feeds, Side::Source);
     assert_eq!(problems, []);
     assert_eq!(names(&model, &source, "Role"), ["compute", "leaf", "spine", "storage"]);
-    assert_eq!(held(&model, &source, "Device", "role", 1), (Held::One, vec!["compute".into()]));
+    assert_eq!(held(&model, &source, "Device", "role", 1), (RefValue::One, vec!["compute".into()]));
     let used = json!([{"id": 1, "name": "d", "role": {"id": 3}}]);
     let (source, problems) = from_feeds(&model, used.clone(), &feeds, Side::Source);
-    let trouble = Trouble::Ambiguous { field: "role".into(), kind: "Role".into(), peer: "3".into(), by: PeerName::Id };
-    assert_eq!(problems, [DataProblem { kind: "Device".into(), object: "1".into(), trouble, left_out: false }]);
+    let error = DataErrorKind::Ambiguous { field: "role".into(), kind: "Role".into(), peer: "3".into(), by: PeerName::Id };
+    assert_eq!(problems, [DataProblem { kind: "Device".into(), object: "1".into(), error, left_out: false }]);
     assert_eq!(
         problems[0].to_string(),
         "Device `1`: `role` refers to Role `3`, and several resources have an object with that id; refer by a natural key (such as `role.name`)"
     );
-    assert_eq!(held(&model, &source, "Device", "role", 0).0, Held::Unresolved);
+    assert_eq!(held(&model, &source, "Device", "role", 0).0, RefValue::Unresolved);
     let (_, problems) = from_feeds(&model, used, &feeds, Side::Destination);
     assert_eq!(problems, []);
 }
@@ -1098,7 +1100,7 @@ fn two_resources_with_one_id_and_one_key_are_two_objects_unless_they_are_the_sam
     let one = json!([{"id": 3, "name": "leaf", "color": "red"}]);
     let (source, problems) = from_feeds(&model, devices.clone(), &[one.clone(), json!([]), one.clone()], Side::Source);
     assert_eq!((problems.len(), names(&model, &source, "Role")), (0, vec!["leaf".to_owned()]));
-    assert_eq!(held(&model, &source, "Device", "role", 0), (Held::One, vec!["leaf".into()]));
+    assert_eq!(held(&model, &source, "Device", "role", 0), (RefValue::One, vec!["leaf".into()]));
     let (source, problems) = from_feeds(&model, devices, &[one, json!([{"id": 3, "name": "leaf", "color": "blue"}])], Side::Source);
     assert_eq!(problems.iter().map(ToString::to_string).collect::<Vec<_>>(), ["Role `3` has the same identifiers as `3`"]);
     assert_eq!(source.kinds[1].rows(), 0);
@@ -1131,16 +1133,16 @@ fn cardinality_says_what_a_list_is() {
     let field = || refers("peer", "Peer");
     let x_y = || vec!["x__y".to_owned()];
     let both = || vec!["x__None".to_owned(), "y__None".to_owned()];
-    assert_eq!(read(one(field()), json!(["x", "y"])), (Held::One, x_y()));
-    assert_eq!(read(many(field()), json!(["x", "y"])), (Held::Many, both()));
-    assert_eq!(read(many(field()), json!([["x", "y"], null])), (Held::Many, x_y()));
-    assert_eq!(read(field(), json!(["x", "y"])), (Held::One, x_y()));
-    assert_eq!(read(field(), json!([["x", "y"]])), (Held::Many, x_y()));
-    assert_eq!(read(one(field()), json!([{"id": 1}])), (Held::One, x_y()));
-    assert_eq!(read(one(field()), json!([["x", "y"]])), (Held::One, x_y()));
-    assert_eq!(read(one(field()), json!([])), (Held::Null, Vec::new()));
-    assert_eq!(read(many(field()), json!({"id": 1})), (Held::Many, x_y()));
-    assert_eq!(read(field(), json!("")), (Held::Null, Vec::new()));
+    assert_eq!(read(one(field()), json!(["x", "y"])), (RefValue::One, x_y()));
+    assert_eq!(read(many(field()), json!(["x", "y"])), (RefValue::Many, both()));
+    assert_eq!(read(many(field()), json!([["x", "y"], null])), (RefValue::Many, x_y()));
+    assert_eq!(read(field(), json!(["x", "y"])), (RefValue::One, x_y()));
+    assert_eq!(read(field(), json!([["x", "y"]])), (RefValue::Many, x_y()));
+    assert_eq!(read(one(field()), json!([{"id": 1}])), (RefValue::One, x_y()));
+    assert_eq!(read(one(field()), json!([["x", "y"]])), (RefValue::One, x_y()));
+    assert_eq!(read(one(field()), json!([])), (RefValue::Null, Vec::new()));
+    assert_eq!(read(many(field()), json!({"id": 1})), (RefValue::Many, x_y()));
+    assert_eq!(read(field(), json!("")), (RefValue::Null, Vec::new()));
 }
 
 /// Devices, and ports that are named by their device; a port may refer to another one.
@@ -1167,7 +1169,7 @@ fn other_port(value: Value, resolving: Resolving) -> String {
     let ports = snapshot.kinds[1].rows();
     let row = (0..ports).find(|row| snapshot.kinds[1].id(*row) == Some("99")).unwrap();
     match held(&model, &snapshot, "Port", "other", row) {
-        (Held::One, peers) => {
+        (RefValue::One, peers) => {
             assert_eq!(told, NONE);
             peers.join(", ")
         }
@@ -1442,10 +1444,10 @@ fn mapping_says_which_kind_an_id_is_of() {
     let (source, told) = given(&model, records, Side::Source);
     assert_eq!(told, NONE);
     let on = |row: usize| held(&model, &source, "Address", "on", row);
-    assert_eq!(on(0), (Held::One, vec!["Port:eth0".to_owned()]));
-    assert_eq!([on(1), on(2)], [(); 2].map(|()| (Held::One, vec!["VmPort:eth0".to_owned()])));
-    assert_eq!(on(3), (Held::Null, Vec::new()));
-    assert_eq!(held(&model, &source, "Address", "near", 2), (Held::Many, vec!["VmPort:ens2".to_owned(), "VmPort:eth0".to_owned()]));
+    assert_eq!(on(0), (RefValue::One, vec!["Port:eth0".to_owned()]));
+    assert_eq!([on(1), on(2)], [(); 2].map(|()| (RefValue::One, vec!["VmPort:eth0".to_owned()])));
+    assert_eq!(on(3), (RefValue::Null, Vec::new()));
+    assert_eq!(held(&model, &source, "Address", "near", 2), (RefValue::Many, vec!["VmPort:ens2".to_owned(), "VmPort:eth0".to_owned()]));
 }
 
 #[test]
@@ -1468,10 +1470,10 @@ fn peer_that_is_not_there_is_told_with_the_kind_that_was_meant_or_with_all() {
         ]
     );
     let both = |row: usize| [held(&model, &source, "Address", "on", row).0, held(&model, &source, "Address", "near", row).0];
-    assert_eq!(both(2), [Held::Unresolved, Held::Null]);
-    assert_eq!(held(&model, &source, "Address", "on", 3), (Held::One, vec!["Port:eth1".to_owned()]));
+    assert_eq!(both(2), [RefValue::Unresolved, RefValue::Null]);
+    assert_eq!(held(&model, &source, "Address", "on", 3), (RefValue::One, vec!["Port:eth1".to_owned()]));
     let near = ["Port:eth1", "VmPort:ens2", "VmPort:eth0"].map(str::to_owned).to_vec();
-    assert_eq!(held(&model, &source, "Address", "near", 3), (Held::Many, near));
+    assert_eq!(held(&model, &source, "Address", "near", 3), (RefValue::Many, near));
     // In the destination none of these is a problem: what it refers to is not known, and so differs from every peer.
     let (destination, told) = given(&model, records, Side::Destination);
     assert_eq!(told, NONE);

@@ -157,12 +157,12 @@ impl Base {
         self.rows.remove(&kind)
     }
 
-    /// Whether any kind can be continued.
+    /// Returns whether any kind can be continued.
     pub(crate) fn is_usable(&self) -> bool {
         !self.full.is_empty()
     }
 
-    /// Whether every kind can be continued.
+    /// Returns whether every kind can be continued.
     pub(crate) fn is_whole(&self) -> bool {
         self.kinds > 0 && self.rows.len() == self.kinds
     }

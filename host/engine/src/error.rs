@@ -1,4 +1,4 @@
-//! What stops a run, and whose fault it is.
+//! The failures that stop a run, and the party at fault.
 
 use infrahub_sync_cache::CacheError;
 use infrahub_sync_config::Problem;
@@ -14,7 +14,7 @@ use crate::Side;
 pub enum Fault {
     /// config.yml, or what it maps to.
     Config,
-    /// The records: they cannot be told apart or refer to nothing.
+    /// The records: they have no distinct identifiers, or their references cannot be resolved.
     Data,
     /// The credentials.
     Auth,
@@ -28,13 +28,13 @@ pub enum Fault {
     Locked,
     /// The cache or the machine.
     Environment,
-    /// Nobody's: it was stopped.
+    /// No one: the run was stopped.
     Interrupted,
     /// A defect of ours.
     Internal,
 }
 
-/// What stops a run.
+/// A failure that stops a run.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// The project and the destination's schema do not fit, or a filter or transform does not compile.
@@ -52,7 +52,7 @@ pub enum EngineError {
         side: Side,
     },
     /// The component is not the one that the project pins.
-    #[error("the {} adapter `{adapter}` ({origin}) is not the one that {place} pins", .side.as_str())]
+    #[error("the {} adapter `{adapter}` ({origin}) does not match the digest at {place}", .side.as_str())]
     NotPinned {
         /// The side.
         side: Side,
@@ -67,18 +67,18 @@ pub enum EngineError {
         /// The digest of the component.
         found: String,
     },
-    /// An adapter is another one than the lock file accepts, or can do more.
-    #[error("the adapters are not as {path} accepts them")]
+    /// An adapter differs from the one that the lock file accepts, or can do more.
+    #[error("the adapters do not match {path}")]
     NotAccepted {
         /// The lock file.
         path: String,
-        /// What is not accepted, a line each.
+        /// The differences that are not accepted, a line each.
         objections: Vec<String>,
         /// The project's config.yml.
         config: String,
     },
     /// There is no lock file where one is wanted.
-    #[error("there is no {path}: nothing says which adapters are accepted")]
+    #[error("{path} does not exist: it lists the accepted adapters")]
     NoAdapterLock {
         /// The lock file.
         path: String,
@@ -94,7 +94,7 @@ pub enum EngineError {
         resource: String,
         /// Counted from 1.
         page: u64,
-        /// What is wrong.
+        /// The mistake.
         source: RecordsError,
     },
     /// A filter or transform failed on a record.
@@ -104,11 +104,16 @@ pub enum EngineError {
         kind: String,
         /// The resource.
         resource: String,
-        /// What failed.
+        /// The failure.
         source: FeedError,
     },
-    /// Objects that cannot be told apart, have no identifier, or refer to nothing.
-    #[error("{} of the {} cannot be identified or resolved", .problems.len(), .side.as_str())]
+    /// Objects with missing or duplicate identifiers, or with unresolvable references.
+    #[error(
+        "{} {} {} missing, duplicate or unresolvable identifiers",
+        .problems.len(),
+        .side.as_str(),
+        if .problems.len() == 1 { "object has" } else { "objects have" }
+    )]
     Data {
         /// The side.
         side: Side,
@@ -118,7 +123,7 @@ pub enum EngineError {
     /// The guardrail.
     #[error(transparent)]
     Guardrail(#[from] Refusal),
-    /// The destination's schema or the mapping is not what the plan was made for.
+    /// The destination's schema or the mapping has changed since the plan was made.
     #[error("the plan of run `{run_id}` was made for {what} that has changed since{}", changed_kinds(.kinds))]
     Drift {
         /// The run.
@@ -128,11 +133,11 @@ pub enum EngineError {
         /// The kinds whose schema changed, where that is known.
         kinds: Vec<String>,
     },
-    /// Somebody wanted it to end before anything was written.
+    /// The user stopped it before anything was written.
     #[error("interrupted")]
     Interrupted,
-    /// A page led back to itself.
-    #[error("{} resource `{resource}` hands out the same cursor again: reading it would not end", .side.as_str())]
+    /// A page leads back to itself.
+    #[error("{} resource `{resource}` returns the same cursor again, so reading would never end", .side.as_str())]
     CursorLoop {
         /// The side.
         side: Side,
@@ -147,7 +152,7 @@ pub enum EngineError {
         /// Why.
         reason: String,
     },
-    /// A row of a stored plan makes no sense.
+    /// A row of a stored plan is invalid.
     #[error("row {row} of the plan cannot be read: {reason}")]
     PlanRow {
         /// Counted from 1.
@@ -158,8 +163,8 @@ pub enum EngineError {
     /// The cache.
     #[error(transparent)]
     Cache(#[from] CacheError),
-    /// Arrow refused a snapshot.
-    #[error("the snapshot cannot be laid out")]
+    /// Arrow rejected a snapshot.
+    #[error("the snapshot cannot be converted to Arrow")]
     Arrow(#[from] arrow_schema::ArrowError),
     /// A file of the project.
     #[error("{path}")]
@@ -217,7 +222,7 @@ impl EngineError {
         }
     }
 
-    /// What it is about, where that is more than a sentence holds: a line each.
+    /// Returns the details that do not fit into a sentence, a line each.
     #[must_use]
     pub fn details(&self) -> Vec<String> {
         match self {

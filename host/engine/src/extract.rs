@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use infrahub_sync_core::changes::Left;
+use infrahub_sync_core::changes::RemovalReason;
 use infrahub_sync_core::model::Model;
 use infrahub_sync_core::plan::Proof;
 use jiff::Timestamp;
@@ -64,7 +64,7 @@ pub(crate) enum FullReason {
     NoIds,
     /// The adapter gave no watermark this time.
     NoWatermark,
-    /// What is kept and what was read contradict each other.
+    /// The kept rows and the read ones contradict each other.
     Contradiction,
     /// The adapter's words, or what is wrong with the stored snapshot.
     Other(String),
@@ -133,20 +133,20 @@ pub(crate) struct Reading {
 pub(crate) enum Way {
     /// All of it, and why not less.
     Full(FullReason),
-    /// What changed since an earlier run.
+    /// The changes since an earlier run.
     Changes {
-        /// The run that it went on from, in words.
+        /// The run that it started from, in words.
         since: String,
         /// The records that were read.
         changed: u64,
         /// Rows of the earlier run that are not taken over: key, id and the reason.
-        left: Vec<(String, String, Left)>,
+        left: Vec<(String, String, RemovalReason)>,
         /// The last full read.
         full: FullRead,
     },
 }
 
-/// A moment in words, to the second.
+/// Returns a moment in words, to the second.
 pub(crate) fn moment(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
@@ -162,8 +162,8 @@ impl Reading {
     }
 
     /// Rows of the earlier run whose objects are gone.
-    fn deleted(left: &[(String, String, Left)]) -> usize {
-        left.iter().filter(|(_, _, why)| *why != Left::Read).count()
+    fn deleted(left: &[(String, String, RemovalReason)]) -> usize {
+        left.iter().filter(|(_, _, why)| *why != RemovalReason::Reread).count()
     }
 
     /// `full: the mapping has changed`, `12 changed, 1 deleted since the run of 2026-11-28T10:00:00Z`.
@@ -174,7 +174,7 @@ impl Reading {
         }
     }
 
-    /// The last full read of the kind, this one if it is one: `objects` are those of this run.
+    /// Returns the last full read of the kind, this one if it is one: `objects` are those of this run.
     fn full(&self, run: &str, objects: u64) -> FullRead {
         match &self.way {
             Way::Full(_) => FullRead { run: run.to_owned(), at: moment(self.at), objects },
@@ -192,7 +192,7 @@ impl Reading {
         entry
     }
 
-    /// Why an object of the kind that is not among its `objects` rows is gone.
+    /// Returns why an object of the kind that is not among its `objects` rows is gone.
     pub(crate) fn proof(&self, objects: u64) -> Proof {
         let at = moment(self.at);
         let Way::Changes { since, left, full, .. } = &self.way else {
@@ -203,9 +203,9 @@ impl Reading {
             format!("full read of {} at {full_at} (run {run}), and no change since that brought it, until {at}", objects_of(*objects));
         let by_key = left.iter().map(|(key, id, why)| {
             let words = match why {
-                Left::Read => format!("{id} was read at {at}: it has another name now, or does not pass the filters"),
-                Left::Told => format!("the source lists {id} as deleted since {since} (asked at {at})"),
-                Left::NotAmong(ids) => format!("{id} is not among the {ids} ids that the source had at {at}"),
+                RemovalReason::Reread => format!("{id} was read at {at}: it has another name now, or does not pass the filters"),
+                RemovalReason::Deleted => format!("the source lists {id} as deleted since {since} (asked at {at})"),
+                RemovalReason::NotAmong(ids) => format!("{id} is not among the {ids} ids that the source had at {at}"),
             };
             (key.clone(), words)
         });
@@ -213,7 +213,7 @@ impl Reading {
     }
 }
 
-/// What is said on the screen of how the kinds of a side were read: a line for each that is another.
+/// Returns the lines on the screen about how the kinds of a side were read: one line for each different text.
 pub(crate) fn lines(side: Side, model: &Model, readings: &BTreeMap<String, Reading>) -> Vec<String> {
     let mut groups: Vec<(String, Vec<&str>)> = Vec::new();
     for kind in &model.kinds {
@@ -257,11 +257,15 @@ mod tests {
     }
 
     fn changes() -> Reading {
-        let left = |key: &str, id: &str, why: Left| (key.to_owned(), id.to_owned(), why);
+        let left = |key: &str, id: &str, why: RemovalReason| (key.to_owned(), id.to_owned(), why);
         reading(Way::Changes {
             since: "the run of 1969-12-31T23:00:00Z".to_owned(),
             changed: 12,
-            left: vec![left("a", "1", Left::Read), left("b", "2", Left::Told), left("c", "3", Left::NotAmong(40))],
+            left: vec![
+                left("a", "1", RemovalReason::Reread),
+                left("b", "2", RemovalReason::Deleted),
+                left("c", "3", RemovalReason::NotAmong(40)),
+            ],
             full: FullRead { run: "r1".to_owned(), at: "1969-12-31T22:00:00Z".to_owned(), objects: 50 },
         })
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::adapter::{Opened, Runtimes};
 use crate::{EngineError, RunContext, schema};
 
-/// What `generate` did.
+/// The result of `generate`.
 #[derive(Debug, Clone)]
 pub struct Generated {
     /// The file.
@@ -36,10 +36,7 @@ pub async fn generate(cx: &RunContext<'_>) -> Result<Generated, EngineError> {
     if std::fs::read_to_string(&path).is_ok_and(|there| there == text) {
         return Ok(Generated { path, kinds, unchanged: true });
     }
-    // Written beside and renamed: a reader sees the old file or the new one.
-    let beside = path.with_extension("yml.tmp");
-    let file = |source| EngineError::File { path: path.display().to_string(), source };
-    std::fs::write(&beside, text).map_err(file)?;
-    std::fs::rename(&beside, &path).map_err(file)?;
+    infrahub_sync_durable::write_file(&path, text.as_bytes())
+        .map_err(|error| EngineError::File { path: path.display().to_string(), source: error.source })?;
     Ok(Generated { path, kinds, unchanged: false })
 }

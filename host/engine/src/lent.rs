@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use infrahub_sync_core::mapping::lent::{LentResource, Lent, Needs};
+use infrahub_sync_core::mapping::lent::{Lent, LentResource, Needs};
 use infrahub_sync_runtime::{LoadRequest, Payload};
 
 use crate::pages::{Ended, Flow, Pages, Place};
@@ -15,7 +15,11 @@ use crate::{EngineError, Side};
 ///
 /// # Errors
 /// When a resource cannot be read.
-pub(crate) async fn lend(side: Side, system: &Arc<dyn System>, mut plans: Vec<ResourcePlan>) -> Result<Vec<Arc<ResourcePlan>>, EngineError> {
+pub(crate) async fn lend(
+    side: Side,
+    system: &Arc<dyn System>,
+    mut plans: Vec<ResourcePlan>,
+) -> Result<Vec<Arc<ResourcePlan>>, EngineError> {
     let mut needs = Needs::default();
     plans.iter().for_each(|plan| needs.merge(plan.needs()));
     if !needs.is_empty() {
@@ -37,7 +41,11 @@ async fn read(side: Side, system: &Arc<dyn System>, resource: LentResource) -> R
     let request = LoadRequest { resource: name.clone(), fields, page_size, ..LoadRequest::default() };
     let take = move |into: &mut LentResource, place: &Place, payload: Payload| -> Flow {
         let records = place.records(into.projection(), payload)?;
-        let too_large = |error| EngineError::Mapping { kind: String::new(), resource: name.clone(), source: infrahub_sync_core::mapping::feed::FeedError::TooLarge(error) };
+        let too_large = |error| EngineError::Mapping {
+            kind: String::new(),
+            resource: name.clone(),
+            source: infrahub_sync_core::mapping::feed::FeedError::TooLarge(error),
+        };
         into.append(&records).map_err(too_large)?;
         Ok(ControlFlow::Continue(()))
     };

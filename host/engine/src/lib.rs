@@ -39,8 +39,7 @@ pub use readings::{Reading, destination_readings, source_readings};
 
 pub use infrahub_sync_base::Side;
 use infrahub_sync_cache::CacheError;
-use infrahub_sync_config::{OnConflict, Project};
-use infrahub_sync_core::guardrail::DeleteLimit;
+use infrahub_sync_config::{ApplyOverrides, Project};
 use infrahub_sync_core::plan::KindSummary;
 use infrahub_sync_core::plan_row::PlanRow;
 use infrahub_sync_runtime::Exchanges;
@@ -77,12 +76,8 @@ pub struct Options {
     pub allow_rowcount_drop: bool,
     /// Leave out what cannot be identified instead of stopping.
     pub continue_on_error: bool,
-    /// How many objects of one kind may be deleted; none: what the project says.
-    pub max_deletes: Option<DeleteLimit>,
-    /// After so many refused rows the rest is not tried; none: what the project says.
-    pub max_failures: Option<u64>,
-    /// What becomes of objects that somebody changed after the plan was made; none: what the project says.
-    pub on_conflict: Option<OnConflict>,
+    /// The rules of an apply that win over the project's.
+    pub rules: ApplyOverrides,
     /// How long to wait for another run of the same sync.
     pub lock_wait: std::time::Duration,
 }

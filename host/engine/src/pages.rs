@@ -38,7 +38,7 @@ pub(crate) struct Place {
     number: u64,
 }
 
-/// What the pages say of the resource as a whole.
+/// The statements of the pages about the whole resource.
 #[derive(Debug, Default)]
 pub(crate) struct Header {
     /// As the first page says.

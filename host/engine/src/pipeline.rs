@@ -12,7 +12,7 @@ use infrahub_sync_core::changes::contradicts;
 use infrahub_sync_core::guardrail::{Counts, approve};
 use infrahub_sync_core::model::Model;
 use infrahub_sync_core::plan::{KindSummary, Plan, Policy, Proof, plan};
-use infrahub_sync_core::snapshot::{Completeness, DataProblem, Resolving, Snapshot, Trouble, build};
+use infrahub_sync_core::snapshot::{Completeness, DataErrorKind, DataProblem, Resolving, Snapshot, build};
 use infrahub_sync_runtime::Addressing;
 use jiff::Timestamp;
 use serde_json::json;
@@ -134,14 +134,8 @@ pub async fn apply(cx: &RunContext<'_>) -> Result<Applied, EngineError> {
     let writer = lock.continue_run(&id)?;
     let started = Started { writer, lock, file };
     let done = async {
-        let reading = load(
-            cx,
-            Side::Destination,
-            &destination.system,
-            &resolved.model,
-            plans,
-            Base::none(&resolved.model, &FullReason::Apply),
-        );
+        let reading =
+            load(cx, Side::Destination, &destination.system, &resolved.model, plans, Base::none(&resolved.model, &FullReason::Apply));
         let rows = interruptible(cx, reading).await?.raw;
         let (snapshot, problems) = build(&resolved.model, rows, resolving(Side::Destination, &destination));
         stop_on(cx, &started, Side::Destination, &problems)?;
@@ -651,7 +645,7 @@ fn stored_summary(file: &RunFile) -> Summary {
 /// The destination's own gaps (an object whose peer is gone) do not stop it: repairing them is what a sync is for. Two of its objects that
 /// cannot be told apart do, since either could be the one to write to.
 fn stop_on(cx: &RunContext<'_>, started: &Started, side: Side, problems: &[DataProblem]) -> Result<(), EngineError> {
-    let stops = |problem: &DataProblem| side == Side::Source || matches!(problem.trouble, Trouble::Duplicate { .. });
+    let stops = |problem: &DataProblem| side == Side::Source || matches!(problem.error, DataErrorKind::Duplicate { .. });
     if cx.options.continue_on_error || !problems.iter().any(stops) {
         return Ok(());
     }
@@ -662,13 +656,13 @@ fn stop_on(cx: &RunContext<'_>, started: &Started, side: Side, problems: &[DataP
 }
 
 fn problem_row(problem: &DataProblem, terminal: bool) -> ErrorRow {
-    let (class, attribute) = match &problem.trouble {
-        Trouble::Duplicate { .. } => ("duplicate_identifier", None),
-        Trouble::NullIdentifier { field } => ("null_identifier", Some(field)),
-        Trouble::Dangling { field, .. } => ("dangling_reference", Some(field)),
-        Trouble::IdentityLoop { field } => ("identity_loop", Some(field)),
-        Trouble::Ambiguous { field, .. } | Trouble::AmbiguousKind { field, .. } => ("ambiguous_reference", Some(field)),
-        Trouble::TooDeep { field } => ("identity_too_deep", Some(field)),
+    let (class, attribute) = match &problem.error {
+        DataErrorKind::Duplicate { .. } => ("duplicate_identifier", None),
+        DataErrorKind::NullIdentifier { field } => ("null_identifier", Some(field)),
+        DataErrorKind::Dangling { field, .. } => ("dangling_reference", Some(field)),
+        DataErrorKind::IdentityLoop { field } => ("identity_loop", Some(field)),
+        DataErrorKind::Ambiguous { field, .. } | DataErrorKind::AmbiguousKind { field, .. } => ("ambiguous_reference", Some(field)),
+        DataErrorKind::TooDeep { field } => ("identity_too_deep", Some(field)),
     };
     ErrorRow {
         error_class: class.to_owned(),
@@ -697,7 +691,7 @@ fn approved(
         destination_rows: kind.destination_rows,
         deletes: kind.delete,
     });
-    let limit = cx.options.max_deletes.or(cx.project.apply.max_deletes).unwrap_or_default();
+    let limit = cx.project.apply.with(&cx.options.rules).max_deletes.unwrap_or_default();
     Ok(approve(started.writer.reader().clone(), &baseline, kinds, cx.options.allow_rowcount_drop, limit)?)
 }
 

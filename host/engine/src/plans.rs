@@ -76,7 +76,7 @@ pub(crate) struct MappingFeed {
     pub(crate) feed: Feed,
 }
 
-/// What one mapping made of its resource.
+/// The rows that one mapping made of its resource.
 pub(crate) struct Part {
     /// The position of the mapping.
     pub(crate) mapping: usize,
@@ -208,9 +208,10 @@ impl<'p> Compiler<'p> {
         let mut feed = Feed::new(kind, filters, transforms, fields, &mut plan.projection);
         feed.mark_references(|at| spec.fields.get(at).is_some_and(|field| field.reference.is_some()));
         for (position, meant) in meant {
-            feed.mean(position, meant);
+            feed.hint_peer_kind(position, meant);
         }
-        if let (true, Some(resource)) = (self.targets.is_some_and(|targets| targets.are_several(kind)), mapping.resource(Side::Destination)) {
+        if let (true, Some(resource)) = (self.targets.is_some_and(|targets| targets.are_several(kind)), mapping.resource(Side::Destination))
+        {
             feed.write_to(resource);
         }
         plan.targets.push(target);
@@ -280,7 +281,9 @@ impl<'p> Compiler<'p> {
             // A system that is addressed by kind knows fields by the names of the model.
             (Addressing::Kind, _) if is_reference => vec![FieldSource::Reference(field.name.clone())],
             (Addressing::Kind, _) => vec![FieldSource::Path(field.name.clone())],
-            (Addressing::Mapping, ConfigSource::Path(path)) => self.lookup(field, path).unwrap_or_else(|| vec![FieldSource::Path(path.clone())]),
+            (Addressing::Mapping, ConfigSource::Path(path)) => {
+                self.lookup(field, path).unwrap_or_else(|| vec![FieldSource::Path(path.clone())])
+            }
             (Addressing::Mapping, ConfigSource::Reference { path, kind }) => {
                 let parts = self.key_parts(kind);
                 let rules = &self.terms.rules;
@@ -358,7 +361,7 @@ impl<'p> Compiler<'p> {
     }
 }
 
-/// Whether two mappings take the same objects of one kind and change them in the same way.
+/// Returns whether two mappings take the same objects of one kind and change them in the same way.
 fn reads_the_same(one: &Mapping, other: &Mapping) -> bool {
     let filters = |mapping: &Mapping| -> Vec<_> {
         mapping.filters.iter().map(|filter| (filter.field.clone(), filter.operation.clone(), filter.value.clone())).collect()
@@ -407,7 +410,7 @@ pub(crate) fn destination_plans(model: &Model, targets: &Targets, rules: &[Refer
             sources.into_iter().filter_map(move |source| Some((position?, source)))
         });
         let mut feed = Feed::new(place.kind, Vec::new(), None, fields.collect(), &mut plan.projection);
-        place.meant.iter().for_each(|(field, kind)| feed.mean(*field, *kind));
+        place.meant.iter().for_each(|(field, kind)| feed.hint_peer_kind(*field, *kind));
         if targets.are_several(place.kind) {
             feed.write_to(resource);
         }
@@ -461,7 +464,7 @@ schema_mapping:
     #[test]
     fn mapping_says_which_kind_its_reference_means() {
         let read = read(Addressing::Mapping, r#"[{"id": 1, "display": "a", "at": {"id": 7}}]"#);
-        let meant: Vec<(&str, Option<usize>)> = read.iter().map(|(resource, raw)| (resource.as_str(), raw.meant(0, 1))).collect();
+        let meant: Vec<(&str, Option<usize>)> = read.iter().map(|(resource, raw)| (resource.as_str(), raw.peer_kind(0, 1))).collect();
         assert_eq!(meant, [("ports", None), ("vm_ports", None), ("addresses", Some(0)), ("vm_addresses", Some(1)), ("more", None)]);
     }
 
@@ -473,6 +476,6 @@ schema_mapping:
         assert_eq!(rows, [("Port", 1), ("VmPort", 1), ("Address", 1), ("Address", 0)]);
         let (_, addresses) = &read[2];
         assert_eq!(addresses.columns.iter().map(|column| column.text(0)).collect::<Vec<_>>(), ["a", "u", "n"]);
-        assert_eq!(addresses.meant(0, 1), None);
+        assert_eq!(addresses.peer_kind(0, 1), None);
     }
 }

@@ -1,4 +1,4 @@
-//! What a project reads: the requests of a run, for whoever wants to make them without the run.
+//! The readings of a project: the requests of a run, for callers that make them without the run.
 
 use infrahub_sync_config::{Project, resolve};
 use infrahub_sync_runtime::{LoadRequest, Manifest, Session};
@@ -16,7 +16,7 @@ pub struct Reading {
     pub computed: Vec<String>,
 }
 
-/// What the project reads from its source. No system is asked.
+/// Returns the readings of the project from its source. Asks no system.
 ///
 /// # Errors
 /// Every problem of the mapping at once.
@@ -32,10 +32,10 @@ pub fn source_readings(project: &Project, manifest: &Manifest) -> Result<Vec<Rea
     Ok(plans.iter().map(reading).collect())
 }
 
-/// What a run reads back from its destination, which is asked for its schema.
+/// Returns the readings of a run from its destination, which it asks for the schema.
 ///
 /// # Errors
-/// Every problem of the mapping at once, or what went wrong on the way to the schema.
+/// Every problem of the mapping at once, or the failure on the way to the schema.
 pub async fn destination_readings(project: &Project, session: &Session, events: &dyn Events) -> Result<Vec<Reading>, EngineError> {
     let resolved = schema::live(project, session, events).await?;
     let manifest = session.manifest();

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use infrahub_sync_core::changes::{Changes, Gone};
+use infrahub_sync_core::changes::{Changes, Deletions};
 use infrahub_sync_core::mapping::RawKind;
 use infrahub_sync_core::records::{Projection, Records, Shape};
 use infrahub_sync_core::value::{Tag, ValueColumn};
@@ -62,7 +62,7 @@ pub(crate) struct Resource {
     pub(crate) answered: Arc<Notify>,
 }
 
-/// What a list of changes has brought so far.
+/// The result of a list of changes so far.
 struct Changed {
     ids: HashSet<String>,
     rows: Vec<RawKind>,
@@ -119,16 +119,17 @@ impl Resource {
         let Some(watermark) = header.watermark else { return Ok(Err(FullReason::NoWatermark)) };
         // Only where each record is a row does their number say something.
         let is_whole = self.plan.feeds().len() == 1 && self.plan.feeds().iter().all(|each| !each.feed.filters_records());
-        let gone = match Gone::told(&since.ids, &ids, header.deleted, header.total, is_whole) {
-            Some(gone) => gone,
+        let deletions = match Deletions::of_answer(&since.ids, &ids, header.deleted, header.total, is_whole) {
+            Some(deletions) => deletions,
             None => match self.inventory().await? {
-                Some(ids) => Gone::AllBut(ids),
+                Some(ids) => Deletions::AllBut(ids),
                 None => return Ok(Err(FullReason::NoIds)),
             },
         };
         self.report(&rows, true);
-        let changes = Some(Changes { changed: ids, gone });
-        Ok(Ok(Read { kinds: self.plan.kinds(), parts: self.plan.parts(rows), watermark: Some(watermark), partial: header.partial, changes, reason: None, at }))
+        let changes = Some(Changes { changed: ids, deletions });
+        let (kinds, parts) = (self.plan.kinds(), self.plan.parts(rows));
+        Ok(Ok(Read { kinds, parts, watermark: Some(watermark), partial: header.partial, changes, reason: None, at }))
     }
 
     /// Reads the ids of all objects; none if an object has no id.

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use infrahub_sync_core::changes::{Changes, Left};
+use infrahub_sync_core::changes::{Changes, RemovalReason};
 use infrahub_sync_core::key::Keys;
 use infrahub_sync_core::mapping::RawKind;
 use infrahub_sync_core::model::Model;
@@ -153,7 +153,7 @@ fn feeding(model: &Model, plans: &[Arc<ResourcePlan>]) -> Vec<usize> {
     feeding
 }
 
-/// What the resources have brought so far.
+/// The results of the resources so far.
 struct Merge<'m> {
     model: &'m Model,
     base: Base,
@@ -166,7 +166,13 @@ struct Merge<'m> {
 
 impl<'m> Merge<'m> {
     fn new(model: &'m Model, base: Base, feeding: Vec<usize>) -> Merge<'m> {
-        let loaded = Loaded { raw: Vec::new(), cursors: BTreeMap::new(), readings: BTreeMap::new(), unchanged: base.is_whole(), partial: BTreeMap::new() };
+        let loaded = Loaded {
+            raw: Vec::new(),
+            cursors: BTreeMap::new(),
+            readings: BTreeMap::new(),
+            unchanged: base.is_whole(),
+            partial: BTreeMap::new(),
+        };
         Merge { model, base, feeding, kept: model.kinds.iter().map(|_| None).collect(), parts: Vec::new(), loaded }
     }
 
@@ -198,7 +204,7 @@ impl<'m> Merge<'m> {
     fn continued(&mut self, kind: usize, name: &str, changes: &Changes, Restored { rows, keys }: Restored) -> Way {
         self.loaded.unchanged &= changes.is_empty();
         let left = left(changes, &rows, &keys);
-        let rows = if left.is_empty() { rows } else { without(&rows, |id| changes.leaves(id)) };
+        let rows = if left.is_empty() { rows } else { without(&rows, |id| changes.removes(id)) };
         if let Some(place) = self.kept.get_mut(kind) {
             *place = Some(rows);
         }
@@ -236,14 +242,14 @@ impl<'m> Merge<'m> {
 }
 
 /// Returns the rows of an earlier run that are not taken over: key, id and the reason.
-fn left(changes: &Changes, rows: &RawKind, keys: &Keys) -> Vec<(String, String, Left)> {
+fn left(changes: &Changes, rows: &RawKind, keys: &Keys) -> Vec<(String, String, RemovalReason)> {
     if changes.is_empty() {
         return Vec::new();
     }
     let known = (0..rows.rows).filter(|row| rows.ids.tag(*row) != Tag::Null);
     let left = known.filter_map(|row| {
         let id = rows.ids.text(row);
-        Some((keys.get(row).to_owned(), id.to_owned(), changes.left(id)?))
+        Some((keys.get(row).to_owned(), id.to_owned(), changes.removal(id)?))
     });
     left.collect()
 }

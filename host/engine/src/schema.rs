@@ -16,12 +16,12 @@ pub(crate) struct Resolved {
     pub(crate) model: Model,
     pub(crate) mapping_hash: String,
     pub(crate) schema_hash: String,
-    /// What [`schema_hash`](Self::schema_hash) is made of, by kind.
+    /// The parts of [`schema_hash`](Self::schema_hash), by kind.
     pub(crate) kind_hashes: BTreeMap<String, String>,
 }
 
 impl Resolved {
-    /// The text of `schema-sub-hash.txt`.
+    /// Returns the text of `schema-sub-hash.txt`.
     pub(crate) fn sub_hash(&self) -> String {
         schema_sub_hash(&self.mapping_hash, &self.schema_hash)
     }
@@ -48,7 +48,7 @@ pub(crate) async fn live(project: &Project, destination: &dyn System, events: &d
     Ok(Resolved { model: resolved.model, mapping_hash: mapping_hash(project), schema_hash, kind_hashes })
 }
 
-/// The model of a run: the generated one if it is there and fits, else the live one, with a word about it.
+/// Returns the model of a run: the generated one if it is there and fits, else the live one, with a word about it.
 pub(crate) async fn of_run(project: &Project, destination: &dyn System, events: &dyn Events) -> Result<Resolved, EngineError> {
     let live = live(project, destination, events).await?;
     let path = project.directory.join(infrahub_sync_config::GENERATED_FILE);

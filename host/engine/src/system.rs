@@ -5,7 +5,9 @@
 
 use std::pin::Pin;
 
-use infrahub_sync_runtime::{Error, Kind, LoadRequest, Manifest, Outcome, Page, Result, Run, RunResult, Session, Target, Traffic, WriteRequest};
+use infrahub_sync_runtime::{
+    Error, Kind, LoadRequest, Manifest, Outcome, Page, Result, Run, RunResult, Session, Target, Traffic, WriteRequest,
+};
 
 /// The answer to a call, once it is there.
 pub(crate) type Answer<'s, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 's>>;

@@ -78,7 +78,8 @@ impl Targets {
 }
 
 fn place(model: &Model, kind: usize, spec: &KindModel, resource: &str, mappings: &[&Mapping]) -> Place {
-    let of_field = |name: &str| mappings.iter().flat_map(|mapping| &mapping.fields).filter(move |field| field.name == name).collect::<Vec<_>>();
+    let of_field =
+        |name: &str| mappings.iter().flat_map(|mapping| &mapping.fields).filter(move |field| field.name == name).collect::<Vec<_>>();
     let mut fields = Vec::new();
     let mut meant = Vec::new();
     for (position, field) in spec.fields.iter().enumerate() {
@@ -149,7 +150,8 @@ pub(crate) fn of_project(project: &Project, manifest: &Manifest) -> Vec<Target> 
             }
         }
     }
-    let peers: Vec<String> = project.schema_mapping.iter().flat_map(|mapping| &mapping.fields).filter_map(|field| field.reference.clone()).collect();
+    let peers: Vec<String> =
+        project.schema_mapping.iter().flat_map(|mapping| &mapping.fields).filter_map(|field| field.reference.clone()).collect();
     for peer in peers {
         if !targets.iter().any(|target| target.kind == peer) {
             targets.push(Target { kind: peer, resource: None, fields: Vec::new() });

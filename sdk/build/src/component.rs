@@ -311,7 +311,7 @@ impl Job<'_> {
     }
 }
 
-/// What go.mod says.
+/// The contents of go.mod.
 struct GoModule {
     path: String,
     version: String,

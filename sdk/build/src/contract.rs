@@ -29,13 +29,13 @@ impl Contract {
         Ok(Contract { resolve, package, world })
     }
 
-    /// The package's name, and its version.
+    /// Returns the package's name and its version.
     fn name(&self) -> Option<(String, String)> {
         let name = &self.resolve.packages.get(self.package)?.name;
         Some((format!("{}:{}", name.namespace, name.name), name.version.as_ref()?.to_string()))
     }
 
-    /// The package as WebAssembly, as registries keep it.
+    /// Returns the package as WebAssembly, as registries keep it.
     fn encode(&self) -> Result<Vec<u8>, Fault> {
         wit_component::encode(&self.resolve, self.package).map_err(|error| Fault(format!("the contract cannot be encoded: {error:#}")))
     }

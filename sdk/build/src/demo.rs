@@ -11,7 +11,7 @@ use crate::run::{Fault, programs, say, succeed, words};
 const EXAMPLE: &str = "netbox_to_files";
 /// The recorded answers in the example's folder.
 const EXCHANGES: &str = "exchanges";
-/// What the project's settings may come from, and must not here: the demo is the same on every machine.
+/// Variables that would change the project's settings. They are removed: the demo is the same on every machine.
 const VARIABLES: [&str; 5] = ["NETBOX_ADDRESS", "NETBOX_URL", "NETBOX_TOKEN", "INFRAHUB_SYNC_CACHE_DIR", "INFRAHUB_SYNC_ADAPTER_PATHS"];
 
 /// Builds the adapters and the program, and runs them.
@@ -59,7 +59,7 @@ pub(crate) fn run(root: &Path) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Copies a folder with its sub-folders. What a run by hand left in it (dot folders) stays behind.
+/// Copies a folder with its sub-folders. Dot folders, which a run by hand leaves there, are not copied.
 fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {

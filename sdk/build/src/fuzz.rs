@@ -13,7 +13,7 @@ use crate::tools::Trouble;
 
 /// The targets, by the names of their folders in tests/fuzz/seeds.
 const TARGETS: [&str; 7] = ["config", "lock", "page", "pointers", "columns", "plan", "journal"];
-/// What one input may take, in seconds: far above what any does, also on a busy machine.
+/// The time for one input, in seconds: far more than any input takes, also on a busy machine.
 const INPUT_SECONDS: u32 = 20;
 /// The longest input. All of these formats have their first surprise long before.
 const INPUT_BYTES_MAX: u32 = 8192;

@@ -14,7 +14,7 @@ use crate::toolchain::{DEBIAN_TARGET_FOLDER, TARGET, Toolchain};
 pub(crate) enum Guests {
     /// The adapters that the program brings: `plugins` → `target/adapters`. The program embeds all components of that folder.
     Adapters,
-    /// What the tests of the workspace load beside them: `tests/guests` → `target/guests`.
+    /// Guests that only the tests of the workspace load: `tests/guests` → `target/guests`.
     OfTests,
 }
 
@@ -45,7 +45,7 @@ struct Guest {
     module: String,
 }
 
-/// What cargo says about a workspace.
+/// The metadata that cargo prints about a workspace.
 struct Metadata(Value);
 
 impl Metadata {
@@ -53,7 +53,7 @@ impl Metadata {
         let mut command = cargo();
         command.args(["metadata", "--format-version", "1", "--no-deps", "--manifest-path"]).arg(manifest);
         let text = output(&mut command, Path::new("/"))?;
-        let value = serde_json::from_slice(&text).map_err(|error| Fault(format!("`cargo metadata` is no JSON: {error}")))?;
+        let value = serde_json::from_slice(&text).map_err(|error| Fault(format!("`cargo metadata` printed invalid JSON: {error}")))?;
         Ok(Metadata(value))
     }
 
@@ -62,7 +62,7 @@ impl Metadata {
         folder.ok_or_else(|| Fault("`cargo metadata` names no target folder".into()))
     }
 
-    /// The crates that become core modules (`crate-type = ["cdylib"]`).
+    /// Returns the crates that become core modules (`crate-type = ["cdylib"]`).
     fn guests(&self) -> Vec<Guest> {
         let packages = self.0.pointer("/packages").and_then(Value::as_array);
         packages.into_iter().flatten().filter_map(guest).collect()
@@ -144,7 +144,7 @@ pub(crate) fn build_one(path: &Path, out: Option<PathBuf>, target: Option<&Path>
     let manifest = folder
         .join("Cargo.toml")
         .canonicalize()
-        .map_err(|error| Fault(format!("{} is no crate: its Cargo.toml: {error}", path.display())))?;
+        .map_err(|error| Fault(format!("{} is not a crate: its Cargo.toml: {error}", path.display())))?;
     let metadata = Metadata::read(&manifest)?;
     let guest =
         metadata.guests().into_iter().find(|guest| guest.manifest == manifest).ok_or_else(|| {
@@ -200,13 +200,13 @@ fn encode(module: &Path, component: &Path) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Which module a component was made of. Not merely whether it is younger: two compilers, or two sets of features, have a module each.
+/// Returns a text that names the module of a component. The times of the files do not suffice: two compilers, or two sets of features, have a module each.
 fn stamp(module: &Path) -> std::io::Result<String> {
     let metadata = fs::metadata(module)?;
     Ok(format!("{} {} {:?}", module.display(), metadata.len(), metadata.modified()?))
 }
 
-/// Where that is written down: beside the module, so that a folder of components has components only.
+/// Returns the file that holds the stamp. It lies beside the module, so that a folder of components has components only.
 fn stamp_file(module: &Path, component: &Path) -> Option<PathBuf> {
     let component = component.file_name()?.to_string_lossy().into_owned();
     // Not in the folder of Debian's compiler when that made it: the two share the component.

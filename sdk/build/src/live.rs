@@ -1,6 +1,6 @@
 //! The tests against real servers: the servers are installed, brought up, tested against and stopped again.
 //!
-//! A test that fails is run once more, alone: another project's server may have hiccups, and a defect fails twice.
+//! A test that fails is run again, alone: another project's server may have hiccups, and a defect fails twice.
 
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::os::unix::process::CommandExt as _;
@@ -42,7 +42,7 @@ pub(crate) enum Tier {
 }
 
 impl Tier {
-    /// The time for servers and tests, once everything is installed.
+    /// Returns the time for servers and tests, once everything is installed.
     fn limit(self) -> Duration {
         match self {
             Tier::Smoke => minutes(15),
@@ -50,7 +50,7 @@ impl Tier {
         }
     }
 
-    /// The part of it in which the servers have to answer.
+    /// Returns the part of it in which the servers have to answer.
     fn bringing_up(self) -> Duration {
         match self {
             Tier::Smoke => minutes(9),
@@ -58,7 +58,7 @@ impl Tier {
         }
     }
 
-    /// The arguments of the test program that choose the tests.
+    /// Returns the arguments of the test program that choose the tests.
     fn filter(self) -> &'static [&'static str] {
         match self {
             Tier::Smoke => &["smoke::"],
@@ -66,7 +66,7 @@ impl Tier {
         }
     }
 
-    /// The programs that the tests start.
+    /// Returns the programs that the tests start.
     fn programs(self) -> &'static [&'static str] {
         match self {
             Tier::Smoke => &["infrahub-sync"],
@@ -201,7 +201,7 @@ fn tests(root: &Path, tier: Tier, end: Instant) -> Result<Ended, Fault> {
         }
         Played::Failed(failed) => failed,
     };
-    say(&format!("\nOnce more, alone: {}", failed.join(", ")));
+    say(&format!("\nAgain, alone: {}", failed.join(", ")));
     match played(root, tier, end, &failed)? {
         Played::Passed => {
             say(&format!("Passed the second time: {}", failed.join(", ")));

@@ -59,11 +59,11 @@ commands:
   demo                     run the example netbox_to_files offline, from diff to no differences left
   verify                   format, adapters, lints, tests, a short search of the fuzz targets
   fuzz [SECONDS]           search for inputs that break the fuzz targets, each for SECONDS (default 60); exit code 77 without a C++ compiler
-  prose [PATH…|--shrink]   check the English of the repository; with paths, print all findings below them; with --shrink, remove the
+  prose [PATH…|--shrink]   check the English of the repository. With paths, print all findings below them. With --shrink, remove the
                            converted files from sdk/build/unconverted.txt
-  verify-live [--smoke]    bring up a real NetBox and a real Infrahub, run the tests that need them, stop them; one hour at most;
-                           --smoke: one test of 15 minutes at most, servers included; exit code 77 when this machine cannot bring up
-                           the servers, 78 when the time was over and no test had failed
+  verify-live [--smoke]    bring up a real NetBox and a real Infrahub, run the tests that need them, stop them, in one hour at most.
+                           With --smoke, run one test, in 15 minutes at most. Exit code 77 when this machine cannot bring up the servers,
+                           78 when the time was over and no test had failed
   ci                       verify, then verify-live --smoke; servers that cannot be brought up fail nothing
 ";
 
@@ -170,7 +170,7 @@ fn package(out: Option<PathBuf>) -> Result<(), Fault> {
     contract::write_package(&root.join("wit"), &guests::target_folder(&root)?, out).map(drop)
 }
 
-/// The workspace that this tool was built in.
+/// Returns the workspace that this tool was built in.
 fn workspace() -> Result<PathBuf, Fault> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
     root.canonicalize().map_err(|error| Fault(format!("the workspace {} is gone: {error}", root.display())))

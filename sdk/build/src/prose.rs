@@ -1,6 +1,6 @@
 //! Checks the English of the repository: the words of [`host/STYLE.md`](../../../host/STYLE.md) and the length of sentences.
 //!
-//! Reads every `*.md`, the doc comments and the texts of `host/`, `sdk/` and `plugins/`, and the comments of `wit/`. Code, quoted
+//! Reads every `*.md`, the doc comments and the texts of `host/`, `sdk/`, `plugins/` and `tests/`, and the comments of `wit/`. Code, quoted
 //! output and tests are left out. A file on the list `sdk/build/unconverted.txt` may still have findings; the list only shrinks:
 //! a listed file without findings fails the check.
 
@@ -200,8 +200,8 @@ fn read_all(root: &Path) -> Result<Vec<(String, String)>, Fault> {
 
 /// Returns whether the check is for this file.
 fn is_ours(path: &str) -> bool {
-    let code = ["host/", "sdk/", "plugins/"].iter().any(|root| path.starts_with(root)) && path.ends_with(".rs");
-    let test = path.contains("/tests/") || path.ends_with("/tests.rs");
+    let code = ["host/", "sdk/", "plugins/", "tests/"].iter().any(|root| path.starts_with(root)) && path.ends_with(".rs");
+    let test = path.contains("/tests/") || path.starts_with("tests/golden/") || path.ends_with("/tests.rs");
     path.ends_with(".md") || (path.starts_with("wit/") && path.ends_with(".wit")) || (code && !test)
 }
 
@@ -309,8 +309,10 @@ fn banned(sentence: &[Word], found: &mut Vec<Finding>) {
     let plain: Vec<String> = sentence.iter().map(Word::plain).collect();
     for (phrase, instead) in BANNED {
         let phrase_words: Vec<&str> = phrase.split(' ').collect();
-        for (window, word) in plain.windows(phrase_words.len()).zip(sentence) {
-            if window == phrase_words.as_slice() {
+        for (at, (window, word)) in plain.windows(phrase_words.len()).zip(sentence).enumerate() {
+            // "There is none" has a subject; "a file that is none" lacks a noun.
+            let there = phrase.ends_with("none") && at > 0 && plain.get(at - 1).is_some_and(|before| before == "there");
+            if window == phrase_words.as_slice() && !there {
                 found.push(Finding { line: word.line, text: format!("\"{phrase}\": {instead}") });
             }
         }
@@ -535,6 +537,8 @@ mod tests {
         );
         assert_eq!(remarks("a.md", "The run goes\non tomorrow."), ["1: \"goes on\": resumes, continues"]);
         assert_eq!(remarks("a.md", "A file that is no component."), ["1: \"is no\": is not a, is not"]);
+        assert_eq!(remarks("a.md", "A component that is none."), ["1: \"is none\": is missing, is not a"]);
+        assert!(remarks("a.md", "Returns null if there is none.").is_empty());
         assert!(remarks("a.md", "There is no lock file, and it is no longer needed.").is_empty());
     }
 

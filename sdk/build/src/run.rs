@@ -27,7 +27,7 @@ pub(crate) fn complain(text: &str) {
     eprintln!("{text}");
 }
 
-/// The cargo that started this program, else the one on the path.
+/// Returns the cargo that started this program, else the one on the path.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
     // What `cargo run` says about this program's own package must not reach the builds it starts: build scripts that watch
@@ -42,7 +42,7 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
-/// The command as a person would type it, with paths below `root` made short.
+/// Returns the command as a person would type it, with short paths below `root`.
 pub(crate) fn words(command: &Command, root: &Path) -> String {
     let root = format!("{}/", root.display());
     let program = Path::new(command.get_program());

@@ -44,7 +44,7 @@ impl Toolchain {
         debian()
     }
 
-    /// The command that builds guests; `build` and its arguments are to be added.
+    /// Returns the command that builds guests. The caller adds the packages.
     pub(crate) fn cargo(&self) -> Command {
         match self {
             Toolchain::Own => {
@@ -78,7 +78,7 @@ impl Toolchain {
         }
     }
 
-    /// The target folder to build in, when `ours` is the workspace's.
+    /// Returns the target folder to build in, when `ours` is the workspace's.
     pub(crate) fn target_folder(&self, ours: &Path) -> PathBuf {
         match self {
             Toolchain::Own => ours.to_owned(),
@@ -87,7 +87,7 @@ impl Toolchain {
     }
 }
 
-/// The folder of the compiler that cargo would use.
+/// Returns the folder of the compiler that cargo would use.
 fn sysroot() -> Option<PathBuf> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let output = Command::new(rustc).args(["--print", "sysroot"]).stderr(Stdio::null()).output().ok()?;
@@ -95,7 +95,7 @@ fn sysroot() -> Option<PathBuf> {
     output.status.success().then(|| PathBuf::from(text.trim()))
 }
 
-/// Whether that compiler has a standard library for the guest target.
+/// Returns true if that compiler has a standard library for the guest target.
 fn has_target() -> bool {
     sysroot().is_some_and(|sysroot| sysroot.join("lib/rustlib").join(TARGET).join("lib").is_dir())
 }
@@ -123,7 +123,7 @@ fn debian() -> Result<Toolchain, Fault> {
     Ok(Toolchain::Debian { linker })
 }
 
-/// Whether the source of the standard library lies where Debian's compiler looks for it.
+/// Returns true if the source of the standard library lies where Debian's compiler looks for it.
 fn debian_sources() -> bool {
     let sysroot = Command::new("/usr/bin/rustc").args(["--print", "sysroot"]).output();
     sysroot.is_ok_and(|output| {
@@ -132,13 +132,13 @@ fn debian_sources() -> bool {
     })
 }
 
-/// What a compiler calls itself.
+/// Returns the version that a compiler prints.
 fn version(rustc: &str) -> String {
     let output = Command::new(rustc).arg("--version").output();
     output.map_or_else(|_| rustc.to_owned(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// The target of this very program: where rustup keeps its linker.
+/// Returns the target of this very program: where rustup keeps its linker.
 fn host_triple() -> &'static str {
     if cfg!(target_arch = "aarch64") { "aarch64-unknown-linux-gnu" } else { "x86_64-unknown-linux-gnu" }
 }

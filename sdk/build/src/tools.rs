@@ -68,7 +68,7 @@ pub(crate) fn componentize_py(target: &Path) -> Result<PathBuf, Trouble> {
     Ok(folder.join("venv/bin/componentize-py"))
 }
 
-/// Returns the folder of the programs esbuild and componentize-qjs.
+/// Installs esbuild and componentize-qjs, and returns the folder of the programs.
 pub(crate) fn javascript(target: &Path) -> Result<PathBuf, Trouble> {
     let wanted = format!("an adapter in JavaScript is built with Node {} or newer and npm", NODE_MIN.0);
     match said(Command::new("node").arg("--version")) {
@@ -100,7 +100,7 @@ pub(crate) fn go() -> Result<PathBuf, Trouble> {
     Ok(PathBuf::from("go"))
 }
 
-/// Returns the program that makes Go bindings of the contract.
+/// Builds the program that makes Go of the contract.
 pub(crate) fn go_bindings(root: &Path, target: &Path) -> Result<PathBuf, Fault> {
     let folder = target.join("tools/go-bindings");
     let mut command = cargo();
@@ -109,7 +109,7 @@ pub(crate) fn go_bindings(root: &Path, target: &Path) -> Result<PathBuf, Fault> 
     Ok(folder.join("debug/infrahub-sync-go-bindings"))
 }
 
-/// Returns the output of a program; none if it does not start or fails.
+/// Returns the output of a program. Returns `None` when it does not start, or fails.
 fn said(command: &mut Command) -> Option<String> {
     let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())

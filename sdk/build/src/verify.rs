@@ -54,7 +54,7 @@ pub(crate) fn all(root: &Path, steps: &mut Steps) {
     }
 }
 
-/// Checks the sources with clippy.
+/// Checks the sources with clippy, and the links of the documentation with rustdoc.
 ///
 /// Clippy runs as the compiler of this workspace's crates (`sdk/build/lint`), on the very dependencies that the build step uses.
 /// `cargo clippy` would read all of their sources a second time.

@@ -1,4 +1,4 @@
-//! What the fuzz targets do with an input. `tests/seeds.rs` and libFuzzer (`targets`) feed them.
+//! The fuzz targets: what each does with an input. `tests/seeds.rs` and libFuzzer (`targets`) feed them.
 //!
 //! Each takes any bytes. It panics when a promise is broken: no panic, no endless work, and, where there is a second opinion, the same
 //! answer as it gives.
@@ -30,7 +30,7 @@ pub fn panics_end_the_program() {
     }));
 }
 
-/// `config.yml`: any text is a project or is told what is wrong with it.
+/// `config.yml`: any text is a project, or yields its mistakes.
 pub fn config(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let environment = |name: &str| name.len().is_multiple_of(2).then(|| "v a l\nue${X}".to_owned());
@@ -65,7 +65,7 @@ pub fn lock(data: &[u8]) {
     }
 }
 
-/// The pieces of an input: as many lines as are asked for, and what is left.
+/// Returns the pieces of an input: N lines, and the rest.
 fn lines<const N: usize>(data: &[u8]) -> Option<([&str; N], &str)> {
     let mut rest = std::str::from_utf8(data).ok()?;
     let mut lines = [""; N];
@@ -75,7 +75,7 @@ fn lines<const N: usize>(data: &[u8]) -> Option<([&str; N], &str)> {
     Some((lines, rest))
 }
 
-/// A page of JSON: pointer and dotted paths in two lines, then the body.
+/// Reads a page of JSON: pointer and dotted paths in two lines, then the body.
 pub fn page(data: &[u8]) {
     let Some(([pointer, paths], body)) = lines::<2>(data) else { return };
     let mut projection = Projection::default();
@@ -112,7 +112,7 @@ pub fn page(data: &[u8]) {
     }
 }
 
-/// Whether an object may have a key twice: there the two readers count other things.
+/// Returns whether an object may have a key twice: there the two readers count other things.
 fn has_twins(body: &str) -> bool {
     // A document without twins is as long when it is written as it is when it is read, but for spaces and escapes: a count will do.
     let keys = body.matches(':').count();
@@ -211,7 +211,7 @@ pub fn columns(data: &[u8]) {
     }
 }
 
-/// A run in a cache, whose files an input takes the place of.
+/// A run in a cache, whose files an input replaces.
 struct Run {
     _folder: tempfile::TempDir,
     writer: RunWriter,
@@ -231,19 +231,9 @@ impl Run {
             action: Action::Create,
             resource: "Kind".into(),
             source_id: number.to_string(),
-            dest_id: None,
-            attribute: None,
-            old_value: None,
             new_value: Some("{}".into()),
-            owner: None,
-            skip_reason: None,
-            conflict_class: None,
-            tier: 0,
-            pass: 0,
             key: format!("[{number}]"),
-            peers: None,
-            evidence: None,
-            destination_mapping: None,
+            ..PlanRow::default()
         };
         writer.write_plan((0..ROWS).map(row)).unwrap();
         Run { _folder: folder, writer }

@@ -1,4 +1,4 @@
-//! Keys, references, sorting; differences; the plan.
+//! Measures keys, references, sorting, differences and the plan.
 
 use infrahub_sync_base::Side;
 use infrahub_sync_core::diff::diff;
@@ -10,7 +10,7 @@ use crate::timing::{Failed, Table, each, median, median_of};
 
 pub(crate) const ALL: Policy = Policy { create: true, update: true, delete: true };
 
-/// A built side without a problem.
+/// Returns a built side without a problem.
 pub(crate) fn built(size: usize, look: Look) -> Result<Snapshot, Failed> {
     let (snapshot, problems) = build(&model(), side(size, look), Side::Source);
     match problems.first() {

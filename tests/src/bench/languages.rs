@@ -1,7 +1,7 @@
 //! The small adapter in each language: JSON pages → columns through its component.
 //!
-//! What is timed is what [`load`](crate::load) times for a document, with the adapters of `sdk/*/template`: the same pages, the same recorded
-//! answers, the same columns in the end.
+//! It times the same work as [`load`](crate::load) for a document, with the adapters of `sdk/*/template`: the same pages, the same
+//! recorded answers, the same columns.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -76,14 +76,14 @@ pub(crate) fn measure(sizes: &[usize], runs: usize) -> Result<(), Failed> {
     Ok(())
 }
 
-/// The answer to the request for a page.
+/// Returns the answer to the request for a page.
 fn body(page: u32, total: u32) -> String {
     let first = page * PAGE_SIZE;
     let records: Vec<String> = (first..first + PAGE_SIZE).map(device::record).collect();
     format!(r#"{{"total":{total},"items":[{}]}}"#, records.join(","))
 }
 
-/// The pages come round again, so that a million records need no gigabytes.
+/// Repeats the pages, so that a million records need no gigabytes.
 fn request(projection: &Projection, page: u32) -> LoadRequest {
     let number = page % PAGES + 1;
     LoadRequest {
@@ -114,7 +114,7 @@ async fn open(folder: &Path, component: &Path) -> Result<Session, Failed> {
     Ok(adapter.open(config).await?)
 }
 
-/// The component of an adapter; none when the machine lacks its language.
+/// Returns the component of an adapter; `None` when the machine lacks its language.
 fn build(adapter: &str) -> Result<Option<PathBuf>, Failed> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let here = std::env::current_exe()?;

@@ -121,7 +121,7 @@ pub(crate) async fn open(folder: &Path, form: &str) -> Result<Session, Failed> {
     Ok(adapter.open(config(folder, form, &|_| None)).await?)
 }
 
-/// How the guest is opened.
+/// Returns the configuration with which the guest is opened.
 pub(crate) fn config<'a>(folder: &Path, form: &str, environment: infrahub_sync_runtime::Environment<'a>) -> SessionConfig<'a> {
     SessionConfig {
         role: Role::Source,
@@ -136,7 +136,7 @@ pub(crate) fn config<'a>(folder: &Path, form: &str, environment: infrahub_sync_r
     }
 }
 
-/// The guest's component, made anew when its sources are younger.
+/// Returns the guest's component, built again if its sources are newer.
 pub(crate) fn component() -> Result<PathBuf, Failed> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let here = std::env::current_exe()?;
@@ -165,7 +165,7 @@ fn youngest(folder: &Path) -> Option<SystemTime> {
     files.filter_map(|file| file.metadata().and_then(|metadata| metadata.modified()).ok()).max()
 }
 
-/// A page as columns, as the engine makes them.
+/// Returns a page as columns, as the engine makes them.
 pub(crate) fn records(projection: &Projection, payload: Payload) -> Result<Records, Failed> {
     Ok(infrahub_sync_engine::records(projection, payload, usize::MAX)?)
 }

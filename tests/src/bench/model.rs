@@ -65,16 +65,16 @@ fn mix(x: usize) -> usize {
     (x ^ (x >> 31)) as usize >> 1
 }
 
-/// What a side looks like.
+/// The shape of a side.
 #[derive(Clone, Copy)]
 pub(crate) struct Look {
     /// Rows come in the order of their names; else in any order.
     pub(crate) sorted: bool,
     /// References lead to where the neighbours' lead, as interfaces of one device do; else anywhere.
     pub(crate) grouped: bool,
-    /// What the ids begin with: two systems number their objects differently.
+    /// The first id: two systems number their objects differently.
     pub(crate) ids_from: usize,
-    /// Of 100 objects so many differ: half of these in a field, a quarter is missing, a quarter is new.
+    /// The number of different objects in 100: half of them differ in a field, a quarter is missing, a quarter is new.
     pub(crate) changed_percent: usize,
 }
 

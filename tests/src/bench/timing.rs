@@ -7,7 +7,7 @@ use cpu_time::ProcessTime;
 /// Whatever stops the benchmark.
 pub(crate) type Failed = Box<dyn std::error::Error>;
 
-/// The median CPU time of `runs` runs, after one that does not count. All threads of the process count.
+/// Returns the median CPU time of `runs` runs, after one that does not count. All threads of the process count.
 pub(crate) fn median<T>(runs: usize, mut work: impl FnMut() -> Result<T, Failed>) -> Result<Duration, Failed> {
     median_of(runs, || (), |()| work())
 }
@@ -60,7 +60,7 @@ impl Table {
         }
     }
 
-    /// The last value of a line.
+    /// Returns the last value of a line.
     pub(crate) fn last(&self, line: &str) -> Option<f64> {
         self.lines.iter().find(|(name, _, _)| name == line)?.1.last().copied()
     }

@@ -1,12 +1,12 @@
-//! What each stage of a run costs, in nanoseconds of CPU time an object.
+//! Measures each stage of a run, in nanoseconds of CPU time per object.
 //!
 //! ```text
 //! cargo run --release -p infrahub-sync-tests --bin bench                 10,000, 100,000 and 1,000,000 objects
-//! … --bin bench -- --sizes 10000,100000 --stages load,build --runs 3     a part of it
+//! … --bin bench -- --sizes 10000,100000 --stages load,build --runs 3     a part
 //! ```
 //!
-//! One Markdown table a stage. Stages: `load`, `build`, `diff`, `disk`, `start`, `languages`. `tests/bench` has the results and README.md says
-//! how to read them; whole commands are timed by `tests/bench/whole.py`.
+//! It prints one Markdown table per stage: `load`, `build`, `diff`, `disk`, `start`, `languages`. `tests/bench` has the results, and its
+//! README.md explains them. `tests/bench/whole.py` measures whole commands.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that prints")]
 
@@ -29,7 +29,7 @@ use std::process::ExitCode;
 
 use timing::Failed;
 
-/// What the command line asks for.
+/// The options of the command line.
 struct Wanted {
     sizes: Vec<usize>,
     stages: Vec<String>,

@@ -2,10 +2,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use infrahub_sync_runtime::digest;
+use infrahub_sync_test_server::{Answer, Server};
 use infrahub_sync_tests::{Output, Project, binary};
 use serde_json::{Value, json};
 
@@ -218,7 +217,7 @@ fn a_component_that_is_not_the_pinned_one_is_not_even_compiled() {
         assert_eq!(
             told.stderr.trim_end(),
             format!(
-                "error: the source adapter `acme` (acme.wasm) is not the one that config.yml:3 pins\n    pinned: {pinned}\n    found:  {found}\n\n\
+                "error: the source adapter `acme` (acme.wasm) does not match the digest at config.yml:3\n    pinned: {pinned}\n    found:  {found}\n\n\
                  hint: to accept this component, set `digest: {found}` below `source:` in config.yml"
             )
             .as_str(),
@@ -249,7 +248,7 @@ fn a_lock_stops_another_component_until_it_is_accepted() {
     let told = lock(&project, &["--check"]);
     assert_eq!(told.code, 4);
     insta::assert_snapshot!(told.stderr.trim_end(), @r"
-    error: there is no infrahub-sync.lock.yml: nothing says which adapters are accepted
+    error: infrahub-sync.lock.yml does not exist: it lists the accepted adapters
 
     hint: to accept the current adapters, run `infrahub-sync adapter lock --config-file config.yml`
     ");
@@ -290,7 +289,7 @@ fn a_lock_stops_another_component_until_it_is_accepted() {
         assert_eq!(told.code, 4, "{arguments:?}: {}", told.stderr);
         insta::allow_duplicates! {
             insta::assert_snapshot!(shown(&told.stderr), @r"
-            error: the adapters are not as infrahub-sync.lock.yml accepts them
+            error: the adapters do not match infrahub-sync.lock.yml
                 source: digest: sha256:… → sha256:…
 
             hint: no requests were sent; to accept these changes, run `infrahub-sync adapter lock --config-file config.yml`
@@ -337,7 +336,7 @@ fn a_lock_stops_what_could_reach_more_and_lets_pass_what_reaches_less() {
     let told = project.run(&["diff"]);
     assert_eq!(told.code, 4);
     insta::assert_snapshot!(shown(&told.stderr), @r"
-    error: the adapters are not as infrahub-sync.lock.yml accepts them
+    error: the adapters do not match infrahub-sync.lock.yml
         source: adapter: files → netbox
         source: digest: sha256:… → built-in
         source: its address is https://netbox.example: its credentials go there
@@ -389,19 +388,9 @@ fn a_damaged_lock_is_told_with_its_line_and_stops() {
     assert_eq!(project.read("infrahub-sync.lock.yml"), good);
 }
 
-/// A server that counts what it is asked, and answers nothing of use.
-fn counting() -> (String, Arc<AtomicUsize>) {
-    let server = tiny_http::Server::http("127.0.0.1:0").unwrap();
-    let address = format!("http://{}", server.server_addr());
-    let count = Arc::new(AtomicUsize::new(0));
-    let asked = count.clone();
-    std::thread::spawn(move || {
-        for request in server.incoming_requests() {
-            asked.fetch_add(1, Ordering::SeqCst);
-            let _ = request.respond(tiny_http::Response::from_string("{}").with_status_code(404));
-        }
-    });
-    (address, count)
+/// A server that answers nothing of use.
+fn useless() -> Server {
+    Server::start(|_| Answer::status(404).body("{}").into())
 }
 
 #[test]
@@ -416,36 +405,37 @@ schema_mapping:
     identifiers: [name]
     fields: [{name: name, mapping: name}]
 ";
-    let ((accepted, first), (other, second)) = (counting(), counting());
-    let mut project = Project::new(&config.replace("SOURCE", &accepted).replace("DESTINATION", &accepted));
+    let (first, second) = (useless(), useless());
+    let (accepted, other) = (first.url(), second.url());
+    let mut project = Project::new(&config.replace("SOURCE", accepted).replace("DESTINATION", accepted));
     project.set("NETBOX_TOKEN", "hunter2-hunter2");
     project.set("INFRAHUB_API_TOKEN", "hunter3-hunter3");
     assert_eq!(lock(&project, &[]).code, 0);
-    assert_eq!(first.load(Ordering::SeqCst), 0, "a lock asks nobody");
+    assert_eq!(first.count(), 0, "a lock asks nobody");
     let text = project.read("infrahub-sync.lock.yml");
     assert!(text.contains(&format!("address: [\"{accepted}\"]")) && text.contains("secrets: {token: environment}"), "{text}");
     assert!(!text.contains("hunter"));
     // The other side alone has changed, and yet neither is asked.
-    project.set("INFRAHUB_ADDRESS", &other);
+    project.set("INFRAHUB_ADDRESS", other);
     for command in ["diff", "sync"] {
         let told = project.run(&[command]);
         assert_eq!(told.code, 4, "{}", told.stderr);
         assert!(told.stderr.contains(&format!("destination: its address is {other}: its credentials go there")), "{}", told.stderr);
     }
-    assert_eq!((first.load(Ordering::SeqCst), second.load(Ordering::SeqCst)), (0, 0));
-    project.set("INFRAHUB_ADDRESS", &accepted);
+    assert_eq!((first.count(), second.count()), (0, 0));
+    project.set("INFRAHUB_ADDRESS", accepted);
     assert_ne!(project.run(&["diff"]).code, 4);
-    assert!(first.load(Ordering::SeqCst) > 0, "accepted: it is asked");
+    assert!(first.count() > 0, "accepted: it is asked");
     // An origin that was accepted without credentials does not get them as an address.
     project.write("infrahub-sync.lock.yml", &text.replace("  environment", &format!("  origins: [\"{other}\"]\n  environment")));
-    project.set("INFRAHUB_ADDRESS", &other);
+    project.set("INFRAHUB_ADDRESS", other);
     assert_eq!(project.run(&["diff"]).code, 4);
-    assert_eq!(second.load(Ordering::SeqCst), 0);
+    assert_eq!(second.count(), 0);
     // A check that goes to the system is a run in this respect.
     let check = ["check", "infrahub", "--config-file", "config.yml", "--record", "exchanges"];
     let told = adapter(&project, &check);
-    assert_eq!((told.code, second.load(Ordering::SeqCst)), (4, 0), "{}", told.stderr);
-    assert!(told.stderr.contains("the adapters are not as"), "{}", told.stderr);
+    assert_eq!((told.code, second.count()), (4, 0), "{}", told.stderr);
+    assert!(told.stderr.contains("the adapters do not match"), "{}", told.stderr);
     // Without the address a lock would stop every run that has one.
     let mut project = Project::new(&config.replace("settings: {url: \"SOURCE\"}", "settings: {}").replace("DESTINATION", &accepted));
     let told = lock(&project, &[]);
@@ -475,14 +465,15 @@ schema_mapping:
     identifiers: [name]
     fields: [{name: name, mapping: name}]
 ";
-    let ((here, first), (there, second)) = (counting(), counting());
-    let config = config.replace("HERE", &here);
+    let (first, second) = (useless(), useless());
+    let (here, there) = (first.url(), second.url());
+    let config = config.replace("HERE", here);
     let mut project = Project::new(&config.replace("GRANTS", ""));
     // NETBOX_URL is what the component asks for; the project calls it `acme`.
     write(&project, "acme.wasm", &component("netbox"));
-    project.set("NETBOX_URL", &there);
+    project.set("NETBOX_URL", there);
     let told = project.run(&["diff"]);
-    assert!(first.load(Ordering::SeqCst) > 0 && second.load(Ordering::SeqCst) == 0, "{}", told.stderr);
+    assert!(first.count() > 0 && second.count() == 0, "{}", told.stderr);
     let line = "asks for the environment: NETBOX_URL is not read; to allow it, write under `source:` in config.yml: \
                 `grants: {environment: [NETBOX_URL]}`";
     assert!(told.stderr.contains(line), "{}", told.stderr);
@@ -490,14 +481,14 @@ schema_mapping:
     assert!(inspected.stdout.contains("Environment none"), "{}", inspected.stdout);
 
     project.write("config.yml", &config.replace("GRANTS", ", grants: {environment: [NETBOX_URL]}"));
-    let asked = first.load(Ordering::SeqCst);
+    let asked = first.count();
     let told = project.run(&["diff"]);
-    assert!(first.load(Ordering::SeqCst) == asked && second.load(Ordering::SeqCst) > 0, "{}", told.stderr);
+    assert!(first.count() == asked && second.count() > 0, "{}", told.stderr);
     assert!(!told.stderr.contains("is not read"), "{}", told.stderr);
     // Under its own name it needs no grant.
     project.write("config.yml", &config.replace("GRANTS", "").replace("name: acme", "name: netbox"));
     let told = project.run(&["diff"]);
-    assert!(first.load(Ordering::SeqCst) == asked && !told.stderr.contains("is not read"), "{}", told.stderr);
+    assert!(first.count() == asked && !told.stderr.contains("is not read"), "{}", told.stderr);
 }
 
 /// The files in the store of compiled adapters.

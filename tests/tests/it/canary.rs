@@ -5,19 +5,19 @@
 //! changes, with characters between them that all ways do: finding neither half is finding no form.
 
 use std::collections::BTreeSet;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::io::Read as _;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::network::Network;
+use crate::puppet::puppet;
 use arrow_schema::DataType;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use infrahub_sync_fake_infrahub::{Action, Fault, Moment, Rights, Settings, Verdict};
-use infrahub_sync_tests::{Output, Project, binary};
+use infrahub_sync_test_server::{Answer, Reply, Request, Server};
+use infrahub_sync_tests::{Output, Project};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::json;
 
@@ -113,67 +113,13 @@ fn run(project: &Project, arguments: &[&str]) -> Output {
     output
 }
 
-/// The guest that does as it is told.
-fn puppet() -> &'static Path {
-    static PUPPET: OnceLock<PathBuf> = OnceLock::new();
-    PUPPET.get_or_init(|| {
-        let scratch = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let component = scratch.join(format!("canary-{}/puppet.wasm", std::process::id()));
-        std::fs::create_dir_all(component.parent().unwrap()).unwrap();
-        let guest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../host/runtime/tests/guest");
-        let mut build = Command::new(binary().with_file_name("infrahub-sync-build"));
-        build.env("CARGO_TARGET_DIR", scratch.join("guest")).arg("component").arg(guest).arg("-o").arg(&component);
-        assert!(build.status().unwrap().success(), "the guest is not built");
-        component
-    })
+/// Starts a server that knows the canary and repeats it wherever it can.
+fn server() -> Server {
+    Server::start(answer)
 }
 
-/// A server that knows the canary and repeats it wherever it can.
-struct Server {
-    address: String,
-    seen: Arc<Mutex<Vec<String>>>,
-}
-
-impl Server {
-    fn start() -> Server {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let asked = seen.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let asked = asked.clone();
-                std::thread::spawn(move || drop(answer(stream, &asked)));
-            }
-        });
-        Server { address, seen }
-    }
-
-    /// The requests that came since the last time.
-    fn take(&self) -> Vec<String> {
-        std::mem::take(&mut self.seen.lock().unwrap())
-    }
-}
-
-fn answer(mut stream: TcpStream, seen: &Mutex<Vec<String>>) -> std::io::Result<()> {
-    let mut bytes = Vec::new();
-    let (head, body) = loop {
-        let mut chunk = [0; 4096];
-        let read = stream.read(&mut chunk)?;
-        if read == 0 {
-            return Ok(());
-        }
-        bytes.extend_from_slice(&chunk[..read]);
-        let text = String::from_utf8_lossy(&bytes);
-        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).map_or(0, |length| length.parse().unwrap());
-        if body.len() >= length {
-            break (head.to_owned(), body.to_owned());
-        }
-    };
-    seen.lock().unwrap().push(format!("{head}\r\n\r\n{body}"));
-    let target = head.split(' ').nth(1).unwrap_or_default();
-    let path = target.split('?').next().unwrap_or_default();
+fn answer(request: &Request) -> Reply {
+    let (head, body, path) = (request.head(), request.text(), request.path());
     // What the program knows by now, sent with this request or not.
     let known: &[&str] = if head.contains(SESSION) { &[PASSWORD, SESSION, COOKIE] } else { &[TOKEN] };
     let known = if path.starts_with("/login") { String::new() } else { known.join(" ") };
@@ -188,39 +134,32 @@ fn answer(mut stream: TcpStream, seen: &Mutex<Vec<String>>) -> std::io::Result<(
             c => c.to_string().bytes().for_each(|byte| encoded.push_str(&format!("%{byte:02X}"))),
         }
     }
-    let status = |status: &str, headers: &str, body: &str| {
-        format!(
-            "HTTP/1.1 {status}\r\nconnection: close\r\nx-echo: {line}\r\nset-cookie: sid={COOKIE}\r\n{headers}content-length: {}\r\n\r\n{body}",
-            body.len()
-        )
+    let status = |status: &str, body: &str| {
+        let answer = Answer::ok(body).with_reason(status).close();
+        answer.header("x-echo", &line).header("set-cookie", &format!("sid={COOKIE}"))
     };
-    let sent = match path {
-        "/login" if body.contains("locked") => status("403 Forbidden", "", &format!("{{\"message\": {}}}", json!(all))),
-        "/login" if body.contains("elsewhere") => status("302 Found", &format!("location: http://127.0.0.1:9/{encoded}\r\n"), &all),
-        "/login" if body.contains("nothing") => status("200 OK", "", &json!({"other": SESSION, "message": body}).to_string()),
-        "/login/confirm" => status("204 No Content", "", ""),
-        "/login" => {
-            status("200 OK", &format!("x-session: {SESSION}\r\n"), &json!({"tokens": [{"access": SESSION}], "echo": all}).to_string())
-        }
-        "/echo" => status("200 OK", "", &echo),
-        "/refused" => status("401 Unauthorized", "www-authenticate: Token\r\n", &echo),
-        "/forbidden" => status(&format!("403 {}", known.replace(PASSWORD, "p")), "", &all),
-        "/broken" => status("500 Oops", "", &all),
-        "/away" => status("302 Found", &format!("location: http://127.0.0.1:9/?token={encoded}\r\n"), &all),
-        "/round" => status("302 Found", &format!("location: /round?token={encoded}\r\n"), &all),
-        "/to-nowhere" => status("302 Found", &format!("location: /reset?token={encoded}\r\n"), &all),
-        "/reset" => String::new(),
-        "/cut" => format!("HTTP/1.1 200 OK\r\nx-echo: {line}\r\ncontent-length: 100000\r\n\r\n{echo}"),
-        "/half-json" => status("200 OK", "", &echo[..echo.len() - 10]),
-        "/no-json" => status("200 OK", "content-type: text/html\r\n", &format!("<html>{all}</html>")),
-        "/garbage" => format!("{all}\r\n\r\n{all}"),
-        "/silence" => {
-            let _ = stream.read(&mut [0; 1]);
-            String::new()
-        }
-        _ => status("404 Not Found", "", &all),
+    let answer = match path {
+        "/login" if body.contains("locked") => status("403 Forbidden", &format!("{{\"message\": {}}}", json!(all))),
+        "/login" if body.contains("elsewhere") => status("302 Found", &all).header("location", &format!("http://127.0.0.1:9/{encoded}")),
+        "/login" if body.contains("nothing") => status("200 OK", &json!({"other": SESSION, "message": body}).to_string()),
+        "/login/confirm" => status("204 No Content", ""),
+        "/login" => status("200 OK", &json!({"tokens": [{"access": SESSION}], "echo": all}).to_string()).header("x-session", SESSION),
+        "/echo" => status("200 OK", &echo),
+        "/refused" => status("401 Unauthorized", &echo).header("www-authenticate", "Token"),
+        "/forbidden" => status(&format!("403 {}", known.replace(PASSWORD, "p")), &all),
+        "/broken" => status("500 Oops", &all),
+        "/away" => status("302 Found", &all).header("location", &format!("http://127.0.0.1:9/?token={encoded}")),
+        "/round" => status("302 Found", &all).header("location", &format!("/round?token={encoded}")),
+        "/to-nowhere" => status("302 Found", &all).header("location", &format!("/reset?token={encoded}")),
+        "/reset" => return Reply::Reset,
+        "/cut" => return status("200 OK", &echo).cut(echo.len() - 10),
+        "/half-json" => status("200 OK", &echo[..echo.len() - 10]),
+        "/no-json" => status("200 OK", &format!("<html>{all}</html>")).header("content-type", "text/html"),
+        "/garbage" => return Reply::raw(format!("{all}\r\n\r\n{all}")),
+        "/silence" => return Reply::Silence,
+        _ => status("404 Not Found", &all),
     };
-    stream.write_all(sent.as_bytes())
+    answer.into()
 }
 
 fn config(server: &str, order: &str, settings: &str) -> String {
@@ -237,7 +176,7 @@ const WITH_LOGIN: &str = "user: joe, password: \"${CANARY_PASSWORD}\"";
 
 #[test]
 fn a_server_that_repeats_everything_and_a_guest_that_tells_everything() {
-    let (outside, server) = (Outside::new(), Server::start());
+    let (outside, server) = (Outside::new(), server());
     let mut project = Project::new("");
     outside.watch(&mut project);
     project.set("CANARY_TOKEN", TOKEN);
@@ -267,14 +206,14 @@ fn a_server_that_repeats_everything_and_a_guest_that_tells_everything() {
         for (at, (order, good)) in orders.into_iter().enumerate() {
             // A folder for each, as a later recording takes the place of an earlier one, which would not be looked at.
             let folder = format!("recorded-{way}-{at}");
-            project.write("config.yml", &config(&server.address, order, settings));
+            project.write("config.yml", &config(server.url(), order, settings));
             for arguments in
                 [&["diff", "--record", &folder][..], &["sync", "--no-diff"], &["diff", "--replay", &folder, "--output", "json"]]
             {
                 let output = run(&project, arguments);
                 assert_eq!(output.code == 0, good, "{order}, {arguments:?}: {}", output.stderr);
             }
-            let sent = server.take().concat();
+            let sent: String = server.take().iter().map(Request::raw).collect();
             let (credential, ours) =
                 if settings == WITH_TOKEN { (TOKEN, "authorization: Token ") } else { (SESSION, "authorization: Bearer ") };
             if order.contains('/') {
@@ -295,12 +234,12 @@ fn a_server_that_repeats_everything_and_a_guest_that_tells_everything() {
 
 #[test]
 fn a_login_that_fails() {
-    let (outside, server) = (Outside::new(), Server::start());
+    let (outside, server) = (Outside::new(), server());
     let mut project = Project::new("");
     outside.watch(&mut project);
     for how in ["locked", "elsewhere", "nothing"] {
         project.set("CANARY_PASSWORD", &format!("{how}{PASSWORD}"));
-        project.write("config.yml", &config(&server.address, "get /echo", WITH_LOGIN));
+        project.write("config.yml", &config(server.url(), "get /echo", WITH_LOGIN));
         let output = run(&project, &["sync"]);
         assert_ne!(output.code, 0, "{how}");
         assert!(output.stderr.contains("/login"), "{how}: {}", output.stderr);

@@ -11,9 +11,10 @@ use infrahub_sync_conformance::{Options, Reading, Report, System, Verdict, check
 use infrahub_sync_engine::{destination_readings, source_readings};
 use infrahub_sync_fake_infrahub::{ADMIN_TOKEN, Fake};
 use infrahub_sync_runtime::{
-    Adapter, Answer, Asked, Exchanges, Limit, Limits, LoadRequest, Role, Runtime, RuntimeOptions, SessionConfig, StandIn, Target, TargetField,
-    Variables, read_recording,
+    Adapter, Answer, Asked, Exchanges, Limit, Limits, LoadRequest, Role, Runtime, RuntimeOptions, SessionConfig, StandIn, Target,
+    TargetField, Variables, read_recording,
 };
+use infrahub_sync_test_server::Server;
 use infrahub_sync_tests::live::root;
 use infrahub_sync_tests::{Project, binary};
 use serde_json::{Value, json};
@@ -395,23 +396,18 @@ fn shop_project(url: &str, defect: &str) -> Project {
     project
 }
 
-/// The shop on loopback, until the test ends.
-fn serve() -> String {
-    let server = tiny_http::Server::http("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", server.server_addr().to_ip().unwrap());
-    std::thread::spawn(move || {
-        for request in server.incoming_requests() {
-            let asked = Asked { method: "GET".into(), path: request.url().to_owned(), body: None };
-            let answer = shop(&asked).unwrap();
-            let _ = request.respond(tiny_http::Response::from_data(answer.body).with_status_code(answer.status));
-        }
-    });
-    url
+/// The shop on loopback.
+fn serve() -> Server {
+    Server::start(|request| {
+        let answer = shop(&Asked { method: "GET".into(), path: request.target.clone(), body: None }).unwrap();
+        infrahub_sync_test_server::Answer::ok(answer.body).with_status(answer.status).into()
+    })
 }
 
 #[test]
 fn an_adapter_is_recorded_once_and_checked_offline_from_then_on() {
-    let project = shop_project(&serve(), "none");
+    let server = serve();
+    let project = shop_project(server.url(), "none");
     let check = ["adapter", "check", "shop.wasm", "--config-file", "config.yml"];
     let recorded = project.run(&[&check[..], &["--record", "exchanges", "--complete"]].concat());
     assert_eq!(recorded.code, 0, "{}{}", recorded.stdout, recorded.stderr);
@@ -428,7 +424,8 @@ fn an_adapter_is_recorded_once_and_checked_offline_from_then_on() {
 
 #[test]
 fn a_defect_is_told_with_what_to_do_and_an_exit_code() {
-    let project = shop_project(&serve(), "garbage-is-empty");
+    let server = serve();
+    let project = shop_project(server.url(), "garbage-is-empty");
     let check = ["adapter", "check", "shop.wasm", "--config-file", "config.yml", "--record", "exchanges"];
     let output = project.run(&check);
     assert_eq!(output.code, 4, "{}{}", output.stdout, output.stderr);

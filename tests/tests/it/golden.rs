@@ -2,8 +2,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
 
+use infrahub_sync_test_server::{Answer, Request, Server};
 use infrahub_sync_tests::Project;
 use serde_json::{Value, json};
 
@@ -56,39 +56,30 @@ schema_mapping:
     fields: [{name: name, mapping: name}, {name: note, mapping: note}]
 ";
 
-/// The server of a golden adapter, and its requests: method, path and authorization.
-fn server() -> (String, Arc<Mutex<Vec<String>>>) {
-    let server = tiny_http::Server::http("127.0.0.1:0").unwrap();
-    let address = format!("http://{}", server.server_addr());
-    let asked: Arc<Mutex<Vec<String>>> = Arc::default();
-    let heard = asked.clone();
-    std::thread::spawn(move || {
-        for mut request in server.incoming_requests() {
-            let header = request.headers().iter().find(|header| header.field.equiv("authorization"));
-            let authorization = header.map(|header| header.value.to_string()).unwrap_or_default();
-            heard.lock().unwrap().push(format!("{} {} {authorization}", request.method(), request.url()).trim_end().to_owned());
-            let mut body = String::new();
-            request.as_reader().read_to_string(&mut body).unwrap();
-            let (status, answer) = match (request.url(), authorization.as_str()) {
-                ("/api/login", _) if body == r#"{"password": "open-sesame-1"}"# => (200, json!({"session": "s-4711-s"})),
-                ("/documents?page=0", "Session s-4711-s") => {
-                    let first = [
-                        json!({"id": 1, "name": "d1", "nested": {"deep": 5}, "thing": "t1"}),
-                        json!({"id": 2, "name": "d2", "nested": {}}),
-                    ];
-                    (200, json!({"results": first, "next": true}))
-                }
-                ("/documents?page=1", "Session s-4711-s") => {
-                    (200, json!({"results": [{"id": 3, "name": "d3", "nested": {"deep": -1}}], "next": false}))
-                }
-                ("/seen", "Session s-4711-s") => (200, json!({})),
-                _ => (401, json!({})),
-            };
-            let total = tiny_http::Header::from_bytes("X-Total", "3").unwrap();
-            let _ = request.respond(tiny_http::Response::from_string(answer.to_string()).with_status_code(status).with_header(total));
-        }
-    });
-    (address, asked)
+/// Starts the server of a golden adapter.
+fn server() -> Server {
+    Server::start(|request| {
+        let (status, answer) = match (request.target.as_str(), request.header("authorization")) {
+            ("/api/login", _) if request.text() == r#"{"password": "open-sesame-1"}"# => (200, json!({"session": "s-4711-s"})),
+            ("/documents?page=0", "Session s-4711-s") => {
+                let first =
+                    [json!({"id": 1, "name": "d1", "nested": {"deep": 5}, "thing": "t1"}), json!({"id": 2, "name": "d2", "nested": {}})];
+                (200, json!({"results": first, "next": true}))
+            }
+            ("/documents?page=1", "Session s-4711-s") => {
+                (200, json!({"results": [{"id": 3, "name": "d3", "nested": {"deep": -1}}], "next": false}))
+            }
+            ("/seen", "Session s-4711-s") => (200, json!({})),
+            _ => (401, json!({})),
+        };
+        Answer::json(answer).with_status(status).header("x-total", "3").into()
+    })
+}
+
+/// Returns the requests of a server: method, path and authorization.
+fn asked(server: &Server) -> Vec<String> {
+    let line = |request: &Request| format!("{} {} {}", request.method, request.target, request.header("authorization"));
+    server.seen().iter().map(|request| line(request).trim_end().to_owned()).collect()
 }
 
 fn lines(project: &Project, file: &str) -> Vec<Value> {
@@ -102,8 +93,8 @@ fn a_component_reads_and_writes_all_that_its_contract_has() {
     for contract in CONTRACTS {
         let component = folder().join(format!("contract-{contract}.wasm"));
         assert!(fs::metadata(&component).unwrap().len() < 200_000, "small enough to be kept for ever");
-        let (address, asked) = server();
-        let project = Project::new(&CONFIG.replace("SERVER", &address));
+        let server = server();
+        let project = Project::new(&CONFIG.replace("SERVER", server.url()));
         fs::copy(&component, project.path().join("golden.wasm")).unwrap();
         let things = [json!({"id": 1, "name": "t1", "note": "fine"}), json!({"id": 2, "name": "t2", "note": "refuse this"})];
         project.write("source/things.jsonl", &things.clone().map(|thing| thing.to_string()).join("\n"));
@@ -114,7 +105,7 @@ fn a_component_reads_and_writes_all_that_its_contract_has() {
             (&told["adapter"], &told["contract"], &told["settings"].as_array().unwrap().len()),
             (&json!("golden"), &json!(contract), &13)
         );
-        assert!(asked.lock().unwrap().is_empty());
+        assert_eq!(server.count(), 0);
 
         let synced = project.run(&["sync", "-v"]);
         assert_eq!(synced.code, 7, "one row is refused: {}", synced.stderr);
@@ -135,7 +126,7 @@ fn a_component_reads_and_writes_all_that_its_contract_has() {
         );
         let told = lines(&project, "destination/entries.jsonl");
         let settings = json!({"any": [1], "api": "api", "flag": true, "method": "login", "number": 7, "path": "source", "ratio": 0.5,
-            "token_env_vars": ["GOLDEN_TOKEN"], "url": address});
+            "token_env_vars": ["GOLDEN_TOKEN"], "url": server.url()});
         let owner = "golden";
         let memos = json!({"name": "memos", "value": "1 1 true", "@owner": owner});
         assert_eq!(told, [memos, json!({"name": "settings", "value": settings, "@owner": owner})]);
@@ -148,14 +139,14 @@ fn a_component_reads_and_writes_all_that_its_contract_has() {
             "GET /documents?page=1 Session s-4711-s",
             "POST /seen Session s-4711-s",
         ];
-        assert_eq!(*asked.lock().unwrap(), expected);
+        assert_eq!(asked(&server), expected);
 
         // Read back, nothing differs.
         project.write("source/things.jsonl", &things[0].to_string());
         let (code, plan) = project.plan(&[]);
         assert_eq!((code, &plan["changes"]), (0, &json!([])));
         // Its message about a setting is an error of config.yml.
-        project.write("config.yml", &CONFIG.replace("SERVER", &address).replace("path: destination", "path: destination, number: 13"));
+        project.write("config.yml", &CONFIG.replace("SERVER", server.url()).replace("path: destination", "path: destination, number: 13"));
         let refused = project.run(&["diff"]);
         assert_eq!(refused.code, 3);
         assert!(refused.stderr.contains("`number` must not be 13"), "{}", refused.stderr);

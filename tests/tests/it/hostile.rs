@@ -1,32 +1,10 @@
 //! Hostile adapters and hostile servers, with the whole program: what the user reads, how it exits, and that the destination is not touched.
 
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::io::Write as _;
 
-use infrahub_sync_tests::{Output, Project, binary};
-
-/// Where the guest is built.
-const PUPPET: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/hostile/puppet.wasm");
-
-/// The guest of the sandbox's tests, which does as it is told.
-fn puppet() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let scratch = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let component = PathBuf::from(PUPPET);
-        std::fs::create_dir_all(component.parent().unwrap()).unwrap();
-        let mut build = Command::new(binary().with_file_name("infrahub-sync-build"));
-        // The same target folder as the sandbox's tests have: built once for both.
-        build.env("CARGO_TARGET_DIR", scratch.join("guest")).arg("component");
-        build.arg(here.join("../host/runtime/tests/guest")).arg("-o").arg(&component);
-        assert!(build.status().unwrap().success(), "the guest is not built");
-        component
-    })
-}
+use crate::puppet::{PUPPET, puppet};
+use infrahub_sync_test_server::{Answer, Reply, Request, Server};
+use infrahub_sync_tests::{Output, Project};
 
 const KEPT: &str = "{\"name\":\"kept\"}\n";
 
@@ -91,7 +69,7 @@ fn limited(misdeed: &str, limits: &str) -> String {
 #[test]
 fn a_source_that_goes_beyond_a_limit_ends_the_run_and_writes_nothing() {
     insta::assert_snapshot!(limited("computes_forever", "{call_time: 0.5}"), @r"
-    error: source `puppet` 1.2.3 computes for more than 0.5 s without coming back, in `load` of `computes_forever`
+    error: source `puppet` 1.2.3 computes for more than 0.5 s without returning, in `load` of `computes_forever`
 
     hint: if that is right for this adapter, write under `source:` in config.yml: `limits: {call_time: 1}`
     hint: `puppet` is the adapter in PUPPET
@@ -166,7 +144,7 @@ fn an_adapter_that_breaks_or_lies_ends_the_run_and_writes_nothing() {
     exit code 4
     ");
     insta::assert_snapshot!(misdeed("pages_in_a_circle"), @r"
-    error: source resource `pages_in_a_circle` hands out the same cursor again: reading it would not end
+    error: source resource `pages_in_a_circle` returns the same cursor again, so reading would never end
 
     hint: the system or the adapter repeats a page; please report this to the adapter's author
     exit code 4
@@ -187,79 +165,23 @@ fn an_adapter_that_logs_forever_is_heard_for_a_while() {
     assert_eq!(output.code, 0, "{}", output.stderr);
 }
 
-/// What a server does with a request.
-enum Reply {
-    /// Exactly these bytes.
-    Raw(Vec<u8>),
-    /// A first part, then the same again and again.
-    Endless(&'static str, Vec<u8>),
-}
-
-fn answer(head: &str, body: impl AsRef<[u8]>) -> Reply {
-    let body = body.as_ref();
-    let head = format!("HTTP/1.1 {head}\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
-    Reply::Raw([head.as_bytes(), body].concat())
-}
-
-fn ok(body: impl AsRef<[u8]>) -> Reply {
-    answer("200 OK", body)
+fn answer(body: impl AsRef<[u8]>) -> Answer {
+    Answer::ok(body.as_ref()).header("content-type", "application/json").close()
 }
 
 /// A list as NetBox gives it.
 fn list(next: &str, records: &str) -> Reply {
-    ok(format!("{{\"count\": null, \"next\": {next}, \"results\": [{records}]}}"))
-}
-
-struct Server {
-    address: String,
-    seen: Arc<Mutex<Vec<String>>>,
-}
-
-/// A server that answers each path so.
-fn serve(reply: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Server {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    let (seen, reply) = (Arc::new(Mutex::new(Vec::new())), Arc::new(reply));
-    let asked = seen.clone();
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let (asked, reply) = (asked.clone(), reply.clone());
-            std::thread::spawn(move || answer_one(stream, &asked, &*reply));
-        }
-    });
-    Server { address, seen }
-}
-
-fn answer_one(mut stream: TcpStream, asked: &Mutex<Vec<String>>, reply: &dyn Fn(&str) -> Reply) {
-    let mut bytes = Vec::new();
-    let mut chunk = [0; 4096];
-    while !bytes.windows(4).any(|end| end == b"\r\n\r\n") {
-        match stream.read(&mut chunk) {
-            Ok(read) if read > 0 => bytes.extend_from_slice(&chunk[..read]),
-            _ => return,
-        }
-    }
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    let path = text.split(' ').nth(1).unwrap_or_default().to_owned();
-    asked.lock().unwrap().push(text);
-    // The client hangs up when it has had enough.
-    match reply(&path) {
-        Reply::Raw(bytes) => drop(stream.write_all(&bytes)),
-        Reply::Endless(head, again) => {
-            let _ = stream.write_all(head.as_bytes());
-            while stream.write_all(&again).is_ok() {}
-        }
-    }
+    answer(format!("{{\"count\": null, \"next\": {next}, \"results\": [{records}]}}")).into()
 }
 
 /// What a run tells whose NetBox answers so.
 fn netbox(limits: &str, reply: impl Fn(&str) -> Reply + Send + Sync + 'static) -> String {
-    let server = serve(reply);
-    caught(&netbox_project(&server, limits)).replace(&server.address, "ADDRESS")
+    let server = Server::start(move |request| reply(&request.target));
+    caught(&netbox_project(&server, limits)).replace(server.url(), "ADDRESS")
 }
 
 fn netbox_project(server: &Server, limits: &str) -> Project {
-    let settings = format!("settings: {{url: \"{}\", token: hunter2-hunter2, retries: 0, timeout: 5}}", server.address);
+    let settings = format!("settings: {{url: \"{}\", token: hunter2-hunter2, retries: 0, timeout: 5}}", server.url());
     project(&format!("name: netbox\n{settings}\nlimits: {limits}"), "dcim.sites")
 }
 
@@ -267,7 +189,7 @@ fn netbox_project(server: &Server, limits: &str) -> Project {
 fn answers_without_end_have_one() {
     let chunk = [b"10000\r\n".to_vec(), vec![b' '; 0x10000], b"\r\n".to_vec()].concat();
     insta::assert_snapshot!(
-        netbox("{response_size: 1 MiB}", move |_| Reply::Endless("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", chunk.clone())),
+        netbox("{response_size: 1 MiB}", move |_| Reply::Endless("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".into(), chunk.clone())),
         @r"
     error: source `netbox` 0.1.0 asked for more than 1 MiB at once, in `load` of `dcim.sites`
 
@@ -278,13 +200,13 @@ fn answers_without_end_have_one() {
     let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     bomb.write_all(&vec![b' '; 16 << 20]).unwrap();
     let bomb = bomb.finish().unwrap();
-    insta::assert_snapshot!(netbox("{response_size: 1 MiB}", move |_| answer("200 OK\r\ncontent-encoding: gzip", &bomb)), @r"
+    insta::assert_snapshot!(netbox("{response_size: 1 MiB}", move |_| answer(&bomb).header("content-encoding", "gzip").into()), @r"
     error: source `netbox` 0.1.0 asked for more than 1 MiB at once, in `load` of `dcim.sites`
 
     hint: if that is right for this adapter, write under `source:` in config.yml: `limits: {response_size: 2 MiB}`
     exit code 4
     ");
-    insta::assert_snapshot!(netbox("{}", |_| Reply::Endless("HTTP/1.1 200 OK\r\n", b"x: y\r\n".repeat(1000))), @r"
+    insta::assert_snapshot!(netbox("{}", |_| Reply::Endless("HTTP/1.1 200 OK\r\n".into(), b"x: y\r\n".repeat(1000))), @r"
     error: source `netbox` 0.1.0: GET ADDRESS/api/dcim/sites/?limit=1000&start=0&fields=id,name: message head is too large
     exit code 5
     ");
@@ -320,15 +242,15 @@ fn lists_without_end_have_one() {
 
 #[test]
 fn redirects_that_lead_nowhere_are_not_followed() {
-    insta::assert_snapshot!(netbox("{}", |path| answer(&format!("302 Round\r\nlocation: {path}"), "")), @r"
+    insta::assert_snapshot!(netbox("{}", |path| answer("").with_reason("302 Round").header("location", path).into()), @r"
     error: source `netbox` 0.1.0: GET ADDRESS/api/dcim/sites/?limit=1000&start=0&fields=id,name: more than 10 redirects
     exit code 5
     ");
-    insta::assert_snapshot!(netbox("{}", |_| answer("301 Away\r\nlocation: https://evil.example/", "")), @r"
+    insta::assert_snapshot!(netbox("{}", |_| answer("").with_reason("301 Away").header("location", "https://evil.example/").into()), @r"
     error: source `netbox` 0.1.0 was denied: ADDRESS/api/dcim/sites/?limit=1000&start=0&fields=id,name redirects to https://evil.example, which is not the configured origin; to allow it, write under `source:` in config.yml: `grants: {origins: [https://evil.example]}`
     exit code 3
     ");
-    insta::assert_snapshot!(netbox("{}", |_| answer("301 Away\r\nlocation: file:///etc/passwd", "")), @r"
+    insta::assert_snapshot!(netbox("{}", |_| answer("").with_reason("301 Away").header("location", "file:///etc/passwd").into()), @r"
     error: source `netbox` 0.1.0 was denied: ADDRESS/api/dcim/sites/?limit=1000&start=0&fields=id,name redirects to `file:`, where adapters may not ask
     exit code 3
     ");
@@ -336,15 +258,15 @@ fn redirects_that_lead_nowhere_are_not_followed() {
 
 #[test]
 fn answers_that_are_none_are_told() {
-    insta::assert_snapshot!(netbox("{}", |_| Reply::Raw(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"count\"".to_vec())), @r"
+    insta::assert_snapshot!(netbox("{}", |_| Reply::raw("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"count\"")), @r"
     error: source `netbox` 0.1.0: GET ADDRESS/api/dcim/sites/?limit=1000&start=0&fields=id,name: end of file before message length reached
     exit code 5
     ");
-    insta::assert_snapshot!(netbox("{}", |_| Reply::Raw(b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n{}".to_vec())), @r"
+    insta::assert_snapshot!(netbox("{}", |_| Reply::raw("HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n{}")), @r"
     error: source `netbox` 0.1.0: GET ADDRESS/api/dcim/sites/?limit=1000&start=0&fields=id,name: invalid content-length parsed
     exit code 5
     ");
-    insta::assert_snapshot!(netbox("{}", |_| ok(b"{\"count\": null, \"next\": null, \"results\": [{\"id\": 1, \"name\": \"\xff\"}]}")), @r"
+    insta::assert_snapshot!(netbox("{}", |_| answer(b"{\"count\": null, \"next\": null, \"results\": [{\"id\": 1, \"name\": \"\xff\"}]}").into()), @r"
     error: source `netbox` 0.1.0: the answer for `dcim.sites` is not from NetBox (application/json): check that `url` is the address of NetBox (HTTP 200)
     exit code 5
     ");
@@ -377,7 +299,7 @@ fn answers_that_are_none_are_told() {
 
 /// The names that a plan creates from a NetBox that answers so.
 fn planned(records: &'static str) -> Vec<String> {
-    let server = serve(move |_| list("null", records));
+    let server = Server::start(move |_| list("null", records));
     let (_, plan) = netbox_project(&server, "{}").plan(&[]);
     let changes = plan["changes"].as_array().cloned().unwrap_or_default();
     changes.iter().filter(|change| change["action"] == "create").map(|change| change["source_id"].to_string()).collect()
@@ -396,24 +318,24 @@ fn odd_answers_that_are_json_are_read_the_same_way_each_time() {
 
 #[test]
 fn a_denial_shows_the_line_that_allows_it() {
-    let other = serve(|_| ok("{\"results\": [{\"name\": \"kept\"}]}"));
-    let server = serve(|_| ok("{}"));
+    let other = Server::start(|_| answer("{\"results\": [{\"name\": \"kept\"}]}").into());
+    let server = Server::start(|_| answer("{}").into());
     // Two names of this machine are two hosts.
-    let there = other.address.replace("127.0.0.1", "localhost");
-    let settings = format!("settings: {{url: \"{}\", token: hunter2-hunter2}}", server.address);
+    let there = other.url().replace("127.0.0.1", "localhost");
+    let settings = format!("settings: {{url: \"{}\", token: hunter2-hunter2}}", server.url());
     let order = format!("get {there}/x");
     let project = project(&puppet_source(&settings), &order);
     let told = caught(&project);
     let line = line_of(&told, "grants");
-    insta::assert_snapshot!(told.replace(&there, "THERE").replace(&server.address, "ADDRESS"), @r"
+    insta::assert_snapshot!(told.replace(&there, "THERE").replace(server.url(), "ADDRESS"), @r"
     error: source `puppet` 1.2.3 was denied: THERE is not the configured origin ADDRESS; to allow it, write under `source:` in config.yml: `grants: {origins: [THERE]}`
 
     hint: `puppet` is the adapter in PUPPET
     exit code 3
     ");
-    assert!(other.seen.lock().unwrap().is_empty());
+    assert_eq!(other.count(), 0);
     project.write("config.yml", &config(&puppet_source(&format!("{settings}\n{line}")), &order));
     project.ok(&["diff"]);
-    let seen = other.seen.lock().unwrap().join("\n");
+    let seen = other.seen().iter().map(Request::raw).collect::<Vec<_>>().join("\n");
     assert!(seen.starts_with("GET /x ") && !seen.contains("hunter2") && !seen.contains("authorization"), "{seen}");
 }

@@ -17,7 +17,7 @@ use infrahub_sync_runtime::{
 use infrahub_sync_tests::{Project, binary};
 use serde_json::{Value, json};
 
-use server::Server;
+use server::Shop;
 
 /// Each language with the commands of its unit tests.
 const LANGUAGES: [(&str, &[&[&str]]); 4] = [
@@ -155,7 +155,7 @@ fn rows(operation: Operation, rows: &[Value]) -> WriteRequest {
 
 /// Returns the behaviour of the small adapter on a server, line by line.
 async fn behaviour(adapter: &Adapter) -> Vec<String> {
-    let server = Server::start();
+    let server = Shop::start();
     let here = Path::new("/nowhere");
     let session = adapter.open(config(json!({"url": server.address(), "token": "the-token"}), here)).await.unwrap();
     let mut lines = Vec::new();
@@ -226,7 +226,7 @@ schema_mapping:
 
 /// Asserts that `adapter check` finds nothing: on a server that may be read and written, and on the recording of its answers.
 fn assert_keeps_the_contract(component: &Path, language: &str) {
-    let server = Server::start();
+    let server = Shop::start();
     let racks = server.objects("racks");
     let mut project = Project::new(&RACKS.replace("URL", server.address()));
     std::fs::copy(component, project.path().join("racks.wasm")).unwrap();
@@ -322,7 +322,8 @@ async fn a_new_adapter_is_made_and_built_and_does_the_same_in_each_language() {
 /// Returns the answers of a prober about each part of the contract, line by line.
 async fn probed(adapter: &Adapter, project: &Path) -> Vec<String> {
     let mut lines = vec![format!("{:?}", adapter.describe().await.unwrap())];
-    let address = server::prober();
+    let server = server::prober();
+    let address = server.url();
     let settings = json!({"url": address, "path": "data", "token": "new_secret-token", "user": "someone", "password": "secret-password"});
     let mut odd = settings.clone();
     odd["wish"] = json!(13);
@@ -404,7 +405,7 @@ async fn probed(adapter: &Adapter, project: &Path) -> Vec<String> {
     let result = RunResult { created: 1, updated: 2, deleted: 3, unchanged: 4, failed: 5, skipped: 6 };
     lines.push(format!("{:?}", session.finish_run(&run, result).await.unwrap()));
     lines.push(format!("{:?}", session.finish_run(&Run { changes: Vec::new(), ..run }, result).await.unwrap()));
-    lines.iter().map(|line| line.replace(&address, "ADDRESS").replace('\u{2028}', "<line separator>")).collect()
+    lines.iter().map(|line| line.replace(address, "ADDRESS").replace('\u{2028}', "<line separator>")).collect()
 }
 
 fn target(kind: &str, resource: Option<&str>) -> Target {
@@ -488,7 +489,8 @@ async fn each_sdk_passes_on_every_part_of_the_contract() {
 async fn go_collects_its_garbage_by_hand() {
     let Some(component) = build(&root().join("tests/languages/go"), "go") else { return };
     let adapter = load(&component);
-    let session: Session = adapter.open(config(json!({"url": server::prober(), "token": "x"}), Path::new("/nowhere"))).await.unwrap();
+    let server = server::prober();
+    let session: Session = adapter.open(config(json!({"url": server.url(), "token": "x"}), Path::new("/nowhere"))).await.unwrap();
     // 60 bodies of 2 MiB and as much garbage, in one call: more than the sandbox grants.
     let loaded = session.load(order("garbage")).await.unwrap();
     let collections = page(&loaded.payload)[0].as_u64().unwrap();

@@ -18,6 +18,7 @@ mod infrahub;
 mod kills;
 mod languages;
 mod network;
+mod puppet;
 mod quiet;
 mod rest;
 mod storage;

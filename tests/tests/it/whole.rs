@@ -1,5 +1,6 @@
 //! The program as its users meet it: commands on a project, files in, files out.
 
+use infrahub_sync_test_server::{Answer, Server};
 use infrahub_sync_tests::Project;
 use serde_json::{Value, json};
 
@@ -412,30 +413,17 @@ fn a_component_is_found_by_path_and_by_folder() {
 #[test]
 fn the_token_reaches_the_server_and_nothing_else() {
     const CANARY: &str = "canary0123456789canary";
-    let server = tiny_http::Server::http("127.0.0.1:0").unwrap();
-    let address = format!("http://{}", server.server_addr());
-    let seen = std::thread::spawn(move || {
-        let mut seen = Vec::new();
-        // The first list is asked for, refused for a moment, and asked for again; the second is broken.
-        while let Ok(Some(request)) = server.recv_timeout(std::time::Duration::from_secs(20)) {
-            let authorization =
-                request.headers().iter().find(|header| header.field.equiv("authorization")).map(|header| header.value.to_string());
-            seen.push(authorization.unwrap_or_default());
-            let path = request.url().to_owned();
-            let answer = match (seen.len(), path.as_str()) {
-                (1, _) => tiny_http::Response::from_string("slow down")
-                    .with_status_code(429)
-                    .with_header(tiny_http::Header::from_bytes("Retry-After", "0").unwrap()),
-                (_, path) if path.contains("/sites/") => tiny_http::Response::from_string(
-                    r#"{"count":null,"next":null,"previous":null,"results":[{"id":1,"name":"a","note":""}]}"#,
-                ),
-                (_, path) if path.contains("/stop/") => break,
-                _ => tiny_http::Response::from_string("<html>no such list</html>").with_status_code(404),
-            };
-            request.respond(answer).unwrap();
+    // The first list is asked for, refused for a moment, and asked for again; the others are not there.
+    let server = Server::start(|request| {
+        if request.number == 0 {
+            return Answer::status(429).body("slow down").header("retry-after", "0").into();
         }
-        seen
+        if request.path().contains("/sites/") {
+            return Answer::json(r#"{"count":null,"next":null,"previous":null,"results":[{"id":1,"name":"a","note":""}]}"#).into();
+        }
+        Answer::status(404).body("<html>no such list</html>").into()
     });
+    let address = server.url();
     let config = CONFIG
         .replace(
             "source: {name: files, settings: {path: source}}",
@@ -450,14 +438,9 @@ fn the_token_reaches_the_server_and_nothing_else() {
     let output = project.run(&["sync", "-v", "--record", "recorded"]);
     assert!(output.code == 3 || output.code == 5, "{}", output.stderr);
     assert!(output.stderr.contains("dcim.gone") || output.stderr.contains("extras.gone"), "{}", output.stderr);
-    let host = address.trim_start_matches("http://");
-    let _ = std::io::Write::write_all(
-        &mut std::net::TcpStream::connect(host).unwrap(),
-        format!("GET /stop/ HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes(),
-    );
-    let seen = seen.join().unwrap();
+    let seen = server.seen();
     assert!(seen.len() >= 3, "the refused request was sent again: {seen:?}");
-    assert!(seen.iter().take(seen.len() - 1).all(|header| header == &format!("Token {CANARY}")), "{seen:?}");
+    assert!(seen.iter().all(|request| request.header("authorization") == format!("Token {CANARY}")), "{seen:?}");
     assert!(!output.stderr.contains(CANARY) && !output.stdout.contains(CANARY), "the token is on the screen");
     let mut folders = vec![project.path().to_owned()];
     while let Some(folder) = folders.pop() {

@@ -58,19 +58,13 @@ pub(crate) fn plan_row(source_id: &str) -> PlanRow {
         action: Action::Update,
         resource: "InfraDevice".to_owned(),
         source_id: source_id.to_owned(),
-        dest_id: None,
         attribute: Some("name".to_owned()),
         old_value: Some(r#"{"name":"a"}"#.to_owned()),
         new_value: Some(r#"{"name":""}"#.to_owned()),
-        owner: None,
-        skip_reason: None,
-        conflict_class: None,
         tier: 2,
         pass: 1,
         key: format!("[{source_id:?}]"),
-        peers: None,
-        evidence: None,
-        destination_mapping: None,
+        ..PlanRow::default()
     }
 }
 

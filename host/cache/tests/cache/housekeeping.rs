@@ -309,7 +309,7 @@ fn a_run_on_another_disk_stays() {
 fn lines(cache: &Cache, findings: &[Finding]) -> String {
     let words = |finding: &Finding| {
         let path = finding.path.strip_prefix(cache.dir()).expect("inside").display().to_string();
-        assert!(finding.hint.is_some(), "{finding:?}");
+        assert!(finding.remedy.is_some(), "{finding:?}");
         assert_eq!(finding.run.as_ref().map(|run| path.starts_with(run.as_str())), finding.run.as_ref().map(|_| true));
         // Lengths and check sums are those of this version's Parquet.
         let problem = finding.problem.split_once(": it has").map_or(finding.problem.as_str(), |(problem, _)| problem);
@@ -390,15 +390,15 @@ fn what_is_not_whole_is_told() {
     let verified = cache.verify(None).expect("read");
     assert!(!verified.is_whole());
     insta::assert_snapshot!(lines(&cache, &verified.findings), @r"
-    left over .hidden: it is none of the cache's own
-    left over .run-counter.json.7-0.tmp: a file that was never finished
+    left over .hidden: it does not belong to the cache
+    left over .run-counter.json.7-0.tmp: an unfinished file
     damaged run-counter.json: expected value at line 1 column 1
     damaged other plan/journal.bin: its header is broken
-    damaged without a plan/plan.parquet: it does not exist, and the run is dry-run
-    left over r/notes.txt: it is none of the cache's own
+    damaged without a plan/plan.parquet: it does not exist, but the run is dry-run
+    left over r/notes.txt: it does not belong to the cache
     damaged r/A/K.parquet: it was changed after it was written
-    damaged r/A/L.parquet: it does not exist, and run.json counts its rows
-    left over r/B/.N.parquet.7-0.tmp: a file that was never finished
+    damaged r/A/L.parquet: it does not exist, but run.json counts its rows
+    left over r/B/.N.parquet.7-0.tmp: an unfinished file
     left over r/B/M.parquet: run.json does not know the kind
     damaged r/errors.parquet: EOF: Parquet file too small. Size is 4 but need 8
     damaged r/cursors.json: EOF while parsing a list at line 1 column 1

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use crate::common::{cache, error_row, id, lock, now, plan_row, running, snapshot};
-use infrahub_sync_cache::{Cache, CacheError, Cursors, FORMAT, Mode, RunCounter, RunFile, RunState, RunStatus, Side, SyncName};
+use infrahub_sync_cache::{
+    Cache, CacheError, Cursors, FORMAT, Mode, Remedy, RunCounter, RunFile, RunId, RunState, RunStatus, Side, SyncName,
+};
 use infrahub_sync_core::plan_row::PlanRow;
 
 fn files(dir: &Path) -> Vec<String> {
@@ -244,10 +246,9 @@ fn runs_are_listed_latest_first_whatever_state_they_are_in() {
 
     let error = cache.open_run(&id("yours")).expect_err("no such run");
     insta::assert_snapshot!(error, @r#"the cache of "s" has no run "yours""#);
-    insta::assert_snapshot!(
-        error.hint().expect("a hint"),
-        @"the latest runs are 20260105T0000-00000001, 20260104T0000-00000001, 20260103T0000-00000001, mine, 20260101T0000-00000001"
-    );
+    let Some(Remedy::ChooseRun(latest)) = error.remedy() else { panic!("{error:?}") };
+    let latest: Vec<&str> = latest.iter().map(RunId::as_str).collect();
+    assert_eq!(latest, ["20260105T0000-00000001", "20260104T0000-00000001", "20260103T0000-00000001", "mine", "20260101T0000-00000001"]);
     assert_eq!(cache.open_run(&id("20260104T0000-00000001")).expect("opened").run_file().expect("none").status, RunStatus::Pending);
 }
 
@@ -315,5 +316,5 @@ fn a_folder_that_cannot_be_made_is_named() {
     let error = Cache::open(root.path(), SyncName::parse("s").expect("a name")).expect_err("in the way");
     let text = error.to_string().replace(&root.path().display().to_string(), "<root>");
     insta::assert_snapshot!(text, @"cannot create <root>/s");
-    assert!(error.hint().is_some());
+    assert_eq!(error.remedy(), Some(Remedy::CheckDisk));
 }

@@ -144,7 +144,7 @@ mod tests {
         let options = defaults.options();
         assert!(options.parallel && options.concurrent_load && options.full_extract);
         assert!(!options.allow_rowcount_drop && !options.continue_on_error);
-        assert_eq!((options.max_deletes, options.max_failures, options.on_conflict), (None, None, None));
+        assert_eq!(options.rules, infrahub_sync_config::ApplyOverrides::default());
         assert_eq!(options.lock_wait, crate::args::LOCK_WAIT);
         assert_eq!(defaults.progress.wanted(), None);
     }

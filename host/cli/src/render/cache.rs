@@ -10,6 +10,7 @@ use super::output::write_document;
 use super::table::{Cell, INDENTED, Table};
 use super::words::{minute, plural, size};
 use crate::escape::Escaped;
+use crate::hints;
 
 /// The runs of a sync.
 #[derive(Debug)]
@@ -252,8 +253,8 @@ pub(crate) fn verify_text(out: &mut impl Write, found: &[FoundIn<'_>]) -> io::Re
         let word = if finding.is_damage { "damaged" } else { "left over" };
         let path = finding.path.display().to_string();
         writeln!(out, "{word}: {}: {}", Escaped(&path), Escaped(&finding.problem))?;
-        if let Some(hint) = &finding.hint {
-            writeln!(out, "    hint: {}", Escaped(hint))?;
+        if let Some(remedy) = &finding.remedy {
+            writeln!(out, "    hint: {}", Escaped(&hints::remedy(remedy)))?;
         }
     }
     Ok(())
@@ -290,7 +291,7 @@ pub(crate) fn verify_json(out: &mut impl Write, found: &[FoundIn<'_>]) -> io::Re
         path: &'a Path,
         damaged: bool,
         problem: &'a str,
-        hint: Option<&'a str>,
+        hint: Option<String>,
     }
     #[derive(Serialize)]
     struct Sync<'a> {
@@ -321,7 +322,7 @@ pub(crate) fn verify_json(out: &mut impl Write, found: &[FoundIn<'_>]) -> io::Re
                 path: &finding.path,
                 damaged: finding.is_damage,
                 problem: &finding.problem,
-                hint: finding.hint.as_deref(),
+                hint: finding.remedy.as_ref().map(hints::remedy),
             })
             .collect(),
     });
@@ -332,7 +333,7 @@ pub(crate) fn verify_json(out: &mut impl Write, found: &[FoundIn<'_>]) -> io::Re
 mod tests {
     use std::path::PathBuf;
 
-    use infrahub_sync_cache::{Mode, RunFile, RunId};
+    use infrahub_sync_cache::{Mode, Remedy, RunFile, RunId};
 
     use super::*;
 
@@ -355,6 +356,7 @@ mod tests {
             started,
             last: started,
             is_running: false,
+            is_link: false,
         }
     }
 
@@ -541,19 +543,19 @@ mod tests {
 
     #[test]
     fn what_was_found() {
-        let finding = |path: &str, problem: &str, hint: Option<&str>, is_damage| Finding {
+        let finding = |path: &str, problem: &str, remedy: Option<Remedy>, is_damage| Finding {
             run: RunId::parse("r").ok(),
             path: PathBuf::from(path),
             problem: problem.to_owned(),
-            hint: hint.map(str::to_owned),
+            remedy,
             is_damage,
         };
         let mut verified = Verified { runs: 2, files: 40, bytes: 12_000_000, ..Verified::default() };
         let sentence = |verified: &Verified| verify_sentence(&[FoundIn { sync: "s", verified }]);
         let mut sentences = vec![sentence(&verified)];
-        verified.findings.push(finding("/c/s/r/\u{1b}.tmp", "a file that was never finished", None, false));
+        verified.findings.push(finding("/c/s/r/\u{1b}.tmp", "an unfinished file", None, false));
         sentences.push(sentence(&verified));
-        verified.findings.push(finding("/c/s/r/A/K.parquet", "it does not exist", Some("make it again"), true));
+        verified.findings.push(finding("/c/s/r/A/K.parquet", "it does not exist", Some(Remedy::DeleteFile), true));
         sentences.push(sentence(&verified));
         verified.findings.remove(0);
         sentences.push(sentence(&verified));
@@ -563,13 +565,13 @@ mod tests {
         Checked 2 runs, 40 files, 11.4 MiB: 1 damaged or missing, 1 left over
         Checked 2 runs, 40 files, 11.4 MiB: 1 damaged or missing
         ");
-        verified.findings.push(finding("/c/s/r/\u{1b}.tmp", "a file that was never finished", None, false));
+        verified.findings.push(finding("/c/s/r/\u{1b}.tmp", "an unfinished file", None, false));
         verified.running = RunId::parse("now").ok();
         let found = [FoundIn { sync: "s", verified: &verified }];
         insta::assert_snapshot!(shown(|out| verify_text(out, &found)), @r"
         damaged: /c/s/r/A/K.parquet: it does not exist
-            hint: make it again
-        left over: /c/s/r/\u{1b}.tmp: a file that was never finished
+            hint: delete it; the next successful run writes it again
+        left over: /c/s/r/\u{1b}.tmp: an unfinished file
         ");
         insta::assert_snapshot!(shown(|out| verify_json(out, &found)), @r#"
         {
@@ -587,13 +589,13 @@ mod tests {
                   "path": "/c/s/r/A/K.parquet",
                   "damaged": true,
                   "problem": "it does not exist",
-                  "hint": "make it again"
+                  "hint": "delete it; the next successful run writes it again"
                 },
                 {
                   "run_id": "r",
                   "path": "/c/s/r/\u001b.tmp",
                   "damaged": false,
-                  "problem": "a file that was never finished",
+                  "problem": "an unfinished file",
                   "hint": null
                 }
               ]

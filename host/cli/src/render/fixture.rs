@@ -12,18 +12,10 @@ pub(super) fn row(action: Action, kind: &str, id: &str, old: Option<&str>, new: 
         resource: kind.to_owned(),
         source_id: id.to_owned(),
         dest_id: (action != Action::Create).then(|| "17".to_owned()),
-        attribute: None,
         old_value: old.map(str::to_owned),
         new_value: new.map(str::to_owned),
-        owner: None,
-        skip_reason: None,
-        conflict_class: None,
-        tier: 0,
-        pass: 0,
         key: "[]".to_owned(),
-        peers: None,
-        evidence: None,
-        destination_mapping: None,
+        ..PlanRow::default()
     }
 }
 

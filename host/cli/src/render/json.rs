@@ -17,49 +17,21 @@ use std::io::{self, Write};
 
 use infrahub_sync_core::plan_row::PlanRow;
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 use super::output::Failure;
 use super::overview::Overview;
 use crate::escape::write_json_escaped;
 
+/// A row of the plan, with its state once an apply has begun.
 #[derive(Serialize)]
-struct ChangeJson<'a> {
-    action: &'static str,
-    resource: &'a str,
-    source_id: &'a str,
-    dest_id: Option<&'a str>,
-    attribute: Option<&'a str>,
-    old_value: Option<Value<'a>>,
-    new_value: Option<Value<'a>>,
-    owner: Option<&'a str>,
-    skip_reason: Option<&'a str>,
-    conflict_class: Option<&'a str>,
-    tier: u32,
-    pass: u32,
-    /// For a delete: how it is known that the source does not have the object.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    evidence: Option<&'a str>,
-    /// Its state, once an apply has begun.
+struct Change<'a> {
+    #[serde(flatten)]
+    row: &'a PlanRow,
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<&'static str>,
     /// Why it was rejected or skipped.
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<&'a str>,
-}
-
-/// The plan's own JSON, embedded unchanged, or as a string if it was edited and is invalid.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Value<'a> {
-    Json(&'a RawValue),
-    Text(&'a str),
-}
-
-impl<'a> Value<'a> {
-    fn new(json: &'a str) -> Value<'a> {
-        serde_json::from_str(json).map_or(Value::Text(json), Value::Json)
-    }
 }
 
 /// Writes a plan.
@@ -83,26 +55,7 @@ pub(crate) fn write<E>(
         out.write_all(separator(index))?;
         let (state, message) =
             overview.fates.map(|fates| fates.of(index as u64, &row)).map_or((None, None), |(state, message)| (Some(state), message));
-        put(
-            out,
-            &ChangeJson {
-                action: row.action.as_str(),
-                resource: &row.resource,
-                source_id: &row.source_id,
-                dest_id: row.dest_id.as_deref(),
-                attribute: row.attribute.as_deref(),
-                old_value: row.old_value.as_deref().map(Value::new),
-                new_value: row.new_value.as_deref().map(Value::new),
-                owner: row.owner.as_deref(),
-                skip_reason: row.skip_reason.as_deref(),
-                conflict_class: row.conflict_class.as_deref(),
-                tier: row.tier,
-                pass: row.pass,
-                evidence: row.evidence.as_deref(),
-                state,
-                message,
-            },
-        )?;
+        put(out, &Change { row: &row, state, message })?;
     }
     out.write_all(b"\n]\n}\n")?;
     Ok(())

@@ -35,7 +35,7 @@ pub(crate) struct Node {
     pub(crate) span: Span,
     /// The value.
     pub(crate) data: Data,
-    /// The text of a plain scalar that is no text: `0755`, `yes`, `~`.
+    /// The text of a plain scalar that is not a text: `0755`, `yes`, `~`.
     pub(crate) raw: Option<Box<str>>,
     /// For a block scalar (`|`, `>`): the line of its first line of text.
     pub(crate) text_line: Option<u32>,
@@ -69,7 +69,7 @@ pub(crate) struct Entry {
 }
 
 impl Node {
-    /// The value without its positions.
+    /// Returns the value without its positions.
     pub(crate) fn to_value(&self) -> Value {
         match &self.data {
             Data::Null | Data::Bad => Value::Null,
@@ -81,7 +81,7 @@ impl Node {
         }
     }
 
-    /// What it is, for "expected …, found …". Text is not repeated: it may be a credential in the wrong place.
+    /// Returns its description, for "expected …, found …". Text is not repeated: it may be a credential in the wrong place.
     pub(crate) fn describe(&self) -> String {
         let raw = self.raw.as_deref().unwrap_or_default();
         match &self.data {
@@ -119,7 +119,7 @@ pub(crate) fn read(file: &Path) -> Result<String, Vec<Problem>> {
     })
 }
 
-/// The tree of a document, and every problem on the way to it. No tree: the text is no YAML, or nothing.
+/// Returns the tree of a document, and every problem on the way to it. No tree: the text is not YAML, or empty.
 pub(crate) fn parse(document: &Document) -> (Option<Node>, Vec<Problem>) {
     let mut padding = Padding::default();
     loop {
@@ -266,7 +266,7 @@ impl Builder<'_> {
             let open = self.padding.last_before(span.line);
             open.map(|line| format!("is a `[`, a `{{` or a quote from before line {line} not closed?"))
         };
-        self.error(span, format!("this is no valid YAML: {}", error.info()), hint.as_deref());
+        self.error(span, format!("this is not valid YAML: {}", error.info()), hint.as_deref());
     }
 
     fn open(&mut self, span: Span, anchor: usize, open: Open) -> bool {
@@ -336,7 +336,7 @@ impl Builder<'_> {
         true
     }
 
-    /// A mapping's entries: its own first (each key once), then those of its merge keys that it does not have.
+    /// Returns a mapping's entries: its own first (each key once), then those of its merge keys that it does not have.
     fn merged(&mut self, entries: Vec<Entry>, merges: Vec<Node>) -> Vec<Entry> {
         let mut seen: HashMap<String, Span> = HashMap::with_capacity(entries.len());
         let mut kept = Vec::with_capacity(entries.len());
@@ -396,7 +396,7 @@ impl Builder<'_> {
                     return node(Data::Bad, None);
                 }
                 Tagged::NotOfTag => {
-                    self.error(span, format!("this value is no `{}`", show_tag(tag)), Some("remove the tag, or correct the value"));
+                    self.error(span, format!("this value is not `{}`", show_tag(tag)), Some("remove the tag, or correct the value"));
                     return node(Data::Bad, None);
                 }
             },
@@ -413,7 +413,7 @@ impl Builder<'_> {
         }
     }
 
-    /// The first line of a block scalar's text; `line` is where its bar stands or its first line that is not empty.
+    /// Returns the first line of a block scalar's text; `line` is where its bar stands or its first line that is not empty.
     fn block_text_line(&self, mut line: u32) -> u32 {
         let is_header = self.document.line(line).is_some_and(|text| {
             let text = text.split(" #").next().unwrap_or_default().trim_end();
@@ -429,12 +429,12 @@ impl Builder<'_> {
     }
 }
 
-/// Whether it is the lone `!`, which says no more than "as it is written".
+/// Returns whether it is the lone `!`, which says no more than "as it is written".
 fn is_plain_tag(tag: &Tag) -> bool {
     tag.handle.is_empty() && tag.suffix == "!"
 }
 
-/// The tag as it is written.
+/// Returns the tag as it is written.
 fn show_tag(tag: &Tag) -> String {
     if tag.is_yaml_core_schema() { format!("!!{}", tag.suffix) } else { tag.to_string() }
 }

@@ -6,9 +6,9 @@
 //! ]
 //! ```
 //!
-//! By the letter of YAML 1.2 that `]` is wrong (the collection belongs to a mapping at column 0, so it has to stand further in),
-//! PyYAML takes it, and nearly every project that exists is written so. Where the parser refuses such a line, spaces are put before
-//! it, which mean nothing inside brackets and quotes, and the text is read again; columns are counted back.
+//! In YAML 1.2 that `]` is invalid: the collection belongs to a mapping at column 0, so it must be indented. PyYAML accepts it, and
+//! nearly all existing projects use it. Where the parser rejects such a line, spaces are inserted before it, and the text is read
+//! again. Inside brackets and quotes they have no meaning. Columns are counted back.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -33,7 +33,7 @@ pub(super) struct Padding {
 }
 
 impl Padding {
-    /// The text with its padding.
+    /// Returns the text with its padding.
     pub(super) fn apply<'d>(&self, document: &'d Document) -> Cow<'d, str> {
         if self.lines.is_empty() {
             return Cow::Borrowed(document.text());
@@ -47,7 +47,7 @@ impl Padding {
         Cow::Owned(padded)
     }
 
-    /// A place in the text as it is written.
+    /// Returns a place in the text as it is written.
     pub(super) fn to_span(&self, span: saphyr_parser::Span) -> Span {
         let line = count(span.start.line());
         let column = count(span.start.col() + 1).saturating_sub(self.at(line)).max(1);
@@ -55,7 +55,7 @@ impl Padding {
         Span { line, column, width }
     }
 
-    /// The last padded line at or before a line.
+    /// Returns the last padded line at or before a line.
     pub(super) fn last_before(&self, line: u32) -> Option<u32> {
         self.lines.range(..=line).next_back().map(|(line, _)| *line)
     }
@@ -88,7 +88,7 @@ impl Padding {
     }
 }
 
-/// The line on which the quoted scalar that opens at `marker` is closed.
+/// Returns the line on which the quoted scalar that opens at `marker` is closed.
 fn closing_line(text: &str, marker: &saphyr_parser::Marker) -> Option<u32> {
     let mut line = count(marker.line());
     let mut chars = text.chars().skip(marker.index());

@@ -1,4 +1,4 @@
-//! What a plain scalar means to PyYAML's `safe_load`: YAML 1.1 with PyYAML's own patterns.
+//! The meaning of a plain scalar in PyYAML's `safe_load`: YAML 1.1 with PyYAML's own patterns.
 //!
 //! `yes` is a boolean, `0755` an octal number, `1_000` a number, `10:30` a number in base 60, `1e5` text (PyYAML wants a dot and
 //! a signed exponent). Timestamps stay text: nothing here wants Python's date objects.

@@ -115,7 +115,7 @@ fn brackets_and_quotes_need_no_indentation() {
     hint: remove the tag
     "#);
     assert_snapshot!(problems("order: [\n  a,\nschema_mapping:\n  - name: A\n"), @r#"
-    error: this is no valid YAML: "-" is only valid inside a block
+    error: this is not valid YAML: "-" is only valid inside a block
      --> t.yml:4:3
       |
     4 |   - name: A
@@ -146,14 +146,14 @@ fn places_are_lines_and_columns() {
 #[test]
 fn broken_yaml_names_the_place() {
     assert_snapshot!(problems("a: [1, 2\nb: 3\n"), @r"
-    error: this is no valid YAML: illegal placement of ':' indicator
+    error: this is not valid YAML: illegal placement of ':' indicator
      --> t.yml:2:2
       |
     2 | b: 3
       |  ^
     ");
     assert_snapshot!(problems("a:\n\t- x\n"), @r"
-    error: this is no valid YAML: tabs disallowed within this context (block indentation)
+    error: this is not valid YAML: tabs disallowed within this context (block indentation)
      --> t.yml:2:2
       |
     2 |  - x
@@ -162,14 +162,14 @@ fn broken_yaml_names_the_place() {
     hint: indent with spaces: YAML does not allow tabs there
     ");
     assert_snapshot!(problems("a: 'x\nb: 1\n"), @r"
-    error: this is no valid YAML: invalid indentation in quoted scalar
+    error: this is not valid YAML: invalid indentation in quoted scalar
      --> t.yml:1:4
       |
     1 | a: 'x
       |    ^
     ");
     assert_snapshot!(problems("a: *nowhere\n"), @r"
-    error: this is no valid YAML: while parsing node, found unknown anchor
+    error: this is not valid YAML: while parsing node, found unknown anchor
      --> t.yml:1:4
       |
     1 | a: *nowhere
@@ -185,7 +185,7 @@ fn broken_yaml_names_the_place() {
     hint: one file holds one document: remove the `---`
     ");
     assert_snapshot!(problems("a: b: c\n"), @r"
-    error: this is no valid YAML: mapping values are not allowed in this context
+    error: this is not valid YAML: mapping values are not allowed in this context
      --> t.yml:1:5
       |
     1 | a: b: c
@@ -235,7 +235,7 @@ fn what_yaml_allows_and_nobody_means_is_reported() {
       |    ^^^^^^^^^^^^^
 
     hint: remove the tag
-    error: this value is no `!!int`
+    error: this value is not `!!int`
      --> t.yml:3:4
       |
     3 | c: !!int x

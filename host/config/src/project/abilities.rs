@@ -9,7 +9,7 @@ use url::{Host, Url};
 use crate::decode::{Decoder, Key};
 use crate::load::{Data, Node};
 
-/// What an adapter may reach beyond the address and the folder that its settings name.
+/// The grants of an adapter beyond the address and the folder in its settings.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Grants {
     /// Further origins (`https://cdn.example.com`), without credentials. No path, no `/` at the end, each once.
@@ -112,7 +112,7 @@ fn decode_variable(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> Option
     Some(text.to_owned())
 }
 
-/// An origin in the form in which origins are compared; the error is a hint.
+/// Parses an origin into the form in which origins are compared; the error is a hint.
 fn origin(text: &str) -> Result<String, String> {
     let url = Url::parse(text.trim()).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
     let Some(url) = url else { return Err("it begins with `https://` or `http://`".to_owned()) };
@@ -131,7 +131,7 @@ fn origin(text: &str) -> Result<String, String> {
     Ok(origin)
 }
 
-/// A range, or a single address.
+/// Parses a range, or a single address.
 fn network(text: &str) -> Option<IpNet> {
     let text = text.trim();
     text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from)).map(|network| network.trunc())

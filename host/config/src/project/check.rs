@@ -16,7 +16,7 @@ pub(super) fn check(decoder: &mut Decoder<'_>, mappings: &[Mapping], complete: b
     check_identifiers(decoder, mappings);
 }
 
-/// The mapped kinds in the order of their first mention: what a hint lists must not depend on a hash.
+/// Returns the mapped kinds in the order of their first mention: what a hint lists must not depend on a hash.
 fn kind_names(mappings: &[Mapping]) -> Vec<&str> {
     let mut seen = HashSet::new();
     mappings.iter().map(|mapping| mapping.name.as_str()).filter(|name| seen.insert(*name)).collect()
@@ -106,7 +106,7 @@ fn check_identifiers(decoder: &mut Decoder<'_>, mappings: &[Mapping]) {
             // A kind without fields has been reported already.
             if !is_field && !known.is_empty() {
                 let hint = suggest(identifier, known, "its fields");
-                let message = format!("the identifier `{identifier}` is no field of `{}`", mapping.name);
+                let message = format!("the identifier `{identifier}` is not a field of `{}`", mapping.name);
                 decoder.report(Severity::Error, *span, path, message, hint);
             }
         }

@@ -50,7 +50,7 @@ pub(super) fn decode(document: &Document, tree: &Node, environment: Option<&Envi
     (project, decoder.problems)
 }
 
-/// The sync's name, where the tree has one: a broken project is still found by its name.
+/// Returns the sync's name, where the tree has one: a broken project is still found by its name.
 pub(crate) fn name_of(tree: &Node) -> Option<&str> {
     let Data::Map(entries) = &tree.data else {
         return None;
@@ -110,7 +110,7 @@ fn project(decoder: &mut Decoder<'_>, tree: &Node) -> Option<Project> {
     })
 }
 
-/// The name becomes a folder of the cache: it must be one plain path segment.
+/// Decodes the sync's name. It becomes a folder of the cache, so it must be one plain path segment.
 fn sync_name(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> Option<String> {
     let name = decoder.text(node, path)?;
     let plain = !matches!(name, "." | "..") && !name.contains(['/', '\\']) && !name.chars().any(char::is_control);

@@ -25,9 +25,9 @@ pub struct Endpoint {
     pub digest: Option<Pin>,
     /// The adapter's settings, `${VAR}` replaced, and `headers` for the host. They hold credentials: no message, log or debug print shows a value.
     pub settings: BTreeMap<String, Value>,
-    /// What the adapter may use.
+    /// The limits of the adapter.
     pub limits: Limits,
-    /// What the adapter may reach beyond the address and the folder of its settings.
+    /// The grants of the adapter beyond the address and the folder in its settings.
     pub grants: Grants,
     /// Where it stands.
     pub span: Span,
@@ -113,7 +113,7 @@ fn pin(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> Option<Pin> {
     Some(Pin { digest: digest?, span: node.span })
 }
 
-/// A digest as it is written down, in lower case; none where the text is not a digest.
+/// Parses a digest into lower case; `None` if the text is not a digest.
 pub(crate) fn sha256(text: &str) -> Option<String> {
     let digits = text.strip_prefix("sha256:")?;
     (digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| text.to_ascii_lowercase())

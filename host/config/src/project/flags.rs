@@ -4,7 +4,7 @@ use crate::decode::{Decoder, suggest};
 use crate::load::{Data, Node};
 use crate::problem::Severity;
 
-/// What a run may do to the destination.
+/// The changes that a run may make to the destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Flags {
     /// Objects only in the source are created.

@@ -52,7 +52,7 @@ pub struct FilterConfig {
     pub field: String,
     /// One of [`OPERATIONS`].
     pub operation: String,
-    /// What it is compared with.
+    /// The value to compare it with.
     pub value: Option<Value>,
     /// Its path, `schema_mapping[2].filters[0]`.
     pub path: String,

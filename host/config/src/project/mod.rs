@@ -44,17 +44,17 @@ pub struct Project {
     pub order: Vec<String>,
     /// The mappings, in file order. A kind may occur several times.
     pub schema_mapping: Vec<Mapping>,
-    /// What the run may do to the destination.
+    /// The changes that the run may make to the destination.
     pub flags: Flags,
     /// The incremental path.
     pub incremental: Incremental,
-    /// What an apply does and does not.
+    /// The rules of an apply.
     pub apply: ApplyRules,
     /// The folder of `file`; `.` where the file's name has none.
     pub directory: PathBuf,
     /// The file, as it was given.
     pub file: PathBuf,
-    /// What was odd, but no reason to stop.
+    /// Oddities that do not stop the run.
     pub warnings: Vec<Problem>,
     pub(crate) document: Document,
 }
@@ -88,7 +88,7 @@ impl Project {
         parse(text, file, Some(environment))
     }
 
-    /// A problem at a place of this project's file, for checks that other crates make (transforms that do not compile).
+    /// Returns a problem at a place of this project's file, for checks that other crates make (transforms that do not compile).
     #[must_use]
     pub fn problem(&self, severity: Severity, span: Span, path: impl Into<String>, message: impl Into<String>) -> Problem {
         self.document.problem(severity, span, path, message)

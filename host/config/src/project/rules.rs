@@ -7,7 +7,7 @@ use infrahub_sync_core::guardrail::DeleteLimit;
 use crate::decode::Key;
 use crate::load::Data;
 
-/// What an apply does and does not.
+/// The rules of an apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ApplyRules {
     /// How a row is handled whose object was modified after the plan was made.
@@ -69,7 +69,7 @@ pub enum OnConflict {
     /// It is skipped and reported.
     #[default]
     Refuse,
-    /// It is written all the same.
+    /// It is written anyway.
     Overwrite,
 }
 

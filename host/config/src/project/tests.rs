@@ -463,7 +463,7 @@ fn references() {
 #[test]
 fn identifiers() {
     assert_snapshot!(broken("[\"name\", \"site\"]", "[nme, name, name]"), @r"
-    error: the identifier `nme` is no field of `DcimDevice`
+    error: the identifier `nme` is not a field of `DcimDevice`
       --> sync/config.yml:19:19 (schema_mapping[1].identifiers[0])
        |
     19 |     identifiers: [nme, name, name]

@@ -45,7 +45,7 @@ impl<'p> Kind<'p> {
     }
 }
 
-/// The kinds that are synced, in the order of their first mention. Those that an explicit `order` leaves out are not.
+/// Returns the kinds that are synced, in the order of their first mention. Those that an explicit `order` leaves out are not.
 pub(super) fn kinds(project: &Project) -> Vec<Kind<'_>> {
     let listed: HashMap<&str, usize> = project.order.iter().enumerate().map(|(at, kind)| (kind.as_str(), at)).collect();
     let mut positions: HashMap<&str, usize> = HashMap::new();

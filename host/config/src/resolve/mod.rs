@@ -54,7 +54,7 @@ pub struct SchemaField {
     pub reference: Option<String>,
     /// How many peers, for a reference.
     pub cardinality: Cardinality,
-    /// What the destination puts there when it is given nothing.
+    /// The value that the destination sets when it receives none.
     pub default: Option<serde_json::Value>,
 }
 
@@ -90,7 +90,7 @@ pub fn resolve(project: &Project, schema: Option<&[SchemaKind]>) -> Result<Resol
     if problems.iter().any(Problem::is_error) { Err(problems) } else { Ok(Resolved { model, warnings: problems }) }
 }
 
-/// A kind without its place in the write order.
+/// Returns a kind without its place in the write order.
 fn kind_model(decoder: &mut Decoder<'_>, kind: &Kind<'_>, schema: Option<&schema::Schema<'_>>) -> KindModel {
     let described = schema.map(|schema| schema::check_kind(decoder, kind, schema));
     let from_schema = described.flatten();
@@ -123,7 +123,7 @@ fn kind_model(decoder: &mut Decoder<'_>, kind: &Kind<'_>, schema: Option<&schema
     KindModel { name: kind.name.to_owned(), identifiers, tier: 0, deferred: Vec::new(), fields }
 }
 
-/// An identifier refers to one kind: a key names no kinds, so that two peers of different kinds with equal keys would be one.
+/// Checks that an identifier refers to one kind: a key names no kinds, so two peers of different kinds with equal keys would be one.
 fn one_kind(decoder: &mut Decoder<'_>, kind: &Kind<'_>, identifier: &str) {
     let Some([first, further @ ..]) = kind.field(identifier).map(|field| field.references.as_slice()) else { return };
     for other in further {
@@ -137,7 +137,7 @@ fn one_kind(decoder: &mut Decoder<'_>, kind: &Kind<'_>, identifier: &str) {
     }
 }
 
-/// The natural key: the mapping's, else the schema's unique mapped attributes, else the schema's own key.
+/// Returns the natural key: the mapping's, else the schema's unique mapped attributes, else the schema's own key.
 fn identifiers(decoder: &mut Decoder<'_>, kind: &Kind<'_>, schema: Option<&SchemaKind>, has_schema: bool) -> Vec<String> {
     if let Some(identifiers) = kind.identifiers {
         return identifiers.to_vec();
@@ -180,7 +180,7 @@ struct Reference {
     peer: usize,
 }
 
-/// The references to other kinds of the model, and to none but those.
+/// Returns the references to other kinds of the model, and to none but those.
 fn references(model: &Model) -> Vec<Reference> {
     let positions: HashMap<&str, usize> = model.kinds.iter().enumerate().map(|(position, kind)| (kind.name.as_str(), position)).collect();
     let mut references = Vec::new();
@@ -245,7 +245,7 @@ fn computed_order(decoder: &mut Decoder<'_>, merged: &[Kind<'_>], model: &mut Mo
     }
 }
 
-/// The tiers of an explicit `order`: one per kind.
+/// Sets the tiers of an explicit `order`: one per kind.
 fn given_order(decoder: &mut Decoder<'_>, project: &Project, merged: &[Kind<'_>], model: &mut Model) {
     let positions: HashMap<&str, usize> = project.order.iter().enumerate().map(|(at, kind)| (kind.as_str(), at)).collect();
     for kind in &mut model.kinds {

@@ -75,7 +75,7 @@ impl<'a> Graph<'a> {
         Graph { edges, outgoing, part: vec![0; kinds], parts: 1 }
     }
 
-    /// Whether an edge counts among edges of at least this strength.
+    /// Returns whether an edge counts among edges of at least this strength.
     fn counts(&self, edge: &Edge, weakest: Strength) -> bool {
         edge.strength >= weakest && edge.from != edge.to && self.part[edge.from] == self.part[edge.to]
     }
@@ -158,7 +158,7 @@ impl<'a> Graph<'a> {
         components
     }
 
-    /// A cycle of identifiers inside a component, as edges: from its first kind along the first edge that stays inside.
+    /// Returns a cycle of identifiers inside a component, as edges: from its first kind along the first edge that stays inside.
     fn cycle(&self, component: &[usize]) -> Vec<usize> {
         let mut at = component.first().copied().unwrap_or_default();
         let mut seen = std::collections::HashMap::new();

@@ -35,7 +35,7 @@ impl<'s> Schema<'s> {
 }
 
 impl Schema<'_> {
-    /// Whether an object of kind `reference` can be the peer where the destination wants a `peer`.
+    /// Returns whether an object of kind `reference` can be the peer where the destination wants a `peer`.
     fn stands_for(&self, reference: &str, peer: &str) -> bool {
         match self.kind(reference) {
             Some(kind) if !kind.stands_for.is_empty() => kind.stands_for.iter().any(|other| other == peer),
@@ -79,7 +79,7 @@ fn check_field(decoder: &mut Decoder<'_>, kind: &Kind<'_>, field: &Field<'_>, kn
         let (kind, path) = (reference.kind, reference.path.clone());
         match known.reference.as_deref() {
             None => {
-                let message = format!("`{name}` refers to `{kind}`, but it is no reference in the destination");
+                let message = format!("`{name}` refers to `{kind}`, but it is not a reference in the destination");
                 decoder.error_hint(reference.span, path, message, "remove `reference`, and map a plain value");
             }
             Some(peer) if kind != peer && !schema.stands_for(kind, peer) => {
@@ -110,7 +110,7 @@ fn check_field(decoder: &mut Decoder<'_>, kind: &Kind<'_>, field: &Field<'_>, kn
     }
 }
 
-/// A field that must have a value and gets none makes every create fail.
+/// Reports mandatory fields without a value: they make every create fail.
 fn check_mandatory(decoder: &mut Decoder<'_>, kind: &Kind<'_>, described: &SchemaKind, schema: &Schema<'_>) {
     if !schema.creates || !described.can_create {
         return;

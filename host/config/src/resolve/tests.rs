@@ -206,7 +206,7 @@ fn what_the_schema_does_not_have_is_reported() {
       |            ^^^^^^
 
     hint: name the fields of its natural key: `identifiers: […]`
-    error: `Device.serial` refers to `Site`, but it is no reference in the destination
+    error: `Device.serial` refers to `Site`, but it is not a reference in the destination
      --> config.yml:7:67 (schema_mapping[2].fields[0])
       |
     7 |   - {name: Device, fields: [{name: serial, mapping: s, reference: Site}, {name: site, mapping: s, reference: Port}]}

@@ -109,18 +109,18 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// The ids of the records of a page, also of those that do not pass the filters; null where a record has none.
+    /// Returns the ids of the records of a page, also of those that do not pass the filters; null where a record has none.
     #[must_use]
     pub fn record_ids<'r>(&self, records: &'r Records) -> Option<&'r ValueColumn> {
         records.columns.get(self.id).filter(|ids| ids.len() == records.rows)
     }
 
-    /// The top-level names that filters and transforms read: whatever is below them may matter.
+    /// Returns the top-level names that filters and transforms read: whatever is below them may matter.
     pub fn read_whole(&self) -> impl Iterator<Item = &str> {
         self.names.iter().map(|(name, _)| name.as_str())
     }
 
-    /// Whether records may be left out.
+    /// Returns whether records may be left out.
     #[must_use]
     pub fn filters_records(&self) -> bool {
         !self.filters.is_empty()
@@ -173,8 +173,8 @@ impl Feed {
     }
 
     /// Says that the references of a field mean objects of one kind (both by their positions), although the field's peers may be of
-    /// others: an id of the one kind is none of the others.
-    pub fn mean(&mut self, field: usize, kind: usize) {
+    /// others: an id of one kind means nothing in the others.
+    pub fn hint_peer_kind(&mut self, field: usize, kind: usize) {
         self.peer_kinds.push((field, kind));
     }
 
@@ -287,9 +287,9 @@ impl Feed {
             }
         }
         into.ids.append(&ids)?;
-        if !(self.peer_kinds.is_empty() && into.meanings.is_empty()) {
-            into.mean_until(into.rows, &[]);
-            into.mean_until(into.rows + kept, &self.peer_kinds);
+        if !(self.peer_kinds.is_empty() && into.peer_kind_hints.is_empty()) {
+            into.hint_until(into.rows, &[]);
+            into.hint_until(into.rows + kept, &self.peer_kinds);
         }
         into.rows += kept;
         if let Some(resource) = &self.destination {
@@ -301,7 +301,7 @@ impl Feed {
         Ok(kept)
     }
 
-    /// The values of a page's rows.
+    /// Returns the values of a page's rows.
     fn column<'p>(&self, taken: &Taken, page: &'p Page<'_>) -> Result<Cow<'p, ValueColumn>, FeedError> {
         Ok(match taken {
             Taken::Column(slot) => page.column(*slot),
@@ -401,7 +401,7 @@ impl Page<'_> {
         self.rows.as_ref().map_or(self.records.rows, Vec::len)
     }
 
-    /// The column of a slot; empty where the page has none, or not one value a record.
+    /// Returns the column of a slot; empty where the page has none, or not one value a record.
     fn column(&self, slot: usize) -> Cow<'_, ValueColumn> {
         match (self.records.columns.get(slot).filter(|column| column.len() == self.records.rows), &self.rows) {
             (None, _) => Cow::default(),
@@ -411,7 +411,7 @@ impl Page<'_> {
     }
 }
 
-/// The natural keys of peers, as objects of their identifiers. No peer is where `present` has no value, nor where no part has one.
+/// Returns the natural keys of peers, as objects of their identifiers. No peer is where `present` has no value, nor where no part has one.
 fn peer_keys(present: Option<&ValueColumn>, parts: &[(&str, Cow<'_, ValueColumn>)], rows: usize) -> ValueColumn {
     let mut out = ValueColumn::with_capacity(rows);
     let mut key = String::new();
@@ -449,7 +449,7 @@ fn last_value(columns: &[Cow<'_, ValueColumn>], rows: usize) -> ValueColumn {
     out
 }
 
-/// Whether a transform writes the path's first name, or the path itself.
+/// Returns whether a transform writes the path's first name, or the path itself.
 fn touched(path: &str, written: &[String]) -> bool {
     let top = path.split('.').next();
     written.iter().any(|name| name.split('.').next() == top)
@@ -472,7 +472,7 @@ mod tests {
         (0..raw.rows).map(|row| raw.columns[column].to_json(row)).collect()
     }
 
-    /// One page through a feed, and the same page again.
+    /// Sends one page through a feed, and the same page again.
     fn feed(filters: Vec<Filter>, transforms: &[(&str, &str)], fields: Vec<(usize, FieldSource)>, body: &str) -> RawKind {
         let transforms: Vec<(String, String)> =
             transforms.iter().map(|(field, template)| ((*field).to_owned(), (*template).to_owned())).collect();

@@ -6,7 +6,7 @@
 //!
 //! Deliberate differences, each with a case in `tests/fixtures/mapping/filters.json`: an address is outside of a network
 //! of the other family (there: an exception that ends the run). A pattern that cannot be compiled, look-around and back
-//! references among them, is found when the configuration is read. A path reads objects only: Python's would go on into
+//! references among them, is found when the configuration is read. A path reads objects only: Python's would continue into
 //! a text's methods.
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -24,7 +24,7 @@ pub const OPERATIONS: [&str; 14] =
 /// What is wrong with a filter, or with a record for a filter.
 #[derive(Debug, thiserror::Error)]
 pub enum FilterError {
-    /// The operation is none of [`OPERATIONS`].
+    /// The operation is not in [`OPERATIONS`].
     #[error("filter on '{field}': unknown operation '{operation}'")]
     UnknownOperation {
         /// The filter's field.
@@ -32,7 +32,7 @@ pub enum FilterError {
         /// The name as written.
         operation: String,
     },
-    /// The value of a `regex` filter is no pattern that we can run.
+    /// The value of a `regex` filter is not a pattern that we can run.
     #[error("filter on '{field}': cannot use '{pattern}' as a pattern")]
     Pattern {
         /// The filter's field.
@@ -118,7 +118,7 @@ impl Filter {
     ///
     /// # Errors
     ///
-    /// An unknown operation, or a `regex` whose value is no pattern.
+    /// An unknown operation, or a `regex` whose value is not a pattern.
     pub fn compile(field: &str, operation: &str, value: Option<&Value>) -> Result<Self, FilterError> {
         let value = value.cloned().unwrap_or(Value::Null);
         let operation = match operation {
@@ -143,12 +143,12 @@ impl Filter {
         Ok(Self { field: field.to_owned(), operation, value })
     }
 
-    /// The dotted path that the filter reads.
+    /// Returns the dotted path that the filter reads.
     pub fn fields_read(&self) -> &str {
         &self.field
     }
 
-    /// Tells whether a record passes.
+    /// Returns whether a record passes.
     ///
     /// # Errors
     ///
@@ -182,7 +182,7 @@ impl Filter {
     }
 }
 
-/// The value at a dotted path; an empty value on the way ends it, as does one that is no object.
+/// Returns the value at a dotted path; an empty value on the way ends it, as does one that is not an object.
 ///
 /// A key that itself holds a dot is not found, as there.
 pub(crate) fn value_at<'record>(record: &'record Map<String, Value>, path: &str) -> Option<&'record Value> {
@@ -289,7 +289,7 @@ fn read_address(text: &str) -> Option<IpAddr> {
     without_zone.parse().ok()
 }
 
-/// A prefix length in digits.
+/// Returns a prefix length in digits.
 fn read_length(text: &str, length_max: u8) -> Option<u8> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let length: u8 = if digits {
@@ -300,7 +300,7 @@ fn read_length(text: &str, length_max: u8) -> Option<u8> {
     (length <= length_max).then_some(length)
 }
 
-/// A length, a netmask (`255.255.255.0`) or a host mask (`0.0.0.255`).
+/// Returns a length, a netmask (`255.255.255.0`) or a host mask (`0.0.0.255`).
 fn read_mask_v4(text: &str) -> Option<u8> {
     if let Some(length) = read_length(text, 32) {
         return Some(length);

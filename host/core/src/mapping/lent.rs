@@ -130,7 +130,7 @@ impl LentResource {
         self.projection.slots().iter().position(|(known, _)| known == path)
     }
 
-    /// The column of a label: `labels.NAME`, or `NAME` where no record has such a label.
+    /// Returns the column of a label: `labels.NAME`, or `NAME` where no record has such a label.
     fn label(&self, name: &str) -> Option<usize> {
         let has_values = |at: &usize| self.columns.get(*at).is_some_and(|column| (0..column.len()).any(|row| column.tag(row) != Tag::Null));
         self.column(&format!("labels.{name}")).filter(has_values).or_else(|| self.column(name))
@@ -279,7 +279,7 @@ impl Lookup {
     }
 }
 
-/// The text of an argument, with or without quotation marks.
+/// Returns the text of an argument, with or without quotation marks.
 fn plain_text(argument: &str) -> String {
     match parse_literal(argument.trim()) {
         Some(Value::String(text)) => text,

@@ -21,7 +21,7 @@ pub struct RawKind {
     /// one id in two feeds may mean two objects.
     pub feed_ends: Vec<usize>,
     /// Which of a field's peer kinds the references of a row mean, rows in order; empty where no field has more than one.
-    pub meanings: Vec<Meaning>,
+    pub peer_kind_hints: Vec<PeerKindHint>,
     /// The destination's resource of each row; empty where the kind has one.
     pub resources: ResourceColumn,
 }
@@ -90,7 +90,7 @@ impl ResourceColumn {
 
 /// What the mapping that brought some rows says of their references.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Meaning {
+pub struct PeerKindHint {
     /// The row behind the last of them.
     pub until: usize,
     /// The position of a field, and that of the kind (in the model) that its references mean. Of a field that is not there any of
@@ -99,7 +99,7 @@ pub struct Meaning {
 }
 
 impl RawKind {
-    /// An empty kind of so many fields.
+    /// Returns an empty kind with this number of fields.
     #[must_use]
     pub fn new(fields: usize) -> RawKind {
         RawKind { columns: vec![ValueColumn::default(); fields], ..RawKind::default() }
@@ -128,10 +128,11 @@ impl RawKind {
         }
         let before = self.rows;
         self.rows += other.rows;
-        if !(self.meanings.is_empty() && other.meanings.is_empty()) {
-            self.mean_until(before, &[]);
-            other.mean_until(other.rows, &[]);
-            self.meanings.extend(other.meanings.into_iter().map(|meaning| Meaning { until: before + meaning.until, ..meaning }));
+        if !(self.peer_kind_hints.is_empty() && other.peer_kind_hints.is_empty()) {
+            self.hint_until(before, &[]);
+            other.hint_until(other.rows, &[]);
+            self.peer_kind_hints
+                .extend(other.peer_kind_hints.into_iter().map(|meaning| PeerKindHint { until: before + meaning.until, ..meaning }));
         }
         if self.feed_ends.last() != Some(&before) {
             self.feed_ends.push(before);
@@ -143,26 +144,26 @@ impl RawKind {
         Ok(())
     }
 
-    /// The number of the feed that brought a row.
+    /// Returns the number of the feed that brought a row.
     #[must_use]
     pub fn feed_of(&self, row: usize) -> usize {
         self.feed_ends.partition_point(|end| *end <= row)
     }
 
-    /// The kind (by its position in the model) that a row's reference means, where its mapping says so.
+    /// Returns the kind (by its position in the model) that a row's reference means, where its mapping says so.
     #[must_use]
-    pub fn meant(&self, row: usize, field: usize) -> Option<usize> {
-        let meaning = self.meanings.get(self.meanings.partition_point(|meaning| meaning.until <= row))?;
+    pub fn peer_kind(&self, row: usize, field: usize) -> Option<usize> {
+        let meaning = self.peer_kind_hints.get(self.peer_kind_hints.partition_point(|meaning| meaning.until <= row))?;
         meaning.peers.iter().find(|(at, _)| *at == field).map(|(_, kind)| *kind)
     }
 
     /// Gives the rows up to `until` that have no meaning yet this one.
-    pub(crate) fn mean_until(&mut self, until: usize, peers: &[(usize, usize)]) {
-        match self.meanings.last_mut() {
+    pub(crate) fn hint_until(&mut self, until: usize, peers: &[(usize, usize)]) {
+        match self.peer_kind_hints.last_mut() {
             Some(last) if last.until >= until => {}
             Some(last) if last.peers == peers => last.until = until,
             None if until == 0 => {}
-            _ => self.meanings.push(Meaning { until, peers: peers.to_vec() }),
+            _ => self.peer_kind_hints.push(PeerKindHint { until, peers: peers.to_vec() }),
         }
     }
 }

@@ -143,7 +143,7 @@ impl Parser<'_> {
         (self.at == self.bytes.len() && ends_well).then_some(())
     }
 
-    /// The top level: `1` is a number and `1, 2` a tuple.
+    /// Parses the top level: `1` is a number and `1, 2` a tuple.
     fn sequence_or_item(&mut self) -> Option<Value> {
         let first = self.item()?;
         self.skip_blanks();
@@ -184,7 +184,7 @@ impl Parser<'_> {
         }
     }
 
-    /// What follows a sign: a number, which may stand in parentheses but not have a sign again.
+    /// Parses what follows a sign: a number, which may stand in parentheses but not have another sign.
     fn signed_number(&mut self, negative: bool) -> Option<Item> {
         match self.peek()? {
             b'0'..=b'9' | b'.' => {
@@ -301,7 +301,7 @@ impl Parser<'_> {
         Some(Value::Array(values))
     }
 
-    /// A number without its sign; the sign is applied before the range is checked.
+    /// Parses a number without its sign; the sign is applied before the range is checked.
     fn number(&mut self, negative: bool) -> Option<Value> {
         if self.peek() == Some(b'0') {
             let radix = match self.peek_at(1).map(|byte| byte.to_ascii_lowercase()) {
@@ -358,7 +358,7 @@ impl Parser<'_> {
         integer(whole.parse().ok()?, negative)
     }
 
-    /// Digits with single underscores between them, returned without these.
+    /// Returns digits with single underscores between them, returned without these.
     fn digits(&mut self, radix: u32) -> Option<String> {
         let mut digits = String::new();
         loop {
@@ -409,7 +409,7 @@ impl Parser<'_> {
         self.take(b')').then_some(Item { value: Value::Array(Vec::new()), kind: ItemKind::Unhashable })
     }
 
-    /// One or more text literals, which Python joins.
+    /// Parses one or more text literals, which Python joins.
     fn texts(&mut self) -> Option<Item> {
         let mut joined = String::new();
         loop {
@@ -436,7 +436,7 @@ impl Parser<'_> {
         }
         let quote = self.peek()?;
         if quote != b'\'' && quote != b'"' {
-            // Bytes and f-strings: the first have no JSON form, the second are no literals.
+            // Bytes and f-strings: the first have no JSON form, the second are not literals.
             return None;
         }
         let triple = self.peek_at(1) == Some(quote) && self.peek_at(2) == Some(quote);
@@ -551,7 +551,7 @@ fn integer(magnitude: u128, negative: bool) -> Option<Value> {
     }
 }
 
-/// A dict's key as JSON writes it: text as it is, else what Python's `str` says.
+/// Returns a dict's key as JSON writes it: text as it is, else what Python's `str` says.
 fn key_text(item: &Item) -> Option<String> {
     match (&item.value, item.kind) {
         (_, ItemKind::Unhashable | ItemKind::Tuple) => None,

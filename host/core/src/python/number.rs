@@ -64,7 +64,7 @@ pub(crate) fn float_of(text: &str) -> Option<f64> {
     text.replace('_', "").parse().ok()
 }
 
-/// The text that Python's `str` gives for None, a bool, a number or a text.
+/// Returns the text that Python's `str` gives for None, a bool, a number or a text.
 pub(crate) fn scalar_text(value: &Value) -> String {
     match value {
         Value::Null => "None".to_owned(),

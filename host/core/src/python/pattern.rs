@@ -63,7 +63,7 @@ pub(crate) fn translate_pattern(pattern: &str) -> String {
     out
 }
 
-/// A repetition such as `{2,3}` that starts at `start`, with its length; any other brace is a plain character in Python.
+/// Returns a repetition such as `{2,3}` that starts at `start`, with its length; any other brace is a plain character in Python.
 fn repetition(characters: &[char], start: usize) -> Option<(String, usize)> {
     let length = characters.get(start..)?.iter().position(|character| *character == '}')? + 1;
     let inside: String = characters.get(start + 1..start + length - 1)?.iter().collect();

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-/// What Python's `str.strip` takes away: Unicode's white space and four separators that it counts in.
+/// Returns whether Python's `str.strip` removes a character: Unicode's white space and four separators that it counts in.
 pub(crate) fn is_blank(character: char) -> bool {
     character.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&character)
 }

@@ -127,7 +127,7 @@ pub(crate) fn contains(container: &Value, item: &Value) -> Result<bool, String> 
     }
 }
 
-/// A value for a message: what it is, and the value itself where it is short.
+/// Returns a value for a message: what it is, and the value itself where it is short.
 pub(crate) fn describe(value: &Value) -> Cow<'static, str> {
     match value {
         Value::Null => Cow::Borrowed("nothing"),

@@ -4,7 +4,7 @@ use infrahub_sync_base::Side;
 
 use super::columns::{FieldColumn, NOWHERE, PeerColumn};
 use super::keys::{identity_order, parents_by_id};
-use super::problems::{DataProblem, Trouble};
+use super::problems::{DataErrorKind, DataProblem};
 use super::resolve::{IdIndex, Table, UniqueIdIndex};
 use super::{Completeness, KindSnapshot, Snapshot};
 use crate::key::Keys;
@@ -79,7 +79,7 @@ impl<'r> Working<'r> {
 
 /// Builds a snapshot of one side.
 ///
-/// Returns the snapshot and every problem found. With problems on the source side the caller stops, or goes on knowing that the
+/// Returns the snapshot and every problem found. With problems on the source side the caller stops, or continues knowing that the
 /// objects named are left out, their kinds partial, and the relationships named unresolved.
 ///
 /// The cost is linear in rows and references, but for one sort a kind (none where rows arrive sorted).
@@ -142,7 +142,7 @@ fn peer_kinds(model: &Model, field: &FieldModel) -> Option<Vec<usize>> {
 pub(super) struct Builder<'r> {
     pub(super) model: &'r Model,
     pub(super) work: Vec<Working<'r>>,
-    /// Columns of plain fields that are no identifiers, by kind and field; the others are empty.
+    /// Columns of plain fields that do not identify, by kind and field; the others are empty.
     plain: Vec<Vec<ValueColumn>>,
     pub(super) side: Side,
     pub(super) unique_ids_first: bool,
@@ -171,8 +171,8 @@ impl Builder<'_> {
         name
     }
 
-    pub(super) fn problem(&mut self, kind: usize, row: usize, trouble: Trouble, left_out: bool) {
-        let problem = DataProblem { kind: self.model.kinds[kind].name.clone(), object: self.object_name(kind, row), trouble, left_out };
+    pub(super) fn problem(&mut self, kind: usize, row: usize, error: DataErrorKind, left_out: bool) {
+        let problem = DataProblem { kind: self.model.kinds[kind].name.clone(), object: self.object_name(kind, row), error, left_out };
         self.problems.push(problem);
     }
 
@@ -263,7 +263,7 @@ impl Builder<'_> {
         }
         for pair in objects.windows(2) {
             let other = self.object_name(kind, pair[0] as usize);
-            self.problem(kind, pair[1] as usize, Trouble::Duplicate { other }, true);
+            self.problem(kind, pair[1] as usize, DataErrorKind::Duplicate { other }, true);
         }
         if objects.len() > 1 {
             // The source does not say which of them is meant. In the destination one is as good as the other, and to leave out

@@ -7,7 +7,7 @@ pub const NOWHERE: u32 = u32::MAX;
 
 /// What a reference field holds in one row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Held {
+pub enum RefValue {
     /// Nothing.
     Null,
     /// One peer.
@@ -31,7 +31,7 @@ pub struct Peer {
 #[derive(Debug, Clone, Default)]
 pub struct PeerColumn {
     kinds: Vec<usize>,
-    held: Vec<Held>,
+    held: Vec<RefValue>,
     ends: Vec<u32>,
     rows: Vec<u32>,
     /// Of each peer the place of its kind in `kinds`. Empty where there is one kind: such fields, nearly all, pay nothing for the others.
@@ -44,7 +44,7 @@ impl PeerColumn {
     }
 
     /// Adds a row; a peer is the place of its kind among the field's and its row.
-    pub(super) fn push(&mut self, held: Held, peers: &[(u16, u32)]) {
+    pub(super) fn push(&mut self, held: RefValue, peers: &[(u16, u32)]) {
         self.rows.extend(peers.iter().map(|(_, row)| *row));
         if self.kinds.len() > 1 {
             self.of.extend(peers.iter().map(|(kind, _)| *kind));
@@ -53,15 +53,15 @@ impl PeerColumn {
         self.held.push(held);
     }
 
-    /// The positions of the peer kinds in the model: one, but for fields that refer to objects of several.
+    /// Returns the positions of the peer kinds in the model: one, but for fields that refer to objects of several.
     #[must_use]
     pub fn kinds(&self) -> &[usize] {
         &self.kinds
     }
 
-    /// What row `row` holds, with the kind of each peer; a set is sorted by kind (in the order of [`kinds`](Self::kinds)) and row.
+    /// Returns what row `row` holds, with the kind of each peer; a set is sorted by kind (in the order of [`kinds`](Self::kinds)) and row.
     #[inline]
-    pub fn peers(&self, row: usize) -> (Held, impl ExactSizeIterator<Item = Peer> + Clone) {
+    pub fn peers(&self, row: usize) -> (RefValue, impl ExactSizeIterator<Item = Peer> + Clone) {
         let (held, rows) = self.get(row);
         let start = self.start(row);
         let kind = move |at: usize| {
@@ -73,20 +73,20 @@ impl PeerColumn {
 
     /// Returns whether a reference could not be resolved, or leads out of the sync.
     pub(super) fn has_unresolved(&self) -> bool {
-        self.held.contains(&Held::Unresolved) || self.rows.contains(&NOWHERE)
+        self.held.contains(&RefValue::Unresolved) || self.rows.contains(&NOWHERE)
     }
 
     fn start(&self, row: usize) -> usize {
         if row == 0 { 0 } else { self.ends.get(row - 1).copied().unwrap_or(0) as usize }
     }
 
-    /// What row `row` holds, as rows of the peer kind; with several kinds [`peers`](Self::peers) tells whose rows they are.
+    /// Returns what row `row` holds, as rows of the peer kind; with several kinds, [`peers`](Self::peers) says whose rows they are.
     #[must_use]
     #[inline]
-    pub fn get(&self, row: usize) -> (Held, &[u32]) {
+    pub fn get(&self, row: usize) -> (RefValue, &[u32]) {
         let start = self.start(row);
         let end = self.ends.get(row).map_or(start, |end| *end as usize);
-        (self.held.get(row).copied().unwrap_or(Held::Null), self.rows.get(start..end).unwrap_or(&[]))
+        (self.held.get(row).copied().unwrap_or(RefValue::Null), self.rows.get(start..end).unwrap_or(&[]))
     }
 }
 

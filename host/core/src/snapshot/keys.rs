@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::build::{Builder, Cell};
-use super::problems::{IDENTITY_DEPTH_MAX, Trouble};
+use super::problems::{DataErrorKind, IDENTITY_DEPTH_MAX};
 use super::resolve::{Nested, Resolution, kind_and_id, single};
 use crate::key::{self, push_part, push_peer_part};
 use crate::mapping::RawKind;
@@ -104,7 +104,7 @@ impl Builder<'_> {
             let field = &self.model.kinds[kind].fields[*at];
             if tag == Tag::Null {
                 if !field.optional {
-                    self.problem(kind, row, Trouble::NullIdentifier { field: field.name.clone() }, true);
+                    self.problem(kind, row, DataErrorKind::NullIdentifier { field: field.name.clone() }, true);
                     self.leave_out(kind, row);
                 }
                 push_part(tag, text, key);
@@ -117,7 +117,7 @@ impl Builder<'_> {
         }
         if key::is_blank(key) && !self.work[kind].bad[row] {
             let field = self.model.kinds[kind].identifiers.join(", ");
-            self.problem(kind, row, Trouble::NullIdentifier { field }, true);
+            self.problem(kind, row, DataErrorKind::NullIdentifier { field }, true);
             self.leave_out(kind, row);
         }
     }
@@ -175,7 +175,7 @@ impl Builder<'_> {
                 self.write_key(kind, row, identifiers, &mut key, Some(&own));
                 if key::depth(&key) > IDENTITY_DEPTH_MAX {
                     let field = upward.first().map(|at| self.model.kinds[kind].fields[*at].name.clone()).unwrap_or_default();
-                    self.problem(kind, row, Trouble::TooDeep { field }, true);
+                    self.problem(kind, row, DataErrorKind::TooDeep { field }, true);
                     self.leave_out(kind, row);
                     key.clear();
                 }
@@ -206,7 +206,7 @@ impl Builder<'_> {
                     let from = stack.iter().position(|member| *member == parent as usize && is_on_the_way(member)).unwrap_or(0);
                     let members: Vec<usize> = stack[from..before].iter().copied().filter(|member| is_on_the_way(member)).collect();
                     for member in members {
-                        self.problem(kind, member, Trouble::IdentityLoop { field: field.clone() }, true);
+                        self.problem(kind, member, DataErrorKind::IdentityLoop { field: field.clone() }, true);
                         self.leave_out(kind, member);
                     }
                 }

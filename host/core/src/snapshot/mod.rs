@@ -13,8 +13,8 @@ mod problems;
 mod resolve;
 
 pub use self::build::{Resolving, build};
-pub use self::columns::{FieldColumn, Held, NOWHERE, Peer, PeerColumn};
-pub use self::problems::{DataProblem, IDENTITY_DEPTH_MAX, PeerName, Trouble};
+pub use self::columns::{FieldColumn, NOWHERE, Peer, PeerColumn, RefValue};
+pub use self::problems::{DataErrorKind, DataProblem, IDENTITY_DEPTH_MAX, PeerName};
 pub(crate) use self::resolve::hash;
 use crate::key::{self, Keys};
 use crate::mapping::ResourceColumn;
@@ -27,9 +27,9 @@ pub enum Completeness {
     /// Every object that the system has and the filters pass.
     #[default]
     Complete,
-    /// Some were left out: what is missing here may exist, so it is never deleted elsewhere.
+    /// Some were left out: an object that is missing here may exist, so it is never deleted elsewhere.
     Partial,
-    /// Nobody has asked for any: nothing is known of them, so nothing is deleted elsewhere.
+    /// None was read: nothing is known of them, so nothing is deleted elsewhere.
     Unread,
 }
 
@@ -49,13 +49,13 @@ pub struct KindSnapshot {
 }
 
 impl KindSnapshot {
-    /// The number of rows.
+    /// Returns the number of rows.
     #[must_use]
     pub fn rows(&self) -> usize {
         self.keys.len()
     }
 
-    /// Whether a reference of a row could not be resolved, or leads out of the sync: a stored snapshot does not say where to.
+    /// Returns whether a reference of a row could not be resolved, or leads out of the sync: a stored snapshot does not say where to.
     #[must_use]
     pub fn has_unresolved(&self) -> bool {
         self.fields.iter().any(|field| match field {
@@ -64,7 +64,7 @@ impl KindSnapshot {
         })
     }
 
-    /// The id of a row in the system that was read.
+    /// Returns the id of a row in the system that was read.
     #[must_use]
     pub fn id(&self, row: usize) -> Option<&str> {
         (self.ids.tag(row) != Tag::Null).then(|| self.ids.text(row))

@@ -2,7 +2,7 @@
 
 /// What is wrong with an object.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Trouble {
+pub enum DataErrorKind {
     /// Two objects have the same identifiers.
     Duplicate {
         /// The other object's id.
@@ -75,36 +75,36 @@ pub struct DataProblem {
     /// The object's id in its system, or its unique id.
     pub object: String,
     /// What is wrong.
-    pub trouble: Trouble,
-    /// The object is left out of the comparison (when the run goes on).
+    pub error: DataErrorKind,
+    /// The object is left out of the comparison, if the run continues.
     pub left_out: bool,
 }
 
 impl std::fmt::Display for DataProblem {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let DataProblem { kind, object, .. } = self;
-        match &self.trouble {
-            Trouble::Duplicate { other } => write!(formatter, "{kind} `{object}` has the same identifiers as `{other}`"),
-            Trouble::NullIdentifier { field } => write!(formatter, "{kind} `{object}` has no value for its identifier `{field}`"),
-            Trouble::Dangling { field, kind: peer_kind, peer } => {
+        match &self.error {
+            DataErrorKind::Duplicate { other } => write!(formatter, "{kind} `{object}` has the same identifiers as `{other}`"),
+            DataErrorKind::NullIdentifier { field } => write!(formatter, "{kind} `{object}` has no value for its identifier `{field}`"),
+            DataErrorKind::Dangling { field, kind: peer_kind, peer } => {
                 write!(formatter, "{kind} `{object}`: `{field}` refers to {peer_kind} `{peer}`, which was not loaded")
             }
-            Trouble::Ambiguous { field, kind: peer_kind, peer, by: PeerName::UniqueId } => write!(
+            DataErrorKind::Ambiguous { field, kind: peer_kind, peer, by: PeerName::UniqueId } => write!(
                 formatter,
                 "{kind} `{object}`: `{field}` refers to {peer_kind} `{peer}`, and several objects have this unique id; refer to them by id, or by a list of their identifiers"
             ),
-            Trouble::Ambiguous { field, kind: peer_kind, peer, by: PeerName::Id } => write!(
+            DataErrorKind::Ambiguous { field, kind: peer_kind, peer, by: PeerName::Id } => write!(
                 formatter,
                 "{kind} `{object}`: `{field}` refers to {peer_kind} `{peer}`, and several resources have an object with that id; refer by a natural key (such as `{field}.name`)"
             ),
-            Trouble::AmbiguousKind { field, kind: kinds, peer } => write!(
+            DataErrorKind::AmbiguousKind { field, kind: kinds, peer } => write!(
                 formatter,
                 "{kind} `{object}`: `{field}` refers to {kinds} `{peer}`, and more than one of these kinds has it; let each mapping say which kind it means (`reference: …`)"
             ),
-            Trouble::TooDeep { field } => {
+            DataErrorKind::TooDeep { field } => {
                 write!(formatter, "{kind} `{object}` is identified through more than {IDENTITY_DEPTH_MAX} objects by `{field}`")
             }
-            Trouble::IdentityLoop { field } => write!(formatter, "{kind} `{object}` is identified by itself through `{field}`"),
+            DataErrorKind::IdentityLoop { field } => write!(formatter, "{kind} `{object}` is identified by itself through `{field}`"),
         }
     }
 }

@@ -7,8 +7,8 @@ use hashbrown::hash_table::Entry;
 use infrahub_sync_base::Side;
 
 use super::build::{Builder, Cell};
-use super::columns::{Held, NOWHERE};
-use super::problems::{IDENTITY_DEPTH_MAX, PeerName, Trouble};
+use super::columns::{NOWHERE, RefValue};
+use super::problems::{DataErrorKind, IDENTITY_DEPTH_MAX, PeerName};
 use crate::key::{self, Keys, push_part, push_peer_part};
 use crate::model::{Cardinality, KindModel};
 use crate::value::{Tag, ValueColumn};
@@ -53,7 +53,7 @@ pub(super) struct UniqueIdIndex {
     ambiguous: HashSet<u32>,
 }
 
-/// The kind and the id of a peer that is given by both and nothing else: `{"id": …, "kind": …}`.
+/// Returns the kind and the id of a peer that is given by both and nothing else: `{"id": …, "kind": …}`.
 pub(super) fn kind_and_id(tag: Tag, text: &str) -> Option<(String, String)> {
     // Canonical JSON has sorted keys. Nearly all other texts end here.
     if tag != Tag::Json || !text.starts_with("{\"id\":") {
@@ -327,22 +327,22 @@ impl Builder<'_> {
         let field = self.model.kinds[cell.kind].fields[cell.field].name.clone();
         let names: Vec<&str> = peers.iter().map(|peer| self.model.kinds[*peer].name.as_str()).collect();
         let (kind, peer) = (names.join(" or "), text.trim_end_matches('\n').to_owned());
-        let trouble = match found {
-            Resolution::Missing => Trouble::Dangling { field, kind, peer },
-            Resolution::Ambiguous(by) => Trouble::Ambiguous { field, kind, peer, by },
-            Resolution::SeveralKinds => Trouble::AmbiguousKind { field, kind, peer },
+        let error = match found {
+            Resolution::Missing => DataErrorKind::Dangling { field, kind, peer },
+            Resolution::Ambiguous(by) => DataErrorKind::Ambiguous { field, kind, peer, by },
+            Resolution::SeveralKinds => DataErrorKind::AmbiguousKind { field, kind, peer },
             Resolution::Row(_) | Resolution::LeftOut => return,
         };
-        self.problem(cell.kind, cell.row, trouble, left_out);
+        self.problem(cell.kind, cell.row, error, left_out);
     }
 
     /// Finds the peers of a reference; the field's cardinality decides what a list is.
     ///
     /// `kinds` are those that the field may refer to; the mapping that brought the row may know which one it means.
-    pub(super) fn resolve(&mut self, cell: Cell, kinds: &[usize], column: &ValueColumn, set: &mut Vec<(u16, u32)>) -> Held {
+    pub(super) fn resolve(&mut self, cell: Cell, kinds: &[usize], column: &ValueColumn, set: &mut Vec<(u16, u32)>) -> RefValue {
         if kinds.len() > 1
             && let Some(place) =
-                self.work[cell.kind].raw.meant(cell.row, cell.field).and_then(|meant| kinds.iter().position(|known| *known == meant))
+                self.work[cell.kind].raw.peer_kind(cell.row, cell.field).and_then(|meant| kinds.iter().position(|known| *known == meant))
         {
             let held = self.resolve(cell, &kinds[place..=place], column, set);
             set.iter_mut().for_each(|(known, _)| *known = u16::try_from(place).unwrap_or(u16::MAX));
@@ -355,8 +355,8 @@ impl Builder<'_> {
         }
         let mut items = ValueColumn::default();
         match tag {
-            Tag::Null => return Held::Null,
-            Tag::Unresolved => return Held::Unresolved,
+            Tag::Null => return RefValue::Null,
+            Tag::Unresolved => return RefValue::Unresolved,
             Tag::Ids => text.split_terminator('\n').for_each(|id| items.push(Tag::Id, id)),
             Tag::Json if text.starts_with('[') && !kinds.iter().any(|peer| self.is_composite_key(*peer, cardinality, text)) => {
                 let list: Vec<serde_json::Value> = serde_json::from_str(text).unwrap_or_default();
@@ -364,9 +364,9 @@ impl Builder<'_> {
             }
             _ => {
                 return match (self.resolve_one(cell, kinds, (tag, text), set), cardinality) {
-                    (false, _) => Held::Unresolved,
-                    (true, Cardinality::Many) => Held::Many,
-                    (true, _) => Held::One,
+                    (false, _) => RefValue::Unresolved,
+                    (true, Cardinality::Many) => RefValue::Many,
+                    (true, _) => RefValue::One,
                 };
             }
         }
@@ -377,14 +377,14 @@ impl Builder<'_> {
         }
         if !all {
             set.clear();
-            return Held::Unresolved;
+            return RefValue::Unresolved;
         }
         set.sort_unstable();
         set.dedup();
         match (cardinality, set.len()) {
-            (Cardinality::One, 0) => Held::Null,
-            (Cardinality::One, 1) => Held::One,
-            _ => Held::Many,
+            (Cardinality::One, 0) => RefValue::Null,
+            (Cardinality::One, 1) => RefValue::One,
+            _ => RefValue::Many,
         }
     }
 
@@ -430,7 +430,7 @@ pub(super) enum Nested {
     AsFound,
 }
 
-/// A list of one peer by id is that peer, an empty one is null.
+/// Returns the peer of a list that has one, by id; null for an empty list.
 pub(super) fn single(tag: Tag, text: &str) -> (Tag, &str) {
     match (tag, text.split_once('\n')) {
         (Tag::Ids, None) => (Tag::Null, ""),
@@ -439,7 +439,7 @@ pub(super) fn single(tag: Tag, text: &str) -> (Tag, &str) {
     }
 }
 
-/// The text of a peer that is named by its one plain identifier, `{"name":"akron"}`: the common case when a destination of files is read
+/// Returns the text of a peer that is named by its one plain identifier, `{"name":"akron"}`: the common case when a destination of files is read
 /// back, taken from its canonical form without parsing. None: the general way finds out.
 fn lone_text<'t>(spec: &KindModel, tag: Tag, text: &'t str) -> Option<&'t str> {
     let [name] = spec.identifiers.as_slice() else { return None };

@@ -2,7 +2,6 @@
 //!
 //! The lock file is compared once both adapters have described themselves, and before either of them is opened.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use infrahub_sync_config::adapter_lock::{Abilities, FolderAbility, SecretSource};
@@ -77,7 +76,8 @@ pub async fn lock_adapters(cx: &RunContext<'_>) -> Result<Locked, EngineError> {
     let text = lock.to_text();
     let unchanged = std::fs::read_to_string(&path).is_ok_and(|there| there == text);
     if !unchanged {
-        write(&path, &text).map_err(|source| EngineError::File { path: path.display().to_string(), source })?;
+        infrahub_sync_durable::write_file(&path, text.as_bytes())
+            .map_err(|error| EngineError::File { path: path.display().to_string(), source: error.source })?;
     }
     Ok(Locked { path, lock, accepted, dropped, replaced: before.is_some(), unchanged })
 }
@@ -175,19 +175,4 @@ fn locked(described: &Described<'_>) -> LockedAdapter {
                 .collect(),
         },
     }
-}
-
-/// Puts a file in its place so that a reader sees the old one or the new one, whole, also after a power cut.
-fn write(path: &Path, text: &str) -> std::io::Result<()> {
-    let beside = path.with_file_name(format!(".{LOCK_FILE}.{}.tmp", std::process::id()));
-    let written = (|| {
-        let mut file = std::fs::File::create(&beside)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&beside, path)
-    })();
-    if written.is_err() {
-        let _ = std::fs::remove_file(&beside);
-    }
-    written
 }

@@ -15,8 +15,8 @@ pub(crate) struct Opened {
     pub(crate) system: Arc<dyn System>,
     /// The SHA-256 of the component, in hexadecimal digits.
     pub(crate) digest: String,
-    /// What it reads and writes: address, folder, and the settings that the command line may set (a branch). Others may change between a plan and
-    /// its apply.
+    /// The place that it reads and writes: address, folder, and the settings that the command line may set (a branch). Other settings may change
+    /// between a plan and its apply.
     pub(crate) place: Value,
 }
 
@@ -57,7 +57,7 @@ impl Opened {
         tokio::try_join!(Opened::new(source), Opened::new(destination))
     }
 
-    /// The adapter's description of itself.
+    /// Returns the adapter's description of itself.
     pub(crate) fn manifest(&self) -> &Manifest {
         self.system.manifest()
     }

@@ -33,13 +33,13 @@ impl Batch {
         self.lines.push('\n');
     }
 
-    /// Whether a change can be in the batch, whose size is limited to `max`.
+    /// Returns whether a change can be in the batch, whose size is limited to `max`.
     pub(super) fn takes(&self, change: &Change, max: usize) -> bool {
         let alike = |first: &Row| first.change.object.kind == change.object.kind && first.change.resource == change.resource;
         self.rows.len() < max && self.rows.first().is_none_or(alike)
     }
 
-    /// Whether the rows of the batch are to be written in this way.
+    /// Returns whether the rows of the batch are to be written in this way.
     pub(super) fn is_of(&self, action: Action) -> bool {
         self.rows.first().is_none_or(|first| first.change.action == action)
     }
@@ -143,7 +143,7 @@ struct InFlight {
 }
 
 impl Window {
-    /// A window of at most `widest` batches.
+    /// Returns a window of at most `widest` batches.
     pub(super) fn new(system: Arc<dyn System>, widest: usize) -> Window {
         let pace = Pace::new(widest, system.traffic().repeated);
         Window { system, in_flight: VecDeque::new(), pace }

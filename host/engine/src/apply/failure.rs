@@ -12,7 +12,7 @@ pub struct Failure {
     pub kind: String,
     /// The object's unique id.
     pub unique_id: String,
-    /// What the plan wanted.
+    /// The planned operation.
     pub action: Action,
     /// Why it was not written.
     pub reason: FailureReason,

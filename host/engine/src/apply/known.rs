@@ -1,4 +1,4 @@
-//! What an apply knows of objects: their ids, what could not be written, and what waits for what.
+//! The knowledge of an apply about objects: their ids, failed writes, and dependencies.
 
 use std::collections::{HashMap, HashSet};
 
@@ -65,7 +65,7 @@ impl<'k> Known<'k> {
         self.current.snapshot.kinds.get(object.kind)?.id(object.row_in(self.current.snapshot)?)
     }
 
-    /// Whether a row has to wait for the answers to rows before it: a create for its peers, a delete for what refers to it.
+    /// Returns whether a row has to wait for the answers to rows before it: a create for its peers, a delete for what refers to it.
     pub(super) fn waits(&self, change: &Change) -> bool {
         match change.action {
             Action::Delete => self.deleting.get(&change.object).is_some_and(|count| *count > 0),

@@ -5,9 +5,9 @@
 //!
 //! A row is in the journal before it is sent, and its outcome is there after it. An apply that was killed resumes: rows that are done are not compared
 //! again, and rows that were sent without an answer are compared with the destination first. So is every row of a plan that is applied later than it was
-//! made. What to do about a row is decided by [`reconcile`](infrahub_sync_core::reconcile).
+//! made. [`reconcile`](infrahub_sync_core::reconcile) decides about each row.
 //!
-//! Key types: [`Job`] (what is applied, and to what), [`Writer`] (the apply in progress). Its parts: `known` (ids and dependencies), `ledger` (the
+//! Key types: [`Job`] (the plan and its destination), [`Writer`] (the apply in progress). Its parts: `known` (ids and dependencies), `ledger` (the
 //! journal), `batch` (requests and batches in flight), `report` (counts and failures).
 
 mod batch;
@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use infrahub_sync_cache::{JournalWriter, RowState, RunReader};
-use infrahub_sync_config::{OnConflict, Project};
+use infrahub_sync_config::{ApplyRules, OnConflict, Project};
 use infrahub_sync_core::change::{Change, ObjectKey};
 use infrahub_sync_core::guardrail::ApprovedPlan;
 use infrahub_sync_core::model::Model;
@@ -44,7 +44,7 @@ pub use failure::{Failure, FailureReason, SkipReason, StillRefers};
 pub use report::Outcomes;
 pub(crate) use report::Report;
 
-/// What the destination holds, as far as the run knows.
+/// The state of the destination, as far as the run knows it.
 pub(crate) struct Current<'s> {
     pub(crate) model: &'s Model,
     pub(crate) targets: &'s Targets,
@@ -55,14 +55,12 @@ pub(crate) struct Current<'s> {
     pub(crate) as_of: &'s BTreeMap<String, String>,
 }
 
-/// The rules of an apply: the project's, unless the command line overrides them.
+/// The rules of an apply.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rules {
     /// One batch at a time.
     serial: bool,
-    /// Stop after this many failed rows.
-    max_failures: Option<u64>,
-    on_conflict: OnConflict,
+    apply: ApplyRules,
 }
 
 impl Rules {
@@ -70,8 +68,7 @@ impl Rules {
         Rules {
             // An explicit order is one: a kind begins when the one before it is answered.
             serial: !options.parallel || !project.order.is_empty(),
-            max_failures: options.max_failures.or(project.apply.max_failures),
-            on_conflict: options.on_conflict.unwrap_or(project.apply.on_conflict),
+            apply: project.apply.with(&options.rules),
         }
     }
 }
@@ -92,7 +89,7 @@ struct Row {
     /// Its place in the plan, from 0.
     at: u64,
     change: Change,
-    /// What its object refers to in the destination.
+    /// The objects that its object refers to in the destination.
     held: Vec<ObjectKey>,
 }
 
@@ -153,7 +150,7 @@ struct Writer<'w> {
     known: Known<'w>,
     ledger: Ledger,
     window: Window,
-    /// What other users changed since the snapshot was read, by kind.
+    /// The changes of other users since the snapshot was read, by kind.
     touched: HashMap<usize, Touched>,
     /// Rows that count once `commit` succeeds.
     staged: Vec<Row>,
@@ -161,7 +158,7 @@ struct Writer<'w> {
     report: &'w mut Report,
 }
 
-/// What has to be complete before rows of another step begin: the pass, the tier, and whether rows are deleted.
+/// A step that must be complete before rows of another one begin: the pass, the tier, and whether rows are deleted.
 type Step = (u32, u32, bool);
 
 impl<'w> Writer<'w> {
@@ -186,7 +183,7 @@ impl<'w> Writer<'w> {
     /// Reads what other users changed since the snapshot, of the kinds that are updated or deleted.
     async fn read_touched(&mut self, changes: &[KindChanges]) -> Result<(), EngineError> {
         let current = self.job.current;
-        if !current.fresh || self.job.rules.on_conflict == OnConflict::Overwrite {
+        if !current.fresh || self.job.rules.apply.on_conflict == OnConflict::Overwrite {
             return Ok(());
         }
         for change in changes.iter().filter(|change| change.updates + change.deletes > 0) {
@@ -200,11 +197,11 @@ impl<'w> Writer<'w> {
         Ok(())
     }
 
-    /// Whether nothing more is to be sent.
+    /// Returns whether nothing more is to be sent.
     fn stops(&mut self) -> bool {
         if self.job.stop.is_requested() {
             self.report.stopped = Some(Stopped::Interrupted);
-        } else if let Some(most) = self.job.rules.max_failures {
+        } else if let Some(most) = self.job.rules.apply.max_failures {
             let failed = self.report.totals().failed;
             self.report.stopped = (failed >= most).then_some(Stopped::Failures(failed));
         }
@@ -279,7 +276,7 @@ impl<'w> Writer<'w> {
                 return Ok(None);
             }
             Decision::Conflict(conflict) => {
-                let overwrites = self.job.rules.on_conflict == OnConflict::Overwrite;
+                let overwrites = self.job.rules.apply.on_conflict == OnConflict::Overwrite;
                 let Some(action) = conflict.overwritten_by().filter(|_| overwrites) else {
                     if conflict.class == ConflictClass::Gone {
                         // What is gone refers to nothing.

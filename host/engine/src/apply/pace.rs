@@ -1,14 +1,14 @@
-//! How many batches are under way at a time: fewer when the destination sheds load or slows down, more again later.
+//! The number of batches in flight: fewer when the destination sheds load or slows down, more again later.
 //!
-//! What comes out of an apply does not depend on it.
+//! The result of an apply does not depend on it.
 
 use std::time::Duration;
 
 /// Batches without a word after which one more is sent at a time.
 const CALM_BATCHES: u32 = 4;
-/// So many times as long as the quickest batch is slow.
+/// A batch is slow if it takes this many times as long as the quickest one.
 const SLOW: f64 = 3.0;
-/// So many slow ones, one after the other, are no accident.
+/// This many slow batches in a row are not an accident.
 const SLOW_BATCHES: u32 = 2;
 
 /// How many batches may be under way.
@@ -22,7 +22,7 @@ pub(super) struct Pace {
     slow: u32,
     /// Requests that had been repeated when it was last looked at.
     repeated: u64,
-    /// What the batches are of, the rows of the largest, and the seconds a row of the quickest.
+    /// The contents of the batches, the rows of the largest, and the seconds per row of the quickest.
     quickest: Option<(String, usize, f64)>,
 }
 
@@ -33,13 +33,13 @@ impl Pace {
         Pace { width: widest, widest, calm: 0, slow: 0, repeated, quickest: None }
     }
 
-    /// How many batches may be under way now.
+    /// Returns the number of batches that may be in flight now.
     pub(super) fn width(&self) -> usize {
         self.width
     }
 
-    /// A batch of `rows` rows was answered after `took`; `what` tells batches that cannot be compared apart. The host has repeated
-    /// `repeated` requests so far, which it does when the destination sheds load or fails.
+    /// Notes the answer to a batch of `rows` rows after `took`; `what` separates batches that cannot be compared. The host has repeated
+    /// `repeated` requests so far, as it does when the destination sheds load or fails.
     pub(super) fn answered(&mut self, what: &str, rows: usize, took: Duration, repeated: u64) {
         let is_slow = self.is_slow(what, rows, took.as_secs_f64() / rows.max(1) as f64);
         if repeated > self.repeated {

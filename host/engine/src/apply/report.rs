@@ -75,7 +75,7 @@ pub(crate) struct Report {
     pub(crate) stopped: Option<Stopped>,
     /// Rows that were not tried because of that.
     pub(crate) left: u64,
-    /// What earlier applies of the run have done, for the adapter that completes the run.
+    /// The outcomes of earlier applies of the run, for the adapter that completes the run.
     before: Outcomes,
     /// The destination could not complete the run.
     unfinished: bool,

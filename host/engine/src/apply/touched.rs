@@ -1,7 +1,7 @@
-//! What other users changed in the destination since it was read, asked for right before the first write.
+//! The changes of other users in the destination since it was read. They are requested right before the first write.
 //!
 //! A plan that is applied at once was made minutes ago. Where the destination can list what changed since it was read, the kinds that are updated
-//! or deleted are asked for their changes, and only those rows are read. Where it cannot, those kinds are read once more. That happens before
+//! or deleted are asked for their changes, and only those rows are read. Where it cannot, those kinds are read again. That happens before
 //! anything is written, so that the run does not see its own writes.
 
 use std::collections::HashMap;
@@ -16,8 +16,8 @@ use infrahub_sync_core::snapshot::Snapshot;
 use infrahub_sync_core::value::Tag;
 use infrahub_sync_runtime::Payload;
 
-use crate::pages::{Ended, Flow, Pages, Place};
 use super::Current;
+use crate::pages::{Ended, Flow, Pages, Place};
 use crate::plans::{ResourcePlan, Terms, destination_plans};
 use crate::system::System;
 use crate::{EngineError, Side};

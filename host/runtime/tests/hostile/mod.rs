@@ -119,7 +119,7 @@ fn silence() -> String {
 async fn computes_forever() {
     let scene = Scene::set(|limits| limits.set(Limit::CallTime, SHORT_MS)).await;
     insta::assert_snapshot!(scene.caught("computes_forever").await, @r"
-    source `puppet` 1.2.3 computes for more than 0.5 s without coming back, in `load` of `computes_forever`
+    source `puppet` 1.2.3 computes for more than 0.5 s without returning, in `load` of `computes_forever`
     hint: if that is right for this adapter, write under `source:` in config.yml: `limits: {call_time: 1}`
     ");
 }
@@ -137,7 +137,7 @@ async fn computes_for_the_whole_run() {
 async fn waits_forever() {
     let scene = Scene::of(Role::Source, silence(), |limits| limits.set(Limit::CallWallTime, SHORT_MS)).await;
     insta::assert_snapshot!(scene.caught("waits_forever /").await, @r"
-    source `puppet` 1.2.3 did not come back within 0.5 s, in `load` of `waits_forever /`
+    source `puppet` 1.2.3 did not return within 0.5 s, in `load` of `waits_forever /`
     hint: if that is right for this adapter, write under `source:` in config.yml: `limits: {call_wall_time: 1}`
     ");
 }
@@ -146,7 +146,7 @@ async fn waits_forever() {
 async fn waits_for_the_whole_run() {
     let scene = Scene::of(Role::Source, silence(), |limits| limits.set(Limit::RunWallTime, SHORT_MS)).await;
     insta::assert_snapshot!(scene.caught_for_good("waits_for_the_whole_run /").await, @r"
-    source `puppet` 1.2.3 has been at work for more than 0.5 s in this run, in `load` of `waits_for_the_whole_run /`
+    source `puppet` 1.2.3 has run for more than 0.5 s, in `load` of `waits_for_the_whole_run /`
     hint: if that is right for this adapter, write under `source:` in config.yml: `limits: {run_wall_time: 1}`
     ");
 }
@@ -155,7 +155,7 @@ async fn waits_for_the_whole_run() {
 async fn sleeps_forever() {
     let scene = Scene::set(|limits| limits.set(Limit::CallTime, SHORT_MS)).await;
     insta::assert_snapshot!(scene.caught("sleeps_forever").await, @r"
-    source `puppet` 1.2.3 computes for more than 0.5 s without coming back, in `load` of `sleeps_forever`
+    source `puppet` 1.2.3 computes for more than 0.5 s without returning, in `load` of `sleeps_forever`
     hint: if that is right for this adapter, write under `source:` in config.yml: `limits: {call_time: 1}`
     ");
 }
@@ -646,5 +646,5 @@ async fn looks_up_a_name() {
 async fn an_adapter_that_never_finishes_its_configuration_is_stopped() {
     let mut config = config(json!({"wish": "ponder"}));
     config.limits.set(Limit::CallTime, SHORT_MS);
-    insta::assert_snapshot!(adapter().open(config).await.unwrap_err().to_string(), @"destination `puppet` 1.2.3 computes for more than 0.5 s without coming back, in `configure`");
+    insta::assert_snapshot!(adapter().open(config).await.unwrap_err().to_string(), @"destination `puppet` 1.2.3 computes for more than 0.5 s without returning, in `configure`");
 }

@@ -114,7 +114,7 @@ pub(crate) fn rebase(store: &mut Store, data: &Map<String, Value>) -> Result<Val
     Ok(branch_json(&store.branches[branch as usize]))
 }
 
-/// The attributes that a branch changed since it was made, over those of main.
+/// Returns the attributes that a branch changed since it was made, over those of main.
 fn newer(branch: &State, main: &State, base: i64, at: i64) -> State {
     let attributes = branch.attributes.iter().zip(&main.attributes);
     let attributes = attributes.map(|(b, m)| if b.updated_at > base { b.clone() } else { m.clone() }).collect();

@@ -7,21 +7,21 @@ pub(crate) fn now() -> i64 {
     Timestamp::now().as_microsecond()
 }
 
-/// The spelling of the server's answers, `2026-11-23T04:25:10.705313+00:00`; a moment on the full second has no fraction.
+/// Returns the spelling of the server's answers, `2026-11-23T04:25:10.705313+00:00`; a moment on the full second has no fraction.
 pub(crate) fn text(at: i64) -> String {
     let Ok(moment) = Timestamp::from_microsecond(at) else { return String::new() };
     let civil = moment.to_zoned(TimeZone::UTC).datetime();
     if at.rem_euclid(1_000_000) == 0 { format!("{civil}+00:00") } else { format!("{civil:.6}+00:00") }
 }
 
-/// The spelling of messages, `2026-11-23T04:25:10.705313Z`.
+/// Returns the spelling of messages, `2026-11-23T04:25:10.705313Z`.
 pub(crate) fn zulu(at: i64) -> String {
     let text = text(at);
     let text = text.trim_end_matches("+00:00");
     if text.contains('.') { format!("{text}Z") } else { format!("{text}.000000Z") }
 }
 
-/// The spelling of the header `Date`, in whole seconds.
+/// Returns the spelling of the header `Date`, in whole seconds.
 pub(crate) fn http(at: i64) -> String {
     let Ok(moment) = Timestamp::from_microsecond(at) else { return String::new() };
     moment.to_zoned(TimeZone::UTC).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
@@ -43,7 +43,7 @@ pub(crate) fn parse(text: &str, now: i64) -> Option<i64> {
     ago(text).map(|ago| now - ago)
 }
 
-/// The sum of what stands before `s`, `m` and `h` in microseconds, as the server's patterns find it.
+/// Returns the sum of what stands before `s`, `m` and `h` in microseconds, as the server's patterns find it.
 fn ago(text: &str) -> Option<i64> {
     let mut total: Option<i64> = None;
     let mut digits = String::new();

@@ -31,7 +31,7 @@ pub(crate) struct Cache {
 const CACHED_MAX: usize = 1000;
 
 impl Cache {
-    /// The document, and whether it was known.
+    /// Returns the document, and whether it was known.
     pub(crate) fn prepare(&self, model: &Model, text: &str) -> (Arc<Prepared>, bool) {
         if let Some(known) = self.documents.lock().unwrap_or_else(PoisonError::into_inner).get(text) {
             return (known.clone(), true);
@@ -91,7 +91,7 @@ fn reworded(model: &Model, message: &str) -> String {
     message
 }
 
-/// The operation of a document by its name.
+/// Returns the operation of a document by its name.
 pub(crate) fn operation<'d>(document: &'d ExecutableDocument, name: Option<&str>) -> Result<&'d Node<Operation>, String> {
     match name {
         Some(name) => document.operations.named.get(name).ok_or_else(|| format!("Unknown operation named {}.", quoted(name))),
@@ -106,7 +106,7 @@ pub(crate) struct VariableError {
     pub(crate) location: Option<Value>,
 }
 
-/// The variables of an operation, coerced; all errors at once.
+/// Returns the variables of an operation, coerced; all errors at once.
 pub(crate) fn variables(
     model: &Model,
     document: &ExecutableDocument,
@@ -292,7 +292,7 @@ fn scalar(name: &str, value: &Value) -> Result<Value, String> {
     }
 }
 
-/// A value as `graphql-core` shows it in a message: Python's `repr`, shortened below two levels and after ten entries.
+/// Returns a value as `graphql-core` shows it in a message: Python's `repr`, shortened below two levels and after ten entries.
 pub(crate) fn inspect(value: &Value) -> String {
     fn depth(value: &Value, level: usize) -> String {
         match value {
@@ -320,7 +320,7 @@ pub(crate) fn inspect(value: &Value) -> String {
     depth(value, 0)
 }
 
-/// The value of a literal, with variables filled in; `None` where a variable is not given.
+/// Returns the value of a literal, with variables filled in; `None` where a variable is not given.
 pub(crate) fn literal(schema: &Schema, value: &ast::Value, ty: &Type, given: &Map<String, Value>) -> Result<Option<Value>, String> {
     if let ast::Value::Variable(name) = value {
         return Ok(given.get(name.as_str()).cloned());
@@ -374,7 +374,7 @@ pub(crate) fn literal(schema: &Schema, value: &ast::Value, ty: &Type, given: &Ma
     }
 }
 
-/// A literal for a scalar that takes anything.
+/// Returns a literal for a scalar that takes anything.
 fn plain(value: &ast::Value, given: &Map<String, Value>) -> Value {
     match value {
         ast::Value::Null => Value::Null,
@@ -389,7 +389,7 @@ fn plain(value: &ast::Value, given: &Map<String, Value>) -> Value {
     }
 }
 
-/// The arguments of a field, with the defaults of the schema.
+/// Returns the arguments of a field, with the defaults of the schema.
 pub(crate) fn arguments(schema: &Schema, field: &Field, given: &Map<String, Value>) -> Result<Map<String, Value>, String> {
     let mut out = Map::new();
     for spec in &field.definition.arguments {
@@ -410,13 +410,13 @@ pub(crate) fn arguments(schema: &Schema, field: &Field, given: &Map<String, Valu
     Ok(out)
 }
 
-/// A place in a document, as errors show it.
+/// Returns a place in a document, as errors show it.
 pub(crate) fn location(document: &ExecutableDocument, span: Option<apollo_compiler::parser::SourceSpan>) -> Option<Value> {
     let place = span?.line_column(&document.sources)?;
     Some(json!({ "line": place.line, "column": place.column }))
 }
 
-/// What a request executes: document, operation, variables.
+/// The parts of an executed request: document, operation, variables.
 pub(crate) struct Scope<'d> {
     pub(crate) model: &'d Model,
     pub(crate) document: &'d ExecutableDocument,
@@ -427,7 +427,7 @@ pub(crate) struct Scope<'d> {
 pub(crate) type Merged<'d> = Vec<(&'d str, Vec<&'d Node<Field>>)>;
 
 impl<'d> Scope<'d> {
-    /// The fields of selection sets for a concrete type, in the order in which they answer.
+    /// Returns the fields of selection sets for a concrete type, in the order in which they answer.
     pub(crate) fn collect(&self, sets: &[&'d SelectionSet], concrete: &str) -> Merged<'d> {
         let mut out: Merged<'d> = Vec::new();
         for set in sets {

@@ -28,7 +28,7 @@ pub struct Fault {
     /// How many requests are hit.
     #[serde(default = "once")]
     pub times: usize,
-    /// What happens to them.
+    /// The fault.
     pub action: Action,
 }
 
@@ -37,7 +37,7 @@ fn once() -> usize {
 }
 
 impl Fault {
-    /// A fault that hits the next request of any kind.
+    /// Returns a fault that hits the next request of any kind.
     pub fn new(action: Action) -> Fault {
         Fault { path: String::new(), document: String::new(), body: String::new(), skip: 0, times: 1, action }
     }
@@ -78,7 +78,7 @@ impl Fault {
     }
 }
 
-/// What goes wrong.
+/// The faults.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Action {
@@ -181,19 +181,19 @@ fn main() -> String {
 }
 
 impl Outside {
-    /// A document without variables, on main.
+    /// Returns a document without variables, on main.
     pub fn new(query: &str) -> Outside {
         Outside { query: query.to_owned(), variables: Map::new(), branch: main() }
     }
 }
 
-/// What does not count requests, but stays until it is changed.
+/// Settings that do not count requests, but stay until they are changed.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Every request waits this long, in milliseconds.
     pub latency_ms: u64,
-    /// Kinds that nobody may write: 403, as where a role forbids it. `*` is all.
+    /// Kinds without write permission: 403, as if a role forbids it. `*` means all.
     pub deny_write_kinds: Vec<String>,
     /// The server's clock is ahead of the real one by this many milliseconds.
     pub clock_skew_ms: i64,
@@ -203,7 +203,7 @@ pub struct Settings {
     pub hfid_lag_ms: u64,
 }
 
-/// Faults at random, the same for the same seed: of a thousand requests so many are hit, by one of the actions each.
+/// Faults at random, the same for the same seed: of a thousand requests, N are hit, by one of the actions each.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Storm {
@@ -211,12 +211,12 @@ pub struct Storm {
     pub seed: u64,
     /// How many of a thousand requests are hit.
     pub per_mille: u64,
-    /// What happens to them, each as likely as the others.
+    /// The faults, each as likely as the others.
     pub actions: Vec<Action>,
 }
 
 impl Storm {
-    /// What happens to a request, which is known by its number.
+    /// Returns the fault of a request, which is known by its number.
     fn hit(&self, number: u64) -> Option<&Action> {
         // SplitMix64: a number for itself, whatever came before.
         let mut bits = self.seed.wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
@@ -237,17 +237,17 @@ pub enum Moment {
     Handled,
 }
 
-/// What becomes of a request after a [`Hook`] has heard of it.
+/// The fate of a request after its [`Hook`] has run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It goes on as if nobody had looked.
+    /// It continues as if there were no hook.
     GoOn,
     /// The connection is reset: a request that has only arrived is never executed, one that was executed is not answered.
     Reset,
 }
 
-/// What a test does in the middle of a request: it hears of each twice, with the GraphQL document (empty for other requests). The request
-/// waits as long as it takes.
+/// Code of a test in the middle of a request. It runs twice for each request, with the GraphQL document (empty for other requests). The
+/// request waits for it.
 pub type Hook = Arc<dyn Fn(Moment, &str) -> Verdict + Send + Sync>;
 
 #[derive(Debug, Default)]
@@ -260,7 +260,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// The actions for a request, each of which it uses up.
+    /// Returns the actions for a request, each of which it uses up.
     pub(crate) fn hit(&mut self, path: &str, document: &str, body: &[u8]) -> Vec<Action> {
         let mut out = Vec::new();
         for (fault, seen) in &mut self.faults {

@@ -216,7 +216,7 @@ fn read(reader: &mut BufReader<&TcpStream>, writer: &mut &TcpStream, connection:
             reader.read_line(&mut end)?;
         }
     } else if let Some(length) = header("content-length") {
-        let length: usize = length.parse().map_err(|_| invalid("content-length is no number"))?;
+        let length: usize = length.parse().map_err(|_| invalid("content-length is not a number"))?;
         if length > BODY_BYTES_MAX {
             return Err(invalid("the body is too large"));
         }

@@ -2,13 +2,13 @@
 //! store, and faults on command.
 //!
 //! * [`Fake`] is the server; dropping it stops it. [`Options`] say what it imitates.
-//! * Every GraphQL document is validated against the SDL that the real server generates from the same schema, and
-//!   variables are coerced as the real server does, so that a wrong name or type fails here as it does there.
-//! * [`Store`] is what the server holds; tests look into it past the network.
-//! * [`Fault`] and [`Settings`] say what goes wrong.
-//! * [`Fake::requests`] is everything that was asked, with the connection that it came through.
+//! * Every GraphQL document is validated against the SDL that the real server generates from the same schema. Variables are
+//!   coerced as in the real server. A wrong name or type therefore fails here as it does there.
+//! * [`Store`] holds the server's objects; tests read it past the network.
+//! * [`Fault`] and [`Settings`] define the faults.
+//! * [`Fake::requests`] lists all requests, each with its connection.
 //!
-//! What is imitated was measured on Infrahub 1.11; `check/differential.py` compares the two, answer by answer.
+//! The imitated behaviour was measured on Infrahub 1.11; `check/differential.py` compares the two, answer by answer.
 //! Not imitated: the graph database's times, Git, tasks, diffs, resource pools, artifacts, hierarchies, and the values
 //! that profiles and templates give to objects (they are stored as objects of their own).
 
@@ -43,7 +43,7 @@ pub const BRANCH_ONLY_TOKEN: &str = "06438eb2-8019-4776-878c-branch-only";
 /// A token that has expired.
 pub const EXPIRED_TOKEN: &str = "06438eb2-8019-4776-878c-expired";
 
-/// What a fake imitates.
+/// The server that a fake imitates.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// The port; 0 takes a free one.
@@ -111,12 +111,12 @@ impl Fake {
         format!("http://{}", self.listener.address)
     }
 
-    /// The token of the administrator.
+    /// Returns the token of the administrator.
     pub fn token(&self) -> &'static str {
         ADMIN_TOKEN
     }
 
-    /// What the server holds. Writers wait while the guard lives.
+    /// Returns the server's objects. Writers wait while the guard lives.
     pub fn store(&self) -> RwLockReadGuard<'_, Store> {
         self.shared.store.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -131,12 +131,12 @@ impl Fake {
         server::locked(&self.shared.log).clear();
     }
 
-    /// How many TCP connections were made so far.
+    /// Returns the number of TCP connections so far.
     pub fn connections(&self) -> u64 {
         self.shared.connections.load(Ordering::SeqCst)
     }
 
-    /// The faults, to program them.
+    /// Returns the faults, to program them.
     pub fn faults(&self) -> Faults<'_> {
         Faults { shared: &self.shared }
     }
@@ -182,12 +182,12 @@ impl Faults<'_> {
         *self.shared.hook.write().unwrap_or_else(PoisonError::into_inner) = hook;
     }
 
-    /// How many faults are not used up.
+    /// Returns the number of faults that are not used up.
     pub fn pending(self) -> usize {
         server::locked(&self.shared.faults).faults.len()
     }
 
-    /// The settings that hold.
+    /// Returns the settings that hold.
     pub fn settings(self) -> Settings {
         self.shared.settings()
     }

@@ -35,7 +35,7 @@ pub enum Version {
 }
 
 impl Version {
-    /// The full number, as `InfrahubInfo` gives it.
+    /// Returns the full number, as `InfrahubInfo` gives it.
     pub fn number(self) -> &'static str {
         match self {
             Version::V1_6 => "1.6.3",
@@ -254,7 +254,7 @@ impl std::fmt::Debug for Model {
 }
 
 impl Model {
-    /// The schema of `fixtures/test_schema.yml`: sites, tags, devices and their interfaces.
+    /// Returns the schema of `fixtures/test_schema.yml`: sites, tags, devices and their interfaces.
     ///
     /// Like the other fixture it is the output of the real server's code, and is parsed once in a process for each version.
     pub fn fixture(version: Version) -> Arc<Model> {
@@ -267,7 +267,7 @@ impl Model {
         MODELS[version as usize].get_or_init(|| packed(parts, version)).clone()
     }
 
-    /// The schema of `check/schema.yml`: each kind of value, each kind of relationship, and what upserts stumble over.
+    /// Returns the schema of `check/schema.yml`: each kind of value, each kind of relationship, and what upserts stumble over.
     pub fn every(version: Version) -> Arc<Model> {
         static MODELS: [OnceLock<Arc<Model>>; 3] = [const { OnceLock::new() }; 3];
         let parts = [
@@ -298,7 +298,7 @@ impl Model {
     /// Builds a schema from the three documents that a server publishes.
     pub fn new(api: &str, sdl: &str, summary: &str, version: Version) -> Result<Model, SchemaError> {
         let json = |what: &str, text: &str| -> Result<Value, SchemaError> {
-            serde_json::from_str(text).map_err(|error| SchemaError(format!("{what} is no JSON: {error}")))
+            serde_json::from_str(text).map_err(|error| SchemaError(format!("{what} is not JSON: {error}")))
         };
         let api = json("api_schema.json", api)?;
         let summary = json("schema_summary.json", summary)?;
@@ -358,7 +358,7 @@ fn packed([api, sdl, summary]: [&[u8]; 3], version: Version) -> Arc<Model> {
         let mut out = String::new();
         std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(bytes), &mut out)
             .map(|_| out)
-            .map_err(|error| SchemaError(format!("a fixture is no gzip: {error}")))
+            .map_err(|error| SchemaError(format!("a fixture is not gzip: {error}")))
     };
     let read = || Model::new(&text(api)?, &text(sdl)?, &text(summary)?, version);
     match read() {
@@ -367,7 +367,7 @@ fn packed([api, sdl, summary]: [&[u8]; 3], version: Version) -> Arc<Model> {
     }
 }
 
-/// The constraints that the server checks for an object: those of its generics, and its own unless a generic's cover them.
+/// Returns the constraints that the server checks for an object: those of its generics, and its own unless a generic's cover them.
 fn checked(kinds: &[Kind], id: KindId) -> Vec<(KindId, usize)> {
     let set = |kind: &Kind| -> Vec<Vec<String>> {
         kind.constraints
@@ -529,7 +529,7 @@ fn relation(spec: &Value) -> Relation {
     }
 }
 
-/// The SDL of servers before 1.7: a description is removed together with the argument it stands before.
+/// Returns the SDL of servers before 1.7: a description is removed together with the argument it stands before.
 fn without_metadata_filters(sdl: &str) -> String {
     let mut out = String::with_capacity(sdl.len());
     let mut lines = sdl.lines().peekable();

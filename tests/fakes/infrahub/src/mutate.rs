@@ -1,4 +1,4 @@
-//! What the mutations do to the store: each is checked as a whole before anything is written, so each is atomic.
+//! The effect of mutations on the store. Each is checked as a whole before anything is written, so each is atomic.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ impl Fail {
         Fail::Fields(vec![(field.to_owned(), reason.into())])
     }
 
-    /// A refusal that the server does not classify.
+    /// Returns a refusal that the server does not classify.
     pub(crate) fn plain(message: impl Into<String>, status: u16) -> Fail {
         Fail::Other { message: message.into(), code: "UNDEFINED_ERROR", status, data: json!({}) }
     }
@@ -39,7 +39,7 @@ impl Fail {
     }
 }
 
-/// Why a create is refused: an upsert goes on where only the human friendly id is taken.
+/// The reason for which a create is rejected: an upsert continues if only the human friendly id is taken.
 enum CreateFail {
     Hfid(Fail, Vec<NodeId>),
     Other(Fail),
@@ -111,7 +111,7 @@ impl<'s> Transaction<'s> {
         }
     }
 
-    /// An object by id, which wins, or by human friendly id.
+    /// Returns an object by id, which wins, or by human friendly id.
     fn find(&self, kind: KindId, data: &Map<String, Value>) -> Result<NodeId, Fail> {
         let id = data.get("id").and_then(Value::as_str).filter(|id| !id.is_empty());
         if let Some(id) = id.filter(|id| is_uuid(id)) {
@@ -159,7 +159,7 @@ impl<'s> Transaction<'s> {
         }
     }
 
-    /// An object by the one attribute that its kind declares for this, as in `name__value`.
+    /// Returns an object by the one attribute that its kind declares for this, as in `name__value`.
     fn by_default_filter(&self, kind: KindId, value: &str) -> Option<NodeId> {
         let model = &self.store.model;
         let (name, _) = model.kinds[kind].default_filter.as_ref()?.split_once("__")?;
@@ -281,7 +281,7 @@ impl<'s> Transaction<'s> {
         Ok(node)
     }
 
-    /// The id of a node that exists: a source or owner that does not is lost without a word.
+    /// Returns the id of a node that exists: a missing source or owner is dropped silently.
     fn known(&self, id: Option<Arc<str>>) -> Option<Arc<str>> {
         id.filter(|id| self.store.node(id).is_some())
     }
@@ -413,7 +413,7 @@ impl<'s> Transaction<'s> {
         Ok(out)
     }
 
-    /// The uniqueness constraints of the kind and of its generics; `fields` limits them to what an update names.
+    /// Checks the uniqueness constraints of the kind and of its generics; `fields` limits them to the fields of an update.
     fn check_unique(
         &self,
         kind_id: KindId,
@@ -965,7 +965,7 @@ fn wishes(value: &Value) -> Result<Vec<Wanted>, Fail> {
         .collect()
 }
 
-/// What the server's database cannot hold.
+/// Rejects values that the server's database cannot hold.
 fn storable(value: &Value, class: crate::model::Class) -> Result<(), Fail> {
     use crate::model::Class;
     match (class, value) {

@@ -372,7 +372,7 @@ impl<'s, 'd> Reader<'s, 'd> {
         Ok(ManyPlan { fields: plan.collect(), arguments })
     }
 
-    /// A list of a kind or generic: `{count edges{node_metadata node} permissions}`.
+    /// Answers a list of a kind or generic: `{count edges{node_metadata node} permissions}`.
     pub(crate) fn list(&self, kind_id: KindId, merged: &[&'d Node<Field>], out: &mut Out) -> Result<(), Fail> {
         let kind = &self.scope.model.kinds[kind_id];
         let arguments = arguments(&self.scope.model.graphql, merged[0], self.scope.variables).map_err(|e| Fail::plain(e, 500))?;
@@ -508,7 +508,7 @@ impl<'s, 'd> Reader<'s, 'd> {
         Ok(())
     }
 
-    /// A source, owner or account: an object of the wrong kind cannot be answered, as ids are not checked when they are written.
+    /// Answers a source, owner or account. An object of the wrong kind has no answer, because ids are not checked when they are written.
     fn lineage(&self, id: Option<&str>, interface: &str, selection: &NodeSelection<'d>, out: &mut Out) -> Result<(), Fail> {
         let node = id.and_then(|id| self.store.node(id)).filter(|n| self.store.state(*n, self.view).is_some());
         let Some(node) = node else {
@@ -526,7 +526,7 @@ impl<'s, 'd> Reader<'s, 'd> {
         self.node(node, selection, out)
     }
 
-    /// Where in the answer this is.
+    /// Returns the place in the answer.
     fn place(&self) -> Vec<Value> {
         let places = self.path.borrow();
         let path = places.iter().map(|place| match place {
@@ -674,7 +674,7 @@ impl<'s, 'd> Reader<'s, 'd> {
         Ok(())
     }
 
-    /// The objects that pass the filters, in the order that is asked for.
+    /// Returns the objects that pass the filters, in the order that is asked for.
     fn select(&self, kind_id: KindId, arguments: &Map<String, Value>) -> Result<Vec<NodeId>, Fail> {
         let model = self.scope.model;
         let kind = &model.kinds[kind_id];
@@ -728,7 +728,7 @@ impl<'s, 'd> Reader<'s, 'd> {
         Ok(found)
     }
 
-    /// Where to begin: the objects of the kind, or fewer where an index answers a filter.
+    /// Returns the objects to begin with: those of the kind, or fewer if an index answers a filter.
     fn start(&self, kind_id: KindId, arguments: &Map<String, Value>) -> Vec<NodeId> {
         let model = self.scope.model;
         let kind = &model.kinds[kind_id];
@@ -824,7 +824,7 @@ impl<'s, 'd> Reader<'s, 'd> {
         }
     }
 
-    /// The names of the arguments that filter, checked once against the kind that is asked.
+    /// Returns the names of the arguments that filter, checked once against the kind that is asked.
     fn tests(&self, kind: KindId, arguments: &Map<String, Value>) -> Result<Vec<(String, ())>, Fail> {
         let plain = ["offset", "limit", "order", "partial_match", "ids", "hfid", "include_descendants"];
         let _ = kind;
@@ -990,7 +990,7 @@ fn typename(class: Class) -> &'static str {
     }
 }
 
-/// What is computed from a value: the parts of an address, the label of a choice.
+/// Returns a part that is computed from a value: of an address, or the label of a choice.
 fn derived(class: Class, value: &Value, name: &str, schema: &crate::model::Attribute) -> Value {
     let Some(text) = value.as_str() else { return Value::Null };
     if class == Class::Dropdown {
@@ -1071,13 +1071,13 @@ fn matches(value: &Value, wanted: &[Value]) -> bool {
     wanted.contains(value)
 }
 
-/// Whether a text contains one of these, large and small letters being the same.
+/// Returns whether a text contains one of these, large and small letters being the same.
 fn contains(value: &Value, wanted: &[Value]) -> bool {
     let text = crate::value::python(value, false).to_lowercase();
     wanted.iter().any(|w| text.contains(&crate::value::python(w, false).to_lowercase()))
 }
 
-/// Whether a mutation looked at a relationship to one, so that its answer shows the peer.
+/// Returns whether a mutation looked at a relationship to one, so that its answer shows the peer.
 fn looked_at(kind: &Kind, relation: usize, plan: &[(&str, EdgeField<'_>)], data: &Map<String, Value>) -> bool {
     let by_hfid = kind.hfid.iter().flatten().any(|step| matches!(step, Step::Peer(r, ..) | Step::Id(r) if *r == relation));
     let with_properties = plan.iter().any(|(_, field)| matches!(field, EdgeField::Node(selection) if selection.with_properties));

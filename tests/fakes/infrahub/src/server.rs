@@ -19,7 +19,7 @@ use crate::mutate::{Fail, Transaction};
 use crate::query::{Out, Reader};
 use crate::store::{BranchId, MAIN, Store};
 
-/// What a token may do.
+/// The permissions of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rights {
     /// Everything.
@@ -74,7 +74,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// The value of a header.
+    /// Returns the value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
     }
@@ -97,7 +97,7 @@ pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What is noted in the log about a document.
+/// The entry of the log about a document.
 #[derive(Default)]
 struct Noted {
     document: String,
@@ -591,7 +591,7 @@ impl Shared {
         Reply::new(200, "application/json", out.0)
     }
 
-    /// The error with its extensions; codes exist since 1.10.
+    /// Returns the error with its extensions; codes exist since 1.10.
     fn extended(&self, mut error: Value, code: &str, status: u16, data: Value) -> Value {
         error["extensions"] = if self.version >= Version::V1_10 {
             json!({ "code": code, "http_status": status, "data": data })
@@ -601,7 +601,7 @@ impl Shared {
         error
     }
 
-    /// The errors of one alias, as the server classifies them by the words of the reason.
+    /// Returns the errors of one alias, as the server classifies them by the words of the reason.
     fn errors(&self, scope: &Scope<'_>, fail: Fail, key: &str, field: &Node<Field>) -> Vec<Value> {
         let place = location(scope.document, field.location());
         let located = |message: &str| {
@@ -634,7 +634,7 @@ impl Shared {
         }
     }
 
-    /// The account that writes, or the refusal.
+    /// Returns the account that writes, or the refusal.
     fn permitted(
         &self,
         model: &Model,
@@ -985,21 +985,21 @@ fn packed(incoming: &Incoming, value: &Value) -> Reply {
     }
 }
 
-/// The connection is reset.
+/// Resets the connection.
 fn reset() -> Reply {
     let mut reply = Reply::new(0, "text/plain", "");
     reply.end = End::Reset;
     reply
 }
 
-/// What the real server sends when it breaks; then it closes the socket without having said so.
+/// Returns the bytes that the real server sends when it breaks. It then closes the socket without notice.
 fn crash() -> Reply {
     let mut reply = Reply::new(500, "text/plain; charset=utf-8", "Internal Server Error");
     reply.end = End::CloseSilently;
     reply
 }
 
-/// A hash that differs from this one.
+/// Returns a hash that differs from this one.
 fn changed(hash: &str) -> String {
     let mut digits: Vec<char> = hash.chars().collect();
     match digits.last_mut() {
@@ -1010,7 +1010,7 @@ fn changed(hash: &str) -> String {
     digits.into_iter().collect()
 }
 
-/// The objects that every Infrahub has: accounts, their groups, a namespace.
+/// Returns the objects that every Infrahub has: accounts, their groups, a namespace.
 pub(crate) fn seed(store: &mut Store, model: &Model) -> Option<Arc<str>> {
     let mut create = |kind: &str, data: Value| -> Option<Arc<str>> {
         let kind = model.kind(kind).filter(|k| model.kinds[*k].category == Category::Node)?;

@@ -102,7 +102,7 @@ pub(crate) struct Event {
     pub(crate) kind: String,
 }
 
-/// What is looked at: a branch, at a moment.
+/// The viewed state: a branch, at a moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct View {
     pub(crate) branch: BranchId,
@@ -181,18 +181,18 @@ impl Store {
         store
     }
 
-    /// The next moment: never the same twice.
+    /// Returns the next moment: never the same twice.
     pub(crate) fn now(&mut self) -> i64 {
         self.last = (clock::now() + self.skew).max(self.last + 1);
         self.last
     }
 
-    /// The present of a reader, who sees all that has been written.
+    /// Returns the present of a reader, who sees all that has been written.
     pub(crate) fn present(&self) -> i64 {
         (clock::now() + self.skew).max(self.last)
     }
 
-    /// A new id: of the shape of a UUID, growing with time as the server's are.
+    /// Returns a new id: of the shape of a UUID, growing with time as the server's are.
     pub(crate) fn fresh_id(&mut self) -> String {
         self.ids_given += 1;
         let (time, n) = (self.last as u64, self.ids_given);
@@ -217,7 +217,7 @@ impl Store {
         View { branch, at, base: record.branched_from, since }
     }
 
-    /// What is not bound to branches is looked at in main, wherever one stands.
+    /// Returns the view of a kind: main, if the kind is not bound to branches.
     pub(crate) fn kind_view(&self, kind: KindId, view: View) -> View {
         if self.model.kinds[kind].agnostic { View { branch: MAIN, since: i64::MIN, ..view } } else { view }
     }
@@ -230,7 +230,7 @@ impl Store {
         &self.model.kinds[self.nodes[node as usize].kind]
     }
 
-    /// The state of an object, if it is there.
+    /// Returns the state of an object, if it is there.
     pub(crate) fn state(&self, node: NodeId, view: View) -> Option<&Arc<State>> {
         let node = &self.nodes[node as usize];
         self.kind_view(node.kind, view).pick(&node.versions)?.state.as_ref()
@@ -244,7 +244,7 @@ impl Store {
         if relation.agnostic { View { branch: MAIN, since: i64::MIN, ..view } } else { view }
     }
 
-    /// The visible edges of an object for a relationship of its kind, with the peer and the properties, oldest first.
+    /// Returns the visible edges of an object for a relationship of its kind, with the peer and the properties, oldest first.
     pub(crate) fn edges_of<'s>(
         &'s self,
         node: NodeId,
@@ -329,7 +329,7 @@ impl Store {
         }
     }
 
-    /// The human friendly id. Where it goes through a parent, it follows a change of the parent after the configured lag.
+    /// Returns the human friendly id. Where it goes through a parent, it follows a change of the parent after the configured lag.
     pub(crate) fn hfid(&self, node: NodeId, state: &State, view: View) -> Option<Vec<String>> {
         let steps = self.kind_of(node).hfid.as_ref()?;
         Some(self.hfid_of(node, state, steps, view))
@@ -344,7 +344,7 @@ impl Store {
             .collect()
     }
 
-    /// The label, by the template of the schema; a kind without one shows its id.
+    /// Returns the label, by the template of the schema; a kind without one shows its id.
     pub(crate) fn display_label(&self, node: NodeId, state: &State, view: View) -> String {
         let kind = self.kind_of(node);
         match &kind.display_label {
@@ -380,7 +380,7 @@ impl Store {
         out
     }
 
-    /// The key of a tuple in the index.
+    /// Returns the key of a tuple in the index.
     pub(crate) fn tuple_key(kind: KindId, what: &str, parts: &[String]) -> String {
         let mut key = format!("{kind}|{what}");
         for part in parts {
@@ -394,7 +394,7 @@ impl Store {
         self.tuples.get(key).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// The tuple of a constraint for an object as it is.
+    /// Returns the tuple of a constraint for an object as it is.
     pub(crate) fn tuple(&self, node: NodeId, state: &State, steps: &[Step], view: View) -> Vec<String> {
         steps.iter().map(|step| part(self.step_value(node, state, step, view))).collect()
     }
@@ -441,7 +441,7 @@ impl Store {
             .collect()
     }
 
-    /// The object with this human friendly id.
+    /// Returns the object with this human friendly id.
     pub(crate) fn by_hfid(&self, kind: KindId, hfid: &[String], view: View) -> Vec<NodeId> {
         let Some(steps) = &self.model.kinds[kind].hfid else { return Vec::new() };
         let key = Self::tuple_key(kind, "hfid", hfid);
@@ -508,7 +508,7 @@ impl Store {
         self.events.push(Event { id, name, at, branch, account, node, kind });
     }
 
-    /// Whether objects of `kind` can stand where `expected` is asked for.
+    /// Returns whether objects of `kind` can stand where `expected` is asked for.
     pub(crate) fn is_a(&self, kind: KindId, expected: &str) -> bool {
         let model = &self.model;
         model.kinds[kind].name == expected
@@ -516,14 +516,14 @@ impl Store {
             || (expected == "CoreNode" && matches!(model.kinds[kind].category, Category::Node | Category::Profile))
     }
 
-    /// How many objects of a kind (or generic) are in a branch now.
+    /// Returns the number of objects of a kind (or generic) in a branch now.
     pub fn count(&self, kind: &str, branch: &str) -> usize {
         let (Some(kind), Some(branch)) = (self.model.kind(kind), self.branch(branch)) else { return 0 };
         let view = self.view(branch, self.present());
         self.model.kinds[kind].concrete.iter().flat_map(|k| self.nodes_of(*k)).filter(|node| self.state(**node, view).is_some()).count()
     }
 
-    /// The ids of the objects of a kind (or generic) in a branch now, oldest first.
+    /// Returns the ids of the objects of a kind (or generic) in a branch now, oldest first.
     pub fn ids(&self, kind: &str, branch: &str) -> Vec<String> {
         let (Some(kind), Some(branch)) = (self.model.kind(kind), self.branch(branch)) else { return Vec::new() };
         let view = self.view(branch, self.present());
@@ -531,7 +531,7 @@ impl Store {
         nodes.filter(|node| self.state(**node, view).is_some()).map(|node| self.nodes[*node as usize].id.to_string()).collect()
     }
 
-    /// The value of an attribute, or the ids of the peers of a relationship; `None` if there is no such object or field.
+    /// Returns the value of an attribute, or the ids of the peers of a relationship; `None` if there is no such object or field.
     pub fn value(&self, id: &str, field: &str, branch: &str) -> Option<Value> {
         let view = self.view(self.branch(branch)?, self.present());
         let node = self.node(id)?;
@@ -545,23 +545,23 @@ impl Store {
         Some(Value::Array(peers.collect()))
     }
 
-    /// The names of the branches.
+    /// Returns the names of the branches.
     pub fn branches(&self) -> Vec<String> {
         self.branches.iter().filter(|b| !b.deleted).map(|b| b.name.clone()).collect()
     }
 
-    /// How many objects the store ever held, deleted ones included.
+    /// Returns the number of objects that the store ever held, including deleted ones.
     pub fn len(&self) -> usize {
         self.nodes.len()
     }
 
-    /// Whether the store never held an object.
+    /// Returns whether the store never held an object.
     pub fn is_empty(&self) -> bool {
         self.nodes.is_empty()
     }
 }
 
-/// A part of a tuple: nothing and the text "NULL" are the same to the server's database.
+/// Returns a part of a tuple: nothing and the text "NULL" are the same to the server's database.
 pub(crate) fn part(value: Option<Value>) -> String {
     value.map(|v| crate::value::python(&v, false)).unwrap_or_else(|| "NULL".into())
 }

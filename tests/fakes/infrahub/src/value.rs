@@ -144,12 +144,12 @@ fn content(value: &Value, attribute: &Attribute) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// What is read of a stored value: the database's marker for null is the text "NULL", so that text is lost.
+/// Returns the value that is read back. The database's marker for null is the text "NULL", so that text is lost.
 pub(crate) fn read_back(value: &Value) -> &Value {
     if value.as_str() == Some("NULL") { &Value::Null } else { value }
 }
 
-/// A value as Python prints it: `str()`, or `repr()` when `nested`.
+/// Returns a value as Python prints it: `str()`, or `repr()` when `nested`.
 pub(crate) fn python(value: &Value, nested: bool) -> String {
     match value {
         Value::Null => "None".into(),
@@ -165,7 +165,7 @@ pub(crate) fn python(value: &Value, nested: bool) -> String {
     }
 }
 
-/// A text as Python's `repr()` prints it.
+/// Returns a text as Python's `repr()` prints it.
 pub(crate) fn quoted(text: &str) -> String {
     let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
     let mut out = String::from(quote);
@@ -194,7 +194,7 @@ pub(crate) enum Address {
 }
 
 impl Address {
-    /// The canonical text; unlike Rust's, it never ends in a dotted quad.
+    /// Returns the canonical text; unlike Rust's, it never ends in a dotted quad.
     pub(crate) fn text(self) -> String {
         match self {
             Address::V4(bits) => Ipv4Addr::from_bits(bits).to_string(),
@@ -308,7 +308,7 @@ fn netmask(text: &str) -> Option<u32> {
     (bits.leading_zeros() + bits.trailing_ones() == 32).then(|| bits.leading_zeros())
 }
 
-/// The canonical spelling of a MAC address, if `text` is one in any of the spellings of `netaddr`.
+/// Returns the canonical spelling of a MAC address, if `text` is one in any of the spellings of `netaddr`.
 fn mac(text: &str) -> Option<String> {
     let groups = |separator: char, count: usize, min: usize, max: usize| -> Option<String> {
         let parts: Vec<&str> = text.split(separator).collect();
@@ -329,7 +329,7 @@ fn mac(text: &str) -> Option<String> {
     Some(pairs.join(":"))
 }
 
-/// Whether the server takes `text` for a URL: a scheme and a host.
+/// Returns whether the server takes `text` for a URL: a scheme and a host.
 fn is_url(text: &str) -> bool {
     if text.starts_with('/') {
         return true;

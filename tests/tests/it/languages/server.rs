@@ -3,46 +3,37 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use infrahub_sync_test_server::{Answer, Server};
 use serde_json::{Map, Value, json};
 
 /// Objects by their collection.
 type Collections = BTreeMap<String, Vec<Map<String, Value>>>;
 
-/// A server on loopback. It ends with the test's process.
-pub(crate) struct Server {
-    address: String,
+/// The server, with five racks at first.
+pub(crate) struct Shop {
+    server: Server,
     collections: Arc<Mutex<Collections>>,
 }
 
-type Answer = (u16, String);
+type Reply = (u16, String);
 
-impl Server {
-    /// Starts one with five racks.
-    pub(crate) fn start() -> Server {
-        let server = tiny_http::Server::http("127.0.0.1:0").unwrap();
-        let address = format!("http://{}", server.server_addr());
+impl Shop {
+    pub(crate) fn start() -> Shop {
         let racks = (1..=5).map(|id| json!({"id": id.to_string(), "name": format!("r{id} é")}).as_object().unwrap().clone());
         let collections = Arc::new(Mutex::new(Collections::from([("racks".to_owned(), racks.collect())])));
         let shared = collections.clone();
-        std::thread::spawn(move || {
-            for mut request in server.incoming_requests() {
-                let mut body = String::new();
-                request.as_reader().read_to_string(&mut body).unwrap();
-                let known =
-                    request.headers().iter().any(|header| header.field.equiv("authorization") && header.value == "Bearer the-token");
-                let (status, text) = if known {
-                    answer(&shared, &request.method().to_string(), request.url(), &body)
-                } else {
-                    (401, json!({"detail": "this token is not known"}).to_string())
-                };
-                let _ = request.respond(tiny_http::Response::from_string(text).with_status_code(status));
-            }
+        let server = Server::start(move |request| {
+            let (status, text) = match request.header("authorization") {
+                "Bearer the-token" => answer(&shared, &request.method, &request.target, &request.text()),
+                _ => (401, json!({"detail": "this token is not known"}).to_string()),
+            };
+            Answer::ok(text).with_status(status).into()
         });
-        Server { address, collections }
+        Shop { server, collections }
     }
 
     pub(crate) fn address(&self) -> &str {
-        &self.address
+        self.server.url()
     }
 
     /// Returns the objects of a collection; null for a collection that never had any.
@@ -51,7 +42,7 @@ impl Server {
     }
 }
 
-fn answer(collections: &Mutex<Collections>, method: &str, url: &str, body: &str) -> Answer {
+fn answer(collections: &Mutex<Collections>, method: &str, url: &str, body: &str) -> Reply {
     let mut collections = collections.lock().unwrap();
     let (path, query) = url.split_once('?').unwrap_or((url, ""));
     let number = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')?.parse::<usize>().ok());
@@ -102,30 +93,19 @@ fn answer(collections: &Mutex<Collections>, method: &str, url: &str, body: &str)
     }
 }
 
-/// Starts the server for the probers, which answers with the request.
-pub(crate) fn prober() -> String {
-    let server = tiny_http::Server::http("127.0.0.1:0").unwrap();
-    let address = format!("http://{}", server.server_addr());
-    std::thread::spawn(move || {
-        let large = "x".repeat(2 << 20);
-        for mut request in server.incoming_requests() {
-            let mut body = String::new();
-            request.as_reader().read_to_string(&mut body).unwrap();
-            let header = |name: &'static str| {
-                request.headers().iter().find(|header| header.field.equiv(name)).map(|header| header.value.to_string())
-            };
-            let (path, query) = request.url().split_once('?').unwrap_or((request.url(), ""));
-            let (status, text) = match path {
-                "/results" => {
-                    let seen = json!({"title": body, "query": query, "own": header("x-own"), "accept": header("accept")});
-                    (200, json!({"results": [seen, {"é": [1, null]}], "total": 3}).to_string())
-                }
-                "/large" => (200, large.clone()),
-                _ => (404, json!({"message": "there is nothing"}).to_string()),
-            };
-            let header = tiny_http::Header::from_bytes("X-H", "a header").unwrap();
-            let _ = request.respond(tiny_http::Response::from_string(text).with_status_code(status).with_header(header));
-        }
-    });
-    address
+/// Starts the server for the probers, which repeats what it was asked. Without the credentials it has nothing.
+pub(crate) fn prober() -> Server {
+    Server::start(|request| {
+        let header = |name: &str| Some(request.header(name)).filter(|value| !value.is_empty());
+        let query = request.target.split_once('?').map_or("", |(_, query)| query);
+        let answer = match request.path() {
+            "/results" => {
+                let asked = json!({"title": request.text(), "query": query, "own": header("x-own"), "accept": header("accept")});
+                Answer::ok(json!({"results": [asked, {"é": [1, null]}], "total": 3}).to_string())
+            }
+            "/large" => Answer::ok("x".repeat(2 << 20)),
+            _ => Answer::ok(json!({"message": "there is nothing"}).to_string()).with_status(404),
+        };
+        answer.header("x-h", "a header").into()
+    })
 }

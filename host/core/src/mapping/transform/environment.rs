@@ -12,7 +12,7 @@ use super::methods::{python_method, width_in_limit};
 use super::values::python_text;
 use crate::python::text::{Ends, pad};
 
-/// The environment that transforms run in: Jinja 2 as far as the engine and this module go.
+/// Returns the environment that transforms run in: Jinja 2 as far as the engine and this module go.
 pub(super) fn environment() -> Environment<'static> {
     static BASE: LazyLock<Environment<'static>> = LazyLock::new(build_environment);
     BASE.clone()

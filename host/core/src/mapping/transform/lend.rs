@@ -177,7 +177,7 @@ impl Uses {
     }
 }
 
-/// The name of a label, `'name': value`, if it is a text.
+/// Returns the name of a label, `'name': value`, if it is a text.
 fn label_name(label: &str) -> Option<String> {
     let name = split_at(label, ':').first().and_then(|name| parse_literal(name.trim()))?;
     name.as_str().map(str::to_owned)

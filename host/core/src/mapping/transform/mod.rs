@@ -43,7 +43,7 @@ use crate::python::parse_literal;
 /// What is wrong with a transform, or with a record for a transform.
 #[derive(Debug, thiserror::Error)]
 pub enum TransformError {
-    /// The expression is no template.
+    /// The expression is not a template.
     #[error("transform of '{field}' with '{expression}', line {line}: {reason}")]
     Syntax {
         /// The field that would be written.
@@ -133,7 +133,7 @@ impl Transforms {
     ///
     /// # Errors
     ///
-    /// The first expression that is no template, or names a filter that does not exist.
+    /// The first expression that is not a template, or names a filter that does not exist.
     pub fn compile(transforms: &[(String, String)]) -> Result<Self, TransformError> {
         Self::compile_with(transforms, &Lends::default())
     }
@@ -158,7 +158,7 @@ impl Transforms {
     ///
     /// # Errors
     ///
-    /// The expression is no template.
+    /// The expression is not a template.
     pub fn check(field: &str, expression: &str) -> Result<(), TransformError> {
         let source = rewrite_percent(expression);
         environment().add_template_owned("0", source.into_owned()).map_err(|error| syntax_error(field, expression, &error))
@@ -211,12 +211,12 @@ impl Transforms {
         self
     }
 
-    /// Tells that there is nothing to apply.
+    /// Returns whether there is nothing to apply.
     pub fn is_empty(&self) -> bool {
         self.transforms.is_empty()
     }
 
-    /// What the templates may read, and what they write.
+    /// Returns what the templates may read, and what they write.
     pub fn reads(&self) -> Reads {
         Reads {
             names: self.transforms.iter().flat_map(|transform| transform.names.iter().cloned()).collect(),
@@ -250,7 +250,7 @@ impl Transform {
         let context = TemplateValue::from_object(RecordContext { names: Arc::clone(&self.names), values });
         let captured = environment.get_template(&self.template)?.render_captured(context)?;
         let text = captured.output();
-        // Only pieces that are no text, or empty, leave a trace: all else shows in the length of the output.
+        // Only pieces that are empty or not text leave a trace: all others show in the length of the output.
         let lone = match captured.state().get_extension::<Pieces>() {
             Some(pieces) if pieces.count == 1 && pieces.length == text.len() => Some(&pieces.last),
             Some(_) => None,
@@ -294,7 +294,7 @@ fn syntax_error(field: &str, expression: &str, error: &Error) -> TransformError 
     TransformError::Syntax { field, expression, line: error.line().unwrap_or(1), reason: reason_of(error) }
 }
 
-/// The engine names what is undefined in backquotes, also where it made an operation fail.
+/// Returns the undefined name, which the engine puts in backquotes, also where it made an operation fail.
 fn undefined_name(error: &Error) -> Option<String> {
     let (before, _) = error.detail()?.split_once("` is undefined")?;
     Some(before.rsplit_once('`')?.1.to_owned())
@@ -441,7 +441,7 @@ mod tests {
         Lends { tables: vec![table], lookup: Some("lookup".into()) }
     }
 
-    /// The value of `out` after a template, with these records at hand.
+    /// Returns the value of `out` after a template, with these records at hand.
     fn lent(expression: &str) -> Value {
         let pairs = [("out".to_owned(), expression.to_owned())];
         let transforms = Transforms::compile_with(&pairs, &lends()).unwrap_or_else(|error| panic!("{error}"));

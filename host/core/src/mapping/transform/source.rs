@@ -10,7 +10,7 @@ use regex::Regex;
 
 use super::filters::PERCENT;
 
-/// Words of the template language, which are no names of a record.
+/// Words of the template language, which are not names of a record.
 const KEYWORDS: [&str; 33] = [
     "True",
     "False",
@@ -47,7 +47,7 @@ const KEYWORDS: [&str; 33] = [
     "self",
 ];
 
-/// The names that a template may look up in the record: all words of its code but keywords, attributes, filters and
+/// Returns the names that a template may look up in the record: all words of its code but keywords, attributes, filters and
 /// names of arguments.
 ///
 /// It is complete because it looks at words and not at scopes. The engine's `undeclared_variables` is not: it counts
@@ -86,7 +86,7 @@ pub(crate) fn names_read(source: &str) -> BTreeSet<String> {
     names
 }
 
-/// The first filter in the source that does not exist, with its line; the engine itself notices only when it gets there.
+/// Returns the first filter in the source that does not exist, with its line; the engine itself notices only when it gets there.
 pub(crate) fn unknown_filter(environment: &Environment<'static>, source: &str) -> Option<(usize, String)> {
     if has_raw_block(source) {
         return None;
@@ -123,7 +123,7 @@ pub(crate) fn leading_name(text: &str) -> &str {
     text.get(..end).unwrap_or_default()
 }
 
-/// The length in bytes of the text literal that `rest` starts with.
+/// Returns the length in bytes of the text literal that `rest` starts with.
 pub(crate) fn text_length(rest: &str) -> usize {
     let mut characters = rest.char_indices();
     let Some((_, quote)) = characters.next() else { return 0 };
@@ -137,12 +137,12 @@ pub(crate) fn text_length(rest: &str) -> usize {
     rest.len()
 }
 
-/// Tells that braces may be plain text in the source: what looks like code is then only read, never judged or rewritten.
+/// Returns whether braces may be plain text in the source: what looks like code is then only read, never judged or rewritten.
 fn has_raw_block(source: &str) -> bool {
     source.contains("endraw")
 }
 
-/// The insides of `{{ … }}` and `{% … %}`.
+/// Returns the insides of `{{ … }}` and `{% … %}`.
 pub(crate) fn code_regions(source: &str) -> Vec<std::ops::Range<usize>> {
     let mut regions = Vec::new();
     let mut at = 0;
@@ -240,7 +240,7 @@ fn rewrite_percent_code(code: &str, out: &mut String) {
     }
 }
 
-/// The length of the operand that `code` starts with: a sign, a name, literal or bracket, and what hangs on it.
+/// Returns the length of the operand that `code` starts with: a sign, a name, literal or bracket, and what hangs on it.
 fn operand_length(code: &str) -> usize {
     let tail = |at: usize| code.get(at..).unwrap_or_default();
     let blanks = |at: usize| at + (tail(at).len() - tail(at).trim_start().len());

@@ -11,7 +11,7 @@ use super::environment::invalid;
 use crate::python::float_text;
 use crate::python::text::write_repr_of_text;
 
-/// A record's value for the engine.
+/// Returns a record's value for the engine.
 pub(crate) fn to_template(value: &Value) -> TemplateValue {
     match value {
         Value::Null => TemplateValue::from(()),
@@ -34,7 +34,7 @@ pub(crate) fn to_template(value: &Value) -> TemplateValue {
     }
 }
 
-/// A result as JSON; `None` when JSON has no form for it. Lazy sequences become lists.
+/// Returns a result as JSON; `None` when JSON has no form for it. Lazy sequences become lists.
 pub(crate) fn from_template(value: &TemplateValue) -> Result<Option<Value>, Error> {
     Ok(match value.kind() {
         ValueKind::Undefined => return Err(Error::new(ErrorKind::UndefinedError, "part of the result is undefined")),
@@ -74,7 +74,7 @@ pub(crate) fn from_template(value: &TemplateValue) -> Result<Option<Value>, Erro
             Some(Value::Object(map))
         }
         ValueKind::Bytes => None,
-        _ => return Err(invalid(format!("the result is {}, which is no value", value.kind()))),
+        _ => return Err(invalid(format!("the result is {}, which is not a value", value.kind()))),
     })
 }
 

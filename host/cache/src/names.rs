@@ -1,8 +1,7 @@
 //! Names that become path segments: run ids, sync names and kinds.
 //!
-//! All three come from people (`--run-id`, `name:` in `config.yml`, `schema_mapping`), and all three are joined to the cache's
-//! root. The rule is 2.0.1's, one plain segment, and a little stricter where its rule lets a name through that means another place
-//! on another system (a trailing `/`, a `\`, control characters) or that collides with the cache's own files.
+//! All three come from users, and all three are joined to the cache's root. The rule is that of 2.0.1, one plain segment. It also refuses
+//! names that mean another place on another system (a trailing `/`, a `\`, control characters) or that collide with the cache's own files.
 
 use std::fmt;
 use std::path::{Component, Path};
@@ -10,22 +9,24 @@ use std::path::{Component, Path};
 use jiff::{Timestamp, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
-/// The longest name in bytes. File systems stop at 255 for a file's whole name; the rest is for `.parquet` and for the name a file
-/// has while it is written.
+use crate::Side;
+use crate::format::{PARQUET_SUFFIX, ROWCOUNTS_FILE, RUN_COUNTER_FILE};
+
+/// The longest name in bytes. File systems allow 255 for a file's name, which includes `.parquet` and the affixes of unfinished files.
 const NAME_BYTES_MAX: usize = 200;
 
 /// The cache's own files beside the run folders.
-const RESERVED: [&str; 2] = [crate::layout::ROWCOUNTS_FILE, crate::layout::RUN_COUNTER_FILE];
+const RESERVED: [&str; 2] = [ROWCOUNTS_FILE, RUN_COUNTER_FILE];
 
 /// Why a name cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} must be one plain path segment: {name:?} {problem}")]
 pub struct NameError {
-    /// What the name is of.
+    /// The named thing.
     pub what: &'static str,
-    /// The name as given.
+    /// The name.
     pub name: String,
-    /// What is wrong with it.
+    /// The error in it.
     pub problem: &'static str,
 }
 
@@ -46,7 +47,7 @@ fn check(what: &'static str, name: &str) -> Result<(), NameError> {
     if name.len() > NAME_BYTES_MAX {
         return refuse("is longer than 200 bytes");
     }
-    // What is left are the system's own forms, such as Windows' `C:`.
+    // The remaining forms are those of the system, such as `C:` on Windows.
     let mut components = Path::new(name).components();
     match (components.next(), components.next()) {
         (Some(Component::Normal(_)), None) => Ok(()),
@@ -54,22 +55,22 @@ fn check(what: &'static str, name: &str) -> Result<(), NameError> {
     }
 }
 
-/// The id of a run: `YYYYMMDDTHHMM-<8 hex>` in UTC when it is ours, any plain path segment when the user gave it.
+/// The id of a run: a generated `YYYYMMDDTHHMM-<8 hex>` in UTC, or any plain path segment that the user chose.
 ///
-/// Sorts by time as long as the ids are ours.
+/// Generated ids sort by time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct RunId(String);
 
 impl RunId {
-    /// A new id from the current time and four random bytes.
+    /// Generates an id from the current time and four random bytes.
     #[must_use]
     pub fn new(now: Timestamp, random: [u8; 4]) -> RunId {
         let minute = now.to_zoned(TimeZone::UTC).strftime("%Y%m%dT%H%M");
         RunId(format!("{minute}-{:08x}", u32::from_be_bytes(random)))
     }
 
-    /// Takes a user's id.
+    /// Parses a user's id.
     ///
     /// # Errors
     ///
@@ -80,14 +81,14 @@ impl RunId {
         if name.starts_with('.') {
             return Err(NameError { what: WHAT, name: name.to_owned(), problem: "starts with a dot, as the cache's own files do" });
         }
-        // Compared without case, because on some systems files are.
+        // Case-insensitive, because some file systems are.
         if RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(name)) {
             return Err(NameError { what: WHAT, name: name.to_owned(), problem: "is the name of one of the cache's own files" });
         }
         Ok(RunId(name.to_owned()))
     }
 
-    /// Whether it has the form of a new id.
+    /// Returns whether it has the form of a generated id.
     #[must_use]
     pub fn is_ours(&self) -> bool {
         let digits = |text: &str, length| text.len() == length && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -96,7 +97,7 @@ impl RunId {
         self.0.split_once('-').is_some_and(|(minute, random)| time(minute) && is_random(random))
     }
 
-    /// The id as text.
+    /// Returns the id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -109,7 +110,7 @@ impl RunId {
 pub struct SyncName(String);
 
 impl SyncName {
-    /// Takes the `name` of a `config.yml`.
+    /// Parses the `name` of a `config.yml`.
     ///
     /// # Errors
     ///
@@ -119,20 +120,20 @@ impl SyncName {
         Ok(SyncName(name.to_owned()))
     }
 
-    /// The name as text.
+    /// Returns the name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// The name of a kind, as the name of its snapshot's file.
+/// The name of a kind, which is also the name of its snapshot's file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct KindName(String);
 
 impl KindName {
-    /// Takes the name of a kind.
+    /// Parses the name of a kind.
     ///
     /// # Errors
     ///
@@ -142,11 +143,16 @@ impl KindName {
         Ok(KindName(name.to_owned()))
     }
 
-    /// The name as text.
+    /// Returns the name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Returns the path of a snapshot in the folder of its run, as `run.json` names it on every system.
+pub(crate) fn snapshot_name(side: Side, kind: &KindName) -> String {
+    format!("{}/{kind}{PARQUET_SUFFIX}", side.letter())
 }
 
 macro_rules! name_traits {
@@ -199,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_one_plain_segment_is_refused() {
+    fn only_one_plain_segment_is_accepted() {
         let refused = ["", ".", "..", "/", "/etc", "a/b", "a/", "./a", "../a", "a\\b", "a\0", "a\nb"];
         for name in refused {
             assert!(RunId::parse(name).is_err(), "{name:?}");
@@ -211,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_cannot_take_the_place_of_the_caches_files() {
+    fn ids_cannot_replace_the_files_of_the_cache() {
         for name in [".lock", ".format", ".x", "run-counter.json", "Run-Counter.json", "last-successful-rowcounts.json"] {
             assert!(RunId::parse(name).is_err(), "{name:?}");
         }

@@ -1,61 +1,74 @@
-//! The small files beside the Parquet files: JSON in 2.0.1's shapes, and one text file.
+//! The format on the disk: the names of the files, the version of the format, and the contents of the small files.
 //!
-//! Unknown keys are kept when a file is read and written again, so that neither program loses what the other put there.
+//! The JSON files have the shapes of 2.0.1. A file keeps its unknown keys when it is read and written again, so that neither program
+//! loses what the other wrote. The columns of the Parquet files are in `plan_file`, `errors_file` and `snapshot_file`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io;
-use std::path::Path;
 
 use infrahub_sync_base::PerSide;
 use jiff::Timestamp;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::atomic;
-use crate::error::{CacheError, IoContext};
-use crate::sums::FileSum;
-
-/// The format this version writes and the newest it reads. 2.0.1 writes none, which counts as 0.
+/// The format that this version writes, and the newest that it reads. 2.0.1 writes none, which counts as 0.
 pub const FORMAT: u32 = 1;
 
-/// `cursors.json`: where the next incremental run goes on, by side and kind. 2.0.1 writes `<TIER>:<value>`, as in
-/// `TIMESTAMP:2026-01-01T00:00:00+00:00`; what a cursor means is the engine's business.
+/// The lock.
+pub(crate) const LOCK_FILE: &str = ".lock";
+/// The version of the format.
+pub(crate) const FORMAT_FILE: &str = ".format";
+/// The baseline of the guardrail.
+pub(crate) const ROWCOUNTS_FILE: &str = "last-successful-rowcounts.json";
+/// The runs since the last full extract.
+pub(crate) const RUN_COUNTER_FILE: &str = "run-counter.json";
+/// The prefix of folders that are about to be removed.
+pub(crate) const PRUNED_PREFIX: &str = ".pruned-";
+
+/// The files of a run.
+pub(crate) const RUN_FILE: &str = "run.json";
+pub(crate) const PLAN_FILE: &str = "plan.parquet";
+pub(crate) const JOURNAL_FILE: &str = "journal.bin";
+pub(crate) const ERRORS_FILE: &str = "errors.parquet";
+pub(crate) const CURSORS_FILE: &str = "cursors.json";
+pub(crate) const SCHEMA_SUB_HASH_FILE: &str = "schema-sub-hash.txt";
+pub(crate) const PARQUET_SUFFIX: &str = ".parquet";
+
+/// `cursors.json`: where the next incremental run starts, by side and kind. 2.0.1 writes `<TIER>:<value>`, as in
+/// `TIMESTAMP:2026-01-01T00:00:00+00:00`. Only the engine interprets a cursor.
 pub type Cursors = PerSide<BTreeMap<String, String>>;
 
-/// `last-successful-rowcounts.json`: the source's rows by kind, after the last success.
+/// `last-successful-rowcounts.json`: the source's rows by kind after the last success.
 pub type Rowcounts = BTreeMap<String, u64>;
 
 /// `run-counter.json`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RunCounter {
-    /// How many incremental runs there were since the last full extract.
+    /// The number of incremental runs since the last full extract.
     #[serde(default)]
     pub runs_since_full: u64,
 }
 
-/// How a run stands.
+/// The state of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RunStatus {
-    /// Nothing is known: there is no `run.json`.
+    /// Unknown: there is no `run.json`.
     #[default]
     Pending,
-    /// It runs, or was killed.
+    /// It is running, or was killed.
     Running,
-    /// It made a plan and wrote nothing to the destination.
+    /// It created a plan and wrote nothing to the destination.
     DryRun,
     /// Everything was applied.
     Applied,
     /// It stopped at an error.
     Failed,
-    /// It came to its end, and some objects could not be read or written.
+    /// It ended, and some objects could not be read or written.
     Partial,
 }
 
 impl RunStatus {
-    /// The word in `run.json`.
+    /// Returns the word in `run.json`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -68,18 +81,18 @@ impl RunStatus {
         }
     }
 
-    /// Whether the run's snapshots are complete, so that an incremental run can start from them: as in 2.0.1, `applied` and `dry-run`.
+    /// Returns whether an incremental run can start from the run's snapshots: as in 2.0.1, after `applied` and `dry-run`.
     #[must_use]
     pub fn is_success(self) -> bool {
         matches!(self, RunStatus::Applied | RunStatus::DryRun)
     }
 }
 
-/// The command that a run is of.
+/// The command of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// Not known; 2.0.1's default.
+    /// Unknown, the default of 2.0.1.
     #[default]
     #[serde(rename = "")]
     Unknown,
@@ -97,7 +110,7 @@ pub struct AdapterRecord {
     /// Its name in the configuration.
     #[serde(default)]
     pub name: String,
-    /// Its version, where it says one.
+    /// Its version, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// The digest of its code.
@@ -105,7 +118,7 @@ pub struct AdapterRecord {
     pub digest: Option<String>,
 }
 
-/// `run.json`. The fields stand in the order in which they are written, which is 2.0.1's: by name.
+/// `run.json`. The fields are written in this order, which is that of 2.0.1: by name.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct RunFile {
     /// The adapters of both sides.
@@ -114,44 +127,55 @@ pub struct RunFile {
     /// Rows by side and kind.
     #[serde(default)]
     pub counts: PerSide<BTreeMap<String, u64>>,
-    /// Check sums of the snapshots and the plan, by their paths in the run's folder.
+    /// Checksums of the snapshots and the plan, by their paths in the run's folder.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, FileSum>,
-    /// When the run ended, well or not.
+    /// When the run ended, successfully or not.
     #[serde(default, with = "time")]
     pub finished_at: Option<Timestamp>,
-    /// The format of the run's files; 0 for one of 2.0.1. Set to [`FORMAT`] when written.
+    /// The format of the run's files, or 0 for a run of 2.0.1. A writer sets it to [`FORMAT`].
     #[serde(default)]
     pub format: u32,
     /// The command.
     #[serde(default)]
     pub mode: Mode,
-    /// Kinds of which not all objects were read, by side: what is not in their snapshots may exist.
+    /// Kinds with missing objects, by side: an object that is not in their snapshots may exist.
     #[serde(default)]
     pub partial: PerSide<BTreeSet<String>>,
     /// When the run began.
     #[serde(default, with = "time")]
     pub started_at: Option<Timestamp>,
-    /// How it stands.
+    /// The state.
     #[serde(default)]
     pub status: RunStatus,
-    /// What came of it, for people and their scripts.
+    /// The result, for people and their scripts.
     #[serde(default)]
     pub summary: Map<String, Value>,
-    /// Keys that this version does not know.
+    /// Unknown keys.
     #[serde(flatten)]
     pub other: Map<String, Value>,
 }
 
 impl RunFile {
-    /// A run that begins now.
+    /// Returns the file of a run that begins now.
     #[must_use]
     pub fn running(mode: Mode, now: Timestamp) -> RunFile {
         RunFile { mode, status: RunStatus::Running, started_at: Some(now), format: FORMAT, ..RunFile::default() }
     }
 }
 
-/// Times as Python's `isoformat` writes them in UTC (`2026-01-01T00:00:00.000000+00:00`), which every version of it also reads.
+/// The contents of a file when it was written.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct FileSum {
+    /// Its length.
+    #[serde(default)]
+    pub bytes: u64,
+    /// The CRC-32 of its bytes, as eight hexadecimal digits.
+    #[serde(default)]
+    pub crc32: String,
+}
+
+/// Times as Python's `isoformat` writes them in UTC (`2026-01-01T00:00:00.000000+00:00`), which every version of Python also reads.
 pub(crate) mod time {
     use jiff::{Timestamp, tz::TimeZone};
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -164,78 +188,6 @@ pub(crate) mod time {
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
         let text = Option::<String>::deserialize(deserializer)?;
         text.map(|text| text.parse().map_err(serde::de::Error::custom)).transpose()
-    }
-}
-
-/// Reads a JSON file; `None` when it is not there.
-pub(crate) fn read_json<T: DeserializeOwned>(path: &Path, remedy: &str) -> Result<Option<T>, CacheError> {
-    let Some(bytes) = read(path)? else {
-        return Ok(None);
-    };
-    serde_json::from_slice(&bytes).map(Some).map_err(|source| CacheError::Damaged {
-        path: path.to_owned(),
-        remedy: remedy.to_owned(),
-        source: source.into(),
-    })
-}
-
-/// Writes a JSON file as 2.0.1 lays it out, with an indent of two.
-pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), CacheError> {
-    let json =
-        serde_json::to_vec_pretty(value).map_err(|error| CacheError::Unwritable { path: path.to_owned(), problem: error.to_string() })?;
-    atomic::write_file(path, &json)
-}
-
-/// Reads a file; `None` when it is not there.
-pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, CacheError> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).at("read", path),
-    }
-}
-
-/// Reads `run.json`; `None` when it is not there.
-pub(crate) fn read_run_file(path: &Path, remedy: &str) -> Result<Option<RunFile>, CacheError> {
-    // The format first: what a newer version writes need not fit our shape.
-    #[derive(Deserialize)]
-    struct Format {
-        #[serde(default)]
-        format: u32,
-    }
-    match read_json::<Format>(path, remedy)? {
-        Some(Format { format }) if format > FORMAT => {
-            Err(CacheError::NewerFormat { path: path.to_owned(), found: format, supported: FORMAT })
-        }
-        Some(_) => read_json(path, remedy),
-        None => Ok(None),
-    }
-}
-
-/// Checks the cache's format, and records ours where there is none.
-pub(crate) fn claim_format(path: &Path) -> Result<(), CacheError> {
-    match check_format(path)? {
-        true => Ok(()),
-        false => atomic::write_file(path, format!("{FORMAT}\n").as_bytes()),
-    }
-}
-
-/// Checks the cache's format; says whether there is one.
-pub(crate) fn check_format(path: &Path) -> Result<bool, CacheError> {
-    let Some(bytes) = read(path)? else {
-        return Ok(false);
-    };
-    let text = String::from_utf8_lossy(&bytes);
-    match text.trim().parse::<u32>() {
-        Ok(found) if found > FORMAT => Err(CacheError::NewerFormat { path: path.to_owned(), found, supported: FORMAT }),
-        Ok(_) => Ok(true),
-        Err(source) => Err(CacheError::Damaged {
-            path: path.to_owned(),
-            remedy:
-                "it holds the cache's format version, a whole number; if no newer version of infrahub-sync uses this cache, delete the file"
-                    .to_owned(),
-            source: source.into(),
-        }),
     }
 }
 
