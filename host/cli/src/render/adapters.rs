@@ -63,7 +63,7 @@ pub(crate) fn text(out: &mut impl Write, adapters: &[AdapterLine]) -> io::Result
             Escaped(&line.name).to_string(),
             Escaped(&manifest.version).to_string(),
             side(manifest.source.is_some(), "source"),
-            side(manifest.destination, "destination"),
+            side(manifest.destination.is_some(), "destination"),
             Escaped(&place).to_string(),
             Escaped(&format!("{called}{}", manifest.description)).to_string(),
         ]
@@ -100,7 +100,7 @@ pub(crate) fn json(out: &mut impl Write, adapters: &[AdapterLine], broken: &[Bro
         contract: &line.contract,
         description: &line.manifest.description,
         source: line.manifest.source.is_some(),
-        destination: line.manifest.destination,
+        destination: line.manifest.destination.is_some(),
         built_in: line.place.file().is_none(),
         file: line.place.file(),
         hidden_by: line.hidden_by.as_deref(),

@@ -5,7 +5,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use infrahub_sync_runtime::{Abilities, Addressing, Credential, Manifest, Setting, SettingType};
+use infrahub_sync_runtime::{Abilities, Addressing, Condition, Credential, CredentialForm, Manifest, Setting, SettingType};
 use serde::Serialize;
 
 use super::output::write_document;
@@ -63,15 +63,23 @@ fn addressing_word(addressing: Addressing) -> &'static str {
 
 /// Describes a credential, without its address.
 fn credential_words(credential: &Credential) -> String {
-    match credential {
-        Credential::Header(templates) => {
+    let words = form_words(&credential.form);
+    match &credential.when {
+        None => words,
+        Some(Condition { setting, values }) => format!("{words}, if `{setting}` is {}", values.join(" or ")),
+    }
+}
+
+fn form_words(form: &CredentialForm) -> String {
+    match form {
+        CredentialForm::Header(templates) => {
             let forms: Vec<String> = templates.iter().map(|template| format!("`{}: {}`", template.name, template.template)).collect();
             format!("as the header {}", forms.join(" or "))
         }
-        Credential::Basic { username, password } => format!("as basic authentication of `{username}` and `{password}`"),
-        Credential::Query { parameter, setting } => format!("as the query parameter `{parameter}`, from `{setting}`"),
-        Credential::Login(login) => {
-            let settings: Vec<String> = credential.settings().into_iter().map(|name| format!("`{name}`")).collect();
+        CredentialForm::Basic { username, password } => format!("as basic authentication of `{username}` and `{password}`"),
+        CredentialForm::Query { parameter, setting } => format!("as the query parameter `{parameter}`, from `{setting}`"),
+        CredentialForm::Login(login) => {
+            let settings: Vec<String> = form.settings().into_iter().map(|name| format!("`{name}`")).collect();
             let steps: Vec<String> = login.steps.iter().map(|step| format!("`{} {}`", step.method, step.path)).collect();
             let headers: Vec<String> = login.headers.iter().map(|(name, _)| format!("`{name}`")).collect();
             let (settings, steps, headers) = (settings.join(" and "), steps.join(" and "), headers.join(" and "));
@@ -91,7 +99,7 @@ fn grants(manifest: &Manifest) -> Vec<(&'static str, String)> {
         "Hosts",
         named(&manifest.address_setting).map_or_else(|| "none".to_owned(), |setting| format!("only the origin in {setting}")),
     )];
-    let sides = match (manifest.source.is_some(), manifest.destination) {
+    let sides = match (manifest.source.is_some(), manifest.destination.is_some()) {
         (true, true) => "read only as a source, read and write as a destination",
         (true, false) => "read only",
         (false, _) => "read and write",
@@ -143,10 +151,15 @@ pub(crate) fn text(out: &mut impl Write, inspected: &Inspected<'_>) -> io::Resul
         None => "no",
     };
     let writes = match (manifest.destination, manifest.schema) {
-        (true, true) => "yes, and knows its system's schema",
-        (true, false) => "yes",
-        (false, true) => "no; knows its system's schema",
-        (false, false) => "no",
+        (Some(addressing), schema) => {
+            let words = match addressing {
+                Addressing::Mapping => "yes, resources by the mapping's `destination_mapping:` or `mapping:`",
+                Addressing::Kind => "yes, kinds by the mapping's `name:`",
+            };
+            if schema { format!("{words}; it knows its system's schema") } else { words.to_owned() }
+        }
+        (None, true) => "no; knows its system's schema".to_owned(),
+        (None, false) => "no".to_owned(),
     };
     let (ours, foreign): (Vec<&str>, Vec<&str>) =
         inspected.imports.iter().map(String::as_str).partition(|name| name.starts_with("infrahub-sync:adapter/"));
@@ -158,7 +171,7 @@ pub(crate) fn text(out: &mut impl Write, inspected: &Inspected<'_>) -> io::Resul
         ("Digest", inspected.digest.clone()),
         ("Contract", inspected.contract.to_owned()),
         ("Reads", reads.to_owned()),
-        ("Writes", writes.to_owned()),
+        ("Writes", writes),
     ];
     lines.extend(grants(manifest));
     lines.push(("Imports", ours));
@@ -287,7 +300,7 @@ pub(crate) fn json(out: &mut impl Write, inspected: &Inspected<'_>) -> io::Resul
         bytes: u64,
         digest: &'a str,
         source: Option<&'static str>,
-        destination: bool,
+        destination: Option<&'static str>,
         schema: bool,
         address_setting: Option<&'a str>,
         folder_setting: Option<&'a str>,
@@ -308,7 +321,7 @@ pub(crate) fn json(out: &mut impl Write, inspected: &Inspected<'_>) -> io::Resul
         bytes: inspected.bytes,
         digest: &inspected.digest,
         source: manifest.source.map(addressing_word),
-        destination: manifest.destination,
+        destination: manifest.destination.map(addressing_word),
         schema: manifest.schema,
         address_setting: manifest.address_setting.as_deref(),
         folder_setting: manifest.folder_setting.as_deref(),

@@ -138,6 +138,7 @@ impl Check<'_> {
             environment,
             // Without a project, the adapter gets no variable.
             variables: Variables::of("", &[]),
+            command_line: self.args.settings.command_line(),
             extra_origins: Vec::new(),
             networks: Vec::new(),
             project_dir: PathBuf::from("."),
