@@ -311,7 +311,7 @@ impl Job<'_> {
     }
 }
 
-/// What go.mod says.
+/// The statements of go.mod that a build needs.
 struct GoModule {
     path: String,
     version: String,
