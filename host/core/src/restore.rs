@@ -1,6 +1,6 @@
 //! Snapshots of an earlier run as raw rows again, for a run that reads only what changed since.
 //!
-//! What is read back goes through [`build`](crate::snapshot::build) together with the rows that are new: references are resolved again, so that
+//! What is read back goes through [`build`](crate::snapshot::build()) together with the rows that are new: references are resolved again, so that
 //! the new name of a peer reaches those that refer to it. A stored reference is a unique id, which is looked up among the stored rows of its
 //! kind and becomes the peer's own id (its natural key, where the system has no ids). Where a unique id could be two objects, nothing is
 //! guessed: the kind is not restored, and read in full.

@@ -1,6 +1,6 @@
 //! One side of a comparison: per kind sorted, unique rows whose references are row numbers.
 //!
-//! [`build`] turns what was read ([`RawKind`](crate::mapping::RawKind)) into a [`Snapshot`]: it finds each row's natural key (peers first), rejects
+//! [`build()`] turns what was read ([`RawKind`](crate::mapping::RawKind)) into a [`Snapshot`]: it finds each row's natural key (peers first), rejects
 //! what cannot be told apart, sorts, and turns references into row numbers of the peer's kind, with one hash look-up each.
 //!
 //! Invariants: rows are sorted by key and no key stands twice; a reference names a row of the peer kind's sorted rows, [`NOWHERE`] or
