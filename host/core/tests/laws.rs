@@ -1201,7 +1201,7 @@ fn plain_value_is_a_natural_key_or_an_id_or_a_unique_id() {
         (json!("a__none"), "Unresolved: Port `99`: `other` refers to Port `a__none`, which was not loaded"),
         (
             json!("a__b__c"),
-            "Unresolved: Port `99`: `other` refers to Port `a__b__c`, and several objects have this unique id; refer to them by id, or by a list of their identifiers",
+            "Unresolved: Port `99`: `other` refers to Port `a__b__c`, a unique id of several objects; refer to them by id, or by a list of their identifiers",
         ),
     ] {
         assert_eq!(other_port(value.clone(), source), expected, "{value}");
