@@ -44,7 +44,8 @@ impl Words {
         let table = table.split("\n## ").next().unwrap_or_default();
         let mut words = Vec::new();
         for row in table.lines().filter(|line| line.starts_with('|')) {
-            let [avoid, write] = cells(row)[..] else { continue };
+            let row = cells(row);
+            let [avoid, write] = row.as_slice() else { continue };
             let phrases = avoid.split(CODE).skip(1).step_by(2).filter(|phrase| !phrase.contains('…'));
             words.extend(phrases.map(|phrase| (phrase.split(' ').map(str::to_owned).collect(), write.trim().to_owned())));
         }
