@@ -17,11 +17,11 @@ use infrahub_sync_runtime::{self as runtime, Addressing, LoadRequest, Manifest, 
 use crate::targets::{Targets, ordered};
 use crate::{EngineError, Side};
 
-/// What the adapter of a side says about reading it.
+/// The statements of a side's adapter about reading.
 pub(crate) struct Terms {
     pub(crate) addressing: Addressing,
     pub(crate) rules: Vec<ReferenceRule>,
-    /// What it lends to transforms; none where that is not known.
+    /// Its loans to transforms; `None` if they are unknown.
     pub(crate) lends: Option<Lends>,
 }
 
@@ -59,7 +59,7 @@ impl Terms {
 /// One resource, and the mappings that read it.
 pub(crate) struct ResourcePlan {
     pub(crate) resource: String,
-    /// The kinds that are made of it, as the adapter is told.
+    /// The kinds that are made of it, in the form for the adapter.
     targets: Vec<Target>,
     projection: Projection,
     feeds: Vec<MappingFeed>,
@@ -325,7 +325,7 @@ impl<'p> Compiler<'p> {
         spec.identifiers.iter().map(part).collect::<Option<_>>().unwrap_or_default()
     }
 
-    /// Returns what the adapter is told about a mapping; `resource`: the list that it reads.
+    /// Returns a mapping in the form for the adapter; `resource` is the list that it reads.
     fn target(&self, spec: &KindModel, resource: Option<&String>, fields: &[&Field]) -> Target {
         let mut targets: Vec<TargetField> = Vec::new();
         for field in fields {

@@ -54,7 +54,7 @@ pub(crate) struct Resource {
     pub(crate) plan: Arc<ResourcePlan>,
     /// Where an incremental run continues.
     pub(crate) since: Option<Since>,
-    /// Why an incremental run reads it in full all the same.
+    /// The reason for which an incremental run reads it in full anyway.
     pub(crate) in_full: Option<FullReason>,
     pub(crate) progress: UnboundedSender<Progress>,
     pub(crate) now: fn() -> SystemTime,

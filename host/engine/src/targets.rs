@@ -71,7 +71,7 @@ impl Targets {
         }
     }
 
-    /// Whether the mappings of a kind name several lists, so that each row has to say which one it is in.
+    /// Returns whether the mappings of a kind name several lists, so that each row must name its own.
     pub(crate) fn are_several(&self, kind: usize) -> bool {
         self.places.iter().filter(|place| place.kind == kind).count() > 1
     }
@@ -100,7 +100,7 @@ fn place(model: &Model, kind: usize, spec: &KindModel, resource: &str, mappings:
     Place { kind, target, meant }
 }
 
-/// Returns a field as the adapter is told; `path`: where the system has it.
+/// Returns a field in the form for the adapter; `path` is its place in the system.
 pub(crate) fn target_field(spec: &KindModel, field: &FieldModel, path: Option<String>) -> TargetField {
     TargetField {
         name: field.name.clone(),

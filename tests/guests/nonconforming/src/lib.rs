@@ -118,7 +118,7 @@ impl Adapter for Shop {
             .with_setting(Setting::text("url", "the address").required())
             .with_setting(Setting::text("path", "the folder"))
             .with_setting(Setting::secret("token", "a token"))
-            .with_setting(Setting::text("defect", "what is wrong with it").with_default("none"))
+            .with_setting(Setting::text("defect", "the defect").with_default("none"))
             .with_setting(Setting::text("shelf", "which shelf"))
             .with_setting(size.with_default(if defect == "default" { "large" } else { "10" }))
             .with_address("url")
@@ -146,9 +146,9 @@ impl Adapter for Shop {
             return Err(Error::internal("no shelf"));
         }
         if !(1..=1000).contains(&shop.size) {
-            assert!(!shop.has("odd-setting-breaks"), "what a size");
+            assert!(!shop.has("odd-setting-breaks"), "odd size");
             return Err(match defect {
-                "odd-setting-is-internal" => Error::internal("`size` is no size"),
+                "odd-setting-is-internal" => Error::internal("`size` is not a size"),
                 "odd-setting-is-not-named" => Error::config("it is no number from 1 to 1000"),
                 _ => Error::config(format!("`size` is {}, but must be from 1 to 1000", shop.size)),
             });
@@ -256,7 +256,7 @@ impl Shop {
         }
         let cursor = match request.cursor_as::<u64>() {
             Err(_) if self.has("foreign-cursor-is-ignored") => None,
-            Err(error) if self.has("foreign-cursor-breaks") => panic!("what a cursor: {error:?}"),
+            Err(error) if self.has("foreign-cursor-breaks") => panic!("foreign cursor: {error:?}"),
             cursor => cursor?,
         };
         let since = match request.since.as_deref().map(|since| since.strip_prefix("t:").and_then(|moment| moment.parse::<u64>().ok())) {
@@ -302,7 +302,7 @@ impl Shop {
     fn page(&self, response: Response, request: &LoadRequest, cursor: Option<u64>) -> Result<Page> {
         let no_list = || Error::remote("the answer for `things` is not a list");
         let garbage = || {
-            assert!(!self.has("garbage-breaks"), "what an answer");
+            assert!(!self.has("garbage-breaks"), "odd answer");
             if self.has("garbage-is-empty") { Ok(Page::empty()) } else { Err(no_list()) }
         };
         let Some(count) = response.count("/items") else { return garbage() };

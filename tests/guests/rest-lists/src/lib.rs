@@ -202,7 +202,7 @@ fn body(target: &Target, operation: Operation, row: &Row) -> Result<Value> {
     Ok(Value::Object(body))
 }
 
-/// Sends rows in one request. A single row that is written already is no failure: a write may be repeated after an interruption.
+/// Sends rows in one request. A single row that is already written is not a failure: a write may be repeated after an interruption.
 fn send(list: &str, operation: Operation, bodies: &[Value]) -> Result<Vec<Outcome>> {
     let method = match operation {
         Operation::Create => "POST",

@@ -180,7 +180,7 @@ pub(crate) fn tojson(value: TemplateValue, indent: Option<usize>) -> Result<Stri
     Ok(out)
 }
 
-/// What Jinja's `urlencode` escapes: all but letters, digits and a few signs.
+/// The characters that Jinja's `urlencode` escapes: all but letters, digits and a few signs.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-').remove(b'~').remove(b'/');
 
 pub(crate) fn urlencode(text: &str) -> String {
