@@ -1,10 +1,10 @@
 //! The pipeline: load both sides, map, compare, plan, guard, apply.
 //!
 //! Four commands are four functions: [`diff`], [`sync`], [`apply`] and [`generate`]. Each takes a [`RunContext`], which holds everything from
-//! outside (environment, clock, folders, adapters), and tells what goes on through [`Events`]. Nothing here prints.
+//! outside (environment, clock, folders, adapters), and reports progress through [`Events`]. Nothing here prints.
 //!
-//! Invariants: the plan is durable before the first write; only an `ApprovedPlan` is applied; a run that stops leaves its
-//! status in the cache.
+//! Invariants: the plan is durable before the first write. Only an `ApprovedPlan` is applied. A run that stops leaves its status
+//! in the cache.
 
 mod adapter;
 mod apply;
@@ -56,14 +56,14 @@ pub struct AdapterSource {
 }
 
 impl AdapterSource {
-    /// Whether it is a part of this program.
+    /// Returns whether it is a part of this program.
     #[must_use]
     pub fn is_built_in(&self) -> bool {
         matches!(self.bytes, Cow::Borrowed(_))
     }
 }
 
-/// What the command line decides.
+/// The options of the command line.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     /// Load both sides at once.
@@ -82,13 +82,13 @@ pub struct Options {
     pub lock_wait: std::time::Duration,
 }
 
-/// Hears what goes on.
+/// Receives the progress of a run.
 pub trait Events: Sync {
-    /// So many rows of a kind were read so far.
+    /// Reports the number of rows of a kind that were read so far.
     fn loading(&self, side: Side, kind: &str, rows: u64);
-    /// A kind is read.
+    /// Reports that a kind is read.
     fn loaded(&self, side: Side, kind: &str, rows: u64);
-    /// So many rows of a kind were answered by the destination.
+    /// Reports the number of rows of a kind that the destination has answered.
     fn writing(&self, kind: &str, done: u64, total: u64);
     /// Something worth a line.
     fn note(&self, message: &str);
@@ -122,9 +122,9 @@ pub struct RunContext<'a> {
     pub run_id: Option<String>,
     /// The command line's decisions.
     pub options: Options,
-    /// Hears what goes on.
+    /// Receives the progress of a run.
     pub events: &'a dyn Events,
-    /// Somebody wants it to end.
+    /// A request to end.
     pub stop: &'a Stop,
     /// The clock.
     pub now: fn() -> SystemTime,
@@ -144,13 +144,13 @@ impl Stop {
         self.told.notify_waiters();
     }
 
-    /// Whether somebody asked.
+    /// Returns whether the end was requested.
     #[must_use]
     pub fn is_requested(&self) -> bool {
         self.requested.load(Ordering::SeqCst)
     }
 
-    /// Waits until somebody asks.
+    /// Waits until the end is requested.
     pub(crate) async fn requested(&self) {
         let told = self.told.notified();
         if !self.is_requested() {
@@ -162,9 +162,9 @@ impl Stop {
 /// Why an apply ended before its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stopped {
-    /// Somebody wanted it to.
+    /// The user requested it.
     Interrupted,
-    /// So many rows were refused.
+    /// The number of rejected rows reached the limit.
     Failures(u64),
 }
 
@@ -184,13 +184,13 @@ impl Summary {
         self.kinds.iter().fold((0, 0, 0), |sum, kind| (sum.0 + kind.create, sum.1 + kind.update, sum.2 + kind.delete))
     }
 
-    /// Whether all of the source was compared.
+    /// Returns whether all of the source was compared.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.problems == 0 && !self.kinds.iter().any(|kind| kind.partial)
     }
 
-    /// Whether nothing differs.
+    /// Returns whether nothing differs.
     #[must_use]
     pub fn in_sync(&self) -> bool {
         self.totals() == (0, 0, 0)
@@ -209,7 +209,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// The plan's rows, in write order.
+    /// Returns the plan's rows, in write order.
     ///
     /// # Errors
     /// When the plan cannot be read.
@@ -217,7 +217,7 @@ impl Run {
         Ok(Box::new(self.reader.read_plan()?))
     }
 
-    /// What became of the rows, once somebody has begun to apply the plan.
+    /// Returns the outcome of the rows, once an apply has begun.
     ///
     /// # Errors
     /// When the journal or the errors cannot be read.
@@ -229,7 +229,7 @@ impl Run {
     }
 }
 
-/// What became of a plan's rows.
+/// The outcome of a plan's rows.
 #[derive(Debug)]
 pub struct Fates {
     journal: infrahub_sync_cache::Journal,
@@ -238,14 +238,14 @@ pub struct Fates {
 }
 
 impl Fates {
-    /// The state of a row (by its place in the plan, from 0), and the message with which it was refused or left out.
+    /// Returns the state of a row (by its place in the plan, from 0), and the message with which it was rejected or left out.
     #[must_use]
     pub fn of(&self, at: u64, row: &PlanRow) -> (&'static str, Option<&str>) {
         let state = self.journal.state(at);
         (state.as_str(), self.error(at, row).map(|(_, message)| message.as_str()))
     }
 
-    /// The class of the conflict for which a row was left alone, as in `errors.parquet` without `conflict_`.
+    /// Returns the class of the conflict for which a row was left alone, as in `errors.parquet` without `conflict_`.
     #[must_use]
     pub fn conflict(&self, at: u64, row: &PlanRow) -> Option<&str> {
         self.error(at, row)?.0.strip_prefix("conflict_")
@@ -256,7 +256,7 @@ impl Fates {
         told.then(|| self.errors.get(&(row.resource.clone(), row.source_id.clone()))).flatten()
     }
 
-    /// How many rows are in which state, those that there are.
+    /// Returns the number of rows in each state that occurs.
     #[must_use]
     pub fn counts(&self) -> Vec<(&'static str, u64)> {
         use infrahub_sync_cache::RowState;

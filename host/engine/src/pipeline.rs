@@ -1,4 +1,4 @@
-//! The commands, stage by stage: lock, load, compare, write the plan, guard, apply, tell.
+//! The commands, stage by stage: lock, load, compare, write the plan, guard, apply, report.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -176,7 +176,7 @@ fn job<'j>(
     }
 }
 
-/// Work that ends at once when somebody wants it to: nothing is written yet.
+/// Runs work that ends at once when the user requests it: nothing is written yet.
 async fn interruptible<T>(cx: &RunContext<'_>, work: impl Future<Output = Result<T, EngineError>>) -> Result<T, EngineError> {
     tokio::select! {
         done = work => done,
@@ -184,7 +184,7 @@ async fn interruptible<T>(cx: &RunContext<'_>, work: impl Future<Output = Result
     }
 }
 
-/// A cached run, to be shown again.
+/// Returns a cached run, to show it again.
 ///
 /// # Errors
 /// When there is no such run or it cannot be read.
@@ -484,7 +484,7 @@ fn resolving(side: Side, opened: &Opened) -> Resolving {
     Resolving::new(side, &Terms::new(side, opened.manifest()).rules)
 }
 
-/// What both sides go on from: nothing in a full run.
+/// Returns the base from which both sides continue: none in a full run.
 fn bases(
     cx: &RunContext<'_>,
     started: &Started,
@@ -506,12 +506,12 @@ fn bases(
     Ok((Some(reader), source, destination))
 }
 
-/// How the kinds were read, and where the next run goes on.
+/// How the kinds were read, and where the next run continues.
 struct Extracts {
     cursors: infrahub_sync_cache::Cursors,
     /// Of each side.
     readings: [BTreeMap<String, Reading>; 2],
-    /// Nothing has changed on a side since the run that this one goes on from.
+    /// Nothing has changed on a side since the run that this one continues.
     unchanged: [bool; 2],
 }
 
@@ -529,7 +529,7 @@ impl Extracts {
         }
     }
 
-    /// The kinds of each side of which only what changed was read.
+    /// Returns the kinds of each side of which only changes were read.
     fn incremental(&self) -> [Vec<&str>; 2] {
         self.readings.each_ref().map(|side| {
             let kinds = side.iter().filter(|(_, reading)| reading.is_incremental());
@@ -537,7 +537,7 @@ impl Extracts {
         })
     }
 
-    /// Why an object that the source does not have is known to be gone, by kind.
+    /// Returns the evidence that an object is missing in the source, by kind.
     fn proofs(&self, model: &Model, source: &Snapshot) -> Vec<Proof> {
         let kinds = model.kinds.iter().zip(&source.kinds);
         kinds
@@ -548,7 +548,7 @@ impl Extracts {
             .collect()
     }
 
-    /// Whether everything was read.
+    /// Returns whether everything was read.
     fn is_full(&self) -> bool {
         self.incremental().iter().all(Vec::is_empty)
     }
@@ -642,8 +642,8 @@ fn stored_summary(file: &RunFile) -> Summary {
 
 /// Stops a run whose objects cannot be identified; all of them are in errors.parquet.
 ///
-/// The destination's own gaps (an object whose peer is gone) do not stop it: repairing them is what a sync is for. Two of its objects that
-/// cannot be told apart do, since either could be the one to write to.
+/// The destination's own gaps (an object whose peer is gone) do not stop it: repairing them is what a sync is for. Two of its objects with
+/// the same identifiers do, because either could be the one to write to.
 fn stop_on(cx: &RunContext<'_>, started: &Started, side: Side, problems: &[DataProblem]) -> Result<(), EngineError> {
     let stops = |problem: &DataProblem| side == Side::Source || matches!(problem.error, DataErrorKind::Duplicate { .. });
     if cx.options.continue_on_error || !problems.iter().any(stops) {
@@ -677,7 +677,7 @@ fn problem_row(problem: &DataProblem, terminal: bool) -> ErrorRow {
     }
 }
 
-/// Passes the guardrail, or not. What comes out is all that an apply accepts.
+/// Passes the guardrail, or not. Only its result is accepted by an apply.
 fn approved(
     cx: &RunContext<'_>,
     started: &Started,
