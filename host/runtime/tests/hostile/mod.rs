@@ -431,7 +431,7 @@ async fn asks_for_a_file_by_url() {
 async fn hides_credentials_in_a_url() {
     let scene = Scene::set(|_| {}).await;
     let told = scene.caught(&format!("hides_credentials_in_a_url {}/", scene.address)).await;
-    assert!(told.contains("is no request: a URL of an adapter must not have credentials"), "{told}");
+    assert!(told.contains("is not a valid request: a URL of an adapter must not have credentials"), "{told}");
 }
 
 #[tokio::test]
@@ -449,13 +449,13 @@ async fn forges_the_host() {
 #[tokio::test]
 async fn smuggles_a_header() {
     let scene = Scene::set(|_| {}).await;
-    insta::assert_snapshot!(scene.caught("smuggles_a_header").await, @"source `puppet` 1.2.3: GET / is no request: the value of the header `x` is invalid");
+    insta::assert_snapshot!(scene.caught("smuggles_a_header").await, @"source `puppet` 1.2.3: GET / is not a valid request: the value of the header `x` is invalid");
 }
 
 #[tokio::test]
 async fn tunnels() {
     let scene = Scene::set(|_| {}).await;
-    insta::assert_snapshot!(scene.caught("tunnels").await, @"source `puppet` 1.2.3: connect / is no request: adapters may not use the method CONNECT");
+    insta::assert_snapshot!(scene.caught("tunnels").await, @"source `puppet` 1.2.3: connect / is not a valid request: adapters may not use the method CONNECT");
 }
 
 /// What it does with the refusal is its own business: nothing was sent.
