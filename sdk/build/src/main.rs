@@ -59,8 +59,7 @@ commands:
   demo                     run the example netbox_to_files offline, from diff to no differences left
   verify                   format, adapters, lints, tests, a short search of the fuzz targets
   fuzz [SECONDS]           search for inputs that break the fuzz targets, each for SECONDS (default 60); exit code 77 without a C++ compiler
-  prose [PATH…|--shrink]   check the English of the repository. With paths, print all findings below them. With --shrink, remove the
-                           converted files from sdk/build/unconverted.txt
+  prose [PATH…]            check the English of the repository, or of the files below some paths; the rules are in host/STYLE.md
   verify-live [--smoke]    bring up a real NetBox and a real Infrahub, run the tests that need them, stop them, in one hour at most.
                            With --smoke, run one test, in 15 minutes at most. Exit code 77 when this machine cannot bring up the servers,
                            78 when the time was over and no test had failed
@@ -86,9 +85,8 @@ fn main() -> ExitCode {
         ["fuzz"] => return ended(fuzz_targets(60)),
         ["fuzz", seconds] if seconds.parse::<u32>().is_ok() => return ended(fuzz_targets(seconds.parse().unwrap_or_default())),
         ["verify"] => workspace().and_then(|root| verify::run(&root)),
-        ["prose"] => workspace().and_then(|root| prose::check(&root)),
-        ["prose", "--shrink"] => workspace().and_then(|root| prose::shrink(&root)),
-        ["prose", below @ ..] => workspace().and_then(|root| prose::show(&root, below)),
+        ["prose"] => workspace().and_then(|root| prose::check(&root, &[""])),
+        ["prose", below @ ..] => workspace().and_then(|root| prose::check(&root, below)),
         ["help" | "--help" | "-h"] => {
             say(HELP);
             return ExitCode::SUCCESS;

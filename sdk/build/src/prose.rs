@@ -1,18 +1,14 @@
 //! Checks the English of the repository: the words of [`host/STYLE.md`](../../../host/STYLE.md) and the length of sentences.
 //!
 //! Reads every `*.md`, the doc comments and the texts of `host/`, `sdk/`, `plugins/` and `tests/`, and the comments of `wit/`. Code, quoted
-//! output and tests are left out. A file on the list `sdk/build/unconverted.txt` may still have findings; the list only shrinks:
-//! a listed file without findings fails the check.
+//! output and tests are left out.
 
-use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::fs;
 use std::path::Path;
+use std::time::Instant;
 
 use crate::run::{Fault, complain, say};
-
-/// The files that are not converted yet, relative to the workspace, one a line.
-const UNCONVERTED: &str = "sdk/build/unconverted.txt";
 
 /// The words that one sentence of a message or of a help text may have.
 const MESSAGE_WORDS: usize = 25;
@@ -97,72 +93,21 @@ impl Word {
     }
 }
 
-/// Checks all files against the rules and the list.
-pub(crate) fn check(root: &Path) -> Result<(), Fault> {
-    let start = std::time::Instant::now();
-    let (files, words) = (read_all(root)?, words_to_avoid(root)?);
-    let listed = listed(root)?;
-    let mut remarks = Vec::new();
-    let mut seen = BTreeSet::new();
-    for (path, text) in &files {
-        let found = findings(&words, path, text);
-        seen.insert(path.as_str());
-        match (listed.contains(path), found.is_empty()) {
-            (true, true) => {
-                remarks.push(format!("{path}: is converted: remove it from {UNCONVERTED} (`infrahub-sync-build prose --shrink`)"))
-            }
-            (false, false) => remarks.extend(found.iter().map(|found| format!("{path}:{}: {}", found.line, found.text))),
-            _ => {}
-        }
-    }
-    let gone = listed.iter().filter(|path| !seen.contains(path.as_str()));
-    remarks.extend(gone.map(|path| format!("{path}: does not exist: remove it from {UNCONVERTED}")));
-    say(&format!("{} files in {} ms; not converted yet: {} files", files.len(), start.elapsed().as_millis(), listed.len()));
-    for path in &listed {
-        say(&format!("  {path}"));
-    }
-    ended(&remarks)
-}
-
-/// Prints all findings of the files whose path begins with one of `below`, on the list or not.
-pub(crate) fn show(root: &Path, below: &[&str]) -> Result<(), Fault> {
+/// Checks the files whose path begins with one of `below`.
+pub(crate) fn check(root: &Path, below: &[&str]) -> Result<(), Fault> {
+    let start = Instant::now();
     let words = words_to_avoid(root)?;
-    let mut remarks = Vec::new();
-    for (path, text) in read_all(root)? {
-        if below.iter().any(|below| path.starts_with(below.trim_start_matches("./"))) {
-            remarks.extend(findings(&words, &path, &text).iter().map(|found| format!("{path}:{}: {}", found.line, found.text)));
+    let mut files = read_all(root)?;
+    files.retain(|(path, _)| below.iter().any(|below| path.starts_with(below.trim_start_matches("./"))));
+    let mut remarks = 0;
+    for (path, text) in &files {
+        for Finding { line, text } in findings(&words, path, text) {
+            complain(&format!("{path}:{line}: {text}"));
+            remarks += 1;
         }
     }
-    ended(&remarks)
-}
-
-/// Removes from the list the files that have no findings and those that do not exist.
-pub(crate) fn shrink(root: &Path) -> Result<(), Fault> {
-    let (files, words) = (read_all(root)?, words_to_avoid(root)?);
-    let kept: Vec<String> = listed(root)?
-        .into_iter()
-        .filter(|listed| files.iter().any(|(path, text)| path == listed && !findings(&words, path, text).is_empty()))
-        .collect();
-    let text: String = kept.iter().map(|path| format!("{path}\n")).collect();
-    fs::write(root.join(UNCONVERTED), text).map_err(|error| Fault(format!("{UNCONVERTED} cannot be written: {error}")))?;
-    say(&format!("{UNCONVERTED}: {} files", kept.len()));
-    Ok(())
-}
-
-fn ended(remarks: &[String]) -> Result<(), Fault> {
-    for remark in remarks {
-        complain(remark);
-    }
-    match remarks.len() {
-        0 => Ok(()),
-        count => Err(Fault(format!("{count} findings; host/STYLE.md has the rules"))),
-    }
-}
-
-/// Reads the list.
-fn listed(root: &Path) -> Result<BTreeSet<String>, Fault> {
-    let text = fs::read_to_string(root.join(UNCONVERTED)).map_err(|error| Fault(format!("{UNCONVERTED} cannot be read: {error}")))?;
-    Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect())
+    say(&format!("{} files in {} ms", files.len(), start.elapsed().as_millis()));
+    if remarks == 0 { Ok(()) } else { Err(Fault(format!("{remarks} findings; {STYLE} has the rules"))) }
 }
 
 /// Reads the words of the style guide.
@@ -620,25 +565,21 @@ mod tests {
     }
 
     #[test]
-    fn the_list_only_shrinks() {
+    fn a_finding_in_any_file_fails_the_check() {
         let root = tempfile::tempdir().unwrap();
         let write = |path: &str, text: &str| {
             fs::create_dir_all(root.path().join(path).parent().unwrap()).unwrap();
             fs::write(root.path().join(path), text).unwrap();
         };
+        write("README.md", "It ends.");
+        assert!(check(root.path(), &[""]).is_err(), "there is no style guide");
+        write(STYLE, "# Style\n");
+        assert!(check(root.path(), &[""]).is_err(), "the style guide has no words");
         write(STYLE, WORDS);
-        write("old.md", "It shall end.");
-        write(UNCONVERTED, "old.md\n");
-        assert!(check(root.path()).is_ok());
-        write("new.md", "It shall end.");
-        assert!(check(root.path()).is_err(), "a file that is not listed has no findings");
-        write("new.md", "It ends.");
-        write("old.md", "It ends.");
-        assert!(check(root.path()).is_err(), "a file without findings is not listed");
-        shrink(root.path()).unwrap();
-        assert_eq!(fs::read_to_string(root.path().join(UNCONVERTED)).unwrap(), "");
-        assert!(check(root.path()).is_ok());
-        write(UNCONVERTED, "gone.md\n");
-        assert!(check(root.path()).is_err(), "a listed file exists");
+        check(root.path(), &[""]).unwrap();
+        write("host/x/src/a.rs", "/// The end.\nfn end() {}");
+        write("target/x.md", "It shall end.");
+        assert!(check(root.path(), &[""]).is_err());
+        check(root.path(), &["./README.md", "target"]).unwrap();
     }
 }

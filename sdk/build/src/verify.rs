@@ -32,7 +32,7 @@ pub(crate) fn all(root: &Path, steps: &mut Steps) {
         succeed(&mut command, root)
     };
     steps.run("format", || cargo_step(&["fmt", "--all", "--check"]));
-    steps.run("prose", || prose::check(root));
+    steps.run("prose", || prose::check(root, &[""]));
     steps.run("adapters", || guests::build(root, Guests::Adapters));
     steps.run("test guests", || guests::build(root, Guests::OfTests));
     steps.run("template", || template(root));
