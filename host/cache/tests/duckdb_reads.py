@@ -42,7 +42,8 @@ check(
             "conflict_class",
         )
     ]
-    + [("tier", "INTEGER"), ("pass", "INTEGER"), ("key", "VARCHAR"), ("peers", "VARCHAR"), ("evidence", "VARCHAR")],
+    + [("tier", "INTEGER"), ("pass", "INTEGER"), ("key", "VARCHAR"), ("peers", "VARCHAR"), ("evidence", "VARCHAR")]
+    + [("destination_mapping", "VARCHAR")],
 )
 check(
     rows("select action, resource, count(*), max(tier) from 'RUN/plan.parquet' group by all order by all"),

@@ -5,8 +5,8 @@ use std::path::Path;
 use infrahub_sync_cache::RunId;
 
 use crate::command_error::CommandError;
-use crate::context::CACHE_VARIABLE;
 use crate::exit::Exit;
+use crate::variables;
 
 /// Returns the sync that has a run with that id. Ids are unique unless a user has chosen them.
 pub(crate) fn sync_of_run(root: &Path, run_id: &str) -> Result<String, CommandError> {
@@ -27,5 +27,5 @@ pub(crate) fn sync_of_run(root: &Path, run_id: &str) -> Result<String, CommandEr
 /// Returns the error for a sync without a cache.
 pub(crate) fn no_runs(root: &Path, sync: &str) -> CommandError {
     CommandError::new(Exit::Usage, format!("{} contains no runs of `{sync}`", root.display()))
-        .hint(format!("{CACHE_VARIABLE} sets another cache folder"))
+        .hint(format!("{} sets another cache folder", variables::CACHE))
 }

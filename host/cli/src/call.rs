@@ -21,6 +21,7 @@ use crate::logging;
 use crate::progress::Progress;
 use crate::screen::Screen;
 use crate::signals::{Signals, listen};
+use crate::variables;
 
 /// A call of the engine, as the command line asks for it.
 pub(crate) struct Call<'a> {
@@ -47,9 +48,9 @@ impl Call<'_> {
         context: &Context,
         action: impl AsyncFnOnce(&RunContext<'_>) -> Result<T, EngineError>,
     ) -> Result<T, CommandError> {
-        logging::start(&context.screen, (context.environment)(logging::VARIABLE).as_deref()).map_err(|error| {
+        logging::start(&context.screen, (context.environment)(variables::LOG).as_deref()).map_err(|error| {
             CommandError::from_error(Exit::Usage, &error)
-                .hint(format!("{} is a list such as `infrahub_sync=debug,infrahub_sync_runtime=trace`", logging::VARIABLE))
+                .hint(format!("{} is a list such as `infrahub_sync=debug,infrahub_sync_runtime=trace`", variables::LOG))
         })?;
         let project = context.open(self.project.selection()?)?;
         let folders = context.folders(Some(&project), self.adapters);

@@ -16,12 +16,7 @@ use crate::command_error::CommandError;
 use crate::exit::Exit;
 use crate::locate::{AdapterError, Folders, Located, locate};
 use crate::screen::{Screen, data};
-
-/// The variable that names the folder of the cache.
-pub(crate) const CACHE_VARIABLE: &str = "INFRAHUB_SYNC_CACHE_DIR";
-
-/// The variable that names folders with adapters.
-pub(crate) const ADAPTERS_VARIABLE: &str = "INFRAHUB_SYNC_ADAPTER_PATHS";
+use crate::variables;
 
 /// The folder of all caches below the working directory, unless the variable names another folder.
 const CACHE_FOLDER: &str = ".infrahub-sync-cache";
@@ -90,21 +85,21 @@ impl Context {
             Some(project) => (project.adapters_path.as_slice(), project.directory.as_path()),
             None => (&[][..], Path::new(".")),
         };
-        Folders::new(&args.paths, paths, directory, (self.environment)(ADAPTERS_VARIABLE).as_deref())
+        Folders::new(&args.paths, paths, directory, (self.environment)(variables::ADAPTERS).as_deref())
     }
 
     /// Returns the cache's folder as an absolute path, which is valid in messages whatever the reader's working directory.
     pub(crate) fn cache_root(&self) -> Result<PathBuf, CommandError> {
         let here = std::env::current_dir().map_err(|error| {
             CommandError::from_error(Exit::Unexpected, &error)
-                .hint(format!("the working directory does not exist; change to another one, or set {CACHE_VARIABLE}"))
+                .hint(format!("the working directory does not exist; change to another one, or set {}", variables::CACHE))
         })?;
-        let Some(named) = self.variable(CACHE_VARIABLE) else {
+        let Some(named) = self.variable(variables::CACHE) else {
             return Ok(here.join(CACHE_FOLDER));
         };
         if Path::new(&named).components().any(|part| part == Component::ParentDir) {
             // The original refuses it too: a typo must not move the cache out of sight.
-            return Err(CommandError::new(Exit::Usage, format!("{CACHE_VARIABLE} must not contain `..` (it is `{named}`)")));
+            return Err(CommandError::new(Exit::Usage, format!("{} must not contain `..` (it is `{named}`)", variables::CACHE)));
         }
         // Shells expand `~`; files of variables (systemd, .env) do not, and the original accepts it.
         let home = named.strip_prefix('~').filter(|rest| rest.is_empty() || rest.starts_with('/')).zip((self.environment)("HOME"));
@@ -163,7 +158,7 @@ mod tests {
         let named = |environment| context(environment).cache_root().map_err(|error| error.to_string());
         let here = std::env::current_dir().unwrap();
         assert_eq!(named(|_| None), Ok(here.join(".infrahub-sync-cache")));
-        assert_eq!(named(|name| (name == CACHE_VARIABLE).then(|| "c".to_owned())), Ok(here.join("c")));
+        assert_eq!(named(|name| (name == variables::CACHE).then(|| "c".to_owned())), Ok(here.join("c")));
         assert_eq!(named(|name| Some(if name == "HOME" { "/home/me" } else { "~/c" }.to_owned())), Ok("/home/me/c".into()));
         assert!(named(|_| Some("../c".to_owned())).unwrap_err().contains("must not contain `..`"));
     }

@@ -6,7 +6,7 @@ use infrahub_sync_cache::{Remedy, RunId};
 use infrahub_sync_core::guardrail::Refusal;
 use infrahub_sync_engine::EngineError;
 
-use crate::context::CACHE_VARIABLE;
+use crate::variables;
 
 /// The number of records with problems that fit a message; the engine stores all of them.
 const PROBLEMS_SHOWN: usize = 20;
@@ -62,8 +62,8 @@ fn guardrail(refusal: &Refusal) -> Vec<String> {
 /// Returns what to do about a failure of the cache or a finding in it.
 pub(crate) fn remedy(remedy: &Remedy) -> String {
     match remedy {
-        Remedy::CheckDisk => format!("check the folder's permissions and free space, or set {CACHE_VARIABLE} to another folder"),
-        Remedy::UseNewerProgram => format!("use the newer version of infrahub-sync, or set {CACHE_VARIABLE} to another folder"),
+        Remedy::CheckDisk => format!("check the folder's permissions and free space, or set {} to another folder", variables::CACHE),
+        Remedy::UseNewerProgram => format!("use the newer version of infrahub-sync, or set {} to another folder", variables::CACHE),
         Remedy::WaitForRun => {
             "wait for that run to end, or stop it; the lock ends with its process, so there is no file to delete".to_owned()
         }

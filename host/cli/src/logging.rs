@@ -21,9 +21,6 @@ use crate::args::{LogFormat, Verbosity};
 use crate::escape::Escaped;
 use crate::screen::Screen;
 
-/// The variable that holds the filter.
-pub(crate) const VARIABLE: &str = "INFRAHUB_SYNC_LOG";
-
 /// Returns the filter: details of our crates, and warnings of other crates.
 fn targets(verbosity: Verbosity, wanted: Option<&str>) -> Result<Targets, ParseError> {
     if let Some(wanted) = wanted.filter(|wanted| !wanted.is_empty()) {

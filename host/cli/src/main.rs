@@ -25,6 +25,7 @@ mod progress;
 mod render;
 mod screen;
 mod signals;
+mod variables;
 
 use std::panic::{self, PanicHookInfo};
 use std::process::ExitCode;

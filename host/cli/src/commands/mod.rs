@@ -22,14 +22,7 @@ use crate::args::Messages;
 use crate::command_error::CommandError;
 use crate::context::Context;
 use crate::exit::{self, Exit};
-
-/// The environment variables, as `--help` shows them.
-const ENVIRONMENT: &str = "\
-Environment:
-  INFRAHUB_SYNC_CACHE_DIR      folder of the cache [default: ./.infrahub-sync-cache]
-  INFRAHUB_SYNC_ADAPTER_PATHS  folders with custom adapters, separated as in PATH
-  INFRAHUB_SYNC_LOG            log filter, as `target=level,…`; overrides --verbosity
-  NO_COLOR                     disables colours if it is set and not empty";
+use crate::variables;
 
 /// Keeps infrastructure systems in sync: reads a source, compares it with a destination and writes the differences.
 #[derive(Debug, Parser)]
@@ -39,7 +32,7 @@ Environment:
     args_override_self = true,
     max_term_width = 110,
     disable_help_subcommand = true,
-    after_help = format!("{ENVIRONMENT}\n\n{}", exit::TABLE),
+    after_help = format!("{}\n\n{}", variables::TABLE, exit::TABLE),
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
