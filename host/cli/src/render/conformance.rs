@@ -36,7 +36,7 @@ pub(crate) fn text(out: &mut impl Write, report: &Report) -> io::Result<()> {
             }
         }
     }
-    Table { indent: "", gap: " ", right: &[] }.write(out, &lines)
+    Table { indent: "", gap: "  ", right: &[] }.write(out, &lines)
 }
 
 /// Writes one JSON document: the report, and the conclusions.
