@@ -286,7 +286,7 @@ impl Recorder {
         state.file.sync_all().map_err(|error| fail(error.to_string()))?;
         // A second session on the same file may go on writing: the file is the same under its new name.
         if let Some(temporary) = state.temporary.take() {
-            fs::rename(&temporary, &self.path).map_err(|error| fail(error.to_string()))?;
+            infrahub_sync_durable::rename(&temporary, &self.path).map_err(|error| fail(error.source.to_string()))?;
         }
         Ok(())
     }
