@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use infrahub_sync_base::Side;
-use infrahub_sync_config::{Flags, OnConflict, Project};
+use infrahub_sync_config::{ApplyOverrides, Flags, OnConflict, Project};
 use infrahub_sync_core::plan_row::{Action, PlanRow};
 use infrahub_sync_runtime::Exchanges;
 use proptest::prelude::*;
@@ -44,9 +44,7 @@ const OPTIONS: Options = Options {
     parallel: true,
     allow_rowcount_drop: true,
     continue_on_error: false,
-    max_deletes: None,
-    max_failures: None,
-    on_conflict: None,
+    rules: ApplyOverrides { max_deletes: None, max_failures: None, on_conflict: None },
     lock_wait: Duration::ZERO,
 };
 
@@ -332,7 +330,7 @@ proptest! {
         let planned = rows(&run).iter().any(|row| row.resource == "Device" && row.attribute.as_deref().is_some_and(|names| names.split(',').any(|name| name == "serial")) && row.source_id == device.1.replace('@', "__"));
         pair.destination.state().edit(Edit::Set(device.clone(), "serial", json!("edited")), "destination");
         if overwrite {
-            pair.options.on_conflict = Some(OnConflict::Overwrite);
+            pair.options.rules.on_conflict = Some(OnConflict::Overwrite);
         }
         let applied = pair.apply(&run.run_id);
         let serial = pair.destination.net()["Device"][&device.1].values.get("serial").cloned();
@@ -384,7 +382,7 @@ proptest! {
         let new = Object { values: [("color".to_owned(), json!("theirs"))].into(), ..a["Tag"][&tag.1].clone() };
         pair.destination.state().edit(Edit::Create(tag.clone(), new), "destination");
         if overwrite {
-            pair.options.on_conflict = Some(OnConflict::Overwrite);
+            pair.options.rules.on_conflict = Some(OnConflict::Overwrite);
         }
         let applied = pair.apply(&run.run_id);
         prop_assert_eq!(applied.counts.failed, u64::from(!overwrite), "{:?}", applied.failures);
