@@ -1,6 +1,6 @@
 //! The words that all crates of the host share.
 //!
-//! Key types: [`Side`] and [`PerSide`], [`Limits`](limits::Limits), [`FieldType`], [`pointer`] (RFC 6901) and [`nearest`].
+//! Key types: [`Side`] and [`PerSide`], [`Limits`](limits::Limits), [`FieldType`], [`pointer`](mod@pointer) (RFC 6901) and [`nearest()`].
 //!
 //! The crate has no I/O and next to no dependencies. It is the only crate that `config`, `runtime` and `cache` have in common, so a
 //! change to `core` rebuilds none of them.

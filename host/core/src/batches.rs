@@ -1,7 +1,7 @@
 //! Snapshots as Arrow record batches, for the cache.
 //!
-//! A field's Arrow type follows its values: all text → `Utf8`, all whole numbers → `Int64`, and so on; where types mix, or values are lists or
-//! objects, the column holds JSON text and says so in its metadata (`infrahub-sync:encoding` = `json`). References are unique ids (behind
+//! A field's Arrow type follows its values: all text → `Utf8`, all whole numbers → `Int64`, and so on. Where types mix, or values are lists or
+//! objects, the column holds JSON text, and its metadata says so (`infrahub-sync:encoding` = `json`). References are unique ids (behind
 //! `Kind:`, where a field refers to several kinds), a list of them where any row holds a set. Four columns are added: `_extract_ts`,
 //! `_source_id` (the object's id in its system, else its unique id), `_tombstone` and `_key` (the natural key as a JSON array). A kind whose
 //! mappings have several resources in the destination has a fifth, `_destination_mapping`.

@@ -14,7 +14,7 @@ pub fn has_canonical(field_type: FieldType) -> bool {
     matches!(field_type, FieldType::IpInterface | FieldType::IpNetwork | FieldType::IpAddress | FieldType::Mac)
 }
 
-/// Writes the canonical spelling into `out`; false where the text is not such a value; `out` is of no use then.
+/// Writes the canonical spelling into `out`. Returns false if the text is not such a value; `out` is then undefined.
 pub fn write_canonical(field_type: FieldType, text: &str, out: &mut String) -> bool {
     match field_type {
         FieldType::IpInterface => parse(text).is_some_and(|(address, length)| write_ip(address, length, out)),

@@ -1,7 +1,7 @@
 //! Resuming from an earlier run: which of its rows are still as they were.
 //!
 //! The system says of a resource which records changed, and either which were deleted or how many there are. Where neither proves that none
-//! was deleted, the ids of all objects are read. Rows that are kept go through [`build`](crate::snapshot::build) together with new ones. If the two do
+//! was deleted, the ids of all objects are read. Rows that are kept go through [`build`](crate::snapshot::build()) together with new ones. If the two do
 //! not fit, the earlier rows are not what the system holds, whatever it said ([`contradicts`]).
 
 use std::collections::HashSet;

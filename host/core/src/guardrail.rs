@@ -41,9 +41,9 @@ pub enum DeleteLimit {
     /// A fifth of them, or ten if that is more.
     #[default]
     Usual,
-    /// So many.
+    /// A number of rows.
     Rows(u64),
-    /// So many in a hundred.
+    /// A percentage.
     Percent(u8),
 }
 
@@ -99,7 +99,7 @@ fn words(drops: &[Drop], deletes: &[Deletes]) -> String {
     parts.join("; ")
 }
 
-/// What a kind had, has and would lose.
+/// The objects that a kind had, has and would lose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counts<'k> {
     /// The kind.

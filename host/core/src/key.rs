@@ -205,7 +205,7 @@ pub fn is_blank(key: &str) -> bool {
     parts(key).all(|part| matches!(part, Part::Value(Tag::Null, _)))
 }
 
-/// The unique id: the parts joined with `__` as Python's `str` writes them.
+/// Writes the unique id: the parts joined with `__` as Python's `str` writes them.
 pub fn write_unique_id(key: &str, out: &mut String) {
     for (at, part) in parts(key).enumerate() {
         if at > 0 {
@@ -236,7 +236,7 @@ pub(crate) fn write_python_str(tag: Tag, text: &str, out: &mut String) {
     }
 }
 
-/// The key as a JSON array, a peer as its own array: readable, and nothing is lost.
+/// Writes the key as a JSON array, a peer as its own array. The form is readable and lossless.
 pub fn write_key_json(key: &str, out: &mut String) {
     out.push('[');
     for (at, part) in parts(key).enumerate() {

@@ -37,7 +37,7 @@ pub struct FieldModel {
     /// How many peers, for a reference.
     #[serde(default)]
     pub cardinality: Cardinality,
-    /// What the destination puts there when it is given nothing: no difference to a source that has nothing.
+    /// The value that the destination sets when it receives none. It does not differ from a source without a value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<serde_json::Value>,
 }

@@ -16,7 +16,7 @@ use crate::plan_row::{Action, PlanRow};
 use crate::snapshot::{Completeness, FieldColumn, KindSnapshot, NOWHERE, Peer, RefValue, Snapshot};
 use crate::value::json_string;
 
-/// What the project's flags allow.
+/// The operations that the project's flags allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
     /// Objects that only the source has are created.
@@ -207,8 +207,8 @@ fn deferred(spec: &KindModel) -> Vec<u16> {
     fields.map(|(at, _)| at as u16).collect()
 }
 
-/// Returns, of the objects to delete, those that an object refers to which stays, and keeps referring to them: without them the reference
-/// would lead nowhere, and where the schema cascades, the object that stays would be deleted as well.
+/// Returns the objects to delete to which a remaining object still refers. Without them, the reference would lead nowhere. If the schema
+/// cascades, the remaining object would be deleted as well.
 fn still_needed<'e>(
     model: &Model,
     destination: &Snapshot,

@@ -60,13 +60,13 @@ pub enum RecordsError {
     Line {
         /// Counted from 1.
         line: usize,
-        /// What the parser says.
+        /// The parser's error.
         source: serde_json::Error,
     },
     /// There are more records than may be.
     #[error("there are more than {rows_max} records")]
     TooMany {
-        /// What may be.
+        /// The limit.
         rows_max: usize,
     },
     /// The pointer leads nowhere.
@@ -520,7 +520,7 @@ impl Visitor<'_> for PeerKey {
     }
 }
 
-/// What a member of a peer is, by its key.
+/// The role of a member of a peer, by its key.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Member {
     Id,

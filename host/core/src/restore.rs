@@ -1,7 +1,7 @@
 //! Snapshots of an earlier run as raw rows again, for a run that reads only what changed since.
 //!
-//! What is read back goes through [`build`](crate::snapshot::build) together with the rows that are new: references are resolved again, so that
-//! the new name of a peer reaches those that refer to it. A stored reference is a unique id, which is looked up among the stored rows of its
+//! The restored rows go through [`build`](crate::snapshot::build()) together with the new ones. References are resolved again, so the new name of a
+//! peer reaches the rows that refer to it. A stored reference is a unique id, which is looked up among the stored rows of its
 //! kind and becomes the peer's own id (its natural key, where the system has no ids). Where a unique id could be two objects, nothing is
 //! guessed: the kind is not restored, and read in full.
 
@@ -62,7 +62,7 @@ struct Names {
     ambiguous: HashSet<u32>,
 }
 
-/// What a unique id may be.
+/// The objects that a unique id may name.
 enum Named {
     Row(usize),
     Several,
@@ -226,7 +226,7 @@ fn plain(values: &dyn Array, is_json: bool, out: &mut ValueColumn) -> Result<(),
     Ok(())
 }
 
-/// What a stored reference leads to.
+/// The object of a stored reference.
 struct Target<'n> {
     kind: usize,
     names: &'n Names,

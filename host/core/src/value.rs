@@ -6,7 +6,7 @@
 //! text  "akron" "201" "[1,\"a\"]"        text as it is, numbers in their shortest form, lists and objects as canonical JSON
 //! ```
 //!
-//! Invariants: `tags` and `ends` have one length; `ends` never falls and each end is a character boundary; a null has no text.
+//! Invariants: `tags` and `ends` have one length. `ends` never falls, and each end is a character boundary. A null has no text.
 //! So two values of one type are equal exactly when their texts are, and comparing needs no parsing.
 
 use std::fmt::Write as _;
@@ -214,8 +214,8 @@ impl ValueColumn {
         }
     }
 
-    /// Adds what a reference field holds: an object with an `id` is a peer by id, a list a set of peers; empty text and an empty object
-    /// mean no peer; anything else is a natural key and stays as it is, as does an object of `kind` and `id` alone.
+    /// Adds the value of a reference field. An object with an `id` is a peer by id, a list a set of peers. Empty text and an empty object
+    /// mean no peer. Anything else is a natural key and stays as it is, as does an object of `kind` and `id` alone.
     pub fn push_peer(&mut self, value: &Value) {
         match value {
             Value::Object(object) if is_kind_and_id(object) => self.push_json(value),
@@ -314,7 +314,7 @@ impl ValueColumn {
         }
     }
 
-    /// Returns whether `rows` values from `row` on are the very same in both columns. What is not the very same may still be [`same`](Self::same).
+    /// Returns whether `rows` values from `row` on are identical in both columns. Other values may still be [`same`](Self::same).
     #[must_use]
     pub(crate) fn identical(&self, row: usize, other: &ValueColumn, other_row: usize, rows: usize) -> bool {
         let begin = |column: &ValueColumn, row: usize| row.checked_sub(1).map_or(0, |before| column.ends.get(before).copied().unwrap_or(0));

@@ -12,6 +12,8 @@ mod base;
 mod error;
 mod extract;
 mod generate;
+#[cfg(test)]
+mod laws;
 mod lent;
 mod pages;
 mod pipeline;

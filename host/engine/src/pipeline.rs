@@ -37,8 +37,13 @@ const LOCK_POLL: Duration = Duration::from_millis(50);
 /// # Errors
 /// Whatever stops the run; its status in the cache is then `failed`.
 pub async fn diff(cx: &RunContext<'_>) -> Result<Run, EngineError> {
+    diff_of(cx, open_both(cx)).await
+}
+
+/// As [`diff`]; `open` opens source and destination.
+pub(crate) async fn diff_of(cx: &RunContext<'_>, open: impl Future<Output = Result<(Opened, Opened), EngineError>>) -> Result<Run, EngineError> {
     let started = Started::new(cx, Mode::Diff).await?;
-    let compared = match interruptible(cx, compare(cx, &started)).await {
+    let compared = match interruptible(cx, compare(cx, &started, open)).await {
         Ok(compared) => compared,
         Err(error) => return Err(started.failed(cx, error, &Report::default())),
     };
@@ -52,10 +57,19 @@ pub async fn diff(cx: &RunContext<'_>) -> Result<Run, EngineError> {
 /// # Errors
 /// Whatever stops the run. Rows that the destination refuses do not: they are counted.
 pub async fn sync(cx: &RunContext<'_>, review: &mut dyn FnMut(&Run) -> std::io::Result<()>) -> Result<Applied, EngineError> {
+    sync_of(cx, open_both(cx), review).await
+}
+
+/// As [`sync`]; `open` opens source and destination.
+pub(crate) async fn sync_of(
+    cx: &RunContext<'_>,
+    open: impl Future<Output = Result<(Opened, Opened), EngineError>>,
+    review: &mut dyn FnMut(&Run) -> std::io::Result<()>,
+) -> Result<Applied, EngineError> {
     let started = Started::new(cx, Mode::Sync).await?;
     let mut report = Report::default();
     let done = async {
-        let compared = interruptible(cx, compare(cx, &started)).await?;
+        let compared = interruptible(cx, compare(cx, &started, open)).await?;
         let run = compared.run(&started);
         review(&run).map_err(EngineError::Review)?;
         let reader = approved(cx, &started, &compared.summary)?;
@@ -86,6 +100,18 @@ pub async fn sync(cx: &RunContext<'_>, review: &mut dyn FnMut(&Run) -> std::io::
 /// # Errors
 /// When there is no such run or plan, when the mapping or the destination's schema has changed since, or whatever stops the run.
 pub async fn apply(cx: &RunContext<'_>) -> Result<Applied, EngineError> {
+    let open = async {
+        let runtimes = Runtimes::new(cx)?;
+        Opened::destination(cx, &runtimes).await
+    };
+    apply_of(cx, open).await
+}
+
+/// As [`apply`]; `open` opens the destination.
+pub(crate) async fn apply_of(
+    cx: &RunContext<'_>,
+    open: impl Future<Output = Result<Opened, EngineError>>,
+) -> Result<Applied, EngineError> {
     let cache = open_cache(cx)?;
     let id = parse_run_id(cx.run_id.as_deref().unwrap_or_default())?;
     let lock = take_lock(cx, &cache, &id).await?;
@@ -109,8 +135,7 @@ pub async fn apply(cx: &RunContext<'_>) -> Result<Applied, EngineError> {
     // What was left out when the plan was made is left out of its apply too. A list that cannot be read is made anew.
     let left_out: Vec<ErrorRow> = reader.read_errors().unwrap_or_default().into_iter().filter(|row| !row.terminal).collect();
     let mut report = Report::default();
-    let runtimes = Runtimes::new(cx)?;
-    let destination = Opened::destination(cx, &runtimes).await?;
+    let destination = open.await?;
     if file.other.get(PLACE).is_some_and(|planned| *planned != destination.place) {
         let run_id = id.as_str().to_owned();
         return Err(EngineError::Drift { run_id, what: "an address, a folder or a branch", kinds: Vec::new() });
@@ -157,6 +182,11 @@ pub async fn apply(cx: &RunContext<'_>) -> Result<Applied, EngineError> {
         Ok(run) => conclude(cx, &started, run, report, false),
         Err(error) => Err(started.failed(cx, error, &report)),
     }
+}
+
+async fn open_both(cx: &RunContext<'_>) -> Result<(Opened, Opened), EngineError> {
+    let runtimes = Runtimes::new(cx)?;
+    Opened::both(cx, &runtimes).await
 }
 
 fn job<'j>(
@@ -367,9 +397,12 @@ impl Compared {
     }
 }
 
-async fn compare(cx: &RunContext<'_>, started: &Started) -> Result<Compared, EngineError> {
-    let runtimes = Runtimes::new(cx)?;
-    let (source, destination) = Opened::both(cx, &runtimes).await?;
+async fn compare(
+    cx: &RunContext<'_>,
+    started: &Started,
+    open: impl Future<Output = Result<(Opened, Opened), EngineError>>,
+) -> Result<Compared, EngineError> {
+    let (source, destination) = open.await?;
     let resolved = schema::of_run(cx.project, &*destination.system, cx.events).await?;
     let model = &resolved.model;
     let targets = Targets::new(cx.project, model, destination.manifest())?;

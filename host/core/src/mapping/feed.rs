@@ -39,7 +39,7 @@ pub enum FeedError {
     Filter {
         /// The record's id.
         id: String,
-        /// What the filter says.
+        /// The filter's error.
         source: FilterError,
     },
     /// A transform failed on a record.
@@ -47,7 +47,7 @@ pub enum FeedError {
     Transform {
         /// The record's id.
         id: String,
-        /// What the transform says.
+        /// The transform's error.
         source: TransformError,
     },
     /// A look-up in another resource failed.
@@ -104,7 +104,7 @@ pub struct Feed {
     peer_kinds: Vec<(usize, usize)>,
     /// The destination's resource for the rows, where the kind has several.
     destination: Option<String>,
-    /// What look-ups read.
+    /// The records that look-ups read.
     lent: Option<Arc<Lent>>,
 }
 

@@ -21,7 +21,7 @@ use crate::python::{compare, contains, describe, equal, is_true, translate_patte
 pub const OPERATIONS: [&str; 14] =
     ["==", "!=", ">", "<", ">=", "<=", "in", "not in", "contains", "not contains", "is_empty", "is_not_empty", "regex", "is_ip_within"];
 
-/// What is wrong with a filter, or with a record for a filter.
+/// A mistake of a filter, or of a record for a filter.
 #[derive(Debug, thiserror::Error)]
 pub enum FilterError {
     /// The operation is not in [`OPERATIONS`].
@@ -48,7 +48,7 @@ pub enum FilterError {
     PatternType {
         /// The filter's field.
         field: String,
-        /// What stands there.
+        /// The value there.
         found: &'static str,
     },
     /// A record's value, or the filter's, has a type that the operation cannot work with.
@@ -58,7 +58,7 @@ pub enum FilterError {
         field: String,
         /// The operation.
         operation: &'static str,
-        /// What it cannot do, with the value.
+        /// The failed operation, with the value.
         reason: String,
     },
 }
@@ -152,8 +152,8 @@ impl Filter {
     ///
     /// # Errors
     ///
-    /// The record's value has a type that the operation cannot work with: a number below a text, an address that is
-    /// none, a text searched in a number. infrahub-sync ends the run there.
+    /// The record's value has a type that the operation cannot work with: a number below a text, an invalid
+    /// address, a text searched in a number. infrahub-sync ends the run there.
     pub fn matches(&self, record: &Map<String, Value>) -> Result<bool, FilterError> {
         let found = value_at(record, &self.field);
         let field = found.unwrap_or(&Value::Null);

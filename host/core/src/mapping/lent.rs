@@ -1,7 +1,7 @@
-//! What an adapter lends to transforms and mappings: tables made of one of its resources, and look-ups across resources.
+//! The loans of an adapter to transforms and mappings: tables made of one of its resources, and look-ups across resources.
 //!
-//! Key types: [`Lends`] (what there is, by name), [`Needs`] (what a mapping uses of it, known when it is compiled) and [`Lent`] (the
-//! records, read by the host beforehand). So a transform depends on nothing but its record and what it is lent.
+//! Key types: [`Lends`] (the loans by name), [`Needs`] (the ones that a mapping uses, known when it is compiled) and [`Lent`] (the
+//! records, read by the host beforehand). So a transform depends only on its record and the loans.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
@@ -26,7 +26,7 @@ pub struct Table {
     pub value: String,
 }
 
-/// What an adapter lends.
+/// The loans of an adapter.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Lends {
     /// The tables.
@@ -202,7 +202,7 @@ impl Lent {
     }
 }
 
-/// What a record is found by.
+/// The key of a record.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum LookupKey {
     /// Nothing: the first record that has the value.

@@ -88,7 +88,7 @@ impl ResourceColumn {
     }
 }
 
-/// What the mapping that brought some rows says of their references.
+/// The statements of a mapping about the references of its rows.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PeerKindHint {
     /// The row behind the last of them.

@@ -50,7 +50,7 @@ struct Item {
     kind: ItemKind,
 }
 
-/// What matters of a value's Python type once it is JSON.
+/// The part of a value's Python type that matters once it is JSON.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ItemKind {
     /// A number: the only thing that takes a sign.

@@ -191,7 +191,7 @@ impl Builder<'_> {
             && (raw.feed_of(a) == raw.feed_of(b) || (raw.columns.iter().all(same) && self.plain[kind].iter().all(same)))
     }
 
-    /// Sorts a kind's rows by key and finds those that cannot be told apart.
+    /// Sorts a kind's rows by key and finds those with equal keys.
     fn sort(&mut self, kind: usize) {
         let (order, equal) = self.sorted(kind);
         let rows = self.work[kind].raw.rows;

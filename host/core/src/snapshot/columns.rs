@@ -5,7 +5,7 @@ use crate::value::ValueColumn;
 /// A peer that is not in the snapshot: equal to no row.
 pub const NOWHERE: u32 = u32::MAX;
 
-/// What a reference field holds in one row.
+/// The value of a reference field in one row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefValue {
     /// Nothing.

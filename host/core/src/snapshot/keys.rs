@@ -37,8 +37,8 @@ pub(super) fn identity_order(model: &Model) -> Vec<usize> {
     order
 }
 
-/// Turns the parents of a kind that is identified by its own objects into ids where they are ids: a kind and an id, or a plain value that
-/// is an id and not the name of a row. Parents have to be known before any key is.
+/// Turns the parents of a kind that is identified by its own objects into ids. It does so for a kind and an id, and for a plain value that
+/// is an id and not the name of a row. Parents must be known before any key.
 pub(super) fn parents_by_id(model: &Model, kind: usize, raw: &mut RawKind) {
     let spec = &model.kinds[kind];
     let own = |name: &String| spec.fields.iter().position(|field| field.name == *name && field.reference.as_ref() == Some(&spec.name));

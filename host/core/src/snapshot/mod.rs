@@ -1,10 +1,10 @@
 //! One side of a comparison: per kind sorted, unique rows whose references are row numbers.
 //!
-//! [`build`] turns what was read ([`RawKind`](crate::mapping::RawKind)) into a [`Snapshot`]: it finds each row's natural key (peers first), rejects
-//! what cannot be told apart, sorts, and turns references into row numbers of the peer's kind, with one hash look-up each.
+//! [`build()`] turns raw rows ([`RawKind`](crate::mapping::RawKind)) into a [`Snapshot`]. It finds each row's natural key (peers first), rejects
+//! rows with equal keys, sorts, and turns references into row numbers of the peer's kind, with one hash look-up each.
 //!
-//! Invariants: rows are sorted by key and no key stands twice; a reference names a row of the peer kind's sorted rows, [`NOWHERE`] or
-//! nothing; the order in which records arrived has no effect, but that of two readings of one object the later counts.
+//! Invariants: rows are sorted by key, and no key stands twice. A reference names a row of the peer kind's sorted rows, [`NOWHERE`] or
+//! nothing. The order in which records arrived has no effect, except that the later of two readings of one object counts.
 
 mod build;
 mod columns;

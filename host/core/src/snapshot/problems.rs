@@ -1,6 +1,6 @@
-//! What is wrong with an object, or with a reference.
+//! The mistakes of objects and references.
 
-/// What is wrong with an object.
+/// A mistake of an object.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DataErrorKind {
     /// Two objects have the same identifiers.
@@ -40,7 +40,7 @@ pub enum DataErrorKind {
         kind: String,
         /// The peer as the system names it.
         peer: String,
-        /// What the text is of these objects.
+        /// The kind of name that the text is.
         by: PeerName,
     },
     /// An object whose identifiers lead back to itself.
@@ -55,7 +55,7 @@ pub enum DataErrorKind {
     },
 }
 
-/// What a text is of the objects that it names.
+/// The kind of name by which a text names objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PeerName {
     /// Their id.
@@ -74,7 +74,7 @@ pub struct DataProblem {
     pub kind: String,
     /// The object's id in its system, or its unique id.
     pub object: String,
-    /// What is wrong.
+    /// The mistake.
     pub error: DataErrorKind,
     /// The object is left out of the comparison, if the run continues.
     pub left_out: bool,
@@ -91,7 +91,7 @@ impl std::fmt::Display for DataProblem {
             }
             DataErrorKind::Ambiguous { field, kind: peer_kind, peer, by: PeerName::UniqueId } => write!(
                 formatter,
-                "{kind} `{object}`: `{field}` refers to {peer_kind} `{peer}`, and several objects have this unique id; refer to them by id, or by a list of their identifiers"
+                "{kind} `{object}`: `{field}` refers to {peer_kind} `{peer}`, a unique id of several objects; refer to them by id, or by a list of their identifiers"
             ),
             DataErrorKind::Ambiguous { field, kind: peer_kind, peer, by: PeerName::Id } => write!(
                 formatter,

@@ -302,8 +302,8 @@ impl Builder<'_> {
         found
     }
 
-    /// Returns, of the kinds that a field may refer to, those that a peer given as an object can be of: the one that it names as its
-    /// `kind`, else those that have just its members as identifiers. Of anything else all.
+    /// Returns the kinds that a peer can have, out of those that a field may refer to. An object that names its `kind` has that one. Another
+    /// object has the kinds whose identifiers are its members. Any other value can have all.
     fn candidates(&self, kinds: &[usize], tag: Tag, text: &str) -> Vec<usize> {
         let object = if tag == Tag::Json { serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text).ok() } else { None };
         let Some(object) = object else { return kinds.to_vec() };

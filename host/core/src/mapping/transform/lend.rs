@@ -52,7 +52,7 @@ fn call(cell: &LentCell, state: &State<'_, '_>, arguments: &[TemplateValue], nam
 }
 
 fn lent(cell: &LentCell) -> Result<&Arc<Lent>, Error> {
-    cell.get().ok_or_else(|| invalid("what the adapter lends has not been read"))
+    cell.get().ok_or_else(|| invalid("the adapter's table or look-up has not been read"))
 }
 
 /// Returns what the second argument of a look-up means.
@@ -81,7 +81,7 @@ fn lookup_key(state: &State<'_, '_>, key: Option<TemplateValue>) -> Result<Looku
     }
 }
 
-/// What a template uses of what is lent.
+/// The loans that a template uses.
 #[derive(Debug, Default)]
 pub(super) struct Uses {
     pub(super) needs: Needs,

@@ -11,10 +11,10 @@
 //!
 //! Where the schema says Text the literal rule spoils names such as `1e5`: [`Transforms::keep_text`] switches it off there.
 //!
-//! Where the engine cannot do as Python does: lists and dicts do not change in place (`append` says so), a captured
-//! `{% set %}` block is text, values of different types have an order, and `%` formats a text only where a literal stands
-//! before it. A result that no record can hold is an error when it is undefined, a list when it is computed on demand, and
-//! else the rendered text. Each has a case with its reason in `tests/fixtures/mapping/transforms.json`.
+//! The engine differs from Python in these points: lists and dicts do not change in place (`append` says so). A captured
+//! `{% set %}` block is text. Values of different types have an order. `%` formats a text only after a literal. A result
+//! that no record can hold is an error if it is undefined, a list if it is computed on demand, and otherwise the rendered
+//! text. Each has a case with its reason in `tests/fixtures/mapping/transforms.json`.
 //!
 //! Invariants: a record is only read for the names that the templates can read, and only written at a transform's field;
 //! a failed template leaves its field as it was.
@@ -40,7 +40,7 @@ use self::values::{from_template, to_template};
 use super::lent::{Lends, Lent, LentCell, Needs};
 use crate::python::parse_literal;
 
-/// What is wrong with a transform, or with a record for a transform.
+/// A mistake of a transform, or of a record for a transform.
 #[derive(Debug, thiserror::Error)]
 pub enum TransformError {
     /// The expression is not a template.
@@ -52,7 +52,7 @@ pub enum TransformError {
         expression: String,
         /// The line within the template, from 1.
         line: usize,
-        /// What the engine expected.
+        /// The expectation of the engine.
         reason: String,
     },
     /// The template uses a filter that does not exist.
@@ -88,12 +88,12 @@ pub enum TransformError {
         expression: String,
         /// The line within the template, from 1.
         line: usize,
-        /// What failed.
+        /// The failure.
         reason: String,
     },
 }
 
-/// What transforms read from a record and write into it.
+/// The names that transforms read from a record and write into it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reads {
     /// Top-level names of the record that a template may read. Always complete, at times too wide: names of Jinja's own
@@ -108,7 +108,7 @@ pub struct Transforms {
     environment: Environment<'static>,
     transforms: Vec<Transform>,
     needs: Needs,
-    /// What is lent, once it was read; the environment's filters read it.
+    /// The loans, once they are read; the environment's filters use them.
     lent: LentCell,
 }
 
@@ -335,7 +335,7 @@ impl Object for RecordContext {
     }
 }
 
-/// What the formatter saw of pieces whose type or presence the output does not show.
+/// The formatter's notes about pieces whose type or presence the output does not show.
 #[derive(Default)]
 struct Pieces {
     count: usize,

@@ -1,4 +1,4 @@
-//! What is read from a template's source.
+//! Reads names from a template's source.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
