@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use infrahub_sync_runtime::{
-    AdapterName, Addressing, Cursor, Error, Evidence, Failure, FailureKind, Kind, LoadRequest, Manifest, Operation, Outcome, Page, Payload, Result,
-    Run, RunResult, Target, Traffic, WriteRequest,
+    AdapterName, Addressing, Cursor, Error, Evidence, Failure, FailureKind, Kind, LoadRequest, Manifest, Operation, Outcome, Page, Payload,
+    Result, Run, RunResult, Target, Traffic, WriteRequest,
 };
 use serde_json::{Map, Value, json};
 use tokio::sync::Notify;

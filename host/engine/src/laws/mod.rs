@@ -110,7 +110,7 @@ impl Pair {
             stop: &stop,
             now: || SystemTime::UNIX_EPOCH,
         };
-        let opened = |system: &Arc<MemorySystem>| Opened { system: system.clone(), digest: String::new(), place: json!(null) };
+        let opened = |system: &Arc<MemorySystem>| Opened { system: system.clone(), digest: String::new(), place: BTreeMap::new() };
         let both = async { Ok((opened(&self.source), opened(&self.destination))) };
         let work = async {
             match command {

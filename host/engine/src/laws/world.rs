@@ -62,7 +62,12 @@ pub(super) fn project() -> Project {
 }
 
 fn value() -> impl Strategy<Value = Value> {
-    prop_oneof![Just(Value::Null), "[a-c]{1,2}".prop_map(|text| json!(text)), (-3i64..3).prop_map(|number| json!(number)), Just(json!(true))]
+    prop_oneof![
+        Just(Value::Null),
+        "[a-c]{1,2}".prop_map(|text| json!(text)),
+        (-3i64..3).prop_map(|number| json!(number)),
+        Just(json!(true))
+    ]
 }
 
 fn named(name: u8) -> Object {
