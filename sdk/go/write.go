@@ -107,7 +107,7 @@ func (r WriteRequest) Outcomes(write func(row Row) (Outcome, error)) ([]Outcome,
 
 // Bisect sends the rows in as few requests as possible. A batch that the system rejects as a whole is halved until the rows at fault are alone.
 //
-// prepare makes of a row what is sent. If it returns an error, the row fails and is not sent.
+// prepare converts a row for send. If it returns an error, the row fails and is not sent.
 //
 // send sends one request and returns one outcome a row. An error of kind Invalid, Conflict or NotFound says that the system rejected the rows
 // and wrote none of them. After any other error no further request is sent: it is the failure of the rows that have no outcome yet. If it comes

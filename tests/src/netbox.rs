@@ -86,7 +86,7 @@ fn lists(objects: usize) -> Vec<List> {
     ]
 }
 
-/// The value of a parameter.
+/// Returns the value of a parameter.
 fn parameter<'q>(query: &'q str, name: &str) -> Option<&'q str> {
     query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
 }

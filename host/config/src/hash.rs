@@ -3,9 +3,9 @@
 //! SHA-256 over canonical JSON (keys sorted, no spaces), as hex. Positions, comments, order of keys and settings do not matter.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt::Write as _;
 
 use infrahub_sync_core::model::Model;
+use infrahub_sync_core::value::canonical_json;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -108,45 +108,8 @@ fn schema_field_value(field: &SchemaField) -> Value {
 
 fn hash(value: &Value) -> String {
     let mut text = String::new();
-    canonical(value, &mut text);
-    let mut hex = String::with_capacity(64);
-    for byte in Sha256::digest(text.as_bytes()) {
-        // Writing to a String cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-    }
-    hex
-}
-
-/// JSON with sorted keys, whatever map serde_json was built with.
-fn canonical(value: &Value, text: &mut String) {
-    match value {
-        Value::Array(items) => {
-            text.push('[');
-            for (index, item) in items.iter().enumerate() {
-                if index > 0 {
-                    text.push(',');
-                }
-                canonical(item, text);
-            }
-            text.push(']');
-        }
-        Value::Object(entries) => {
-            let mut entries: Vec<(&String, &Value)> = entries.iter().collect();
-            entries.sort_unstable_by_key(|(key, _)| *key);
-            text.push('{');
-            for (index, (key, value)) in entries.into_iter().enumerate() {
-                if index > 0 {
-                    text.push(',');
-                }
-                let _ = write!(text, "{}:", Value::from(key.as_str()));
-                canonical(value, text);
-            }
-            text.push('}');
-        }
-        plain => {
-            let _ = write!(text, "{plain}");
-        }
-    }
+    canonical_json(value, &mut text);
+    format!("{:x}", Sha256::digest(text.as_bytes()))
 }
 
 #[cfg(test)]

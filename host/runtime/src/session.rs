@@ -120,8 +120,8 @@ impl Session {
         // An adapter without an address sends nothing, so it has no recording either.
         let exchanges = if manifest.address_setting.is_some() { &config.exchanges } else { &Exchanges::Live };
         let exchange = Exchange::open(exchanges, &manifest.name, |path| adapter.0.shared.recorder(path))?;
-        let scrubber = Scrubber::new(resolved.secrets.values().cloned());
-        let grants = grants(adapter, &manifest, &config, &resolved, (&name, &exchange, &scrubber))?;
+        let opening = Opening { adapter, manifest: &manifest, name: &name, config: &config, resolved: &resolved, exchange: &exchange };
+        let grants = opening.grants()?;
         let settings = serde_json::to_string(&resolved.plain).map_err(Error::runtime)?;
         let session = Session(Arc::new(Inner {
             loaded: adapter.0.clone(),
@@ -279,50 +279,58 @@ impl Session {
     }
 }
 
-/// Grants what the settings name: the address, the folder and the memos.
-fn grants(
-    adapter: &Adapter,
-    manifest: &Manifest,
-    config: &SessionConfig<'_>,
-    resolved: &Resolved,
-    (name, exchange, scrubber): (&Arc<AdapterName>, &Exchange, &Scrubber),
-) -> Result<Grants> {
-    let wrong = |setting: &Option<String>, reason: String| {
-        let setting = setting.clone().unwrap_or_default();
-        let problems = vec![SettingProblem { setting, kind: SettingProblemKind::Invalid { reason, variable: None } }];
-        Error::Settings(SettingsError { adapter: name.clone(), problems })
-    };
-    let http = |address: &String| {
+/// A session that is being opened.
+struct Opening<'a> {
+    adapter: &'a Adapter,
+    manifest: &'a Manifest,
+    name: &'a Arc<AdapterName>,
+    config: &'a SessionConfig<'a>,
+    resolved: &'a Resolved,
+    exchange: &'a Exchange,
+}
+
+impl Opening<'_> {
+    /// Grants what the settings name: the address, the folder and the memos.
+    fn grants(&self) -> Result<Grants> {
+        let scrubber = Scrubber::new(self.resolved.secrets.values().cloned());
+        // An offline run must not depend on what earlier runs left, nor leave anything to later ones.
+        let store = self.adapter.0.shared.memos.clone().filter(|_| self.config.exchanges == Exchanges::Live);
+        let memos = Memos::new(&self.adapter.0.digest, self.resolved.address.as_deref(), store);
+        Ok(Grants { http: self.http(&scrubber)?, folder: self.folder()?, memos: Some(Arc::new(memos)), scrubber })
+    }
+
+    fn http(&self, scrubber: &Scrubber) -> Result<Option<Arc<Http>>> {
+        let Some(address) = &self.resolved.address else { return Ok(None) };
         let http = Http::new(HttpConfig {
-            adapter: name.clone(),
-            manifest,
-            resolved,
+            adapter: self.name.clone(),
+            manifest: self.manifest,
+            resolved: self.resolved,
             address,
-            extra_origins: &config.extra_origins,
-            networks: &config.networks,
-            environment: config.environment,
-            limits: &config.limits,
-            exchange: exchange.clone(),
+            extra_origins: &self.config.extra_origins,
+            networks: &self.config.networks,
+            environment: self.config.environment,
+            limits: &self.config.limits,
+            exchange: self.exchange.clone(),
             scrubber: scrubber.clone(),
         });
-        http.map(Arc::new).map_err(|reason| wrong(&manifest.address_setting, reason))
-    };
-    let folder = |folder: &String| {
-        let access = match config.role {
+        http.map(|http| Some(Arc::new(http))).map_err(|reason| self.invalid(&self.manifest.address_setting, reason))
+    }
+
+    fn folder(&self) -> Result<Option<Arc<Folder>>> {
+        let Some(folder) = &self.resolved.folder else { return Ok(None) };
+        let access = match self.config.role {
             Role::Source => Access::Read,
             Role::Destination => Access::ReadWrite,
         };
-        let folder = Folder::new(config.project_dir.join(folder), access, &config.limits);
-        folder.map(Arc::new).map_err(|reason| wrong(&manifest.folder_setting, reason))
-    };
-    // An offline run must not depend on what earlier runs left, nor leave anything to later ones.
-    let store = adapter.0.shared.memos.clone().filter(|_| config.exchanges == Exchanges::Live);
-    Ok(Grants {
-        http: resolved.address.as_ref().map(http).transpose()?,
-        folder: resolved.folder.as_ref().map(folder).transpose()?,
-        memos: Some(Arc::new(Memos::new(&adapter.0.digest, resolved.address.as_deref(), store))),
-        scrubber: scrubber.clone(),
-    })
+        let folder = Folder::new(self.config.project_dir.join(folder), access, &self.config.limits);
+        folder.map(|folder| Some(Arc::new(folder))).map_err(|reason| self.invalid(&self.manifest.folder_setting, reason))
+    }
+
+    fn invalid(&self, setting: &Option<String>, reason: String) -> Error {
+        let setting = setting.clone().unwrap_or_default();
+        let problems = vec![SettingProblem { setting, kind: SettingProblemKind::Invalid { reason, variable: None } }];
+        Error::Settings(SettingsError { adapter: self.name.clone(), problems })
+    }
 }
 
 /// Returns the error with the resource that was read.

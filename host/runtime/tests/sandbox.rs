@@ -14,6 +14,7 @@ use infrahub_sync_runtime::{
     Operation, Outcome, Page, Payload, Result, Role, Run, RunResult, Runtime, RuntimeOptions, Session, SessionConfig, Target, TargetField,
     Variables, WriteRequest,
 };
+use infrahub_sync_test_server::{Answer, Reply, Request, Server};
 use serde_json::{Value, json};
 
 /// Builds the guest, once a process; nothing is done when nothing has changed.
@@ -95,20 +96,20 @@ fn target(kind: &str) -> Target {
     Target { kind: kind.into(), resource: Some("things".into()), fields: vec![site] }
 }
 
-/// A server that answers each path with the same JSON, on as many connections as come.
-fn server() -> String {
-    let server = tiny_http::Server::http("127.0.0.1:0").unwrap();
-    let address = format!("http://{}", server.server_addr());
-    std::thread::spawn(move || {
-        for request in server.incoming_requests() {
-            let body = match request.url() {
-                "/binary" => vec![0xff],
-                _ => br#"{"next": "/x", "results": [{"id": 1}, {"id": 2}]}"#.to_vec(),
-            };
-            let _ = request.respond(tiny_http::Response::from_data(body));
-        }
-    });
+/// Starts a server that serves until this process ends, and returns its address.
+fn serve(reply: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> String {
+    let server = Server::start(reply);
+    let address = server.url().to_owned();
+    std::mem::forget(server);
     address
+}
+
+/// Starts a server that answers each path with the same JSON.
+fn server() -> String {
+    serve(|request| match request.path() {
+        "/binary" => Answer::ok([0xff]).into(),
+        _ => Answer::ok(r#"{"next": "/x", "results": [{"id": 1}, {"id": 2}]}"#).into(),
+    })
 }
 
 #[tokio::test]
@@ -315,36 +316,25 @@ async fn an_adapter_without_an_address_asks_nobody() {
     assert!(offline.load(order("get /")).await.unwrap_err().to_string().contains("no address was granted"));
 }
 
-/// A server with a login, that repeats to everybody how he was let in.
+/// Starts a server with a login that repeats to everyone how it let them in.
 fn server_with_login() -> String {
-    let server = tiny_http::Server::http("127.0.0.1:0").unwrap();
-    let address = format!("http://{}", server.server_addr());
-    std::thread::spawn(move || {
-        for mut request in server.incoming_requests() {
-            let mut body = String::new();
-            request.as_reader().read_to_string(&mut body).unwrap();
-            let header = |name: &'static str| {
-                request.headers().iter().find(|header| header.field.equiv(name)).map(|header| header.value.to_string()).unwrap_or_default()
-            };
-            let echo = format!("{} {}", header("Authorization"), header("Cookie"));
-            let set = |name: &str, value: &str| tiny_http::Header::from_bytes(name, value).unwrap();
-            let response = match (request.url(), body.as_str()) {
-                ("/login", r#"{"name": "joe", "password": "hunter2-hunter2"}"#) => {
-                    tiny_http::Response::from_string(r#"{"tokens": [{"access": "access-token-0001"}]}"#)
-                        .with_header(set("X-Session", "session-0002"))
-                        .with_header(set("Set-Cookie", "sid=cookie-of-0003; Path=/"))
-                }
-                ("/login", _) => tiny_http::Response::from_string(format!("wrong: {body}")).with_status_code(401),
-                ("/login/confirm", "id=session-0002") => tiny_http::Response::from_string("welcome"),
-                (_, body) => {
-                    let known = echo == "Bearer access-token-0001 sid=cookie-of-0003; a=b";
-                    tiny_http::Response::from_string(format!("{known} {echo} {body}")).with_header(set("X-Echo", &echo))
-                }
-            };
-            let _ = request.respond(response);
+    serve(|request| {
+        let echo = format!("{} {}", request.header("authorization"), request.header("cookie"));
+        match (request.path(), request.text().as_str()) {
+            ("/login", r#"{"name": "joe", "password": "hunter2-hunter2"}"#) => {
+                Answer::ok(r#"{"tokens": [{"access": "access-token-0001"}]}"#)
+                    .header("X-Session", "session-0002")
+                    .header("Set-Cookie", "sid=cookie-of-0003; Path=/")
+                    .into()
+            }
+            ("/login", body) => Answer::ok(format!("wrong: {body}")).with_status(401).into(),
+            ("/login/confirm", "id=session-0002") => Answer::ok("welcome").into(),
+            (_, body) => {
+                let known = echo == "Bearer access-token-0001 sid=cookie-of-0003; a=b";
+                Answer::ok(format!("{known} {echo} {body}")).header("X-Echo", &echo).into()
+            }
         }
-    });
-    address
+    })
 }
 
 #[tokio::test]

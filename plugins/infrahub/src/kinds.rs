@@ -44,7 +44,7 @@ pub(crate) fn kinds(schema: &Schema, targets: &[Target]) -> Vec<Kind> {
 
 fn kind(schema: &Schema, kind: &KindSchema) -> Kind {
     let attributes = kind.attributes.iter().map(attribute);
-    let relationships = kind.relationships.iter().map(|found| relationship(schema, found));
+    let relationships = kind.relationships.iter().map(relationship);
     let mut stands_for = kind.inherit_from.clone();
     if let Some((_, allocates)) = POOLS.iter().find(|(pool, _)| *pool == kind.kind) {
         stands_for.push((*allocates).to_owned());
@@ -105,8 +105,7 @@ fn attribute(attribute: &Attribute) -> Field {
     }
 }
 
-fn relationship(schema: &Schema, relationship: &Relationship) -> Field {
-    let members = schema.members(&relationship.peer).map(|member| member.kind.clone());
+fn relationship(relationship: &Relationship) -> Field {
     Field {
         name: relationship.name.clone(),
         type_: match relationship.cardinality {
@@ -116,7 +115,8 @@ fn relationship(schema: &Schema, relationship: &Relationship) -> Field {
         optional: relationship.optional,
         unique: false,
         read_only: relationship.read_only,
-        references: std::iter::once(relationship.peer.clone()).chain(members).collect(),
+        // A generic kind counts for its members, which stand for it.
+        references: vec![relationship.peer.clone()],
         choices: Vec::new(),
         default: None,
     }

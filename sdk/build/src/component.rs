@@ -311,7 +311,7 @@ impl Job<'_> {
     }
 }
 
-/// The contents of go.mod.
+/// The statements of go.mod that a build needs.
 struct GoModule {
     path: String,
     version: String,

@@ -24,33 +24,8 @@ const COMMENT_WORDS: usize = 35;
 /// Stands for a piece of code in a sentence, as one word.
 const CODE: char = '`';
 
-/// Words and phrases that are not used, and what is used instead. In the order of the style guide.
-const BANNED: &[(&str, &str)] = &[
-    ("somebody", "another user, someone else"),
-    ("nobody", "no one, or name who"),
-    ("told", "reported, shown"),
-    ("shall", "must, should"),
-    ("anew", "again"),
-    ("once more", "again"),
-    ("go on", "resume, continue"),
-    ("goes on", "resumes, continues"),
-    ("going on", "resuming, continuing"),
-    ("went on", "resumed, continued"),
-    ("at work", "running"),
-    ("so many", "N, as many"),
-    ("is none", "is missing, is not a"),
-    ("are none", "are missing, are not"),
-    ("was none", "was missing, was not a"),
-    ("in silence", "silently"),
-    ("makes no sense", "is invalid"),
-    ("became of", "the result of"),
-    ("becomes of", "the result of"),
-    ("takes the place of", "replaces"),
-    ("take the place of", "replace"),
-    ("all the same", "anyway"),
-    ("src", "source"),
-    ("dst", "destination"),
-];
+/// The style guide, whose table of words is the list of this check.
+const STYLE: &str = "host/STYLE.md";
 
 /// Words with which the comment of a function does not begin: it begins with a verb.
 const NO_VERBS: &[&str] = &["the", "a", "an", "what", "how", "whether", "where", "which", "who", "why", "all"];
@@ -58,6 +33,25 @@ const NO_VERBS: &[&str] = &["the", "a", "an", "what", "how", "whether", "where",
 /// At least one of these is in each English sentence, and in few lists of names.
 const SMALL_WORDS: &[&str] =
     &["a", "an", "the", "is", "are", "was", "of", "to", "in", "not", "no", "it", "and", "or", "has", "cannot", "with", "by", "what"];
+
+/// Words and phrases to avoid, each with its replacement.
+struct Words(Vec<(Vec<String>, String)>);
+
+impl Words {
+    /// Reads the table below "Words to avoid". A phrase stands in backticks; one with `…` is a rule of its own, in [`Check`].
+    fn parse(style: &str) -> Words {
+        let (_, table) = style.split_once("## Words to avoid").unwrap_or_default();
+        let table = table.split("\n## ").next().unwrap_or_default();
+        let mut words = Vec::new();
+        for row in table.lines().filter(|line| line.starts_with('|')) {
+            let row = cells(row);
+            let [avoid, write] = row.as_slice() else { continue };
+            let phrases = avoid.split(CODE).skip(1).step_by(2).filter(|phrase| !phrase.contains('…'));
+            words.extend(phrases.map(|phrase| (phrase.split(' ').map(str::to_owned).collect(), write.trim().to_owned())));
+        }
+        Words(words)
+    }
+}
 
 /// One remark about one place of a file.
 #[derive(Debug, PartialEq, Eq)]
@@ -106,12 +100,12 @@ impl Word {
 /// Checks all files against the rules and the list.
 pub(crate) fn check(root: &Path) -> Result<(), Fault> {
     let start = std::time::Instant::now();
-    let files = read_all(root)?;
+    let (files, words) = (read_all(root)?, words_to_avoid(root)?);
     let listed = listed(root)?;
     let mut remarks = Vec::new();
     let mut seen = BTreeSet::new();
     for (path, text) in &files {
-        let found = findings(path, text);
+        let found = findings(&words, path, text);
         seen.insert(path.as_str());
         match (listed.contains(path), found.is_empty()) {
             (true, true) => {
@@ -132,10 +126,11 @@ pub(crate) fn check(root: &Path) -> Result<(), Fault> {
 
 /// Prints all findings of the files whose path begins with one of `below`, on the list or not.
 pub(crate) fn show(root: &Path, below: &[&str]) -> Result<(), Fault> {
+    let words = words_to_avoid(root)?;
     let mut remarks = Vec::new();
     for (path, text) in read_all(root)? {
         if below.iter().any(|below| path.starts_with(below.trim_start_matches("./"))) {
-            remarks.extend(findings(&path, &text).iter().map(|found| format!("{path}:{}: {}", found.line, found.text)));
+            remarks.extend(findings(&words, &path, &text).iter().map(|found| format!("{path}:{}: {}", found.line, found.text)));
         }
     }
     ended(&remarks)
@@ -143,10 +138,10 @@ pub(crate) fn show(root: &Path, below: &[&str]) -> Result<(), Fault> {
 
 /// Removes from the list the files that have no findings and those that do not exist.
 pub(crate) fn shrink(root: &Path) -> Result<(), Fault> {
-    let files = read_all(root)?;
+    let (files, words) = (read_all(root)?, words_to_avoid(root)?);
     let kept: Vec<String> = listed(root)?
         .into_iter()
-        .filter(|listed| files.iter().any(|(path, text)| path == listed && !findings(path, text).is_empty()))
+        .filter(|listed| files.iter().any(|(path, text)| path == listed && !findings(&words, path, text).is_empty()))
         .collect();
     let text: String = kept.iter().map(|path| format!("{path}\n")).collect();
     fs::write(root.join(UNCONVERTED), text).map_err(|error| Fault(format!("{UNCONVERTED} cannot be written: {error}")))?;
@@ -168,6 +163,13 @@ fn ended(remarks: &[String]) -> Result<(), Fault> {
 fn listed(root: &Path) -> Result<BTreeSet<String>, Fault> {
     let text = fs::read_to_string(root.join(UNCONVERTED)).map_err(|error| Fault(format!("{UNCONVERTED} cannot be read: {error}")))?;
     Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect())
+}
+
+/// Reads the words of the style guide.
+fn words_to_avoid(root: &Path) -> Result<Words, Fault> {
+    let text = fs::read_to_string(root.join(STYLE)).map_err(|error| Fault(format!("{STYLE} cannot be read: {error}")))?;
+    let words = Words::parse(&text);
+    if words.0.is_empty() { Err(Fault(format!("{STYLE} has no table of words to avoid"))) } else { Ok(words) }
 }
 
 /// Reads the files that the check is for, sorted by path.
@@ -206,17 +208,17 @@ fn is_ours(path: &str) -> bool {
 }
 
 /// Returns everything that is against the rules in one file.
-fn findings(path: &str, text: &str) -> Vec<Finding> {
-    let mut found = Vec::new();
+fn findings(words: &Words, path: &str, text: &str) -> Vec<Finding> {
+    let mut check = Check { avoid: words, found: Vec::new() };
     if path.ends_with(".md") {
         let lines: Vec<(usize, &str)> = text.lines().enumerate().map(|(at, line)| (at + 1, line)).collect();
-        found.extend(empty_headers(&lines));
-        markdown(&lines, DOCUMENT_WORDS).iter().for_each(|block| judge(block, &mut found));
+        check.found = empty_headers(&lines);
+        markdown(&lines, DOCUMENT_WORDS).iter().for_each(|block| check.block(block));
     } else {
-        source(path, text, &mut found);
+        check.source(path, text);
     }
-    found.sort_by_key(|found| found.line);
-    found
+    check.found.sort_by_key(|found| found.line);
+    check.found
 }
 
 /// Finds tables with a column that has no name.
@@ -279,53 +281,101 @@ fn markdown<'t>(lines: &[(usize, &'t str)], most: usize) -> Vec<Block<'t>> {
     blocks
 }
 
-/// Judges one block.
-fn judge(block: &Block<'_>, found: &mut Vec<Finding>) {
-    let words = words(block);
-    let mut rest = words.as_slice();
-    while let Some(first) = rest.first() {
-        let end = rest.windows(2).position(|pair| matches!(pair, [word, next] if word.ends_before(next))).map_or(rest.len(), |at| at + 1);
-        let (sentence, further) = rest.split_at(end);
-        rest = further;
-        let count = sentence.iter().filter(|word| word.counts()).count();
-        let begin: Vec<&str> = sentence.iter().take(5).map(|word| word.text.as_str()).collect();
-        let begin = begin.join(" ");
-        if count > block.most {
-            found.push(Finding { line: first.line, text: format!("{count} words in one sentence, {} at most: {begin} …", block.most) });
-        }
-        if sentence.iter().filter(|word| word.text.ends_with(';')).count() > 1 {
-            found.push(Finding { line: first.line, text: format!("more than one semicolon in one sentence: {begin} …") });
-        }
-        let question = sentence.last().is_some_and(|word| word.text.contains('?'));
-        if !block.label && !question && first.plain() == "what" {
-            found.push(Finding { line: first.line, text: format!("begins with \"what\", without a subject: {begin} …") });
-        }
-        banned(sentence, found);
-    }
+/// The check of one file.
+struct Check<'w> {
+    avoid: &'w Words,
+    found: Vec<Finding>,
 }
 
-/// Finds the words that are not used.
-fn banned(sentence: &[Word], found: &mut Vec<Finding>) {
-    let plain: Vec<String> = sentence.iter().map(Word::plain).collect();
-    for (phrase, instead) in BANNED {
-        let phrase_words: Vec<&str> = phrase.split(' ').collect();
-        for (at, (window, word)) in plain.windows(phrase_words.len()).zip(sentence).enumerate() {
+impl Check<'_> {
+    /// Judges one block.
+    fn block(&mut self, block: &Block<'_>) {
+        let words = words(block);
+        let mut rest = words.as_slice();
+        while let Some(first) = rest.first() {
+            let end =
+                rest.windows(2).position(|pair| matches!(pair, [word, next] if word.ends_before(next))).map_or(rest.len(), |at| at + 1);
+            let (sentence, further) = rest.split_at(end);
+            rest = further;
+            let count = sentence.iter().filter(|word| word.counts()).count();
+            let begin: Vec<&str> = sentence.iter().take(5).map(|word| word.text.as_str()).collect();
+            let begin = begin.join(" ");
+            if count > block.most {
+                self.remark(first.line, format!("{count} words in one sentence, {} at most: {begin} …", block.most));
+            }
+            if sentence.iter().filter(|word| word.text.ends_with(';')).count() > 1 {
+                self.remark(first.line, format!("more than one semicolon in one sentence: {begin} …"));
+            }
+            let question = sentence.last().is_some_and(|word| word.text.contains('?'));
+            if !block.label && !question && first.plain() == "what" {
+                self.remark(first.line, format!("begins with \"what\", without a subject: {begin} …"));
+            }
+            self.words(sentence);
+        }
+    }
+
+    /// Finds the words to avoid.
+    fn words(&mut self, sentence: &[Word]) {
+        let plain: Vec<String> = sentence.iter().map(Word::plain).collect();
+        let after_there = |at: usize| at > 0 && plain.get(at - 1).is_some_and(|before| before == "there");
+        for (phrase, instead) in &self.avoid.0 {
             // "There is none" has a subject; "a file that is none" lacks a noun.
-            let there = phrase.ends_with("none") && at > 0 && plain.get(at - 1).is_some_and(|before| before == "there");
-            if window == phrase_words.as_slice() && !there {
-                found.push(Finding { line: word.line, text: format!("\"{phrase}\": {instead}") });
+            let is_none = phrase.last().is_some_and(|last| last == "none");
+            for (at, (window, word)) in plain.windows(phrase.len()).zip(sentence).enumerate() {
+                if window == phrase.as_slice() && !(is_none && after_there(at)) {
+                    self.found.push(Finding { line: word.line, text: format!("\"{}\": {instead}", phrase.join(" ")) });
+                }
+            }
+        }
+        for (at, (window, word)) in plain.windows(3).zip(sentence).enumerate() {
+            if let [is, no, next] = window
+                && is == "is"
+                && no == "no"
+                && !after_there(at)
+                && !["longer", "more", "less", "later"].contains(&next.as_str())
+            {
+                self.remark(word.line, format!("\"{is} {no}\": {is} not a, {is} not"));
             }
         }
     }
-    for (at, window) in plain.windows(3).enumerate() {
-        let fine = at > 0 && plain.get(at - 1).is_some_and(|before| before == "there");
-        if let [is, no, next] = window
-            && is == "is"
-            && no == "no"
-            && !fine
-            && !["longer", "more", "less", "later"].contains(&next.as_str())
-        {
-            found.push(Finding { line: sentence.get(at).map_or(0, |word| word.line), text: "\"is no\": is not a, is not".to_owned() });
+
+    fn remark(&mut self, line: usize, text: String) {
+        self.found.push(Finding { line, text });
+    }
+
+    /// Judges the comments and texts of a source file.
+    fn source(&mut self, path: &str, text: &str) {
+        let end = text.find("#[cfg(test)]\nmod ").unwrap_or(text.len());
+        let pieces = pieces(text.get(..end).unwrap_or(text));
+        let most = if path.starts_with("host/cli/src/") { MESSAGE_WORDS } else { COMMENT_WORDS };
+        let mut rest = pieces.as_slice();
+        while let Some(piece) = rest.first() {
+            let docs: Vec<(usize, &str)> = rest
+                .iter()
+                .map_while(|piece| if let Piece::Doc(line, text) = piece { Some((*line, text.as_str())) } else { None })
+                .collect();
+            rest = rest.get(docs.len().max(1)..).unwrap_or_default();
+            if let Piece::Text(line, text) = piece {
+                self.message(*line, text);
+            }
+            markdown(&docs, most).iter().for_each(|block| self.block(block));
+            let Some((line, first)) = docs.first() else { continue };
+            let word = first.split_whitespace().next().unwrap_or_default().to_lowercase();
+            if NO_VERBS.contains(&word.as_str()) && is_function(rest) {
+                self.remark(*line, format!("the comment of a function begins with \"{word}\", not with a verb"));
+            }
+        }
+    }
+
+    /// Judges a string that reads as English.
+    fn message(&mut self, line: usize, text: &str) {
+        let parts = text.split('\n').flat_map(|line| line.split("  ")).filter(|part| part.split_whitespace().count() > 2);
+        for part in parts {
+            let letters = part.chars().filter(|letter| letter.is_alphabetic() || " ,.;:'`{}()-…".contains(*letter)).count();
+            let english = part.split(' ').any(|word| SMALL_WORDS.contains(&word));
+            if english && letters * 10 >= part.chars().count() * 9 {
+                self.block(&Block { lines: vec![(line, part)], most: MESSAGE_WORDS, label: false, message: true });
+            }
         }
     }
 }
@@ -380,28 +430,6 @@ enum Piece {
     Code(String),
 }
 
-/// Judges the comments and texts of a source file.
-fn source(path: &str, text: &str, found: &mut Vec<Finding>) {
-    let end = text.find("#[cfg(test)]\nmod ").unwrap_or(text.len());
-    let pieces = pieces(text.get(..end).unwrap_or(text));
-    let most = if path.starts_with("host/cli/src/") { MESSAGE_WORDS } else { COMMENT_WORDS };
-    let mut rest = pieces.as_slice();
-    while let Some(piece) = rest.first() {
-        let docs: Vec<(usize, &str)> =
-            rest.iter().map_while(|piece| if let Piece::Doc(line, text) = piece { Some((*line, text.as_str())) } else { None }).collect();
-        rest = rest.get(docs.len().max(1)..).unwrap_or_default();
-        if let Piece::Text(line, text) = piece {
-            message(*line, text, found);
-        }
-        markdown(&docs, most).iter().for_each(|block| judge(block, found));
-        let Some((line, first)) = docs.first() else { continue };
-        let word = first.split_whitespace().next().unwrap_or_default().to_lowercase();
-        if NO_VERBS.contains(&word.as_str()) && is_function(rest) {
-            found.push(Finding { line: *line, text: format!("the comment of a function begins with \"{word}\", not with a verb") });
-        }
-    }
-}
-
 /// Returns whether the code that follows begins with a function.
 fn is_function(pieces: &[Piece]) -> bool {
     let mut code = String::new();
@@ -424,18 +452,6 @@ fn is_function(pieces: &[Piece]) -> bool {
     let wit = rest.split([';', '{', ',']).next().is_some_and(|item| item.contains(": func("));
     let modifiers = ["pub", "pub(crate)", "pub(super)", "async", "const", "extern"];
     wit || rest.split_whitespace().find(|word| !modifiers.contains(word)) == Some("fn")
-}
-
-/// Judges a string that reads as English.
-fn message(line: usize, text: &str, found: &mut Vec<Finding>) {
-    let parts = text.split('\n').flat_map(|line| line.split("  ")).filter(|part| part.split_whitespace().count() > 2);
-    for part in parts {
-        let letters = part.chars().filter(|letter| letter.is_alphabetic() || " ,.;:'`{}()-…".contains(*letter)).count();
-        let english = part.split(' ').any(|word| SMALL_WORDS.contains(&word));
-        if english && letters * 10 >= part.chars().count() * 9 {
-            judge(&Block { lines: vec![(line, part)], most: MESSAGE_WORDS, label: false, message: true }, found);
-        }
-    }
 }
 
 /// Cuts Rust or WIT into doc comments, strings and code.
@@ -524,9 +540,12 @@ fn string(rest: &str) -> (usize, String) {
 mod tests {
     use super::*;
 
+    const WORDS: &str = "## Words to avoid\n\n| avoid | write |\n|---|---|\n| `somebody` | another user, someone else |\n| `told` | reported, shown |\n\
+                         | `shall` | must, should |\n| `goes on` | resumes, continues |\n| `is none`, `is no …` | is missing, is not a |\n\n## More\n\n| `x` | y |\n";
+
     /// Returns the remarks about a file, each with its line.
     fn remarks(path: &str, text: &str) -> Vec<String> {
-        findings(path, text).into_iter().map(|found| format!("{}: {}", found.line, found.text)).collect()
+        findings(&Words::parse(WORDS), path, text).into_iter().map(|found| format!("{}: {}", found.line, found.text)).collect()
     }
 
     #[test]
@@ -607,6 +626,7 @@ mod tests {
             fs::create_dir_all(root.path().join(path).parent().unwrap()).unwrap();
             fs::write(root.path().join(path), text).unwrap();
         };
+        write(STYLE, WORDS);
         write("old.md", "It shall end.");
         write(UNCONVERTED, "old.md\n");
         assert!(check(root.path()).is_ok());

@@ -42,4 +42,5 @@ def once(key: str, make: Callable[[], T]) -> T:
     """Returns the value under a key of this run; if there is none, makes and stores it. All instances get the value that was stored first,
     None included. A failure of ``make`` is not stored."""
     kept = host().memo_get(Lifetime.RUN.value, key)
-    return put(Lifetime.RUN, key, make()) if kept is None else json.loads(kept)
+    value: T = put(Lifetime.RUN, key, make()) if kept is None else json.loads(kept)
+    return value

@@ -116,7 +116,7 @@ class WriteRequest:
         """Sends the rows in as few requests as possible. A batch that the system rejects as a whole is halved until the rows at fault are
         alone.
 
-        ``prepare`` makes of a row what is sent. If it raises, the row fails and is not sent.
+        ``prepare`` converts a row for ``send``. If it raises, the row fails and is not sent.
 
         ``send`` sends one request and returns one outcome a row. An ``Error`` of kind ``invalid``, ``conflict`` or ``not-found`` says that the
         system rejected the rows and wrote none of them. After any other error no further request is sent: it is the failure of the rows

@@ -3,6 +3,7 @@ package prober
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"runtime"
@@ -27,6 +28,20 @@ type Prober struct {
 var kept *adapter.Response
 
 type list = []any
+
+var system = adapter.System{Name: "the prober", Credential: "token", Variable: "PROBER_TOKEN"}
+
+// halves writes a batch that has no bad row.
+func halves(rows []string) ([]adapter.Outcome, error) {
+	if slices.Contains(rows, "bad") {
+		return nil, adapter.Errorf(adapter.Invalid, "one of %d is bad", len(rows))
+	}
+	var outcomes []adapter.Outcome
+	for _, row := range rows {
+		outcomes = append(outcomes, adapter.Written(fmt.Sprintf("%s of %d", row, len(rows))))
+	}
+	return outcomes, nil
+}
 
 func word(text string) string {
 	if text == "" {
@@ -193,6 +208,8 @@ func (p Prober) Load(request adapter.LoadRequest) (adapter.Page, error) {
 		return adapter.Document(response, ""), err
 	case "memo":
 		return memos(request)
+	case "helpers":
+		return helpers()
 	case "files":
 		return folder()
 	case "missing":
@@ -305,6 +322,34 @@ func memos(request adapter.LoadRequest) (adapter.Page, error) {
 	return one(list{found, put})
 }
 
+func helpers() (adapter.Page, error) {
+	found := list{}
+	for _, made := range []list{{"é", 1}, {"another"}} {
+		kept, err := memo.Once("made", func() (list, error) { return made, nil })
+		if err != nil {
+			return adapter.Page{}, err
+		}
+		found = append(found, kept)
+	}
+	response, err := system.Success("results", adapter.Get("/results"))
+	if err != nil {
+		return adapter.Page{}, err
+	}
+	var total int
+	var results list
+	if err := errors.Join(response.Get("/total", &total), response.Get("/results", &results)); err != nil {
+		return adapter.Page{}, err
+	}
+	_, dated := response.Date()
+	missing := response.Get("/nothing", &total)
+	refused, err := adapter.Get("/refused").Send()
+	if err != nil {
+		return adapter.Page{}, err
+	}
+	return one(append(found, total, results[1], dated, missing.Error(), system.Unexpected("results", response).Message,
+		system.Refuse("refused", refused, "").Message))
+}
+
 func folder() (adapter.Page, error) {
 	for _, err := range []error{
 		files.Append("b.txt", []byte("é\n")), files.Append("b.txt", []byte("two\n")), files.Replace("b.txt", "a.txt"), files.Remove("never.txt"),
@@ -361,6 +406,9 @@ func (Prober) Begin(run adapter.Run) (string, error) {
 func (Prober) Write(request adapter.WriteRequest) ([]adapter.Outcome, error) {
 	if request.Target.Kind == "Broken" {
 		panic("broken")
+	}
+	if request.Target.Kind == "Halves" {
+		return adapter.Bisect(request, func(row adapter.Row) (string, error) { return row.Fields["a"].(string), nil }, halves)
 	}
 	facts := fmt.Sprintf("['%s', '%s', %d]", textOf(request.Target), request.Operation, request.Count)
 	return request.Outcomes(func(row adapter.Row) (adapter.Outcome, error) {

@@ -1,8 +1,16 @@
 // Acts by the name of the resource: see tests/tests/languages.rs.
 
-import { Adapter, AdapterError, Outcome, Page, files, http, log, memo } from 'infrahub-sync-adapter';
+import { Adapter, AdapterError, Outcome, Page, System, files, http, log, memo } from 'infrahub-sync-adapter';
 
 let kept;
+const system = new System('the prober', { credential: ['token', 'PROBER_TOKEN'] });
+
+/** Writes a batch that has no `bad` row. */
+function halves(rows) {
+  if (rows.includes('bad')) throw AdapterError.invalid(`one of ${rows.length} is bad`);
+  return rows.map((row) => Outcome.written(`${row} of ${rows.length}`));
+}
+
 const asText = (value) => JSON.stringify(value).replaceAll(',', ', ').replaceAll('"', "'").replaceAll('null', 'None');
 
 const word = (value) => (value === undefined ? 'None' : typeof value === 'boolean' ? (value ? 'True' : 'False') : value);
@@ -200,6 +208,19 @@ export default class Prober extends Adapter {
     return Page.records([found]);
   }
 
+  helpers() {
+    const made = [memo.once('made', () => ['é', 1]), memo.once('made', () => undefined.odd)];
+    const response = system.success('results', http.get('/results'));
+    const found = [response.get('/total', 'integer'), response.get('/results', 'list')[1], response.date() !== undefined];
+    try {
+      response.get('/nothing', 'text');
+    } catch (error) {
+      found.push(error.message);
+    }
+    found.push(system.unexpected('results', response).message, system.refuse('refused', http.get('/refused')).message);
+    return Page.records([[...made, ...found]]);
+  }
+
   missing() {
     return Page.lines(files.read('missing.jsonl'));
   }
@@ -215,6 +236,7 @@ export default class Prober extends Adapter {
 
   write(request) {
     if (request.target.kind === 'Broken') return null.nothing;
+    if (request.target.kind === 'Halves') return request.bisect(({ fields }) => fields.a, halves);
     const { target, operation, count } = request;
     return request.outcomes((row) => {
       switch (row.key.n) {

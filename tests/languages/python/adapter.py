@@ -28,6 +28,7 @@ from infrahub_sync_adapter import (
     ReferenceRule,
     Setting,
     SettingType,
+    System,
     Table,
     export_adapter,
     files,
@@ -38,6 +39,14 @@ from infrahub_sync_adapter import (
 from infrahub_sync_adapter.memo import Lifetime
 
 kept = []
+SYSTEM = System("the prober", credential=("token", "PROBER_TOKEN"))
+
+
+def halves(rows):
+    """Writes a batch that has no `bad` row."""
+    if "bad" in rows:
+        raise Error.invalid(f"one of {len(rows)} is bad")
+    return [Outcome.written(f"{row} of {len(rows)}") for row in rows]
 
 
 def text_of(target):
@@ -201,6 +210,17 @@ class Prober(Adapter):
         files.remove("a.txt")
         return Page.records([found])
 
+    def helpers(self, request):
+        made = [memo.once("made", lambda: ["é", 1]), memo.once("made", lambda: 1 / 0)]
+        response = SYSTEM.success("results", http.get("/results"))
+        found = [response.get("/total", int), response.get("/results", list)[1], response.date() is not None]
+        try:
+            response.get("/nothing", str)
+        except Error as error:
+            found.append(error.message)
+        found += [SYSTEM.unexpected("results", response).message, SYSTEM.refuse("refused", http.get("/refused")).message]
+        return Page.records([made + found])
+
     def missing(self, request):
         return Page.lines(files.read("missing.jsonl"))
 
@@ -215,6 +235,8 @@ class Prober(Adapter):
     def write(self, request):
         if request.target.kind == "Broken":
             return 1 / 0
+        if request.target.kind == "Halves":
+            return request.bisect(lambda row: row.fields["a"], halves)
         facts = [text_of(request.target), request.operation.value, request.count]
 
         def one(row):

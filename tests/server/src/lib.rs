@@ -114,7 +114,7 @@ impl Answer {
 /// Writes a reply to a connection by hand.
 pub type Writing = Box<dyn FnOnce(&mut dyn Write) -> std::io::Result<()> + Send>;
 
-/// What becomes of a request.
+/// The answer to a request.
 pub enum Reply {
     /// A response.
     Answer(Answer),
@@ -159,7 +159,7 @@ impl std::fmt::Debug for Reply {
     }
 }
 
-/// What the threads of a server share.
+/// The state that the threads of a server share.
 struct Shared {
     reply: Box<dyn Fn(&Request) -> Reply + Send + Sync>,
     seen: Mutex<Vec<Request>>,

@@ -105,6 +105,7 @@ async fn open(folder: &Path, component: &Path) -> Result<Session, Failed> {
         settings: BTreeMap::from([("url".to_owned(), json!("http://replay.invalid"))]),
         environment: &|_| None,
         variables: Variables::All,
+        command_line: BTreeMap::new(),
         project_dir: folder.to_owned(),
         exchanges: Exchanges::Replay(folder.to_owned()),
         limits: Limits::default(),

@@ -92,11 +92,10 @@ fn request(projection: &Projection, page: u32) -> LoadRequest {
     LoadRequest {
         resource: "devices".into(),
         fields: projection.slots().iter().map(|(path, _)| path.clone()).collect(),
-        model: Vec::new(),
         page_size: PAGE_SIZE,
         // The guest's cursor is the number of the page.
         cursor: (page > 0).then(|| infrahub_sync_runtime::Cursor(page.to_string().into_bytes())),
-        since: None,
+        ..LoadRequest::default()
     }
 }
 
@@ -128,6 +127,7 @@ pub(crate) fn config<'a>(folder: &Path, form: &str, environment: infrahub_sync_r
         settings: BTreeMap::from([("payload".to_owned(), json!(form))]),
         environment,
         variables: Variables::All,
+        command_line: BTreeMap::new(),
         project_dir: folder.to_owned(),
         exchanges: Exchanges::Replay(folder.to_owned()),
         limits: Limits::default(),

@@ -42,14 +42,7 @@ pub(crate) fn measure(runs: usize) -> Result<(), Failed> {
         let session = runtime.block_on(adapter.open(config(folder.path(), "document", &|_| None)))?;
         note("`open`: describe, settings, first instance, configure", begin);
         let begin = now();
-        let request = LoadRequest {
-            resource: "devices".into(),
-            fields: vec!["name".into()],
-            model: Vec::new(),
-            page_size: 1,
-            cursor: None,
-            since: None,
-        };
+        let request = LoadRequest { resource: "devices".into(), fields: vec!["name".into()], page_size: 1, ..LoadRequest::default() };
         runtime.block_on(session.load(request))?;
         note("first `load`", begin);
         if run > 0 {

@@ -22,7 +22,7 @@ fn touched(mut component: Vec<u8>) -> Vec<u8> {
 
 /// A component as if it had been built for another version of the contract, which must be as long as the real one.
 fn of_contract(component: &[u8], version: &str) -> Vec<u8> {
-    let (real, other) = (b"@0.1.0", format!("@{version}").into_bytes());
+    let (real, other) = (b"@0.2.0", format!("@{version}").into_bytes());
     let mut changed = component.to_vec();
     for at in 0..changed.len() - real.len() {
         if changed[at..].starts_with(real) {
@@ -110,7 +110,7 @@ fn what_is_built_in_and_what_is_found_is_listed_and_what_is_broken_told() {
     assert!(lines[1].contains("`files`: "), "what it calls itself: {}", lines[1]);
     assert!(lines[2].starts_with("netbox") && lines[2].contains("more/netbox.wasm"), "{}", lines[2]);
     assert!(lines[5].contains("built in (hidden by more/netbox.wasm)"), "{}", lines[5]);
-    assert!(told.stderr.contains("adapter `zero` cannot be used: it is no WebAssembly component"), "{}", told.stderr);
+    assert!(told.stderr.contains("adapter `zero` cannot be used: it is not a WebAssembly component"), "{}", told.stderr);
     assert!(told.stderr.contains("hint: `zero` is the adapter in more/zero.wasm"), "{}", told.stderr);
     let list = adapter(&project, &["list", "--adapter-path", "more", "--output", "json"]);
     let list: Value = serde_json::from_str(&list.stdout).unwrap();
@@ -163,7 +163,7 @@ fn what_is_no_adapter_is_told_so_and_exits_with_4() {
     for (file, words) in [
         ("cut.wasm", "adapter `cut` cannot be used: the file is damaged or needs a newer program"),
         ("module.wasm", "adapter `module` cannot be used: it is a core WebAssembly module, not a component"),
-        ("text.wasm", "adapter `text` cannot be used: it is no WebAssembly component"),
+        ("text.wasm", "adapter `text` cannot be used: it is not a WebAssembly component"),
         ("folder.wasm", "cannot read the adapter `folder.wasm`"),
         ("none.wasm", "cannot read the adapter `none.wasm`"),
         ("nonsuch", "adapter `nonsuch` not found"),
@@ -179,11 +179,17 @@ fn an_adapter_of_another_contract_is_told_both_versions_and_what_to_do() {
     let project = office();
     let good = component("files");
     for (version, words) in [
-        ("0.2.0", "error: adapter `acme` cannot be used: it was built for contract 0.2.0, this program speaks 0.1.0: update infrahub-sync"),
-        ("1.0.0", "error: adapter `acme` cannot be used: it was built for contract 1.0.0, this program speaks 0.1.0: update infrahub-sync"),
         (
-            "0.0.9",
-            "error: adapter `acme` cannot be used: it was built for contract 0.0.9, this program speaks 0.1.0: the adapter is too old, get a newer one",
+            "0.3.0",
+            "error: adapter `acme` cannot be used: it was built for contract 0.3.0, and this program supports contract 0.2: update infrahub-sync",
+        ),
+        (
+            "1.0.0",
+            "error: adapter `acme` cannot be used: it was built for contract 1.0.0, and this program supports contract 0.2: update infrahub-sync",
+        ),
+        (
+            "0.1.0",
+            "error: adapter `acme` cannot be used: it was built for contract 0.1.0, and this program supports contract 0.2: install a version of the adapter for contract 0.2, or rebuild it with the SDK of 0.2",
         ),
     ] {
         write(&project, "acme.wasm", &of_contract(&good, version));
@@ -268,13 +274,13 @@ fn a_lock_stops_another_component_until_it_is_accepted() {
     source:
       adapter: files
       version: "0.1.0"
-      contract: "0.1.0"
+      contract: "0.2.0"
       digest: sha256:…
       folder: {path: source, access: read}
     destination:
       adapter: files
       version: "0.1.0"
-      contract: "0.1.0"
+      contract: "0.2.0"
       digest: built-in
       folder: {path: destination, access: read-write}
     "#);

@@ -4,7 +4,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use infrahub_sync_config::Project as Config;
 use infrahub_sync_conformance::{Options, Reading, Report, System, Verdict, check, record};
@@ -44,6 +43,7 @@ fn options() -> Options<'static> {
         settings: BTreeMap::new(),
         environment: &|_| None,
         variables: Variables::All,
+        command_line: BTreeMap::new(),
         extra_origins: Vec::new(),
         networks: Vec::new(),
         project_dir: PathBuf::from("/nowhere"),
@@ -337,6 +337,7 @@ async fn infrahub_conforms_on_its_recordings() {
         settings: branch(),
         environment: &|_| None,
         variables: Variables::All,
+        command_line: BTreeMap::new(),
         project_dir: PathBuf::from("/nowhere"),
         exchanges: Exchanges::Replay(folder),
         limits: Limits::default(),

@@ -351,7 +351,9 @@ async fn probed(adapter: &Adapter, project: &Path) -> Vec<String> {
         }
         Err(error) => format!("{resource}: {}", text_of(&error)),
     };
-    for resource in ["text", "empty", "wait", "many", "part", "parse", "refused", "denied", "memo", "memo", "missing", "files", "lines"] {
+    for resource in
+        ["text", "empty", "wait", "many", "part", "parse", "refused", "denied", "memo", "memo", "helpers", "missing", "files", "lines"]
+    {
         lines.push(tell(resource).await);
     }
     let echo = LoadRequest {
@@ -398,6 +400,9 @@ async fn probed(adapter: &Adapter, project: &Path) -> Vec<String> {
         matches!(&outcomes[4], Outcome::Failed(failure) if failure.message.contains("odd") || failure.message.contains("undefined")),
         "{outcomes:?}"
     );
+    let texts = ["a", "é", "bad", "d", "e", "bad"].map(|text| json!({"key": {"n": 0}, "fields": {"a": text}}));
+    let halves = WriteRequest { target: target("Halves", None), ..rows(Operation::Create, &texts) };
+    lines.extend(session.write(halves).await.unwrap().iter().map(outcome));
     let broken = WriteRequest { target: target("Broken", None), ..rows(Operation::Delete, &[row(0)]) };
     lines.push(defect(&session.write(broken).await.unwrap_err(), ""));
     session.commit(&["Good".into()]).await.unwrap();
@@ -451,6 +456,7 @@ async fn each_sdk_passes_on_every_part_of_the_contract() {
     denied: Config: destination `prober` 1.2.3 was denied: https://elsewhere.invalid is not the configured origin ADDRESS; to allow it, write under `destination:` in config.yml: `grants: {origins: [https://elsewhere.invalid]}`
     memo: [[[null,null],[["é",10],["é",10]]]] None None None None None []
     memo: [[[["é",10],["é",10]],[["é",10],["é",10]]]] None None None None None []
+    helpers: [[["é",1],["é",1],3,{"é":[1,null]},true,"the answer has no JSON value at `/nothing`","the answer for `results` is not from the prober (text/plain; charset=UTF-8): check that `url` is the address of the prober","the prober has no `refused` (there is nothing)"]] None None None None None []
     missing: NotFound: there is no file `missing.jsonl`
     files: [[["a.txt"],"é\n",3,"é\ntwo\n"]] None None None None None []
     lines: [{"id":1},{"id":2}] None None None None None []
@@ -475,6 +481,12 @@ async fn each_sdk_passes_on_every_part_of_the_contract() {
     Staged
     Unchanged(Some("17"))
     failed Conflict: no: é (HTTP 409)
+    Written(Some("a of 1"))
+    Written(Some("é of 1"))
+    failed Invalid: one of 1 is bad
+    Written(Some("d of 1"))
+    Written(Some("e of 1"))
+    failed Invalid: one of 1 is bad
     a defect
     Remote: Good Bad
     Some("r1 [1, 2, 3, 4, 5, 6]")

@@ -9,6 +9,7 @@ use crate::settings::Variables;
 use crate::settings::tests::{manifest, name, setting};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use infrahub_sync_test_server::{Answer, Reply};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -16,100 +17,41 @@ use std::time::{Instant, SystemTime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-/// What the server does with a request.
-enum Reply {
-    /// Status line and headers, then the body; the length is added.
-    Answer(&'static str, Vec<u8>),
-    /// Closes the connection without a word.
-    Reset,
-    /// Promises more than it sends.
-    CutOff,
-    /// Exactly these bytes.
-    Raw(Vec<u8>),
-    /// A first part, then the same again and again, as often as the client takes it.
-    Endless(&'static str, Vec<u8>),
-    /// Says nothing until the client goes.
-    Silence,
+/// Returns an answer after which the connection is closed. `head` is the status, and headers in further lines.
+fn replied(head: &str, body: impl Into<Vec<u8>>) -> Reply {
+    let mut lines = head.split("\r\n");
+    let answer = Answer::ok(body).with_reason(lines.next().unwrap_or_default()).close();
+    let headers = lines.filter_map(|line| line.split_once(": "));
+    headers.fold(answer, |answer, (name, value)| answer.header(name, value)).into()
 }
 
-fn answer(head: &'static str, body: &str) -> Reply {
-    Reply::Answer(head, body.as_bytes().to_vec())
+fn answer(head: &str, body: &str) -> Reply {
+    replied(head, body)
 }
 
 fn ok(body: &str) -> Reply {
     answer("200 OK", body)
 }
 
-/// A server on loopback and all that it was asked.
+/// A server on loopback and all requests to it.
 struct Server {
     address: String,
-    seen: Arc<Mutex<Vec<String>>>,
+    server: infrahub_sync_test_server::Server,
 }
 
 impl Server {
     /// Answers request number `n` (from 0) with `reply(n, text of the request)`.
     async fn start(reply: impl Fn(usize, &str) -> Reply + Send + Sync + 'static) -> Server {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let (asked, reply) = (seen.clone(), Arc::new(reply));
-        tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                let (asked, reply) = (asked.clone(), reply.clone());
-                tokio::spawn(async move {
-                    let mut bytes = Vec::new();
-                    loop {
-                        let mut chunk = [0; 4096];
-                        match stream.read(&mut chunk).await {
-                            Ok(read) if read > 0 => bytes.extend_from_slice(&chunk[..read]),
-                            _ => return,
-                        }
-                        let text = String::from_utf8_lossy(&bytes);
-                        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-                        let length =
-                            head.lines().find_map(|line| line.strip_prefix("content-length: ")).map_or(0, |length| length.parse().unwrap());
-                        if body.len() >= length {
-                            break;
-                        }
-                    }
-                    let text = String::from_utf8_lossy(&bytes).into_owned();
-                    let number = {
-                        let mut asked = asked.lock().unwrap();
-                        asked.push(text.clone());
-                        asked.len() - 1
-                    };
-                    let sent = match reply(number, &text) {
-                        Reply::Answer(head, body) => {
-                            [format!("HTTP/1.1 {head}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len()).into_bytes(), body]
-                                .concat()
-                        }
-                        Reply::Raw(bytes) => bytes,
-                        Reply::Endless(head, again) => {
-                            let _ = stream.write_all(head.as_bytes()).await;
-                            while stream.write_all(&again).await.is_ok() {}
-                            return;
-                        }
-                        Reply::CutOff => b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nonly this".to_vec(),
-                        Reply::Reset => Vec::new(),
-                        Reply::Silence => {
-                            let _ = stream.read(&mut [0; 1]).await;
-                            Vec::new()
-                        }
-                    };
-                    let _ = stream.write_all(&sent).await;
-                    let _ = stream.shutdown().await;
-                });
-            }
-        });
-        Server { address, seen }
+        let server = infrahub_sync_test_server::Server::start(move |request| reply(request.number, &request.raw()));
+        Server { address: server.url().to_owned(), server }
     }
 
     fn seen(&self) -> Vec<String> {
-        self.seen.lock().unwrap().clone()
+        self.server.seen().iter().map(infrahub_sync_test_server::Request::raw).collect()
     }
 
     fn count(&self) -> usize {
-        self.seen().len()
+        self.server.count()
     }
 }
 
@@ -243,8 +185,8 @@ async fn failures_of_idempotent_requests_are_repeated_with_growing_waits() {
     let server = Server::start(|number, _| match number {
         0 => answer("502 Bad Gateway", ""),
         1 => answer("503 Service Unavailable", ""),
-        2 => Reply::Reset,
-        3 => Reply::CutOff,
+        2 => Reply::Close,
+        3 => Reply::raw("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nonly this"),
         _ => ok("done"),
     })
     .await;
@@ -265,7 +207,7 @@ async fn the_last_answer_is_handed_over_when_repeating_does_not_help() {
 #[tokio::test]
 async fn a_post_is_repeated_only_when_nothing_can_have_happened() {
     let server = Server::start(|_, text| match text.contains("/reset") {
-        true => Reply::Reset,
+        true => Reply::Close,
         false if text.contains("/busy") => answer("429 Too Many Requests", ""),
         false => answer("503 Service Unavailable", ""),
     })
@@ -399,7 +341,7 @@ async fn silence_has_an_end() {
 async fn a_body_is_read_up_to_the_limit() {
     let server = Server::start(|_, text| {
         if text.contains("/chunked") {
-            Reply::Answer("200 OK\r\ntransfer-encoding: chunked", b"8\r\n12345678\r\n8\r\n12345678\r\n0\r\n\r\n".to_vec())
+            replied("200 OK\r\ntransfer-encoding: chunked", b"8\r\n12345678\r\n8\r\n12345678\r\n0\r\n\r\n".to_vec())
         } else {
             ok("0123456789")
         }
@@ -421,7 +363,7 @@ async fn a_body_is_read_up_to_the_limit() {
 async fn compressed_bodies_are_unpacked_and_the_limit_counts_unpacked_bytes() {
     // `gzip` of a thousand times `a`.
     const GZIP: &[u8] = &[31, 139, 8, 0, 0, 0, 0, 0, 2, 3, 75, 76, 28, 5, 163, 96, 20, 12, 119, 0, 0, 3, 218, 56, 154, 232, 3, 0, 0];
-    let server = Server::start(|_, _| Reply::Answer("200 OK\r\ncontent-encoding: gzip", GZIP.to_vec())).await;
+    let server = Server::start(|_, _| replied("200 OK\r\ncontent-encoding: gzip", GZIP.to_vec())).await;
     let (http, _) = Setup::new(&server.address).build().unwrap();
     assert_eq!(text(&http.send(get("/")).await.unwrap()), "a".repeat(1000));
     let mut setup = Setup::new(&server.address);
@@ -486,7 +428,7 @@ async fn redirects_stay_within_the_origin() {
             "/keep" => answer("307 Keep\r\nLocation: /echo", ""),
             "/echo" => ok(if text.starts_with("POST") && text.ends_with("payload") { "kept" } else { "lost" }),
             "/round" => answer("302 Round\r\nLocation: /round", ""),
-            "/away" => Reply::Answer(String::leak(format!("302 Away\r\nLocation: {target}/x")), Vec::new()),
+            "/away" => replied(&format!("302 Away\r\nLocation: {target}/x"), Vec::new()),
             other => panic!("{other}"),
         }
     })
@@ -573,18 +515,18 @@ async fn bodies_without_end_are_read_up_to_the_limit() {
     const CHUNKED: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
     const PLAIN: &str = "HTTP/1.1 200 OK\r\n\r\n";
     let chunk = [b"10000\r\n".to_vec(), vec![b'x'; 0x10000], b"\r\n".to_vec()].concat();
-    assert_eq!(misanswered(move || Reply::Endless(CHUNKED, chunk.clone())).await, "Err(TooLarge(1048576))");
-    assert_eq!(misanswered(|| Reply::Endless(PLAIN, vec![b'x'; 0x10000])).await, "Err(TooLarge(1048576))");
+    assert_eq!(misanswered(move || Reply::Endless(CHUNKED.into(), chunk.clone())).await, "Err(TooLarge(1048576))");
+    assert_eq!(misanswered(|| Reply::Endless(PLAIN.into(), vec![b'x'; 0x10000])).await, "Err(TooLarge(1048576))");
 }
 
 #[tokio::test]
 async fn heads_without_end_are_not_read() {
     const STATUS: &str = "HTTP/1.1 200 OK\r\n";
-    insta::assert_snapshot!(misanswered(|| Reply::Endless(STATUS, b"x: y\r\n".repeat(1000))).await, @r#"Err(Transport("GET ADDRESS/: message head is too large"))"#);
-    insta::assert_snapshot!(misanswered(|| Reply::Endless(STATUS, vec![b'x'; 0x10000])).await, @r#"Err(Transport("GET ADDRESS/: message head is too large"))"#);
+    insta::assert_snapshot!(misanswered(|| Reply::Endless(STATUS.into(), b"x: y\r\n".repeat(1000))).await, @r#"Err(Transport("GET ADDRESS/: message head is too large"))"#);
+    insta::assert_snapshot!(misanswered(|| Reply::Endless(STATUS.into(), vec![b'x'; 0x10000])).await, @r#"Err(Transport("GET ADDRESS/: message head is too large"))"#);
     let many = ["HTTP/1.1 200 OK\r\n", &"x: y\r\n".repeat(101), "content-length: 0\r\n\r\n"].concat();
     insta::assert_snapshot!(misanswered(move || Reply::Raw(many.clone().into_bytes())).await, @r#"Err(Transport("GET ADDRESS/: message head is too large"))"#);
-    insta::assert_snapshot!(misanswered(|| Reply::Endless("HTTP/1.1 103 Early Hints\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\n\r\n".to_vec())).await, @r#"Err(Timeout("GET ADDRESS/: no answer within 0.2 s"))"#);
+    insta::assert_snapshot!(misanswered(|| Reply::Endless("HTTP/1.1 103 Early Hints\r\n\r\n".into(), b"HTTP/1.1 103 Early Hints\r\n\r\n".to_vec())).await, @r#"Err(Timeout("GET ADDRESS/: no answer within 0.2 s"))"#);
 }
 
 #[tokio::test]
@@ -594,12 +536,12 @@ async fn bombs_are_unpacked_up_to_the_limit() {
     let packed = packed.finish().unwrap();
     assert!(packed.len() < 100_000);
     let bomb = packed.clone();
-    assert_eq!(misanswered(move || Reply::Answer("200 OK\r\ncontent-encoding: gzip", bomb.clone())).await, "Err(TooLarge(1048576))");
+    assert_eq!(misanswered(move || replied("200 OK\r\ncontent-encoding: gzip", bomb.clone())).await, "Err(TooLarge(1048576))");
     // Twice packed is unpacked once.
     let mut again = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     std::io::Write::write_all(&mut again, &packed).unwrap();
     let again = again.finish().unwrap();
-    let twice = misanswered(move || Reply::Answer("200 OK\r\ncontent-encoding: gzip, gzip", again.clone())).await;
+    let twice = misanswered(move || replied("200 OK\r\ncontent-encoding: gzip, gzip", again.clone())).await;
     assert!(twice.len() < 2_000_000, "{}", twice.len());
     insta::assert_snapshot!(misanswered(|| answer("200 OK\r\ncontent-encoding: gzip", "no gzip")).await, @r#"Err(Transport("GET ADDRESS/: Invalid gzip header"))"#);
 }
@@ -612,25 +554,16 @@ async fn wrong_lengths_are_no_answers() {
     insta::assert_snapshot!(raw("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFF\r\nab").await, @r#"Err(Transport("GET ADDRESS/: invalid chunk size: overflow"))"#);
     insta::assert_snapshot!(raw("HTTP/1.1 200 OK\r\ncontent-length: 18446744073709551615\r\n\r\nab").await, @r#"Err(Transport("GET ADDRESS/: message head is too large"))"#);
     insta::assert_snapshot!(raw("SSH-2.0-OpenSSH_9.2\r\n").await, @r#"Err(Transport("GET ADDRESS/: invalid HTTP version parsed"))"#);
-    insta::assert_snapshot!(misanswered(|| Reply::CutOff).await, @r#"Err(Transport("GET ADDRESS/: end of file before message length reached"))"#);
+    insta::assert_snapshot!(misanswered(|| Reply::raw("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nonly this")).await, @r#"Err(Transport("GET ADDRESS/: end of file before message length reached"))"#);
     // What stands behind the promised length is no part of the answer.
     assert!(raw("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nabcdef").await.contains("Text(\"ab\")"));
 }
 
 #[tokio::test]
 async fn an_answer_that_drips_has_an_end() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let _ = stream.read(&mut [0; 4096]).await;
-            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
-            // Never silent for long, never done.
-            while stream.write_all(b"x").await.is_ok() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        }
-    });
+    // Never silent, never done.
+    let server = Server::start(|_, _| Reply::Endless(b"HTTP/1.1 200 OK\r\n\r\n".to_vec(), b"x".to_vec())).await;
+    let address = server.address.clone();
     let (http, _) = Setup::new(&address).set("retries", json!(0)).set("timeout", json!(0.05)).build().unwrap();
     assert_eq!(http.send(get("/")).await, Err(HttpError::Timeout(format!("GET {address}/: no complete answer within 0.5 s"))));
 }
@@ -790,9 +723,7 @@ async fn what_a_server_repeats_is_masked_before_anybody_sees_it() {
     let server = Server::start(|_, text| {
         let sent = text.lines().find_map(|line| line.strip_prefix("authorization: ")).unwrap().to_owned();
         let pair = sent.trim_start_matches("Basic ").trim_end_matches('=').to_owned();
-        Reply::Answer(
-            String::leak(format!("200 OK\r\nX-Echo: {sent}\r\nX-Plain: plain\r\nSet-Cookie: sid=0123")),
-            format!("{{\"header\": \"{sent}\", \"pair\": \"{pair}\", \"login\": \"pass \\\"word\\\" 1\", \"url\": \"pass+%22word%22+1\", \"é\": 1}}").into_bytes(),
+        replied(&format!("200 OK\r\nX-Echo: {sent}\r\nX-Plain: plain\r\nSet-Cookie: sid=0123"), format!("{{\"header\": \"{sent}\", \"pair\": \"{pair}\", \"login\": \"pass \\\"word\\\" 1\", \"url\": \"pass+%22word%22+1\", \"é\": 1}}").into_bytes(),
         )
     })
     .await;
@@ -853,7 +784,7 @@ async fn apic() -> Server {
                 ok("forgotten")
             }
             "/forbidden" => answer("403 Forbidden", "not for you"),
-            _ if known => Reply::Answer(String::leak(format!("200 OK\r\nX-Cookie: {cookie}")), format!("hello {cookie}").into_bytes()),
+            _ if known => replied(&format!("200 OK\r\nX-Cookie: {cookie}"), format!("hello {cookie}").into_bytes()),
             _ => answer("403 Forbidden", &format!("token {cookie} was invalid")),
         }
     })
@@ -1025,7 +956,7 @@ async fn a_login_without_a_token_shows_nothing_of_its_answer() {
 async fn a_login_that_redirects_elsewhere_is_denied_and_one_that_meets_a_busy_server_waits() {
     let other = Server::start(|_, _| ok("")).await;
     let target = other.address.clone();
-    let server = Server::start(move |_, _| Reply::Answer(String::leak(format!("302 Found\r\nLocation: {target}/sso")), Vec::new())).await;
+    let server = Server::start(move |_, _| replied(&format!("302 Found\r\nLocation: {target}/sso"), Vec::new())).await;
     let (http, _) = with_login(&server.address, crate::manifest::tests::apic()).build().unwrap();
     for _ in 0..2 {
         let Err(HttpError::Denied(reason)) = http.send(get("/x")).await else { panic!("not denied") };
@@ -1035,7 +966,7 @@ async fn a_login_that_redirects_elsewhere_is_denied_and_one_that_meets_a_busy_se
 
     let server = Server::start(|number, _| match number {
         0 => answer("503 Busy\r\nRetry-After: 3", ""),
-        1 => Reply::Reset,
+        1 => Reply::Close,
         _ => answer("502 Bad Gateway", "sorry"),
     })
     .await;
@@ -1090,26 +1021,20 @@ fn bad_addresses_are_told_without_what_may_be_a_password() {
 #[tokio::test]
 async fn a_session_never_asks_more_at_a_time_than_it_may() {
     let now = Arc::new(Mutex::new((0usize, 0usize)));
-    let (enter, gate) = (now.clone(), Arc::new(tokio::sync::Barrier::new(2)));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let (enter, gate) = (enter.clone(), gate.clone());
-            tokio::spawn(async move {
-                let _ = stream.read(&mut [0; 4096]).await;
-                {
-                    let mut now = enter.lock().unwrap();
-                    now.0 += 1;
-                    now.1 = now.1.max(now.0);
-                }
-                // Two at a time, no less: a third would be seen beside them.
-                gate.wait().await;
-                enter.lock().unwrap().0 -= 1;
-                let _ = stream.write_all(b"HTTP/1.1 204 No\r\nconnection: close\r\n\r\n").await;
-            });
+    let (enter, gate) = (now.clone(), std::sync::Barrier::new(2));
+    let server = Server::start(move |_, _| {
+        {
+            let mut now = enter.lock().unwrap();
+            now.0 += 1;
+            now.1 = now.1.max(now.0);
         }
-    });
+        // Two at a time, no less: a third would be seen beside them.
+        gate.wait();
+        enter.lock().unwrap().0 -= 1;
+        answer("204 No", "")
+    })
+    .await;
+    let address = server.address.clone();
     let (http, _) = Setup::new(&address).set("max_concurrency", json!(2)).build().unwrap();
     let http = Arc::new(http);
     let tasks: Vec<_> = (0..8)
@@ -1173,7 +1098,7 @@ async fn what_was_recorded_is_replayed_without_network_credentials_and_address()
         let host = text.lines().find_map(|line| line.strip_prefix("host: ")).unwrap().to_owned();
         let path = text.split(' ').nth(1).unwrap();
         match path.split('?').next().unwrap() {
-            "/netbox/api/a" => Reply::Answer(
+            "/netbox/api/a" => replied(
                 "200 OK\r\nContent-Type: application/json\r\nServer: nginx\r\nSet-Cookie: s=1",
                 format!("{{\"next\": \"http://{host}/netbox/api/b?x=1\", \"port\": \"http://{host}1\", \"echo\": \"{TOKEN}\"}}")
                     .into_bytes(),
@@ -1282,4 +1207,46 @@ fn the_fault_of_a_denial_is_the_configurations() {
     let error = crate::error::Error::Denied { adapter: name(), reason: "x".into(), failure };
     assert_eq!(error.fault_kind(), FaultKind::Config);
     assert_eq!(manifest().source, Some(Addressing::Mapping));
+}
+
+/// Starts a server with a certificate that no authority has signed, and returns its address. It serves until this process ends.
+fn tls_server() -> String {
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    let certificate = CertificateDer::from_pem_slice(include_bytes!("../../tests/tls/certificate.pem")).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(include_bytes!("../../tests/tls/key.pem")).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = Arc::new(config.with_no_client_auth().with_single_cert(vec![certificate], key).unwrap());
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("https://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let connection = rustls::ServerConnection::new(config.clone()).unwrap();
+            let mut stream = rustls::StreamOwned::new(connection, stream);
+            // The handshake fails when the client does not trust the certificate.
+            if std::io::Read::read(&mut stream, &mut [0; 4096]).is_ok_and(|read| read > 0) {
+                let _ = std::io::Write::write_all(&mut stream, b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok");
+            }
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_not_trusted_is_reported_once() {
+    let address = tls_server();
+    let bundle = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls/certificate.pem");
+    let with = |variable: &'static str, file: &str| {
+        let mut setup = Setup::new(&address);
+        setup.environment.insert(variable, file.to_owned());
+        setup
+    };
+    let (http, waits) = with("SSL_CERT_FILE", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls/other.pem")).build().unwrap();
+    let Err(HttpError::Transport(reason)) = http.send(get("/")).await else { panic!("trusted") };
+    assert!(reason.ends_with("; name its authority in REQUESTS_CA_BUNDLE, or set `verify_ssl: false`"), "{reason}");
+    assert!(waits.told().is_empty(), "the request was repeated");
+    for setup in [with("REQUESTS_CA_BUNDLE", bundle), Setup::new(&address).set("verify_ssl", json!(false))] {
+        assert_eq!(text(&setup.build().unwrap().0.send(get("/")).await.unwrap()), "ok");
+    }
 }

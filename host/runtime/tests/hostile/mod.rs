@@ -3,16 +3,16 @@
 //! After each misdeed the host goes on: another session's instance is the same as before, and the misbehaving one's next call meets a new
 //! instance.
 
-use std::io::Read as _;
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 
 use infrahub_sync_runtime::{Error, Limit, Limits, Role, Session, SessionConfig};
+use infrahub_sync_test_server::Reply;
 use serde_json::json;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber, span};
 
-use super::{adapter, config, lines, order, server, write};
+use super::{adapter, config, lines, order, serve, server, write};
 
 #[path = "../guest/src/misdeeds.rs"]
 mod misdeeds;
@@ -99,20 +99,9 @@ impl Scene {
     }
 }
 
-/// A server that takes a request and says nothing.
+/// Starts a server that takes requests and does not answer.
 fn silence() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            std::thread::spawn(move || {
-                let mut stream = stream;
-                // Until the client has had enough.
-                while stream.read(&mut [0; 1024]).is_ok_and(|read| read > 0) {}
-            });
-        }
-    });
-    address
+    serve(|_| Reply::Silence)
 }
 
 #[tokio::test]
@@ -633,7 +622,7 @@ async fn opens_a_socket() {
     let scene = Scene::set(|_| {}).await;
     insta::assert_snapshot!(scene.caught(&format!("opens_a_socket {}", listener.local_addr().unwrap())).await, @r#"source `puppet` 1.2.3: ErrorCode { code: 1, name: "access-denied", message: "" }"#);
     listener.set_nonblocking(true).unwrap();
-    assert!(listener.accept().is_err(), "somebody came in");
+    assert!(listener.accept().is_err(), "a connection was opened");
 }
 
 #[tokio::test]

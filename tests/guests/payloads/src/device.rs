@@ -23,7 +23,7 @@ pub const FIELDS: [(&str, bool); 17] = [
     ("last_updated", false),
 ];
 
-/// What is read of a device.
+/// The fields that are read of a device.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Device {
     pub(crate) id: i64,

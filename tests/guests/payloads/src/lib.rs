@@ -20,18 +20,18 @@ use serde::Deserialize;
 
 use device::Device;
 
-/// The pages that there are. Their numbers go on for ever and come round again, so that a million records need no gigabytes.
+/// The number of different pages. They repeat without end, so that a million records need no gigabytes.
 pub const PAGES: u32 = 10;
 /// Records of a page.
 pub const PAGE_SIZE: u32 = 1000;
 
-/// The path of a page, below the address.
+/// Returns the path of a page, below the address.
 #[must_use]
 pub fn path(page: u32) -> String {
     format!("/devices/?page={}", page % PAGES)
 }
 
-/// The answer to the request for a page.
+/// Returns the answer to the request for a page.
 #[must_use]
 pub fn body(page: u32) -> String {
     let first = (page % PAGES) * PAGE_SIZE;

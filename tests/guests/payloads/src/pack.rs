@@ -4,7 +4,7 @@ use infrahub_sync_adapter::{Column, ColumnData, Columns, Error, Result, TextData
 
 use crate::device::{Device, Peer};
 
-/// The fields asked for; `id` always comes along.
+/// Packs the requested fields, and always `id`.
 pub(crate) fn columns(records: &[Device], fields: &[String]) -> Result<Columns> {
     let mut columns = vec![integers("id", records.iter().map(|device| Some(device.id)))];
     for field in fields.iter().filter(|field| *field != "id") {

@@ -164,11 +164,11 @@ impl Schema {
 
 impl Column {
     fn field(&self, field: &TargetField) -> Field {
-        let field_type = match (field.is_reference(), field.many, self.column_type.as_str()) {
-            (true, true, _) => FieldType::ReferenceList,
-            (true, false, _) => FieldType::Reference,
-            (_, _, "number") => FieldType::Integer,
-            _ => FieldType::Text,
+        let field_type = match (field.is_reference(), self.column_type.as_str()) {
+            (true, "objects") => FieldType::ReferenceList,
+            (true, _) => FieldType::Reference,
+            (false, "number") => FieldType::Integer,
+            (false, _) => FieldType::Text,
         };
         Field {
             optional: !self.required,

@@ -1,10 +1,9 @@
 //! Filters that Jinja has otherwise than the engine, or that the engine lacks.
 
-use std::fmt::Write as _;
-
 use minijinja::formatting::FormatStyle;
 use minijinja::value::{Kwargs, Rest, ValueKind};
 use minijinja::{Error, Value as TemplateValue};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::environment::{defined, invalid};
 use super::methods::width_in_limit;
@@ -181,17 +180,11 @@ pub(crate) fn tojson(value: TemplateValue, indent: Option<usize>) -> Result<Stri
     Ok(out)
 }
 
+/// What Jinja's `urlencode` escapes: all but letters, digits and a few signs.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-').remove(b'~').remove(b'/');
+
 pub(crate) fn urlencode(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.' | b'-' | b'~' | b'/' => out.push(char::from(byte)),
-            _ => {
-                let _ = write!(out, "%{byte:02X}");
-            }
-        }
-    }
-    out
+    utf8_percent_encode(text, ESCAPED).to_string()
 }
 
 /// The filter that `'format' % value` is rewritten to; no name that a project uses.

@@ -6,7 +6,7 @@ mod misdeeds;
 use std::cell::RefCell;
 
 use infrahub_sync_adapter::{
-    Absence, Adapter, Addressing, Column, ColumnData, Columns, Credential, Dependents, Error, Field, Kind, LoadRequest, Login, LoginStep,
+    Absence, Adapter, Addressing, Column, ColumnData, Columns, Credential, Dependents, Error, Evidence, Field, Kind, LoadRequest, Login, LoginStep,
     Manifest, Outcome, Page, Payload, Response, Result, Run, RunResult, Setting, Target, TextData, WriteRequest, files, http, log, memo,
 };
 
@@ -65,6 +65,7 @@ impl Adapter for Puppet {
             .with_source(Addressing::Mapping)
             .with_destination(Addressing::Mapping)
             .with_schema()
+            .with_evidence(Evidence::CHANGE_LOG)
             .with_write_concurrency(3)
     }
 
