@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use arrow_array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use infrahub_sync_cache::{Cache, Holder, Mode, RowState, RunFile, RunId, RunWriter, Side, SyncName, extract_ts_type, internal_fields};
+use infrahub_sync_cache::{Cache, Holder, Mode, RowState, RunId, RunRecord, RunWriter, Side, SyncName, extract_ts_type, internal_fields};
 use infrahub_sync_core::plan_row::{Action, PlanRow};
 use jiff::Timestamp;
 use parquet::arrow::ArrowWriter;
@@ -36,7 +36,7 @@ fn measure(root: &std::path::Path) {
     let id = RunId::parse("bench").unwrap();
     let holder = Holder::this_process(id.clone(), Timestamp::UNIX_EPOCH);
     let lock = cache.lock(&holder, Duration::ZERO, &mut |_| {}).unwrap();
-    let run = lock.start_run(&id, &RunFile::running(Mode::Diff, Timestamp::UNIX_EPOCH)).unwrap();
+    let run = lock.start_run(&id, &RunRecord::running(Mode::Diff, Timestamp::UNIX_EPOCH)).unwrap();
 
     println!("| what | rows | write, ns CPU/row | write, ms wall | bytes/row | read, ns CPU/row |");
     println!("|---|---|---|---|---|---|");

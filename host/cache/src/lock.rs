@@ -32,7 +32,7 @@ pub struct Holder {
     #[serde(default)]
     pub run_id: Option<RunId>,
     /// The start.
-    #[serde(default, with = "crate::format::time")]
+    #[serde(default, with = "crate::run_record::time")]
     pub since: Option<Timestamp>,
 }
 

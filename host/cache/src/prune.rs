@@ -69,9 +69,9 @@ mod tests {
     use jiff::SignedDuration;
 
     use super::*;
-    use crate::format::{Mode, RunFile, RunStatus};
     use crate::lock::Holder;
     use crate::names::{RunId, SyncName};
+    use crate::run_record::{Mode, RunRecord, RunStatus};
 
     fn row() -> PlanRow {
         PlanRow { action: Action::Delete, resource: "K".to_owned(), source_id: "a".to_owned(), ..PlanRow::default() }
@@ -87,7 +87,7 @@ mod tests {
             for hour in 0..4 {
                 let id = RunId::parse(&format!("r{hour}")).expect("an id");
                 let began = Timestamp::UNIX_EPOCH + SignedDuration::from_hours(hour);
-                let mut file = RunFile::running(Mode::Sync, began);
+                let mut file = RunRecord::running(Mode::Sync, began);
                 let run = lock.start_run(&id, &file).expect("started");
                 run.write_plan([row()]).expect("written");
                 file.status = RunStatus::Applied;

@@ -6,13 +6,12 @@ use std::path::{Path, PathBuf};
 use crate::Side;
 use crate::error::{CacheError, IoContext, Remedy};
 use crate::errors_file::{self, ErrorRow};
-use crate::format::{
-    CURSORS_FILE, Cursors, ERRORS_FILE, FileSum, JOURNAL_FILE, PARQUET_SUFFIX, PLAN_FILE, RUN_FILE, RunFile, SCHEMA_SUB_HASH_FILE,
-};
+use crate::format::{CURSORS_FILE, Cursors, ERRORS_FILE, FileSum, JOURNAL_FILE, PARQUET_SUFFIX, PLAN_FILE, RUN_FILE, SCHEMA_SUB_HASH_FILE};
 use crate::journal::{self, Journal, PlanIdentity};
 use crate::names::{KindName, RunId, snapshot_name};
 use crate::parquet_file::FileName;
 use crate::plan_file::PlanReader;
+use crate::run_record::RunRecord;
 use crate::small_files;
 use crate::snapshot_file::SnapshotReader;
 
@@ -68,11 +67,11 @@ impl RunReader {
     /// # Errors
     ///
     /// When it is damaged or has a newer format.
-    pub fn run_file(&self) -> Result<RunFile, CacheError> {
+    pub fn run_file(&self) -> Result<RunRecord, CacheError> {
         Ok(self.stored_run_file()?.unwrap_or_default())
     }
 
-    pub(crate) fn stored_run_file(&self) -> Result<Option<RunFile>, CacheError> {
+    pub(crate) fn stored_run_file(&self) -> Result<Option<RunRecord>, CacheError> {
         small_files::read_run_file(&self.dir.join(RUN_FILE), &self.remedy())
     }
 
@@ -102,7 +101,7 @@ impl RunReader {
     /// # Errors
     ///
     /// [`CacheError::Damaged`] when it was changed.
-    pub fn check_snapshot(&self, file: &RunFile, side: Side, kind: &str) -> Result<(), CacheError> {
+    pub fn check_snapshot(&self, file: &RunRecord, side: Side, kind: &str) -> Result<(), CacheError> {
         let kind = KindName::parse(kind)?;
         self.check(&self.snapshot_path(side, &kind), file.files.get(&snapshot_name(side, &kind)))
     }

@@ -6,8 +6,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::error::CacheError;
-use crate::format::{FORMAT, RunStatus};
+use crate::format::FORMAT;
 use crate::names::RunId;
+use crate::run_record::RunStatus;
 use crate::store::RunState;
 use crate::survey::{RunInfo, Standing};
 
@@ -135,11 +136,11 @@ pub(crate) fn judge(runs: Vec<RunInfo>, retention: Retention, now: Timestamp) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::RunFile;
+    use crate::run_record::RunRecord;
 
     fn run(hour: u8, status: RunStatus, standing: Standing) -> RunInfo {
         let id = RunId::parse(&format!("20260101T{hour:02}00-00000000")).unwrap();
-        let file = RunFile { status, format: FORMAT, ..RunFile::default() };
+        let file = RunRecord { status, format: FORMAT, ..RunRecord::default() };
         let last = Some(Timestamp::UNIX_EPOCH + SignedDuration::from_hours(i64::from(hour)));
         RunInfo {
             id,

@@ -8,7 +8,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{CacheError, IoContext, Remedy};
-use crate::format::{FORMAT, RunFile};
+use crate::format::FORMAT;
+use crate::run_record::RunRecord;
 
 /// Reads a JSON file, or returns `None` if it is missing.
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path, remedy: &Remedy) -> Result<Option<T>, CacheError> {
@@ -39,7 +40,7 @@ pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, CacheError> {
 }
 
 /// Reads `run.json`, or returns `None` if it is missing.
-pub(crate) fn read_run_file(path: &Path, remedy: &Remedy) -> Result<Option<RunFile>, CacheError> {
+pub(crate) fn read_run_file(path: &Path, remedy: &Remedy) -> Result<Option<RunRecord>, CacheError> {
     // The format first: the file of a newer version may have another shape.
     #[derive(Deserialize)]
     struct Format {

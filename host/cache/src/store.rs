@@ -11,10 +11,11 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 use crate::error::{CacheError, IoContext, Remedy};
-use crate::format::{FORMAT_FILE, LOCK_FILE, ROWCOUNTS_FILE, RUN_COUNTER_FILE, Rowcounts, RunCounter, RunFile};
+use crate::format::{FORMAT_FILE, LOCK_FILE, ROWCOUNTS_FILE, RUN_COUNTER_FILE, Rowcounts, RunCounter};
 use crate::lock::{self, Guard, Holder};
 use crate::names::{RunId, SyncName};
 use crate::reader::RunReader;
+use crate::run_record::RunRecord;
 use crate::small_files;
 
 /// The number of runs in an error message.
@@ -215,7 +216,7 @@ pub struct RunEntry {
 #[derive(Debug)]
 pub enum RunState {
     /// The content.
-    Known(Box<RunFile>),
+    Known(Box<RunRecord>),
     /// It is missing: the run was killed before it wrote one.
     Empty,
     /// It is unreadable.

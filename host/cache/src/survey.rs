@@ -6,14 +6,13 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::error::{CacheError, IoContext};
-use crate::format::{RunFile, RunStatus};
 use crate::journal::RowCounts;
 use crate::lock::Holder;
 use crate::names::RunId;
 use crate::reader::RunReader;
+use crate::run_record::{RunRecord, RunStatus};
 use crate::store::{Cache, RunEntry, RunState};
 
 /// The progress of a run's plan.
@@ -83,7 +82,7 @@ pub struct RunInfo {
 impl RunInfo {
     /// Returns its `run.json`, if it has a readable one.
     #[must_use]
-    pub fn file(&self) -> Option<&RunFile> {
+    pub fn file(&self) -> Option<&RunRecord> {
         match &self.state {
             RunState::Known(file) => Some(file),
             RunState::Empty | RunState::Unreadable(_) => None,
@@ -93,7 +92,7 @@ impl RunInfo {
     /// Returns the numbers of planned creates, updates and deletes, if they are known.
     #[must_use]
     pub fn planned(&self) -> Option<[u64; 3]> {
-        self.file().and_then(planned)
+        self.file().and_then(|file| file.summary.planned())
     }
 }
 
@@ -134,17 +133,6 @@ impl RunInfo {
     pub fn shared_bytes(&self) -> u64 {
         self.shared.iter().map(|shared| shared.bytes).sum()
     }
-}
-
-/// Returns the planned changes: the totals of an ended run, or else the sums of its kinds.
-fn planned(file: &RunFile) -> Option<[u64; 3]> {
-    let names = ["create", "update", "delete"];
-    let totals = names.map(|name| file.summary.get(name).and_then(Value::as_u64));
-    if let [Some(create), Some(update), Some(delete)] = totals {
-        return Some([create, update, delete]);
-    }
-    let kinds = file.summary.get("kinds")?.as_array()?;
-    Some(names.map(|name| kinds.iter().filter_map(|kind| kind.get(name)?.as_u64()).sum()))
 }
 
 /// The contents of a sync's cache.
@@ -215,7 +203,7 @@ fn standing(run: &RunReader, state: &RunState) -> (Standing, Option<RowCounts>) 
     match journal {
         Some(journal) if journal.is_finished() => (Standing::Finished, Some(journal.counts())),
         Some(journal) if journal.attempts() > 0 => (Standing::Interrupted, Some(journal.counts())),
-        _ => match file.map(|file| (file.status, planned(file))) {
+        _ => match file.map(|file| (file.status, file.summary.planned())) {
             Some((_, Some([0, 0, 0]))) => (Standing::InSync, None),
             // Written by a version without a journal.
             Some((RunStatus::Applied | RunStatus::Partial, _)) => (Standing::Finished, None),

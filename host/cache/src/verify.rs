@@ -14,10 +14,11 @@ use crate::Side;
 use crate::error::{CacheError, IoContext, Remedy};
 use crate::format::{
     CURSORS_FILE, ERRORS_FILE, FORMAT_FILE, FileSum, JOURNAL_FILE, LOCK_FILE, PARQUET_SUFFIX, PLAN_FILE, PRUNED_PREFIX, ROWCOUNTS_FILE,
-    RUN_COUNTER_FILE, RUN_FILE, RunFile, RunStatus, SCHEMA_SUB_HASH_FILE,
+    RUN_COUNTER_FILE, RUN_FILE, SCHEMA_SUB_HASH_FILE,
 };
 use crate::names::{KindName, RunId, snapshot_name};
 use crate::reader::RunReader;
+use crate::run_record::{RunRecord, RunStatus};
 use crate::snapshot_file::internal_fields;
 use crate::store::Cache;
 
@@ -177,7 +178,7 @@ impl Check<'_> {
             }
             Ok(None) => {
                 self.verified.left_over(Some(run.id()), path, "it does not exist", Remedy::DeleteRun(run.dir().to_owned()));
-                RunFile::default()
+                RunRecord::default()
             }
             Err(error @ CacheError::NewerFormat { .. }) => {
                 // Only the newer version knows the other files.
@@ -186,7 +187,7 @@ impl Check<'_> {
             }
             Err(error) => {
                 self.take(&path, Err(error));
-                RunFile::default()
+                RunRecord::default()
             }
         };
         self.names(run.dir(), |name| {
@@ -243,7 +244,7 @@ impl Check<'_> {
         }
     }
 
-    fn snapshots(&mut self, file: &RunFile, side: Side) {
+    fn snapshots(&mut self, file: &RunRecord, side: Side) {
         let run = self.run;
         let folder = run.side_dir(side);
         self.names(&folder, |name| name.strip_suffix(PARQUET_SUFFIX).is_some_and(|kind| KindName::parse(kind).is_ok()));
@@ -277,7 +278,7 @@ impl Check<'_> {
     }
 
     /// Reads a snapshot to its end, and returns its number of rows if it is whole.
-    fn snapshot(&mut self, file: &RunFile, side: Side, kind: &KindName, path: &Path) -> Option<u64> {
+    fn snapshot(&mut self, file: &RunRecord, side: Side, kind: &KindName, path: &Path) -> Option<u64> {
         if !self.sum(path, file.files.get(&snapshot_name(side, kind))) {
             return None;
         }
@@ -300,7 +301,7 @@ impl Check<'_> {
         None
     }
 
-    fn plan(&mut self, file: &RunFile) {
+    fn plan(&mut self, file: &RunRecord) {
         let run = self.run;
         let path = run.dir().join(PLAN_FILE);
         if !run.has_plan() {

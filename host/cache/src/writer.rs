@@ -12,14 +12,13 @@ use infrahub_sync_durable as durable;
 use crate::Side;
 use crate::error::CacheError;
 use crate::errors_file::{self, ErrorRow};
-use crate::format::{
-    CURSORS_FILE, Cursors, ERRORS_FILE, FORMAT, JOURNAL_FILE, PARQUET_SUFFIX, PLAN_FILE, RUN_FILE, RunFile, SCHEMA_SUB_HASH_FILE,
-};
+use crate::format::{CURSORS_FILE, Cursors, ERRORS_FILE, FORMAT, JOURNAL_FILE, PARQUET_SUFFIX, PLAN_FILE, RUN_FILE, SCHEMA_SUB_HASH_FILE};
 use crate::journal::JournalWriter;
 use crate::names::{KindName, RunId, snapshot_name};
 use crate::parquet_file::Written;
 use crate::plan_file::PlanWriter;
 use crate::reader::RunReader;
+use crate::run_record::RunRecord;
 use crate::small_files;
 use crate::snapshot_file::SnapshotWriter;
 use crate::store::CacheLock;
@@ -34,7 +33,7 @@ impl CacheLock {
     /// # Errors
     ///
     /// When the system refuses, or the run with that id has a newer format.
-    pub fn start_run(&self, id: &RunId, file: &RunFile) -> Result<RunWriter, CacheError> {
+    pub fn start_run(&self, id: &RunId, file: &RunRecord) -> Result<RunWriter, CacheError> {
         let run = self.cache().reader(id);
         if let Err(error @ CacheError::NewerFormat { .. }) = run.stored_run_file() {
             return Err(error);
@@ -44,7 +43,7 @@ impl CacheLock {
         }
         let writer = RunWriter { lock: self.clone(), run, sums: Sums::default() };
         // The caller may have copied the sums of files that are now removed.
-        writer.write_run_file(&RunFile { files: BTreeMap::new(), ..file.clone() })?;
+        writer.write_run_file(&RunRecord { files: BTreeMap::new(), ..file.clone() })?;
         // The plan goes first and alone: a reader that finds it can rely on the rest. Folders are flushed in between.
         let dir = writer.run.dir();
         durable::remove_files(dir, |name| name == PLAN_FILE)?;
@@ -234,8 +233,8 @@ impl RunWriter {
     /// # Errors
     ///
     /// When the system refuses.
-    pub fn write_run_file(&self, file: &RunFile) -> Result<(), CacheError> {
-        let mut file = RunFile { format: FORMAT, ..file.clone() };
+    pub fn write_run_file(&self, file: &RunRecord) -> Result<(), CacheError> {
+        let mut file = RunRecord { format: FORMAT, ..file.clone() };
         self.sums.merge_into(&mut file.files);
         small_files::write_json(&self.dir().join(RUN_FILE), &file)
     }
@@ -255,9 +254,9 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::format::{Mode, RunStatus};
     use crate::lock::Holder;
     use crate::names::SyncName;
+    use crate::run_record::{Mode, RunStatus};
     use crate::store::Cache;
 
     fn batch(generation: i64) -> RecordBatch {
@@ -271,8 +270,8 @@ mod tests {
 
     /// A whole run that says in each file of which generation it is.
     fn write_run(lock: &CacheLock, id: &RunId, generation: i64) -> Result<(), CacheError> {
-        let mut file = RunFile::running(Mode::Diff, Timestamp::UNIX_EPOCH);
-        file.summary.insert("generation".to_owned(), generation.into());
+        let mut file = RunRecord::running(Mode::Diff, Timestamp::UNIX_EPOCH);
+        file.summary.problems = u64::try_from(generation).ok();
         let run = lock.start_run(id, &file)?;
         for side in Side::BOTH {
             // One kind that each generation has, and one of its own.
@@ -326,7 +325,7 @@ mod tests {
             let written = failpoint::after(steps, || write_run(&lock, &id, 1));
             let run = cache.open_run(&id).expect("run.json is whole");
             let file = run.run_file().expect("whole");
-            let said = file.summary["generation"].as_i64().expect("a number");
+            let said = file.summary.problems.and_then(|said| i64::try_from(said).ok()).expect("a number");
             let (found, has_plan) = generations(&run);
             assert!(found.len() <= 1, "stopped after {steps} steps: a mixture of {found:?}");
             if file.status == RunStatus::DryRun {

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::change::{Change, PeerRef, PeerRefs};
 use crate::diff::default_column;
+use crate::key;
 use crate::mapping::RawKind;
 use crate::model::Model;
 use crate::plan::values_json;
@@ -180,10 +181,34 @@ pub fn by_key(model: &Model, snapshot: &Snapshot, change: &Change, row: usize) -
             Some((_, FieldColumn::Peers(column))) => wanted.is_some() && holds_peers(snapshot, column, row, change.peers.get(name)),
             None => false,
         };
-        let as_planned = change.old.get(name).is_none_or(|old| *old == value);
+        let as_planned = change.old.get(name).is_none_or(|old| {
+            let column = named(name).and_then(|at| rows.fields.get(at));
+            *old == value || (change.action == Action::Delete && lost_only_deleted(model, snapshot, column, old, &value))
+        });
         FieldNow { name: name.clone(), as_planned, as_wanted, value }
     };
     Now::Present(names.map(field).collect())
+}
+
+/// Returns whether a reference has only lost peers that no longer exist. The plan may have deleted them itself, in an apply that was interrupted, so
+/// this is not a modification by another user.
+fn lost_only_deleted(model: &Model, snapshot: &Snapshot, column: Option<&FieldColumn>, old: &Value, now: &Value) -> bool {
+    let Some(FieldColumn::Peers(column)) = column else { return false };
+    let names = |value: &Value| -> Vec<String> {
+        let items = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+        items.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let (old, now) = (names(old), names(now));
+    let is_of = |kind: usize, name: &str| {
+        let Some(rows) = snapshot.kinds.get(kind) else { return false };
+        let name = match column.kinds() {
+            [_] => Some(name),
+            _ => model.kinds.get(kind).and_then(|spec| name.strip_prefix(&spec.name)?.strip_prefix(':')),
+        };
+        name.is_some_and(|name| (0..rows.rows()).any(|row| key::unique_id(rows.keys.get(row)) == name))
+    };
+    let is_there = |name: &String| column.kinds().iter().any(|kind| is_of(*kind, name));
+    now.iter().all(|name| old.contains(name)) && old.iter().filter(|name| !now.contains(name)).all(|name| !is_there(name))
 }
 
 /// Returns whether a reference holds just these peers.

@@ -5,23 +5,18 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use infrahub_sync_cache::RunReader;
+use infrahub_sync_cache::{FullRead, RunReader};
 use infrahub_sync_core::model::Model;
 use infrahub_sync_core::restore::{Restored, restore};
 use infrahub_sync_core::value::Tag;
 
 use crate::adapter::Opened;
-use crate::extract::{FullRead, FullReason, READING, moment};
+use crate::extract::{FullReason, moment};
 use crate::schema::Resolved;
 use crate::{EngineError, RunContext, Side};
 
 /// The word before a cursor of ours; 2.0.1 has others.
 const SINCE: &str = "SINCE:";
-/// Where `run.json` keeps what each side was asked of.
-pub(crate) const SIDES: &str = "sides";
-/// Where `run.json` keeps the kinds whose snapshots have references that led nowhere.
-pub(crate) const UNRESOLVED: &str = "unresolved";
-
 /// Returns a cursor as `cursors.json` holds it.
 pub(crate) fn cursor_text(watermark: &str) -> String {
     format!("{SINCE}{watermark}")
@@ -69,8 +64,7 @@ pub(crate) fn latest(
     }
     if reader.read_schema_sub_hash()?.as_deref().map(str::trim) != Some(resolved.sub_hash().as_str()) {
         let file = reader.run_file()?;
-        let mapping = file.other.get("mapping_hash").and_then(|hash| hash.as_str());
-        let is_mapping = mapping.is_none_or(|hash| hash != resolved.mapping_hash);
+        let is_mapping = file.mapping_hash.is_none_or(|hash| hash != resolved.mapping_hash);
         return Ok(Err(if is_mapping { FullReason::Mapping } else { FullReason::Schema }));
     }
     Ok(Ok(reader))
@@ -85,35 +79,32 @@ impl Base {
 
     /// Restores the rows of one side.
     pub(crate) fn open(reader: &RunReader, side: Side, opened: &Opened, model: &Model) -> Result<Base, EngineError> {
-        let cache_side = side;
         let file = reader.run_file()?;
         let since = file.started_at.map_or_else(|| format!("run {}", reader.id()), |at| format!("the run of {}", moment(at)));
         let mut base = Base { kinds: model.kinds.len(), since, ..Base::default() };
-        let of_side = |name: &str| file.other.get(name).and_then(|sides| sides.get(side.letter()));
-        let identity = of_side(SIDES).and_then(|identity| identity.as_str());
-        if file.adapters.get(cache_side).digest.as_deref() != Some(opened.digest.as_str()) {
+        let identity = file.sides.as_ref().map(|sides| sides.get(side).as_str());
+        if file.adapters.get(side).digest.as_deref() != Some(opened.digest.as_str()) {
             return Ok(Base::none(model, &FullReason::Adapter));
         }
         if identity != Some(opened.system.identity().as_str()) {
             return Ok(Base::none(model, &FullReason::Settings));
         }
-        let unresolved: BTreeSet<String> =
-            of_side(UNRESOLVED).and_then(|kinds| serde_json::from_value(kinds.clone()).ok()).unwrap_or_default();
+        let unresolved: BTreeSet<String> = file.unresolved.as_ref().map(|kinds| kinds.get(side).clone()).unwrap_or_default();
         // Without its cursor a kind is read in full.
         let cursors = reader.read_cursors().unwrap_or_default();
         let mut stored = Vec::with_capacity(model.kinds.len());
         for kind in &model.kinds {
             // A snapshot that is missing or damaged is read in full.
             let batches = reader
-                .check_snapshot(&file, cache_side, &kind.name)
-                .and_then(|()| reader.read_snapshot(cache_side, &kind.name))
+                .check_snapshot(&file, side, &kind.name)
+                .and_then(|()| reader.read_snapshot(side, &kind.name))
                 .and_then(Iterator::collect::<Result<Vec<_>, _>>);
             stored.push(batches.ok());
         }
         for (at, (kind, rows)) in model.kinds.iter().zip(restore(model, &stored)).enumerate() {
-            let watermark = cursors.get(cache_side).get(&kind.name).and_then(|cursor| cursor.strip_prefix(SINCE));
+            let watermark = cursors.get(side).get(&kind.name).and_then(|cursor| cursor.strip_prefix(SINCE));
             let usable = match (rows, watermark) {
-                _ if file.partial.get(cache_side).contains(&kind.name) => Err(FullReason::LeftOut),
+                _ if file.partial.get(side).contains(&kind.name) => Err(FullReason::LeftOut),
                 _ if unresolved.contains(&kind.name) => Err(FullReason::Unresolved),
                 (_, None) => Err(FullReason::NoChangeFilter),
                 (Err(reason), _) => Err(FullReason::Other(reason)),
@@ -121,9 +112,9 @@ impl Base {
             };
             match usable {
                 Ok((rows, watermark)) => {
-                    let of_kind = of_side(READING).and_then(|kinds| kinds.get(&kind.name)?.get("full"));
-                    let objects = file.counts.get(cache_side).get(&kind.name).copied().unwrap_or_default();
-                    let full = of_kind.and_then(|full| serde_json::from_value(full.clone()).ok()).unwrap_or_else(|| FullRead {
+                    let reading = file.reading.as_ref().and_then(|kinds| kinds.get(side).get(&kind.name));
+                    let objects = file.counts.get(side).get(&kind.name).copied().unwrap_or_default();
+                    let full = reading.map(|reading| reading.full.clone()).unwrap_or_else(|| FullRead {
                         run: reader.id().to_string(),
                         at: file.started_at.map(moment).unwrap_or_default(),
                         objects,

@@ -3,31 +3,16 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use infrahub_sync_cache::{FullRead, KindReading};
 use infrahub_sync_core::changes::RemovalReason;
 use infrahub_sync_core::model::Model;
 use infrahub_sync_core::plan::Proof;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
 use crate::Side;
 
-/// Where `run.json` keeps how the kinds were read.
-pub(crate) const READING: &str = "reading";
-
 /// Kinds that are named in one line; more are counted.
 const KINDS_NAMED: usize = 8;
-
-/// The last time that a kind was read in full.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct FullRead {
-    /// The run.
-    pub(crate) run: String,
-    /// When it began, by this machine's clock.
-    pub(crate) at: String,
-    /// The objects that it found, after filters.
-    pub(crate) objects: u64,
-}
 
 /// Why a kind is read in full. `OPERATE.md` explains each; a test compares.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -182,14 +167,13 @@ impl Reading {
         }
     }
 
-    /// As `run.json` has it.
-    pub(crate) fn json(&self, run: &str, objects: u64) -> Value {
-        let mut entry = json!({ "how": self.words(), "at": moment(self.at), "full": self.full(run, objects) });
-        if let (Way::Changes { changed, left, .. }, Some(entry)) = (&self.way, entry.as_object_mut()) {
-            entry.insert("changed".to_owned(), json!(changed));
-            entry.insert("deleted".to_owned(), json!(Self::deleted(left)));
-        }
-        entry
+    /// Returns the reading as `run.json` has it. `objects`: those that the run found.
+    pub(crate) fn record(&self, run: &str, objects: u64) -> KindReading {
+        let (changed, deleted) = match &self.way {
+            Way::Full(_) => (None, None),
+            Way::Changes { changed, left, .. } => (Some(*changed), Some(Self::deleted(left) as u64)),
+        };
+        KindReading { at: moment(self.at), changed, deleted, full: self.full(run, objects), how: self.words() }
     }
 
     /// Returns why an object of the kind that is not among its `objects` rows is gone.
@@ -274,13 +258,12 @@ mod tests {
     fn how_a_kind_was_read_takes_a_few_words() {
         assert_eq!(reading(Way::Full(FullReason::Schema)).words(), "full: schema changed");
         assert_eq!(changes().words(), "12 changed, 2 deleted since the run of 1969-12-31T23:00:00Z");
-        assert_eq!(
-            changes().json("r2", 48),
-            json!({"how": changes().words(), "at": "1970-01-01T00:00:00Z", "changed": 12, "deleted": 2,
-                "full": {"run": "r1", "at": "1969-12-31T22:00:00Z", "objects": 50}})
-        );
-        let full = reading(Way::Full(FullReason::Asked)).json("r2", 48);
-        assert_eq!(full["full"], json!({"run": "r2", "at": "1970-01-01T00:00:00Z", "objects": 48}));
+        let full = FullRead { run: "r1".to_owned(), at: "1969-12-31T22:00:00Z".to_owned(), objects: 50 };
+        let how = changes().words();
+        let record = KindReading { at: "1970-01-01T00:00:00Z".to_owned(), changed: Some(12), deleted: Some(2), full, how };
+        assert_eq!(changes().record("r2", 48), record);
+        let full = reading(Way::Full(FullReason::Asked)).record("r2", 48).full;
+        assert_eq!(full, FullRead { run: "r2".to_owned(), at: "1970-01-01T00:00:00Z".to_owned(), objects: 48 });
     }
 
     #[test]

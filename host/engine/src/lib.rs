@@ -9,15 +9,19 @@
 mod adapter;
 mod apply;
 mod base;
+mod compare;
 mod error;
 mod extract;
 mod generate;
+#[cfg(test)]
+mod laws;
 mod lent;
 mod pages;
 mod pipeline;
 mod plans;
 mod readings;
 mod resource;
+mod run;
 mod schedule;
 mod schema;
 mod system;
@@ -30,7 +34,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 pub use adapter::{Locked, check_adapters, lock_adapters, session_config};
-pub use apply::{Failure, FailureReason, Outcomes, SkipReason, StillRefers};
+pub use apply::{Failure, FailureReason, SkipReason, StillRefers};
 pub use error::{EngineError, Fault};
 pub use generate::{Generated, generate};
 pub use pages::records;
@@ -39,6 +43,7 @@ pub use readings::{Reading, destination_readings, source_readings};
 
 pub use infrahub_sync_base::Side;
 use infrahub_sync_cache::CacheError;
+pub use infrahub_sync_cache::Outcomes;
 use infrahub_sync_config::{ApplyOverrides, Project};
 use infrahub_sync_core::plan::KindSummary;
 use infrahub_sync_core::plan_row::PlanRow;

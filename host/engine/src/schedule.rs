@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use infrahub_sync_cache::FullRead;
 use infrahub_sync_core::changes::{Changes, RemovalReason};
 use infrahub_sync_core::key::Keys;
 use infrahub_sync_core::mapping::RawKind;
@@ -17,7 +18,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinSet;
 
 use crate::base::{Base, Since, cursor_text};
-use crate::extract::{FullRead, FullReason, Reading, Way};
+use crate::extract::{FullReason, Reading, Way};
 use crate::lent::lend;
 use crate::plans::{Part, ResourcePlan};
 use crate::resource::{Progress, Read, Resource};

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use infrahub_sync_cache::{Cache, Holder, Mode, RunFile, RunId, RunReader, RunWriter, SyncName};
+use infrahub_sync_cache::{Cache, Holder, Mode, RunId, RunReader, RunRecord, RunWriter, SyncName};
 use infrahub_sync_config::{AdapterLock, Project};
 use infrahub_sync_core::plan_row::{Action, PlanRow};
 use infrahub_sync_core::records::{Projection, Shape};
@@ -226,7 +226,7 @@ impl Run {
         let cache = Cache::open(folder.path(), SyncName::parse("fuzz").unwrap()).unwrap();
         let lock = cache.lock(&Holder::default(), Duration::ZERO, &mut |_| {}).unwrap();
         let now = jiff::Timestamp::UNIX_EPOCH;
-        let writer = lock.start_run(&RunId::parse("r").unwrap(), &RunFile::running(Mode::Sync, now)).unwrap();
+        let writer = lock.start_run(&RunId::parse("r").unwrap(), &RunRecord::running(Mode::Sync, now)).unwrap();
         let row = |number: u64| PlanRow {
             action: Action::Create,
             resource: "Kind".into(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use infrahub_sync_cache::{Cache, Holder, Mode, RunFile, RunId, RunWriter, Side, SyncName};
+use infrahub_sync_cache::{Cache, Holder, Mode, RunId, RunRecord, RunWriter, Side, SyncName};
 use infrahub_sync_core::batches::batches;
 use infrahub_sync_core::diff::diff;
 use infrahub_sync_core::model::Model;
@@ -19,7 +19,7 @@ pub(crate) fn measure(sizes: &[usize], runs: usize) -> Result<(), Failed> {
     let cache = Cache::open(folder.path(), SyncName::parse("bench")?)?;
     let id = RunId::parse("bench")?;
     let lock = cache.lock(&Holder::this_process(id.clone(), Timestamp::UNIX_EPOCH), Duration::ZERO, &mut |_| {})?;
-    let run = lock.start_run(&id, &RunFile::running(Mode::Diff, Timestamp::UNIX_EPOCH))?;
+    let run = lock.start_run(&id, &RunRecord::running(Mode::Diff, Timestamp::UNIX_EPOCH))?;
     let model = model();
     let mut table = Table::new("disk: snapshots and plan", "bytes an object", sizes);
     for size in sizes {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arrow_array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow_schema::{DataType, Field, Schema};
-use infrahub_sync_cache::{Cache, CacheLock, ErrorRow, Holder, Mode, RunFile, RunId, SyncName, internal_fields};
+use infrahub_sync_cache::{Cache, CacheLock, ErrorRow, Holder, Mode, RunId, RunRecord, SyncName, internal_fields};
 use infrahub_sync_core::plan_row::{Action, PlanRow};
 use jiff::Timestamp;
 
@@ -33,8 +33,8 @@ pub(crate) fn lock(cache: &Cache) -> CacheLock {
 }
 
 /// A run that has just begun.
-pub(crate) fn running(mode: Mode) -> RunFile {
-    RunFile::running(mode, now())
+pub(crate) fn running(mode: Mode) -> RunRecord {
+    RunRecord::running(mode, now())
 }
 
 /// A snapshot of two columns and the internal ones.

@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use crate::common::{cache, error_row, id, lock, plan_row, running, snapshot};
 use infrahub_sync_cache::{
-    Cache, CacheError, CacheLock, Finding, Kept, Mode, Retention, RowCounts, RowState, RunFile, RunStatus, Side, Standing, SyncName,
+    Cache, CacheError, CacheLock, Finding, Kept, Mode, Retention, RowCounts, RowState, RunRecord, RunStatus, Side, Standing, SyncName,
     Verdict,
 };
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -21,7 +20,7 @@ fn day(number: i64) -> Timestamp {
 
 /// A whole run that began on that day, with one change in its plan.
 fn write_run(lock: &CacheLock, name: &str, began: i64, status: RunStatus) {
-    let file = RunFile { started_at: Some(day(began)), ..running(Mode::Sync) };
+    let file = RunRecord { started_at: Some(day(began)), ..running(Mode::Sync) };
     let run = lock.start_run(&id(name), &file).expect("started");
     let mut file = file;
     for side in Side::BOTH {
@@ -34,9 +33,7 @@ fn write_run(lock: &CacheLock, name: &str, began: i64, status: RunStatus) {
     run.write_cursors(&Default::default()).expect("written");
     run.write_schema_sub_hash("0123").expect("written");
     run.write_plan([plan_row("a"), plan_row("b")]).expect("written");
-    for (name, count) in [("create", 0), ("update", 2), ("delete", 0)] {
-        file.summary.insert(name.to_owned(), json!(count));
-    }
+    (file.summary.create, file.summary.update, file.summary.delete) = (Some(0), Some(2), Some(0));
     file.status = status;
     file.finished_at = Some(day(began) + SignedDuration::from_secs(60));
     if status == RunStatus::Applied {
@@ -123,9 +120,9 @@ fn a_survey_says_what_can_be_done_with_each_run() {
     write_run(&ours, "in sync", 4, RunStatus::DryRun);
     let run = ours.continue_run(&id("in sync")).expect("there");
     let mut file = run.reader().run_file().expect("whole");
-    file.summary.insert("update".to_owned(), json!(0));
+    file.summary.update = Some(0);
     run.write_run_file(&file).expect("written");
-    ours.start_run(&id("killed"), &RunFile { started_at: Some(day(5)), ..running(Mode::Diff) }).expect("started");
+    ours.start_run(&id("killed"), &RunRecord { started_at: Some(day(5)), ..running(Mode::Diff) }).expect("started");
     write_run(&ours, "broken", 6, RunStatus::Partial);
     fs::write(cache.run_dir(&id("broken")).join("journal.bin"), "nothing").expect("written");
     write_run(&ours, "old", 7, RunStatus::DryRun);

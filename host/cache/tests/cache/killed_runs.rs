@@ -28,7 +28,7 @@ fn run_forever(root: &Path) {
     for generation in first.. {
         let text = generation.to_string();
         let mut file = running(Mode::Diff);
-        file.summary.insert("generation".to_owned(), generation.into());
+        file.summary.problems = Some(generation);
         let run = lock.start_run(&id("r"), &file).expect("started");
         step();
         let batch = snapshot(&[Some(text.as_str()); 300]);
@@ -58,7 +58,7 @@ fn cursors(text: &str) -> Cursors {
 
 fn generation_of_run_file(run: &RunReader) -> u64 {
     let file = run.run_file().expect("whole");
-    file.summary.get("generation").and_then(serde_json::Value::as_u64).unwrap_or_default()
+    file.summary.problems.unwrap_or_default()
 }
 
 /// Starts the victim and waits until it has made N steps.

@@ -333,17 +333,15 @@ pub(crate) fn verify_json(out: &mut impl Write, found: &[FoundIn<'_>]) -> io::Re
 mod tests {
     use std::path::PathBuf;
 
-    use infrahub_sync_cache::{Mode, Remedy, RunFile, RunId};
+    use infrahub_sync_cache::{Mode, Remedy, RunId, RunRecord};
 
     use super::*;
 
     fn run(id: &str, status: RunStatus, standing: Standing, planned: Option<[u64; 3]>, bytes: u64) -> RunInfo {
         let started = "2026-11-23T10:15:42Z".parse().ok();
-        let mut file = RunFile { mode: Mode::Sync, status, started_at: started, ..RunFile::default() };
-        if let Some(planned) = planned {
-            for (name, count) in ["create", "update", "delete"].into_iter().zip(planned) {
-                file.summary.insert(name.to_owned(), count.into());
-            }
+        let mut file = RunRecord { mode: Mode::Sync, status, started_at: started, ..RunRecord::default() };
+        if let Some([create, update, delete]) = planned {
+            (file.summary.create, file.summary.update, file.summary.delete) = (Some(create), Some(update), Some(delete));
         }
         let id = RunId::parse(id).unwrap();
         RunInfo {

@@ -1,9 +1,10 @@
 //! Opens accepted adapters: from here on they have their grants.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use infrahub_sync_runtime::Manifest;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::accept::Accepted;
 use super::describe::{Described, Runtimes};
@@ -17,7 +18,7 @@ pub(crate) struct Opened {
     pub(crate) digest: String,
     /// The place that it reads and writes: address, folder, and the settings that the command line may set (a branch). Other settings may change
     /// between a plan and its apply.
-    pub(crate) place: Value,
+    pub(crate) place: BTreeMap<String, Value>,
 }
 
 impl Opened {
@@ -26,14 +27,14 @@ impl Opened {
         let Described { adapter, manifest, abilities, config, .. } = accepted.into_described();
         let digest = adapter.digest().trim_start_matches("sha256:").to_owned();
         let folder = abilities.folder.as_ref().map(|(folder, _)| folder);
-        let mut place = Map::from_iter([("address".to_owned(), json!(abilities.address)), ("folder".to_owned(), json!(folder))]);
+        let mut place = BTreeMap::from([("address".to_owned(), json!(abilities.address)), ("folder".to_owned(), json!(folder))]);
         for setting in &manifest.settings {
             let Some(option) = &setting.command_line else { continue };
             let on_command_line = || config.command_line.get(option).map(|value| json!(value));
             place.insert(setting.name.clone(), config.settings.get(&setting.name).cloned().or_else(on_command_line).unwrap_or_default());
         }
         let session = adapter.open(config).await?;
-        Ok(Opened { system: Arc::new(session), digest, place: place.into() })
+        Ok(Opened { system: Arc::new(session), digest, place })
     }
 
     /// Opens the destination alone, if it is the accepted one.

@@ -41,7 +41,6 @@ use crate::targets::Targets;
 use crate::{EngineError, Events, Options, Stop, Stopped};
 
 pub use failure::{Failure, FailureReason, SkipReason, StillRefers};
-pub use report::Outcomes;
 pub(crate) use report::Report;
 
 /// The state of the destination, as far as the run knows it.

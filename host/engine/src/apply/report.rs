@@ -1,66 +1,17 @@
 //! The report of an apply: counts by kind, and the rows that were not written.
 
 use std::collections::{BTreeMap, HashMap};
-use std::ops::AddAssign;
 
-use infrahub_sync_cache::ErrorRow;
+use infrahub_sync_cache::{ErrorRow, Outcomes};
 use infrahub_sync_core::change::Change;
 use infrahub_sync_core::plan_row::Action;
 use infrahub_sync_runtime::RunResult;
-use serde::Serialize;
 
 use super::failure::{Failure, FailureReason};
 use crate::{Events, Stopped};
 
 /// Failures that are named on the screen; `errors.parquet` has all of them.
 const FAILURES_SHOWN: usize = 100;
-
-/// Counts of rows by outcome; the names are those in `run.json`. The second pass does not count an object again.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Outcomes {
-    /// Objects created.
-    pub created: u64,
-    /// Objects updated.
-    pub updated: u64,
-    /// Objects deleted.
-    pub deleted: u64,
-    /// Rows whose wanted state was there already.
-    pub unchanged: u64,
-    /// Rows that failed.
-    pub failed: u64,
-    /// Rows that were not tried because a row that they need failed.
-    pub skipped: u64,
-    /// Rows that an earlier, interrupted apply of the same run has done.
-    pub done_before: u64,
-}
-
-impl Outcomes {
-    /// Returns the rows that were not written.
-    #[must_use]
-    pub fn not_written(&self) -> u64 {
-        self.failed + self.skipped
-    }
-
-    fn of_action(&mut self, action: Action) -> &mut u64 {
-        match action {
-            Action::Create => &mut self.created,
-            Action::Update => &mut self.updated,
-            Action::Delete => &mut self.deleted,
-        }
-    }
-}
-
-impl AddAssign for Outcomes {
-    fn add_assign(&mut self, other: Outcomes) {
-        self.created += other.created;
-        self.updated += other.updated;
-        self.deleted += other.deleted;
-        self.unchanged += other.unchanged;
-        self.failed += other.failed;
-        self.skipped += other.skipped;
-        self.done_before += other.done_before;
-    }
-}
 
 /// The report of an apply, which is there also when the apply fails.
 #[derive(Default)]

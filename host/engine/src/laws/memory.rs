@@ -1,0 +1,503 @@
+//! A system in memory, as strict as a database with foreign keys, and with faults.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use infrahub_sync_runtime::{
+    AdapterName, Addressing, Cursor, Error, Evidence, Failure, FailureKind, Kind, LoadRequest, Manifest, Operation, Outcome, Page, Payload,
+    Result, Run, RunResult, Target, Traffic, WriteRequest,
+};
+use serde_json::{Map, Value, json};
+use tokio::sync::Notify;
+
+use crate::system::{Answer, System};
+
+/// An object by kind and unique id.
+pub(super) type To = (String, String);
+
+/// An object: its id in the system, its values, and its peers.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Object {
+    pub(super) id: String,
+    /// The natural key, as records spell it.
+    pub(super) key: Map<String, Value>,
+    pub(super) values: BTreeMap<String, Value>,
+    pub(super) one: BTreeMap<String, To>,
+    pub(super) many: BTreeMap<String, BTreeSet<To>>,
+}
+
+impl Object {
+    /// Whether it refers to an object.
+    pub(super) fn refers_to(&self, peer: &To) -> bool {
+        self.one.values().any(|one| one == peer) || self.many.values().any(|peers| peers.contains(peer))
+    }
+}
+
+/// The fields that hold sets of peers.
+const SETS: [&str; 1] = ["tags"];
+
+/// Objects by kind and unique id.
+pub(super) type Net = BTreeMap<String, BTreeMap<String, Object>>;
+
+/// What another user does.
+#[derive(Debug, Clone)]
+pub(super) enum Edit {
+    Set(To, &'static str, Value),
+    Delete(To),
+    Create(To, Object),
+}
+
+/// How the system behaves.
+#[derive(Debug, Clone)]
+pub(super) struct Behaviour {
+    /// Its objects have ids; without, references are read and written by natural key.
+    pub(super) has_ids: bool,
+    /// Writes are staged until `commit`.
+    pub(super) stages: bool,
+    pub(super) page_size: u32,
+    pub(super) batch_max: u32,
+    pub(super) concurrency: u32,
+    /// The list moves while it is read: this many records of each page come again in the next one.
+    pub(super) overlap: usize,
+    /// It answers at odd moments, by this seed.
+    pub(super) late: u64,
+    /// It can list what changed.
+    pub(super) changes: bool,
+}
+
+impl Default for Behaviour {
+    fn default() -> Behaviour {
+        Behaviour { has_ids: true, stages: false, page_size: 50, batch_max: 10, concurrency: 2, overlap: 0, late: 0, changes: true }
+    }
+}
+
+/// What goes wrong.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Faults {
+    /// The call (counted from 0) that is never answered, and whether it takes effect.
+    pub(super) kill: Option<(u64, bool)>,
+    /// The writes (counted from 0) that take effect and whose answers are lost.
+    pub(super) lost: BTreeSet<u64>,
+    /// Objects whose rows are rejected.
+    pub(super) rejected: BTreeSet<To>,
+    /// Edits by other users, by the call before which they happen.
+    pub(super) edits: BTreeMap<u64, Vec<Edit>>,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) net: Net,
+    pub(super) faults: Faults,
+    /// Broken rules.
+    pub(super) violations: Vec<String>,
+    pub(super) calls: u64,
+    writes: u64,
+    next_id: u64,
+    staged: Vec<(String, Operation, Value)>,
+    /// What changed, in order: kind, unique id, id, and whether it was deleted.
+    log: Vec<(To, String, bool)>,
+}
+
+/// A system in memory.
+pub(super) struct MemorySystem {
+    manifest: Manifest,
+    behaviour: Behaviour,
+    /// Reference fields that may hold loops.
+    loops: Vec<String>,
+    state: Mutex<State>,
+    /// Notified when a call is never going to be answered.
+    pub(super) killed: Notify,
+}
+
+pub(super) fn to(kind: &str, id: &str) -> To {
+    (kind.to_owned(), id.to_owned())
+}
+
+/// Returns the unique id of a natural key.
+fn unique_id(key: &Value) -> String {
+    let parts = key.as_object().into_iter().flatten().map(|(_, part)| match part {
+        Value::String(text) => text.clone(),
+        Value::Object(_) => unique_id(part),
+        other => other.to_string(),
+    });
+    parts.collect::<Vec<_>>().join("@")
+}
+
+/// Brings objects into one spelling: no ids, no nulls, no empty sets and kinds.
+pub(super) fn normal(mut net: Net) -> Net {
+    for object in net.values_mut().flat_map(BTreeMap::values_mut) {
+        object.id.clear();
+        object.values.retain(|_, value| !value.is_null());
+        object.many.retain(|_, peers| !peers.is_empty());
+    }
+    net.retain(|_, objects| !objects.is_empty());
+    net
+}
+
+impl MemorySystem {
+    /// A system with these objects. `loops`: fields that may hold loops.
+    pub(super) fn new(name: &str, net: &Net, behaviour: Behaviour, loops: Vec<String>) -> Arc<MemorySystem> {
+        let manifest = Manifest {
+            name: name.to_owned(),
+            version: "1.0.0".to_owned(),
+            description: String::new(),
+            settings: Vec::new(),
+            address_setting: None,
+            folder_setting: None,
+            credentials: Vec::new(),
+            aliases: Vec::new(),
+            source: Some(Addressing::Kind),
+            destination: Some(Addressing::Kind),
+            references: Vec::new(),
+            tables: Vec::new(),
+            lookup: None,
+            evidence: Evidence::default(),
+            ownership: false,
+            reads_ids: false,
+            schema: false,
+            page_size: behaviour.page_size,
+            write_batch_max: behaviour.batch_max,
+            write_concurrency: behaviour.concurrency,
+            has_ids: behaviour.has_ids,
+        };
+        let mut state = State::default();
+        for (kind, objects) in net {
+            for (uid, object) in objects {
+                state.next_id += 1;
+                let id = format!("{name}-{}", state.next_id);
+                state.net.entry(kind.clone()).or_default().insert(uid.clone(), Object { id, ..object.clone() });
+            }
+        }
+        Arc::new(MemorySystem { manifest, behaviour, loops, state: Mutex::new(state), killed: Notify::new() })
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    /// Sets what goes wrong from the next call on, which is number 0 again.
+    pub(super) fn fail(&self, faults: Faults) {
+        let mut state = self.state();
+        (state.faults, state.calls, state.writes) = (faults, 0, 0);
+        // What was staged by a run that is gone is not there.
+        state.staged.clear();
+    }
+
+    /// Returns the objects, without their ids and in one spelling.
+    pub(super) fn net(&self) -> Net {
+        normal(self.state().net.clone())
+    }
+
+    /// Answers a call: sooner or later, or never.
+    fn call<'s, T: Send + 's>(&'s self, effect: impl FnOnce(&mut State) -> Result<T> + Send + 's) -> Answer<'s, T> {
+        Box::pin(async move {
+            let (number, kill) = {
+                let mut state = self.state();
+                let number = state.calls;
+                state.calls += 1;
+                let edits = state.faults.edits.remove(&number).unwrap_or_default();
+                edits.into_iter().for_each(|edit| state.edit(edit, &self.manifest.name));
+                (number, state.faults.kill.filter(|(at, _)| *at == number))
+            };
+            self.dawdle(number).await;
+            if kill == Some((number, false)) {
+                return self.never().await;
+            }
+            let answer = effect(&mut self.state());
+            self.dawdle(number.wrapping_mul(7)).await;
+            if kill.is_some() {
+                return self.never().await;
+            }
+            answer
+        })
+    }
+
+    async fn never<T>(&self) -> T {
+        self.killed.notify_one();
+        std::future::pending().await
+    }
+
+    async fn dawdle(&self, number: u64) {
+        if self.behaviour.late > 0 {
+            for _ in 0..(self.behaviour.late.wrapping_mul(number + 3) >> 7) % 9 {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    fn failure(&self, kind: FailureKind, message: &str) -> Error {
+        let adapter = AdapterName { role: None, name: self.manifest.name.clone(), version: String::new() }.into();
+        Error::Adapter { adapter, failure: failure(kind, message) }
+    }
+
+    fn page(&self, state: &State, request: &LoadRequest) -> Result<Page> {
+        let none = BTreeMap::new();
+        let objects = state.net.get(&request.resource).unwrap_or(&none);
+        let watermark = state.log.len();
+        let since = match request.since.as_ref().map(|since| since.parse::<usize>().unwrap()) {
+            Some(_) if !self.behaviour.changes || !self.behaviour.has_ids => {
+                return Err(self.failure(FailureKind::Unsupported, "no list of changes"));
+            }
+            since => since,
+        };
+        let news = since.map(|since| &state.log[since..]);
+        let is_new = |uid: &String| news.is_none_or(|news| news.iter().any(|((kind, key), ..)| *kind == request.resource && key == uid));
+        let rows: Vec<&Object> = objects.iter().filter(|(uid, _)| is_new(uid)).map(|(_, object)| object).collect();
+        let deleted = news.map(|news| {
+            let gone = |(object, id, deleted): &(To, String, bool)| (*deleted && object.0 == request.resource).then(|| id.clone());
+            news.iter().filter_map(gone).collect()
+        });
+        let start = request.cursor.as_ref().map_or(0, |cursor| String::from_utf8_lossy(&cursor.0).parse::<usize>().unwrap());
+        let end = (start + request.page_size as usize).min(rows.len());
+        let shown = &rows[start.saturating_sub(self.behaviour.overlap).min(end)..end];
+        let lines: Vec<String> = shown.iter().map(|object| self.record(state, object).to_string()).collect();
+        Ok(Page {
+            payload: Payload::JsonLines(lines.join("\n")),
+            next: (end < rows.len()).then(|| Cursor(end.to_string().into_bytes())),
+            watermark: Some(watermark.to_string()),
+            deleted,
+            total: Some(objects.len() as u64),
+            partial: None,
+        })
+    }
+
+    fn record(&self, state: &State, object: &Object) -> Value {
+        let mut record = object.key.clone();
+        record.extend(object.values.clone());
+        if self.behaviour.has_ids {
+            record.insert("id".to_owned(), json!(object.id));
+        }
+        let peer = |(kind, uid): &To| {
+            let peer = state.net.get(kind).and_then(|objects| objects.get(uid)).unwrap_or_else(|| panic!("{kind} {uid} is not there"));
+            if self.behaviour.has_ids {
+                return json!({ "id": peer.id });
+            }
+            let mut natural = peer.key.clone();
+            natural.insert("kind".to_owned(), json!(kind));
+            Value::Object(natural)
+        };
+        record.extend(object.one.iter().map(|(field, to)| (field.clone(), peer(to))));
+        record.extend(object.many.iter().map(|(field, to)| (field.clone(), to.iter().map(peer).collect())));
+        Value::Object(record)
+    }
+
+    fn write_batch(&self, state: &mut State, request: &WriteRequest) -> Result<Vec<Outcome>> {
+        let number = state.writes;
+        state.writes += 1;
+        let rows: Vec<Value> = request.rows.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(rows.len(), request.count as usize);
+        assert!(rows.len() <= self.behaviour.batch_max as usize);
+        let outcomes = rows.into_iter().map(|row| {
+            let object = to(&request.target.kind, &unique_id(&row["key"]));
+            if state.faults.rejected.contains(&object) {
+                return Outcome::Failed(failure(FailureKind::Invalid, "rejected"));
+            }
+            if self.behaviour.stages {
+                state.staged.push((request.target.kind.clone(), request.operation, row));
+                return Outcome::Staged;
+            }
+            self.write_row(state, &object, request.operation, &row)
+        });
+        let outcomes = outcomes.collect();
+        if state.faults.lost.contains(&number) {
+            return Err(self.failure(FailureKind::Transport, "the connection broke"));
+        }
+        Ok(outcomes)
+    }
+
+    fn write_row(&self, state: &mut State, object: &To, operation: Operation, row: &Value) -> Outcome {
+        let there = state.net.get(&object.0).and_then(|objects| objects.get(&object.1)).cloned();
+        match (operation, there) {
+            (Operation::Create, Some(_)) => {
+                state.violation(format!("{object:?} is created twice"));
+                Outcome::Failed(failure(FailureKind::Conflict, "it is there"))
+            }
+            (Operation::Update, None) => Outcome::Failed(failure(FailureKind::NotFound, "it is gone")),
+            (Operation::Delete, None) => Outcome::Unchanged(None),
+            (Operation::Delete, Some(_)) => {
+                state.check_unused(object, &self.loops);
+                state.delete(object);
+                Outcome::Written(None)
+            }
+            (_, there) => {
+                let mut new = there.unwrap_or_else(|| {
+                    state.next_id += 1;
+                    let id = format!("{}-{}", self.manifest.name, state.next_id);
+                    Object { id, key: row["key"].as_object().unwrap().clone(), ..Object::default() }
+                });
+                if self.behaviour.has_ids && row.get("id").is_some_and(|id| *id != json!(new.id)) {
+                    state.violation(format!("{object:?} is written with the id {}", row["id"]));
+                }
+                for (field, value) in row["fields"].as_object().unwrap() {
+                    self.set(state, &mut new, field, value);
+                }
+                let id = self.behaviour.has_ids.then(|| new.id.clone());
+                state.put(object, new);
+                Outcome::Written(id)
+            }
+        }
+    }
+
+    fn set(&self, state: &mut State, object: &mut Object, field: &str, value: &Value) {
+        let mut peer = |value: &Value| -> Option<To> {
+            let peer = to(value.get("kind")?.as_str()?, &unique_id(value.get("key")?));
+            let there = state.net.get(&peer.0).and_then(|objects| objects.get(&peer.1)).map(|there| there.id.clone());
+            match (there, value.get("id").and_then(Value::as_str)) {
+                (None, _) => state.violation(format!("`{field}` refers to {peer:?}, which is not there")),
+                (Some(there), Some(id)) if self.behaviour.has_ids && there == id => {}
+                (Some(_), _) if !self.behaviour.has_ids => {}
+                (Some(_), id) => state.violation(format!("`{field}` refers to {peer:?} by {id:?}")),
+            }
+            Some(peer)
+        };
+        if object.key.contains_key(field) && !value.is_object() {
+            return;
+        }
+        object.one.remove(field);
+        object.many.remove(field);
+        match value {
+            Value::Array(items) if SETS.contains(&field) => {
+                object.many.insert(field.to_owned(), items.iter().filter_map(&mut peer).collect());
+            }
+            value if value.get("key").is_some() => drop(peer(value).and_then(|peer| object.one.insert(field.to_owned(), peer))),
+            Value::Null => drop(object.values.remove(field)),
+            value => drop(object.values.insert(field.to_owned(), value.clone())),
+        }
+    }
+}
+
+fn failure(kind: FailureKind, message: &str) -> Failure {
+    Failure { kind, message: message.to_owned(), http_status: None, retry_after: None }
+}
+
+impl State {
+    fn violation(&mut self, what: String) {
+        self.violations.push(what);
+    }
+
+    fn note(&mut self, object: &To, deleted: bool) {
+        let id = self.net.get(&object.0).and_then(|objects| objects.get(&object.1)).map(|there| there.id.clone()).unwrap_or_default();
+        self.log.push((object.clone(), id, deleted));
+    }
+
+    fn put(&mut self, object: &To, new: Object) {
+        self.net.entry(object.0.clone()).or_default().insert(object.1.clone(), new);
+        self.note(object, false);
+    }
+
+    /// Removes an object, and the references to it.
+    fn delete(&mut self, object: &To) {
+        self.note(object, true);
+        self.net.get_mut(&object.0).and_then(|objects| objects.remove(&object.1));
+        let mut touched = Vec::new();
+        for (kind, objects) in &mut self.net {
+            for (uid, other) in objects {
+                let before = other.one.len() + other.many.values().map(BTreeSet::len).sum::<usize>();
+                other.one.retain(|_, peer| peer != object);
+                other.many.values_mut().for_each(|peers| peers.retain(|peer| peer != object));
+                if other.one.len() + other.many.values().map(BTreeSet::len).sum::<usize>() < before {
+                    touched.push(to(kind, uid));
+                }
+            }
+        }
+        touched.iter().for_each(|other| self.note(other, false));
+    }
+
+    /// An object that another one refers to is not deleted, unless the two may refer to each other.
+    fn check_unused(&mut self, object: &To, loops: &[String]) {
+        let mut broken = Vec::new();
+        for (kind, objects) in &self.net {
+            for (uid, other) in objects.iter().filter(|(uid, _)| (kind, *uid) != (&object.0, &object.1)) {
+                let by_one = other.one.iter().filter(|(_, peer)| *peer == object).map(|(field, _)| field);
+                let by_many = other.many.iter().filter(|(_, peers)| peers.contains(object)).map(|(field, _)| field);
+                for field in by_one.chain(by_many).filter(|field| !loops.contains(*field)) {
+                    broken.push(format!("{object:?} is deleted, and {kind} {uid} refers to it by `{field}`"));
+                }
+            }
+        }
+        self.violations.extend(broken);
+    }
+
+    pub(super) fn edit(&mut self, edit: Edit, name: &str) {
+        match edit {
+            Edit::Set(object, field, value) => {
+                if let Some(mut there) = self.net.get(&object.0).and_then(|objects| objects.get(&object.1)).cloned() {
+                    there.values.insert(field.to_owned(), value);
+                    self.put(&object, there);
+                }
+            }
+            Edit::Delete(object) => self.delete(&object),
+            Edit::Create(object, new) => {
+                self.next_id += 1;
+                let id = format!("{name}-{}", self.next_id);
+                self.put(&object, Object { id, ..new });
+            }
+        }
+    }
+}
+
+impl System for MemorySystem {
+    fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    fn identity(&self) -> String {
+        self.manifest.name.clone()
+    }
+
+    fn traffic(&self) -> Traffic {
+        Traffic::default()
+    }
+
+    fn kinds<'s>(&'s self, _targets: &'s [Target]) -> Answer<'s, Vec<Kind>> {
+        self.call(|_| Ok(Vec::new()))
+    }
+
+    fn load(&self, request: LoadRequest) -> Answer<'_, Page> {
+        self.call(move |state| self.page(state, &request))
+    }
+
+    fn page_records_max(&self) -> usize {
+        usize::MAX
+    }
+
+    fn too_many_records(&self, resource: &str) -> Error {
+        self.failure(FailureKind::Internal, resource)
+    }
+
+    fn count_records(&self, _resource: &str, _records: usize) -> Result<()> {
+        Ok(())
+    }
+
+    fn begin<'s>(&'s self, _run: &'s Run) -> Answer<'s, Option<String>> {
+        self.call(|state| {
+            state.staged.clear();
+            Ok(None)
+        })
+    }
+
+    fn write(&self, request: WriteRequest) -> Answer<'_, Vec<Outcome>> {
+        self.call(move |state| self.write_batch(state, &request))
+    }
+
+    fn commit<'s>(&'s self, kinds: &'s [String]) -> Answer<'s, ()> {
+        self.call(move |state| {
+            let staged = std::mem::take(&mut state.staged);
+            let (now, later): (Vec<_>, Vec<_>) = staged.into_iter().partition(|(kind, ..)| kinds.contains(kind));
+            state.staged = later;
+            for (kind, operation, row) in now {
+                let object = to(&kind, &unique_id(&row["key"]));
+                self.write_row(state, &object, operation, &row);
+            }
+            Ok(())
+        })
+    }
+
+    fn finish_run<'s>(&'s self, _run: &'s Run, _result: RunResult) -> Answer<'s, Option<String>> {
+        self.call(|_| Ok(None))
+    }
+
+    fn finish(&self) -> Result<()> {
+        Ok(())
+    }
+}
