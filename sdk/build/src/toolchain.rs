@@ -88,7 +88,7 @@ impl Toolchain {
 }
 
 /// Returns the folder of the compiler that cargo would use.
-fn sysroot() -> Option<PathBuf> {
+pub(crate) fn sysroot() -> Option<PathBuf> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let output = Command::new(rustc).args(["--print", "sysroot"]).stderr(Stdio::null()).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;

@@ -7,6 +7,7 @@ use crate::guests::{self, Guests};
 use crate::prose;
 use crate::run::{Fault, cargo, say, succeed, words};
 use crate::steps::Steps;
+use crate::toolchain::sysroot;
 use crate::tools::{self, Trouble};
 
 /// How long libFuzzer searches with each target: long enough for what is found easily.
@@ -61,7 +62,11 @@ pub(crate) fn all(root: &Path, steps: &mut Steps) {
 fn lints(root: &Path) -> Result<(), Fault> {
     let mut command = cargo();
     command.current_dir(root).env("RUSTC_WORKSPACE_WRAPPER", root.join("sdk/build/lint"));
-    command.args(["build", "--release", "--workspace", "--all-targets", "--features", LIVE_FEATURE]);
+    command.args(["build", "--release", "--workspace", "--all-targets", "--keep-going", "--features", LIVE_FEATURE]);
+    // The wrapper's clippy-driver and rustdoc: those of the compiler.
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = sysroot().map(|sysroot| sysroot.join("bin")).into_iter().chain(std::env::split_paths(&path));
+    command.env("PATH", std::env::join_paths(folders).map_err(|error| Fault(error.to_string()))?);
     say(&format!("$ {}", words(&command, root)));
     succeed(&mut command, root)
 }
