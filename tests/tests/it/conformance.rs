@@ -435,10 +435,10 @@ fn a_defect_is_told_with_what_to_do_and_an_exit_code() {
     assert_eq!(
         told,
         [
-            "garbage            FAILED: an answer that is none becomes a failure, never an empty or a shorter list",
+            "garbage            FAILED: a malformed response is a failure, never an empty or truncated list",
             "                     found: `things` with request 1 answered by HTTP 200 with a page of HTML: no failure, but 0 records instead of 9",
-            "                     to do: look at what is there before you hand it over: that it is JSON, that the list is a list (`count`), also on \
-             the last page",
+            "                     to do: check an answer before you hand it over: that it is JSON, and that the list is a list (`count`), also on the \
+             last page",
         ]
     );
 }
