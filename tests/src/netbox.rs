@@ -138,9 +138,11 @@ impl PlayedNetBox {
         let lists = lists(objects);
         PlayedNetBox(Server::start(move |request| {
             let url = format!("http://{}", request.header("host"));
+            // The adapter asks later for what was saved since then.
+            let date = jiff::Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
             match answer(&lists, &url, &request.target) {
-                Some(body) => Answer::json(body).into(),
-                None => Answer::json("{\"detail\":\"Not found.\"}").with_status(404).into(),
+                Some(body) => Answer::json(body).header("date", &date).into(),
+                None => Answer::json("{\"detail\":\"Not found.\"}").with_status(404).header("date", &date).into(),
             }
         }))
     }

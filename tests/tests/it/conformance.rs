@@ -23,7 +23,7 @@ fn component(name: &str) -> Vec<u8> {
     // target/release/infrahub-sync, target/adapters.
     let target = binary().ancestors().nth(2).unwrap().to_path_buf();
     let file =
-        ["adapters", "guests"].map(|folder| target.join(folder).join(format!("{name}.wasm"))).into_iter().find(|file| file.is_file());
+        ["guests", "adapters"].map(|folder| target.join(folder).join(format!("{name}.wasm"))).into_iter().find(|file| file.is_file());
     let file = file.unwrap_or_else(|| panic!("no component `{name}` in {}: run `cargo adapters` and `cargo guests`", target.display()));
     std::fs::read(file).unwrap()
 }

@@ -13,7 +13,8 @@ fn declared(root: &Path) -> BTreeSet<String> {
 fn present(folder: &Path) -> BTreeSet<String> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let names = entries.map(|path| path.file_stem().unwrap().to_string_lossy().into_owned());
-    names.filter(|name| name != "main").collect()
+    // Tools leave hidden files beside the sources.
+    names.filter(|name| name != "main" && !name.starts_with('.')).collect()
 }
 
 #[test]

@@ -138,7 +138,7 @@ fn an_adapter_that_breaks_or_lies_ends_the_run_and_writes_nothing() {
     exit code 4
     ");
     insta::assert_snapshot!(misdeed("pages_in_place"), @r"
-    error: source `puppet` 1.2.3 broke the contract in `load`: the next page's cursor is this page's: it would never end
+    error: source `puppet` 1.2.3 broke the contract in `load`: the next page has the cursor of this page, so the list has no end
 
     hint: `puppet` is the adapter in PUPPET
     exit code 4
@@ -251,7 +251,7 @@ fn redirects_that_lead_nowhere_are_not_followed() {
     exit code 3
     ");
     insta::assert_snapshot!(netbox("{}", |_| answer("").with_reason("301 Away").header("location", "file:///etc/passwd").into()), @r"
-    error: source `netbox` 0.1.0 was denied: ADDRESS/api/dcim/sites/?limit=1000&start=0&fields=id,name redirects to `file:`, where adapters may not ask
+    error: source `netbox` 0.1.0 was denied: ADDRESS/api/dcim/sites/?limit=1000&start=0&fields=id,name redirects to `file:`, which adapters may not use
     exit code 3
     ");
 }
