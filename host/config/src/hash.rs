@@ -100,7 +100,11 @@ fn schema_field_value(field: &SchemaField) -> Value {
         "optional": field.optional,
         "unique": field.unique,
         "read_only": field.read_only,
-        "reference": field.reference,
+        "reference": match field.references.as_slice() {
+            [] => Value::Null,
+            [one] => json!(one),
+            several => json!(several),
+        },
         "cardinality": field.cardinality,
         "default": field.default,
     })

@@ -117,8 +117,7 @@ fn schema_field(field: runtime::Field) -> SchemaField {
         optional: field.optional,
         unique: field.unique,
         read_only: field.read_only,
-        // Of several kinds the mapping names one.
-        reference: Some(field.references).filter(|kinds| kinds.len() == 1).and_then(|kinds| kinds.into_iter().next()),
+        references: field.references,
         cardinality,
         // A default that is no JSON is none that could be compared.
         default: field.default.and_then(|default| serde_json::from_str(&default).ok()),

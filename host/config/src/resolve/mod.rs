@@ -50,8 +50,8 @@ pub struct SchemaField {
     pub unique: bool,
     /// Never written, never compared.
     pub read_only: bool,
-    /// The kind of its peers, for a reference.
-    pub reference: Option<String>,
+    /// The kinds of its peers, for a reference.
+    pub references: Vec<String>,
     /// How many peers, for a reference.
     pub cardinality: Cardinality,
     /// The value that the destination sets when it receives none.
@@ -113,7 +113,7 @@ fn kind_model(decoder: &mut Decoder<'_>, kind: &Kind<'_>, schema: Option<&schema
             // A relationship that is mapped without `reference` has the schema's peer (checked, with a warning).
             reference: match field.references.first() {
                 Some(first) => Some(first.kind.to_owned()),
-                None => known.and_then(|known| known.reference.clone()),
+                None => known.and_then(|known| known.references.first().cloned()),
             },
             also: field.references.iter().skip(1).map(|further| further.kind.to_owned()).collect(),
             cardinality: known.map_or(Cardinality::Unknown, |known| known.cardinality),
@@ -153,7 +153,7 @@ fn identifiers(decoder: &mut Decoder<'_>, kind: &Kind<'_>, schema: Option<&Schem
         }
         return Vec::new();
     };
-    let unique = described.fields.iter().filter(|field| field.unique && field.reference.is_none() && is_mapped(&field.name));
+    let unique = described.fields.iter().filter(|field| field.unique && field.references.is_empty() && is_mapped(&field.name));
     let unique: Vec<String> = unique.map(|field| field.name.clone()).collect();
     if !unique.is_empty() {
         return unique;

@@ -77,13 +77,15 @@ fn check_field(decoder: &mut Decoder<'_>, kind: &Kind<'_>, field: &Field<'_>, kn
     }
     for reference in &field.references {
         let (kind, path) = (reference.kind, reference.path.clone());
-        match known.reference.as_deref() {
+        let fits = |peer: &String| *peer == kind || schema.stands_for(kind, peer);
+        match known.references.first() {
             None => {
                 let message = format!("`{name}` refers to `{kind}`, but it is not a reference in the destination");
                 decoder.error_hint(reference.span, path, message, "remove `reference`, and map a plain value");
             }
-            Some(peer) if kind != peer && !schema.stands_for(kind, peer) => {
-                let message = format!("`{name}` refers to `{kind}`, but the destination wants a `{peer}` there");
+            Some(peer) if !known.references.iter().any(fits) => {
+                let wanted = known.references.iter().map(|peer| format!("`{peer}`")).collect::<Vec<_>>().join(" or ");
+                let message = format!("`{name}` refers to `{kind}`, but the destination wants a {wanted} there");
                 let generic = schema.kind(peer).is_some_and(|peer| !peer.can_create);
                 let hint = if generic {
                     format!("name a kind whose objects the destination takes for a `{peer}`")
@@ -95,9 +97,9 @@ fn check_field(decoder: &mut Decoder<'_>, kind: &Kind<'_>, field: &Field<'_>, kn
             Some(_) => {}
         }
     }
-    match known.reference.as_deref() {
+    match known.references.first() {
         Some(peer) if field.references.is_empty() => {
-            if schema.synced.contains(peer) {
+            if schema.synced.contains(peer.as_str()) {
                 let message = format!("`{name}` is a reference to `{peer}` in the destination; its value is taken as one");
                 decoder.report(Severity::Warning, field.span, path(), message, Some(format!("add `reference: {peer}`")));
             } else {
