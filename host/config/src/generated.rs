@@ -380,6 +380,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::too_many_lines, reason = "a list of cases")]
     fn an_edit_that_makes_no_sense_is_reported_with_its_line() {
         assert_snapshot!(broken("type: text", "type: txt"), @r#"
         error: unknown type `txt`

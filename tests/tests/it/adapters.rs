@@ -443,7 +443,7 @@ schema_mapping:
     assert_eq!((told.code, second.count()), (4, 0), "{}", told.stderr);
     assert!(told.stderr.contains("the adapters do not match"), "{}", told.stderr);
     // Without the address a lock would stop every run that has one.
-    let mut project = Project::new(&config.replace("settings: {url: \"SOURCE\"}", "settings: {}").replace("DESTINATION", &accepted));
+    let mut project = Project::new(&config.replace("settings: {url: \"SOURCE\"}", "settings: {}").replace("DESTINATION", accepted));
     let told = lock(&project, &[]);
     assert_eq!(told.code, 3);
     assert!(
@@ -453,7 +453,7 @@ schema_mapping:
     );
     assert!(!project.path().join("infrahub-sync.lock.yml").exists());
     // And a check in CI, where the address is not known, checks what can be known.
-    project.set("NETBOX_ADDRESS", &accepted);
+    project.set("NETBOX_ADDRESS", accepted);
     assert_eq!(lock(&project, &[]).code, 0);
     project.set("NETBOX_ADDRESS", "");
     assert_eq!(lock(&project, &["--check"]).code, 0);

@@ -320,6 +320,7 @@ async fn a_new_adapter_is_made_and_built_and_does_the_same_in_each_language() {
 }
 
 /// Returns the answers of a prober about each part of the contract, line by line.
+#[allow(clippy::too_many_lines, reason = "a list of questions, one after the other")]
 async fn probed(adapter: &Adapter, project: &Path) -> Vec<String> {
     let mut lines = vec![format!("{:?}", adapter.describe().await.unwrap())];
     let server = server::prober();

@@ -170,6 +170,7 @@ impl<'s> Transaction<'s> {
         })
     }
 
+    #[allow(clippy::too_many_lines, reason = "the fake is frozen: it follows the real server step by step")]
     fn create(&mut self, kind_id: KindId, data: &Map<String, Value>) -> Result<NodeId, CreateFail> {
         let model = self.store.model.clone();
         let kind = &model.kinds[kind_id];
@@ -524,6 +525,7 @@ impl<'s> Transaction<'s> {
         }
     }
 
+    #[allow(clippy::too_many_lines, reason = "the fake is frozen: it follows the real server step by step")]
     fn update(&mut self, node: NodeId, data: &Map<String, Value>, check_unique: bool) -> Result<(), Fail> {
         let view = self.view();
         let model = self.store.model.clone();

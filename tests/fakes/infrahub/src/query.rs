@@ -484,6 +484,7 @@ impl<'s, 'd> Reader<'s, 'd> {
         Ok(())
     }
 
+    #[allow(clippy::too_many_arguments, reason = "the fake is frozen: it follows the real server step by step")]
     fn metadata(
         &self,
         plan: &[(&'d str, MetadataField<'d>)],
@@ -633,6 +634,7 @@ impl<'s, 'd> Reader<'s, 'd> {
         Ok(())
     }
 
+    #[allow(clippy::too_many_arguments, reason = "the fake is frozen: it follows the real server step by step")]
     fn attribute(
         &self,
         node: NodeId,

@@ -144,6 +144,7 @@ impl Shared {
         locked(&self.faults).settings = settings;
     }
 
+    #[allow(clippy::too_many_lines, reason = "the fake is frozen: it follows the real server step by step")]
     pub(crate) fn handle(&self, incoming: Incoming) -> Reply {
         let start = Instant::now();
         if incoming.path == "/_fake/faults" {
@@ -459,6 +460,7 @@ impl Shared {
         self.execute(branch, incoming.parameter("at"), &caller, body, noted, aliases)
     }
 
+    #[allow(clippy::too_many_arguments, clippy::too_many_lines, reason = "the fake is frozen: it follows the real server step by step")]
     fn execute(
         &self,
         branch: &str,
@@ -711,6 +713,7 @@ impl Shared {
         }
     }
 
+    #[allow(clippy::too_many_arguments, reason = "the fake is frozen: it follows the real server step by step")]
     fn query<'d>(
         &self,
         scope: &Scope<'d>,
@@ -731,6 +734,7 @@ impl Shared {
         Ok(reader.errors.into_inner())
     }
 
+    #[allow(clippy::too_many_arguments, reason = "the fake is frozen: it follows the real server step by step")]
     fn read<'s, 'd>(
         &self,
         reader: &Reader<'s, 'd>,
