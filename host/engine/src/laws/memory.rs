@@ -27,7 +27,7 @@ pub(super) struct Object {
 }
 
 impl Object {
-    /// Whether it refers to an object.
+    /// Returns whether it refers to an object.
     pub(super) fn refers_to(&self, peer: &To) -> bool {
         self.one.values().any(|one| one == peer) || self.many.values().any(|peers| peers.contains(peer))
     }
@@ -39,7 +39,7 @@ const SETS: [&str; 1] = ["tags"];
 /// Objects by kind and unique id.
 pub(super) type Net = BTreeMap<String, BTreeMap<String, Object>>;
 
-/// What another user does.
+/// The changes of another user.
 #[derive(Debug, Clone)]
 pub(super) enum Edit {
     Set(To, &'static str, Value),
@@ -71,7 +71,7 @@ impl Default for Behaviour {
     }
 }
 
-/// What goes wrong.
+/// The faults.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Faults {
     /// The call (counted from 0) that is never answered, and whether it takes effect.
@@ -94,7 +94,7 @@ pub(super) struct State {
     writes: u64,
     next_id: u64,
     staged: Vec<(String, Operation, Value)>,
-    /// What changed, in order: kind, unique id, id, and whether it was deleted.
+    /// The changes in order: kind, unique id, id, and whether it was deleted.
     log: Vec<(To, String, bool)>,
 }
 
@@ -135,7 +135,7 @@ pub(super) fn normal(mut net: Net) -> Net {
 }
 
 impl MemorySystem {
-    /// A system with these objects. `loops`: fields that may hold loops.
+    /// Returns a system with these objects. `loops`: fields that may hold loops.
     pub(super) fn new(name: &str, net: &Net, behaviour: Behaviour, loops: Vec<String>) -> Arc<MemorySystem> {
         let manifest = Manifest {
             name: name.to_owned(),
@@ -403,7 +403,7 @@ impl State {
         touched.iter().for_each(|other| self.note(other, false));
     }
 
-    /// An object that another one refers to is not deleted, unless the two may refer to each other.
+    /// Checks that no object refers to a deleted one, unless the two may refer to each other.
     fn check_unused(&mut self, object: &To, loops: &[String]) {
         let mut broken = Vec::new();
         for (kind, objects) in &self.net {

@@ -48,7 +48,7 @@ const OPTIONS: Options = Options {
     lock_wait: Duration::ZERO,
 };
 
-/// A folder for a cache: in memory where the machine has such a place, since the disk takes most of the time.
+/// Returns a folder for a cache: in memory where the machine has such a place, since the disk takes most of the time.
 fn cache() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
@@ -160,7 +160,7 @@ impl Pair {
         }
     }
 
-    /// The destination is as the source is, and no rule was broken on the way.
+    /// Asserts that the destination equals the source, and that no rule was broken on the way.
     fn assert_in_sync(&mut self) {
         assert_eq!(self.destination.state().violations, Vec::<String>::new());
         assert_eq!(self.destination.net(), self.source.net());
@@ -168,7 +168,7 @@ impl Pair {
     }
 }
 
-/// All objects, with their kinds and unique ids.
+/// Returns all objects, with their kinds and unique ids.
 fn all(net: &Net) -> impl Iterator<Item = (&String, &String, &Object)> {
     net.iter().flat_map(|(kind, objects)| objects.iter().map(move |(uid, object)| (kind, uid, object)))
 }
@@ -193,7 +193,7 @@ fn behaviour() -> impl Strategy<Value = Behaviour> {
     )
 }
 
-/// The objects of a kind that both networks have.
+/// Returns the objects of a kind that both networks have.
 fn common(a: &Net, b: &Net, kind: &str) -> Vec<String> {
     let (Some(a), Some(b)) = (a.get(kind), b.get(kind)) else { return Vec::new() };
     a.keys().filter(|uid| b.contains_key(*uid)).cloned().collect()
@@ -458,5 +458,5 @@ fn run_in_sync_is_shown_again() {
     pair.sync();
     let run = pipeline::show(pair.cache.path(), "world", "run-1").unwrap();
     assert!(run.summary.in_sync());
-    assert!(pipeline::show(Path::new("nowhere"), "world", "run-2").is_err());
+    assert!(pipeline::show(&pair.cache.path().join("nowhere"), "world", "run-2").is_err());
 }

@@ -9,7 +9,8 @@ use serde_json::{Map, Value, json};
 
 use super::memory::{Net, Object, To, to};
 
-/// The fields that may hold a loop: `parent` and `mount` lead to the same kind, the others are those that the model writes in a second pass.
+/// Returns the fields that may hold a loop: `parent` and `mount` lead to the same kind, the others are those that the model writes in a
+/// second pass.
 pub(super) fn loops(project: &Project) -> Vec<String> {
     let model = infrahub_sync_config::resolve(project, None).unwrap_or_else(|problems| panic!("{problems:#?}")).model;
     let deferred = model.kinds.into_iter().flat_map(|kind| kind.deferred);
@@ -91,13 +92,13 @@ fn add(net: &mut Net, kind: &str, object: Object) {
     net.entry(kind.to_owned()).or_default().entry(uid(&object)).or_insert(object);
 }
 
-/// The `at`-th object of a kind; none beyond the last one.
+/// Returns the `at`-th object of a kind; none beyond the last one.
 fn pick(net: &Net, kind: &str, at: usize) -> Option<To> {
     net.get(kind)?.keys().nth(at).map(|uid| to(kind, uid))
 }
 
 prop_compose! {
-    /// A network small enough that a failure can be read. Two of them overlap, as their names come from one small pool.
+    /// Makes a network that is small enough to read a failure. Two of them overlap, as their names come from one small pool.
     pub(super) fn net()(
         regions in prop::collection::vec((0u8..6, 0usize..7, value()), 0..5),
         tags in prop::collection::vec((0u8..6, value()), 0..4),
