@@ -1,4 +1,4 @@
-//! Fails the n-th step on the disk and all steps after it, as if the process had been killed there.
+//! Fails the n-th step on the disk and all steps after it, as if the process had been killed there. Only tests ask for it.
 
 use std::cell::Cell;
 use std::io;

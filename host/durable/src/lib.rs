@@ -5,7 +5,7 @@
 //!
 //! Key types: [`AtomicFile`] (replaces a file), [`AppendFile`] (grows one), [`Error`].
 //!
-//! Tests of other crates can fail each step with the feature `failpoint`.
+//! Tests of other crates can fail each step: [`failpoint`]. That is no feature of Cargo: the program would be built a second time for its tests.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that fails may panic"))]
 
@@ -14,17 +14,9 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-#[cfg(any(test, feature = "failpoint"))]
 pub mod failpoint;
 
-#[cfg(any(test, feature = "failpoint"))]
 use failpoint::may_fail;
-
-/// Does nothing outside of tests; see [`failpoint`].
-#[cfg(not(any(test, feature = "failpoint")))]
-fn may_fail() -> io::Result<()> {
-    Ok(())
-}
 
 /// The extension of unfinished files.
 const UNFINISHED: &str = ".tmp";
