@@ -22,6 +22,21 @@ pub fn binary() -> PathBuf {
     }
 }
 
+/// Returns a component that was built for this workspace: a guest of the tests, else an adapter.
+///
+/// # Panics
+/// When neither exists.
+#[must_use]
+pub fn component(name: &str) -> Vec<u8> {
+    let target = binary().ancestors().nth(2).map(Path::to_path_buf).unwrap_or_default();
+    let file =
+        ["guests", "adapters"].map(|folder| target.join(folder).join(format!("{name}.wasm"))).into_iter().find(|file| file.is_file());
+    match file.map(std::fs::read) {
+        Some(Ok(bytes)) => bytes,
+        _ => panic!("no component `{name}` in {}: run `cargo adapters` and `cargo guests`", target.display()),
+    }
+}
+
 /// How a command ended.
 #[derive(Debug)]
 pub struct Output {

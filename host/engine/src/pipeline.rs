@@ -103,8 +103,9 @@ pub(crate) async fn apply_of(cx: &RunContext<'_>, open: impl Future<Output = Res
     // Objects that the plan leaves out are left out of its apply, too. A list that cannot be read is made anew.
     let left_out: Vec<ErrorRow> = reader.read_errors().unwrap_or_default().into_iter().filter(|row| !row.terminal).collect();
     let destination = open.await?;
+    check_place(&reader, &record, &destination)?;
     let resolved = schema::live(cx.project, &*destination.system, cx.events).await?;
-    check_drift(&reader, &record, &destination, &resolved)?;
+    check_drift(&reader, &record, &resolved)?;
     let targets = Targets::new(cx.project, &resolved.model, destination.manifest())?;
     let mut report = Report::default();
     let mut run = RunInProgress { writer: lock.continue_run(&id)?, lock, record };
@@ -139,12 +140,17 @@ fn check_plan(reader: &RunReader, record: &RunRecord) -> Result<(), EngineError>
     Ok(())
 }
 
-/// Checks that mapping, schema and destination are those that the plan was made for.
-fn check_drift(reader: &RunReader, record: &RunRecord, destination: &Opened, resolved: &Resolved) -> Result<(), EngineError> {
-    let run_id = reader.id().to_string();
-    if !record.destination.is_empty() && record.destination != destination.place {
-        return Err(EngineError::Drift { run_id, what: "an address, a folder or a branch", kinds: Vec::new() });
+/// Checks that the destination is the one that the plan was made for, before any request goes to it.
+fn check_place(reader: &RunReader, record: &RunRecord, destination: &Opened) -> Result<(), EngineError> {
+    if record.destination.is_empty() || record.destination == destination.place {
+        return Ok(());
     }
+    Err(EngineError::Drift { run_id: reader.id().to_string(), what: "an address, a folder or a branch", kinds: Vec::new() })
+}
+
+/// Checks that mapping and schema are those that the plan was made for.
+fn check_drift(reader: &RunReader, record: &RunRecord, resolved: &Resolved) -> Result<(), EngineError> {
+    let run_id = reader.id().to_string();
     let planned = reader.read_schema_sub_hash()?;
     if planned.as_deref().map(str::trim) == Some(resolved.sub_hash().as_str()) {
         return Ok(());

@@ -5,14 +5,8 @@ use std::path::{Path, PathBuf};
 
 use infrahub_sync_runtime::digest;
 use infrahub_sync_test_server::{Answer, Server};
-use infrahub_sync_tests::{Output, Project, binary};
+use infrahub_sync_tests::{Output, Project, binary, component};
 use serde_json::{Value, json};
-
-/// A component that was built with the program: an adapter, or a guest of the tests.
-fn component(name: &str) -> Vec<u8> {
-    let folder = binary().ancestors().map(|folder| folder.join("adapters")).find(|folder| folder.is_dir()).unwrap();
-    fs::read(folder.join(format!("{name}.wasm"))).unwrap()
-}
 
 /// The same component with another digest: a custom section is added, which means nothing.
 fn touched(mut component: Vec<u8>) -> Vec<u8> {

@@ -742,7 +742,7 @@ fn objects_that_others_delete_while_a_list_is_read_cost_no_untouched_one() {
             assert_eq!(out.read("out/InfraTag.jsonl").lines().count(), 3000);
         } else {
             // All was read in a moment, before anything could be pinned: the run notices, and takes nothing half.
-            said(&output, 5, &["`InfraTag` was changed", "run again"]);
+            said(&output, 5, &["`InfraTag` was modified", "run again"]);
             assert!(!out.path().join("out/InfraTag.jsonl").exists());
         }
         out.ok(&["sync"]);
