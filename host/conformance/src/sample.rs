@@ -117,6 +117,8 @@ pub(crate) struct Shape {
 
 /// The name of the kind that is written where the destination has no schema.
 const KIND: &str = "ConformanceThing";
+/// The name of a field that is a text in any system.
+const TEXT: &str = "description";
 
 impl Shape {
     /// Returns a kind of the suite's own, for destinations without a schema.
@@ -137,6 +139,28 @@ impl Shape {
             can_update: true,
             can_delete: true,
         }
+    }
+
+    /// Returns a kind of the project in a system that is addressed by mapping and has no schema: it can be written if no identifier refers to
+    /// a peer. Only a field with the name `description` counts as a text that can be changed; the types of others are unknown.
+    pub(crate) fn of_target(target: &Target) -> Option<Shape> {
+        let mut fields: Vec<&TargetField> = target.fields.iter().filter(|field| field.identifier).collect();
+        if fields.is_empty() || fields.iter().any(|field| !field.peers.is_empty()) {
+            return None;
+        }
+        let identifiers = fields.iter().map(|field| field.name.clone()).collect();
+        let text = target.fields.iter().find(|field| field.name == TEXT && !field.identifier && field.peers.is_empty());
+        fields.extend(text);
+        Some(Shape {
+            kind: target.kind.clone(),
+            place: Some(target.clone()),
+            cascades: false,
+            identifiers,
+            fields: fields.iter().map(|field| (field.name.clone(), FieldType::Text, Vec::new())).collect(),
+            text: text.map(|field| field.name.clone()),
+            can_update: true,
+            can_delete: true,
+        })
     }
 
     /// Returns the first kind that can be written by its schema alone: preferably one of the project's, and one that can be changed and
@@ -318,6 +342,22 @@ mod tests {
             can_update: true,
             can_delete: true,
         }
+    }
+
+    #[test]
+    fn a_target_without_a_schema_has_texts_that_are_written() {
+        let mut target = of_fields("Box", Some("boxes".into()), &["name".to_owned()]);
+        target.fields[0].identifier = true;
+        let more = ["size", "description"].map(|name| TargetField { name: name.into(), ..TargetField::default() });
+        target.fields.extend(more);
+        let shape = Shape::of_target(&target).unwrap();
+        let names: Vec<&str> = shape.fields.iter().map(|(name, ..)| name.as_str()).collect();
+        assert_eq!((names, shape.text.as_deref()), (vec!["name", "description"], Some("description")));
+        assert_eq!(shape.target().resource.as_deref(), Some("boxes"));
+        target.fields[0].peers = vec!["Site".into()];
+        assert!(Shape::of_target(&target).is_none(), "a key with a peer needs more than a text");
+        target.fields.clear();
+        assert!(Shape::of_target(&target).is_none());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 /// Objects by their collection.
 type Collections = BTreeMap<String, Vec<Map<String, Value>>>;
 
-/// The server, with five racks at first.
+/// The server, with five racks and two boxes at first.
 pub(crate) struct Shop {
     server: Server,
     collections: Arc<Mutex<Collections>>,
@@ -20,7 +20,9 @@ type Reply = (u16, String);
 impl Shop {
     pub(crate) fn start() -> Shop {
         let racks = (1..=5).map(|id| json!({"id": id.to_string(), "name": format!("r{id} é")}).as_object().unwrap().clone());
-        let collections = Arc::new(Mutex::new(Collections::from([("racks".to_owned(), racks.collect())])));
+        let boxes = (1..=2).map(|id| json!({"id": id.to_string(), "name": format!("b{id}"), "note": "é"}).as_object().unwrap().clone());
+        let lists = [("racks".to_owned(), racks.collect()), ("boxes".to_owned(), boxes.collect())];
+        let collections = Arc::new(Mutex::new(Collections::from(lists)));
         let shared = collections.clone();
         let server = Server::start(move |request| {
             let (status, text) = match request.header("authorization") {
@@ -106,6 +108,7 @@ pub(crate) fn prober() -> Server {
             "/large" => Answer::ok("x".repeat(2 << 20)),
             _ => Answer::ok(json!({"message": "there is nothing"}).to_string()).with_status(404),
         };
-        answer.header("x-h", "a header").into()
+        let answer = answer.header("x-h", "a header").header("content-type", "application/json");
+        answer.header("date", "Sun, 06 Nov 1994 08:49:37 GMT").into()
     })
 }
