@@ -245,11 +245,15 @@ pub fn by_id(model: &Model, snapshot: &Snapshot, change: &Change, at: usize, rea
                 }),
             ),
             FieldColumn::Peers(peers) => {
-                let now = sorted(ids(now, row));
+                let ids_now = sorted(ids(now, row));
                 let wanted = change.peers.get(name).map(|peers| peers.as_slice().iter().map(|peer| peer.id.as_deref()).collect());
                 // Peers outside of this sync cannot be compared.
-                let as_planned = ids_at(snapshot, peers, at).is_none_or(|then| sorted(then) == now);
-                (as_planned, wanted.is_some_and(|wanted: Option<Vec<&str>>| wanted.is_some_and(|wanted| sorted(wanted) == now)))
+                let as_planned = ids_at(snapshot, peers, at).is_none_or(|then| sorted(then) == ids_now);
+                let as_wanted = wanted.is_some_and(|wanted: Option<Vec<&str>>| wanted.is_some_and(|wanted| sorted(wanted) == ids_now));
+                // Some systems refer by unique ids, which are the values of the plan.
+                let names = names_peers(now, row).then(|| now.to_json(row));
+                let is = |planned: Option<&Value>| names.is_some() && planned == names.as_ref();
+                (as_planned || is(change.old.get(name)), as_wanted || is(change.new.get(name)))
             }
         };
         Some(FieldNow { name: name.clone(), as_planned, as_wanted, value: now.to_json(row) })
@@ -267,13 +271,18 @@ fn sorted(mut ids: Vec<&str>) -> Vec<&str> {
     ids
 }
 
-/// Returns the peers of a row as it was read, by id.
+/// Returns the peers of a row as it was read, by id. A text may be the id of one.
 fn ids(column: &ValueColumn, row: usize) -> Vec<&str> {
     match column.tag(row) {
-        Tag::Id => vec![column.text(row)],
         Tag::Ids => column.text(row).split_terminator('\n').collect(),
-        _ => Vec::new(),
+        Tag::Null | Tag::Missing => Vec::new(),
+        _ => vec![column.text(row)],
     }
+}
+
+/// Returns whether a reference was read as something other than an id: a text that may be the unique id of its peer.
+fn names_peers(column: &ValueColumn, row: usize) -> bool {
+    matches!(column.tag(row), Tag::Text | Tag::Int | Tag::Json)
 }
 
 /// Returns the peers of a snapshot's row by id; none if one of them is unknown.
