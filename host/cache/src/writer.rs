@@ -60,7 +60,7 @@ impl CacheLock {
     ///
     /// # Errors
     ///
-    /// As [`Cache::open_run`].
+    /// As [`Cache::open_run`](crate::Cache::open_run).
     pub fn continue_run(&self, id: &RunId) -> Result<RunWriter, CacheError> {
         let run = self.cache().open_run(id)?;
         durable::remove_files(run.dir(), durable::is_unfinished)?;

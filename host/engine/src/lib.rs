@@ -1,6 +1,6 @@
 //! The pipeline: load both sides, map, compare, plan, guard, apply.
 //!
-//! Four commands are four functions: [`diff`], [`sync`], [`apply`] and [`generate`]. Each takes a [`RunContext`], which holds everything from
+//! Four commands are four functions: [`diff`], [`sync`], [`apply()`] and [`generate()`]. Each takes a [`RunContext`], which holds everything from
 //! outside (environment, clock, folders, adapters), and reports progress through [`Events`]. Nothing here prints.
 //!
 //! Invariants: the plan is durable before the first write. Only an `ApprovedPlan` is applied. A run that stops leaves its status

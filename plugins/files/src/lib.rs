@@ -4,10 +4,10 @@
 //! |---|---|
 //! | [`read`] | reads a file as records: any file of a user as source, its own files as destination |
 //! | [`digest`] | detects whether a file has changed since it was read |
-//! | [`write`] | writes rows into a staging file, and staging files into the kinds' files |
+//! | [`mod@write`] | writes rows into a staging file, and staging files into the kinds' files |
 //! | [`merge`] | merges the current objects and the staged rows, both sorted |
 //! | [`object`], [`key`] | keep an object as JSON text, and order keys |
-//! | [`format`] | writes objects in each format |
+//! | [`mod@format`] | writes objects in each format |
 //! | [`schema`] | reads the kinds from a file of the project, if it has one |
 //!
 //! A destination's file has the objects of a kind in the order of their keys. Values keep the JSON text in which they arrived: they are never

@@ -8,7 +8,7 @@
 //! | [`graphql`] | sends one GraphQL request and reads its answer |
 //! | [`read`] | reads lists, page by page |
 //! | [`input`] | turns rows into inputs of mutations |
-//! | [`write`] | writes many rows a request, with an outcome a row |
+//! | [`mod@write`] | writes many rows a request, with an outcome a row |
 //! | [`cascade`] | finds the objects that a delete takes along |
 //! | [`run`] | begins and finishes a run: permissions, attribution, branch and proposed change |
 //!
