@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use infrahub_sync_runtime::digest;
 use infrahub_sync_test_server::{Answer, Server};
-use infrahub_sync_tests::{Output, Project, binary, component};
+use infrahub_sync_tests::{Output, Project, component};
 use serde_json::{Value, json};
 
 /// The same component with another digest: a custom section is added, which means nothing.
