@@ -5,7 +5,7 @@
 //!
 //! Key types: [`AtomicFile`] (replaces a file), [`AppendFile`] (grows one), [`Error`].
 //!
-//! Tests of other crates can fail each step: [`failpoint`]. That is no feature of Cargo: the program would be built a second time for its tests.
+//! Tests of other crates can fail each step: [`failpoint`]. A feature of Cargo would build the program a second time for its tests.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that fails may panic"))]
 
