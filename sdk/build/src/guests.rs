@@ -101,11 +101,9 @@ pub(crate) fn build(root: &Path, guests: Guests) -> Result<(), Fault> {
     for (manifest, guests) in &groups {
         let mut command = toolchain.cargo();
         command.current_dir(root).arg("--target-dir").arg(&built_in);
-        match manifest {
-            Some(manifest) => command.arg("--manifest-path").arg(manifest),
-            // No code: with it the macros have the features that they have in the program, and are built once.
-            None => command.args(["--package", "infrahub-sync-features"]),
-        };
+        if let Some(manifest) = manifest {
+            command.arg("--manifest-path").arg(manifest);
+        }
         for guest in guests {
             command.args(["--package", &guest.package]);
         }
