@@ -100,7 +100,7 @@ pub(crate) async fn apply_of(cx: &RunContext<'_>, open: impl Future<Output = Res
     let record = reader.run_file()?;
     check_plan(&reader, &record)?;
     let summary = stored_summary(&record.summary);
-    // Objects that the plan leaves out are left out of its apply, too. A list that cannot be read is made anew.
+    // Objects that the plan leaves out are left out of its apply, too. A list that cannot be read is made again.
     let left_out: Vec<ErrorRow> = reader.read_errors().unwrap_or_default().into_iter().filter(|row| !row.terminal).collect();
     let destination = open.await?;
     check_place(&reader, &record, &destination)?;

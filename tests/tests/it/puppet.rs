@@ -1,4 +1,4 @@
-//! The guest of the sandbox's tests, which does what it is told, for tests of the whole program.
+//! The guest of the sandbox's tests, which does what a test asks for, for tests of the whole program.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
