@@ -101,9 +101,11 @@ pub(crate) fn build(root: &Path, guests: Guests) -> Result<(), Fault> {
     for (manifest, guests) in &groups {
         let mut command = toolchain.cargo();
         command.current_dir(root).arg("--target-dir").arg(&built_in);
-        if let Some(manifest) = manifest {
-            command.arg("--manifest-path").arg(manifest);
-        }
+        match manifest {
+            Some(manifest) => command.arg("--manifest-path").arg(manifest),
+            // No code: with it the macros have the features that they have in the program, and are built once.
+            None => command.args(["--package", "infrahub-sync-features"]),
+        };
         for guest in guests {
             command.args(["--package", &guest.package]);
         }
