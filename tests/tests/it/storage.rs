@@ -166,6 +166,8 @@ fn damaged_files_are_told_or_read_anew_and_nothing_wrong_is_written() {
             std::thread::yield_now();
         }
         network.fake.faults().hook(None);
+        // Two batches are in flight at a time: the server still reads and executes the other one of the killed process.
+        network.fake.wait_until_idle().unwrap();
         network
     };
     let names = files(&prepare());

@@ -64,6 +64,8 @@ pub(crate) struct Listener {
     stop: Arc<AtomicBool>,
     /// Weak, as a connection is only reset when its last handle goes.
     open: Arc<std::sync::Mutex<Vec<Weak<TcpStream>>>>,
+    /// The threads of the connections: each holds a clone as long as it reads, works or answers.
+    busy: Arc<()>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
@@ -80,8 +82,9 @@ impl Listener {
         let address = listener.local_addr()?;
         let stop = Arc::new(AtomicBool::new(false));
         let open: Arc<std::sync::Mutex<Vec<Weak<TcpStream>>>> = Arc::default();
+        let busy: Arc<()> = Arc::default();
         let handler = Arc::new(handler);
-        let (stopped, streams) = (stop.clone(), open.clone());
+        let (stopped, streams, working) = (stop.clone(), open.clone(), busy.clone());
         let thread = std::thread::spawn(move || {
             for stream in listener.incoming() {
                 if stopped.load(Ordering::SeqCst) {
@@ -94,14 +97,30 @@ impl Listener {
                     list.retain(|s| s.strong_count() > 0);
                     list.push(Arc::downgrade(&stream));
                 }
-                let handler = handler.clone();
+                let (handler, working) = (handler.clone(), working.clone());
                 std::thread::spawn(move || {
                     // A client that goes away is not an error of the server.
                     let _ = serve(&stream, connection, &*handler);
+                    drop(working);
                 });
             }
         });
-        Ok(Listener { address, stop, open, thread: Some(thread) })
+        Ok(Listener { address, stop, open, busy, thread: Some(thread) })
+    }
+
+    /// Waits until every connection has ended whose client had opened it before this call.
+    pub(crate) fn wait_until_idle(&self) -> std::io::Result<()> {
+        // Connections are accepted in their order: when this one is answered, none of the earlier ones waits to be accepted.
+        let mut last = TcpStream::connect(self.address)?;
+        last.write_all(b"POST /_fake/faults HTTP/1.1\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}")?;
+        last.read_to_end(&mut Vec::new())?;
+        // The listener's own clones: that of the thread that accepts, and this one.
+        while Arc::strong_count(&self.busy) > 2 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        // What the threads did comes before what the caller does now.
+        std::sync::atomic::fence(Ordering::Acquire);
+        Ok(())
     }
 }
 

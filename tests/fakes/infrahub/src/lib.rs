@@ -131,6 +131,12 @@ impl Fake {
         server::locked(&self.shared.log).clear();
     }
 
+    /// Waits until all that clients which have ended had sent is executed and in [`Fake::requests`], as the server reads on after its client has
+    /// gone. It waits forever for a client that keeps its connection.
+    pub fn wait_until_idle(&self) -> std::io::Result<()> {
+        self.listener.wait_until_idle()
+    }
+
     /// Returns the number of TCP connections so far.
     pub fn connections(&self) -> u64 {
         self.shared.connections.load(Ordering::SeqCst)

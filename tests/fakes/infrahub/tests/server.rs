@@ -288,6 +288,24 @@ fn clients_are_served_at_the_same_time() {
 }
 
 #[test]
+fn requests_of_clients_that_are_gone_are_executed_and_waited_for() {
+    let fake = fake();
+    fake.faults().add(Fault::new(Action::Delay { delay_ms: 300 }));
+    let body = json!({ "query": TAG }).to_string();
+    let head = format!(
+        "POST /graphql/main HTTP/1.1\r\ncontent-type: application/json\r\nX-INFRAHUB-KEY: {ADMIN_TOKEN}\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    Client::new(&fake).stream.get_mut().write_all(format!("{head}{body}").as_bytes()).unwrap();
+    fake.wait_until_idle().unwrap();
+    assert_eq!(fake.requests().len(), 1);
+    assert_eq!((fake.requests().len(), fake.store().count("InfraTag", "main")), (1, 1));
+    fake.clear_requests();
+    fake.wait_until_idle().unwrap();
+    assert!(fake.requests().is_empty());
+}
+
+#[test]
 fn ten_thousand_objects_are_written_and_listed_in_seconds() {
     let fake = fake();
     fake.execute("main", "mutation{LocationSiteCreate(data:{name:{value:\"s\"}}){ok}}", Default::default());
