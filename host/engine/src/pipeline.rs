@@ -211,19 +211,19 @@ async fn apply_to(
     Ok(())
 }
 
-/// Returns a cached run, to show it again.
+/// Returns a cached run, to show it again; none if the sync has no cache.
 ///
 /// # Errors
 /// When there is no such run or it cannot be read.
-pub fn show(cache_root: &std::path::Path, sync: &str, run_id: &str) -> Result<Run, EngineError> {
-    let cache = Cache::open(cache_root, SyncName::parse(sync).map_err(CacheError::from)?)?;
+pub fn show(cache_root: &std::path::Path, sync: &str, run_id: &str) -> Result<Option<Run>, EngineError> {
+    let Some(cache) = Cache::existing(cache_root, SyncName::parse(sync).map_err(CacheError::from)?)? else { return Ok(None) };
     let id = parse_run_id(run_id)?;
     let reader = cache.open_run(&id)?;
     let file = reader.run_file()?;
     if !reader.has_plan() {
         return Err(EngineError::NoPlan { run_id: run_id.to_owned(), reason: format!("its status is `{}`", file.status.as_str()) });
     }
-    Ok(Run { run_id: id.as_str().to_owned(), directory: reader.dir().to_owned(), summary: stored_summary(&file.summary), reader })
+    Ok(Some(Run { run_id: id.as_str().to_owned(), directory: reader.dir().to_owned(), summary: stored_summary(&file.summary), reader }))
 }
 
 /// Passes the guardrail. An apply accepts nothing else.

@@ -1,7 +1,6 @@
 //! `show`: the plan of a cached run.
 
 use clap::Args;
-use infrahub_sync_cache::SyncName;
 use infrahub_sync_engine as engine;
 
 use crate::args::{ProjectArgs, Selection, UsageError};
@@ -36,11 +35,7 @@ pub(super) fn run(args: &Show, context: &Context) -> Result<Exit, CommandError> 
         Err(UsageError::NoProject) => sync_of_run(&root, &args.run_id)?,
         Err(error) => return Err(error.into()),
     };
-    // The engine creates a missing cache folder; showing a run must not leave one behind.
-    if SyncName::parse(&sync).is_ok() && !root.join(&sync).is_dir() {
-        return Err(no_runs(&root, &sync));
-    }
-    let run = engine::show(&root, &sync, &args.run_id)?;
+    let run = engine::show(&root, &sync, &args.run_id)?.ok_or_else(|| no_runs(&root, &sync))?;
     print_plan(&run, args.output, context)?;
     Ok(Exit::Done)
 }
