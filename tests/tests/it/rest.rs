@@ -78,8 +78,10 @@ const MAPPINGS: &[Row] = &[
 
 /// The project that copies one server to another: from the inventory to the network, or the other way.
 fn project(from: &Rest, to: &Rest, back: bool) -> Project {
+    // `address` is another name of `url`.
     let side = |name: &str, rest: &Rest| {
-        format!("{{name: {name}, adapter: ./rest-lists.wasm, settings: {{url: \"{}\", token: {TOKEN}}}}}", rest.url())
+        let setting = if name == "from" { "address" } else { "url" };
+        format!("{{name: {name}, adapter: ./rest-lists.wasm, settings: {{{setting}: \"{}\", token: {TOKEN}}}}}", rest.url())
     };
     let turned = |(here, there): (&'static str, &'static str)| if back { (there, here) } else { (here, there) };
     let mut config =
@@ -161,6 +163,16 @@ fn lists_are_copied_there_and_back() {
 }
 
 #[test]
+fn another_name_of_a_setting_is_inspected() {
+    let project = with_guest("name: empty\n");
+    let inspected = project.run(&["adapter", "inspect", "./rest-lists.wasm"]);
+    assert!(inspected.stdout.contains("`address` is another name of `url`"), "{}{}", inspected.stdout, inspected.stderr);
+    let inspected = project.run(&["adapter", "inspect", "./rest-lists.wasm", "--output", "json"]);
+    let inspected: Value = serde_json::from_str(&inspected.stdout).unwrap();
+    assert_eq!(inspected["aliases"], json!([{"name": "address", "setting": "url", "environment": []}]));
+}
+
+#[test]
 fn each_change_goes_to_the_list_of_its_object() {
     let (inventory, network) = (inventory(), Rest::start(NETWORK));
     let project = project(&inventory, &network, false);
@@ -222,6 +234,44 @@ fn one_mapping_serves_both_sides() {
         assert_eq!(copy.objects(list), inventory.objects(list));
     }
     is_in_sync(&project);
+}
+
+#[test]
+fn transforms_and_fields_use_what_the_adapter_lends() {
+    let inventory = inventory();
+    inventory.put("inventory/machines", &[json!({"hostname": "r3", "place": 3})]);
+    let summary = Rest::start(&[("summary", &[("name", Column::Unique), ("title", Column::Text), ("size", Column::Number)])]);
+    let side = |name: &str, rest: &Rest| {
+        format!("{{name: {name}, adapter: ./rest-lists.wasm, settings: {{url: \"{}\", token: {TOKEN}}}}}", rest.url())
+    };
+    let config = |function: &str| {
+        format!(
+            "name: lists\nsource: {}\ndestination: {}\nschema_mapping:\n\
+             \x20 - name: Summary\n    mapping: inventory/machines\n    destination_mapping: summary\n    identifiers: [name]\n\
+             \x20   transforms: [{{field: title, expression: \"{{{{ place.slug | place_label if place else none }}}}\"}}]\n    fields:\n\
+             \x20     - {{name: name, mapping: hostname, destination_mapping: name}}\n      - {{name: title, mapping: title}}\n\
+             \x20     - {{name: size, mapping: \"{function}(inventory/devices, hostname, height, 42)\", destination_mapping: size}}\n",
+            side("from", &inventory),
+            side("to", &summary)
+        )
+    };
+    let project = with_guest(&config("lookup"));
+    project.ok(&["sync"]);
+    let expected = [
+        json!({"name": "vm1", "title": "Zürich", "size": 42}),
+        json!({"name": "vm2", "size": 42}),
+        // A place without a label: the key stays.
+        json!({"name": "r3", "title": "ams", "size": 3}),
+    ];
+    let mut written = summary.objects("summary");
+    written.sort_by_key(|object| expected.iter().position(|one| one["name"] == object["name"]));
+    assert_eq!(written, expected);
+    is_in_sync(&project);
+
+    let unreadable = with_guest(&config("lookup").replace("org/places", "org/rooms").replace("inventory/devices", "inventory/rooms"));
+    let output = unreadable.run(&["diff"]);
+    assert_eq!(output.code, 3, "{}", output.stderr);
+    assert!(output.stderr.contains("inventory/rooms"), "{}", output.stderr);
 }
 
 #[test]

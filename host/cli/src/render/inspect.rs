@@ -5,7 +5,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use infrahub_sync_runtime::{Abilities, Addressing, Condition, Credential, CredentialForm, Manifest, Setting, SettingType};
+use infrahub_sync_runtime::{Abilities, Addressing, Alias, Condition, Credential, CredentialForm, Manifest, Setting, SettingType};
 use serde::Serialize;
 
 use super::output::write_document;
@@ -204,7 +204,11 @@ fn write_settings(out: &mut impl Write, manifest: &Manifest) -> io::Result<()> {
         ]
         .map(|cell| Escaped(&cell).to_string().into())
     });
-    INDENTED.write(out, &std::iter::once(header).chain(rows).collect::<Vec<_>>())
+    INDENTED.write(out, &std::iter::once(header).chain(rows).collect::<Vec<_>>())?;
+    manifest.aliases.iter().try_for_each(|alias| {
+        let variables = if alias.environment.is_empty() { String::new() } else { format!(", or {}", alias.environment.join(", ")) };
+        writeln!(out, "{}", Escaped(&format!("  `{}` is another name of `{}`{variables}", alias.name, alias.setting)))
+    })
 }
 
 /// Writes what the adapter is granted on one side of the project.
@@ -248,6 +252,19 @@ impl SettingLine<'_> {
             environment: &setting.environment,
             default: setting.default.as_deref(),
         }
+    }
+}
+
+#[derive(Serialize)]
+struct AliasLine<'a> {
+    name: &'a str,
+    setting: &'a str,
+    environment: &'a [String],
+}
+
+impl AliasLine<'_> {
+    fn of(alias: &Alias) -> AliasLine<'_> {
+        AliasLine { name: &alias.name, setting: &alias.setting, environment: &alias.environment }
     }
 }
 
@@ -306,6 +323,7 @@ pub(crate) fn json(out: &mut impl Write, inspected: &Inspected<'_>) -> io::Resul
         folder_setting: Option<&'a str>,
         credentials: Vec<String>,
         settings: Vec<SettingLine<'a>>,
+        aliases: Vec<AliasLine<'a>>,
         imports: &'a [String],
         granted: Vec<GrantedLine<'a>>,
     }
@@ -327,6 +345,7 @@ pub(crate) fn json(out: &mut impl Write, inspected: &Inspected<'_>) -> io::Resul
         folder_setting: manifest.folder_setting.as_deref(),
         credentials: manifest.credentials.iter().map(credential_words).collect(),
         settings: manifest.settings.iter().map(SettingLine::of).collect(),
+        aliases: manifest.aliases.iter().map(AliasLine::of).collect(),
         imports: inspected.imports,
         granted: inspected.granted.iter().map(GrantedLine::of).collect(),
     };

@@ -23,8 +23,8 @@
 use std::collections::BTreeMap;
 
 use infrahub_sync_adapter::{
-    Adapter, Addressing, Credential, Error, ErrorKind, Evidence, Field, FieldType, Kind, LoadRequest, Manifest, Operation, Outcome, Page,
-    Query, Response, Result, Row, Run, Setting, System, Target, TargetField, WriteRequest, http, write,
+    Adapter, Addressing, Alias, Credential, Error, ErrorKind, Evidence, Field, FieldType, Kind, LoadRequest, Manifest, Operation, Outcome,
+    Page, Query, Response, Result, Row, Run, Setting, System, Target, TargetField, WriteRequest, http, write,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -40,10 +40,13 @@ impl Adapter for RestLists {
         Manifest::new("rest-lists", env!("CARGO_PKG_VERSION"), "the lists of the tests' REST server")
             .with_setting(Setting::text("url", "the address of the server").required())
             .with_setting(Setting::secret("token", "its token"))
+            .with_alias(Alias::new("address", "url"))
             .with_address("url")
             .with_credential(Credential::header("authorization", "Token {token}"))
             .with_source(Addressing::Mapping)
             .with_destination(Addressing::Mapping)
+            .with_table("place_label", "org/places", "slug", "label")
+            .with_lookup("lookup")
             .with_evidence(Evidence::TOTAL)
             .with_reads_ids()
             .with_schema()
