@@ -20,7 +20,7 @@ const (
 	Auth ErrorKind = "auth"
 	// NotFound: the resource or object does not exist.
 	NotFound ErrorKind = "not-found"
-	// Conflict: the object exists already, or was modified by another user.
+	// Conflict: the object exists already, or was modified by another user. From Load: the list moved, and is read again.
 	Conflict ErrorKind = "conflict"
 	// Invalid: the system rejected the data.
 	Invalid ErrorKind = "invalid"

@@ -144,6 +144,18 @@ pub enum EngineError {
         /// The resource.
         resource: String,
     },
+    /// A list changed during each read of it.
+    #[error("{} resource `{resource}` changed during each of {reads} reads, so objects may be missing", .side.as_str())]
+    Moving {
+        /// The side.
+        side: Side,
+        /// The resource.
+        resource: String,
+        /// How often it was read.
+        reads: usize,
+        /// The adapter's words about the last one.
+        source: Box<infrahub_sync_runtime::Error>,
+    },
     /// The run cannot be applied as it is.
     #[error("run `{run_id}` has no plan to apply: {reason}")]
     NoPlan {
@@ -210,6 +222,7 @@ impl EngineError {
             },
             EngineError::NotPinned { .. } | EngineError::NotAccepted { .. } | EngineError::NoAdapterLock { .. } => Fault::Adapter,
             EngineError::Records { .. } | EngineError::CursorLoop { .. } => Fault::Adapter,
+            EngineError::Moving { .. } => Fault::Remote,
             EngineError::Data { .. } => Fault::Data,
             EngineError::Interrupted => Fault::Interrupted,
             EngineError::Guardrail(_) | EngineError::Drift { .. } => Fault::Refused,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use infrahub_sync_core::mapping::lent::{Lent, LentResource, Needs};
 use infrahub_sync_runtime::{LoadRequest, Payload};
 
-use crate::pages::{Ended, Flow, Pages, Place};
+use crate::pages::{Ended, Flow, Pages, Place, unchecked};
 use crate::plans::{ResourcePlan, Terms};
 use crate::system::System;
 use crate::{EngineError, Side};
@@ -49,7 +49,7 @@ async fn read(side: Side, system: &Arc<dyn System>, resource: LentResource) -> R
         into.append(&records).map_err(too_large)?;
         Ok(ControlFlow::Continue(()))
     };
-    match Pages::new(system.clone(), side, request).read(resource, take, |_, _| ()).await? {
+    match Pages::new(system.clone(), side, request).read(|| resource.empty(), take, |_, _| (), unchecked).await? {
         Ended::Read(_, resource) => Ok(resource),
         // Only a request for changes can be declined.
         Ended::Declined(reason) => Err(EngineError::Internal(reason)),

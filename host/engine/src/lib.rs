@@ -20,6 +20,7 @@ mod pages;
 mod pipeline;
 mod plans;
 mod readings;
+mod reread;
 mod resource;
 mod run;
 mod schedule;

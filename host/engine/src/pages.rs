@@ -1,6 +1,7 @@
 //! Reads one resource page by page, within the limits of its adapter.
 //!
-//! The page loop exists once, in [`Pages::read`]: the next page is fetched while the last one is parsed.
+//! The page loop exists once, in [`Pages::read`]: the next page is fetched while the last one is parsed. A list that moves meanwhile is read again
+//! from its first page (see [`reread`](crate::reread)).
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -12,6 +13,7 @@ use infrahub_sync_core::value::{Tag, ValueColumn};
 use infrahub_sync_runtime::{Column, ColumnData, Cursor, Error, FailureKind, Layout, LoadRequest, Page, Payload};
 use tokio::sync::Notify;
 
+use crate::reread::{Rereads, is_moved};
 use crate::system::System;
 use crate::{EngineError, Side};
 
@@ -49,6 +51,34 @@ pub(crate) struct Header {
     pub(crate) total: Option<u64>,
     /// Why the records are not complete, as any page says.
     pub(crate) partial: Option<String>,
+    /// The number of pages.
+    pub(crate) pages: u64,
+    /// The statements of the adapter that cannot all be true, although the list was read again.
+    pub(crate) contradiction: Option<String>,
+}
+
+impl Header {
+    /// Returns why the records may not be all, if anything says so.
+    pub(crate) fn doubt(&mut self) -> Option<String> {
+        self.partial.take().or_else(|| self.contradiction.take())
+    }
+
+    /// Takes the statements of a further page.
+    fn add(&mut self, partial: Option<String>, total: Option<u64>) {
+        self.pages += 1;
+        self.partial = self.partial.take().or(partial);
+        if let (Some(first), Some(now)) = (self.total, total)
+            && first != now
+            && self.contradiction.is_none()
+        {
+            self.contradiction = Some(format!("the list had {first} objects when its first page was read, and {now} later"));
+        }
+    }
+}
+
+/// Finds no contradiction in what was read.
+pub(crate) fn unchecked<T>(_: &Header, _: &T) -> Option<String> {
+    None
 }
 
 /// How reading a resource ended.
@@ -75,16 +105,62 @@ impl Pages {
         Pages { answered: Some(answered), ..self }
     }
 
-    /// Reads all pages: `take` parses a page into `into`, `seen` is called after each page with whether it was the last one.
+    /// Reads all pages: `take` parses a page into what `empty` made, `seen` is called after each page with whether it was the last one, and
+    /// `check` returns the contradiction in what was read. A list that moved is read again from its first page.
     ///
     /// # Errors
-    /// When a page cannot be read, or what `take` returns.
-    pub(crate) async fn read<T, F>(mut self, mut into: T, mut take: F, seen: impl Fn(&T, bool)) -> Result<Ended<T>, EngineError>
+    /// When a page cannot be read, the list never holds still, or what `take` returns.
+    pub(crate) async fn read<T, F>(
+        mut self,
+        empty: impl Fn() -> T,
+        take: F,
+        seen: impl Fn(&T, bool),
+        check: impl Fn(&Header, &T) -> Option<String>,
+    ) -> Result<Ended<T>, EngineError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut T, &Place, Payload) -> Flow + Clone + Send + 'static,
+    {
+        let first = self.request.clone();
+        let mut rereads = Rereads::default();
+        loop {
+            let to_its_end = rereads.bears_contradiction();
+            let (pause, why) = match self.read_once(empty(), take.clone(), &seen, to_its_end).await {
+                Ok(Ended::Read(mut header, into)) => {
+                    header.contradiction = header.contradiction.take().or_else(|| check(&header, &into));
+                    match header.contradiction.clone().and_then(|why| Some((rereads.after_contradiction()?, why))) {
+                        Some(again) => again,
+                        None => return Ok(Ended::Read(header, into)),
+                    }
+                }
+                Err(EngineError::Adapter(error)) if is_moved(&error) => match rereads.after_report() {
+                    Some(pause) => (pause, error.to_string()),
+                    None => return Err(self.place.moving(rereads.reads(), error)),
+                },
+                ended => return ended,
+            };
+            let Place { system, resource, side, .. } = &self.place;
+            tracing::debug!(%side, resource, why, pause_ms = pause.as_millis(), "the list moved and is read again");
+            system.rest(pause, format!("`{resource}` changed while it was read, and is read again")).await;
+            system.read_again(resource);
+            (self.request, self.place.number) = (first.clone(), 0);
+            self.seen.clear();
+        }
+    }
+
+    /// Reads all pages once. A contradiction between pages ends it early, unless it is to be read to its end.
+    async fn read_once<T, F>(
+        &mut self,
+        mut into: T,
+        mut take: F,
+        seen: &impl Fn(&T, bool),
+        to_its_end: bool,
+    ) -> Result<Ended<T>, EngineError>
     where
         T: Send + 'static,
         F: FnMut(&mut T, &Place, Payload) -> Flow + Send + 'static,
     {
-        let (mut header, mut is_first) = (Header::default(), true);
+        let mut header = Header::default();
         let mut following = self.next().await;
         loop {
             let page = match following {
@@ -96,10 +172,13 @@ impl Pages {
                 Err(error) => return Err(error),
             };
             let Page { payload, watermark, deleted, total, partial, .. } = page;
-            if std::mem::take(&mut is_first) {
-                header = Header { watermark, deleted, total, partial: None };
+            if header.pages == 0 {
+                header = Header { watermark, deleted, total, ..Header::default() };
             }
-            header.partial = header.partial.or(partial);
+            header.add(partial, total);
+            if header.contradiction.is_some() && !to_its_end {
+                return Ok(Ended::Read(header, into));
+            }
             let place = self.place.clone();
             let parsing = tokio::task::spawn_blocking(move || {
                 let flow = take(&mut into, &place, payload)?;
@@ -144,6 +223,11 @@ fn hash(cursor: &Cursor) -> u64 {
 }
 
 impl Place {
+    /// Returns the failure of a list that never holds still.
+    fn moving(&self, reads: usize, source: Error) -> EngineError {
+        EngineError::Moving { side: self.side, resource: self.resource.clone(), reads, source: Box::new(source) }
+    }
+
     /// Returns the page as columns, in whatever form the adapter sent it.
     ///
     /// # Errors

@@ -16,8 +16,9 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::base::Since;
 use crate::extract::FullReason;
-use crate::pages::{Ended, Flow, Pages, Place};
+use crate::pages::{Ended, Flow, Header, Pages, Place, unchecked};
 use crate::plans::{Part, ResourcePlan};
+use crate::reread::repeated;
 use crate::system::System;
 use crate::{EngineError, Side};
 
@@ -98,7 +99,7 @@ impl Resource {
     async fn read_changes(&self, since: Since) -> Result<Result<Read, FullReason>, EngineError> {
         let (plan, at) = (self.plan.clone(), self.moment());
         let pages = self.pages(LoadRequest { since: Some(since.watermark.clone()), ..self.request.clone() });
-        let changed = Changed { ids: HashSet::new(), rows: self.plan.empty(), without_ids: false };
+        let changed = || Changed { ids: HashSet::new(), rows: self.plan.empty(), without_ids: false };
         let take = move |into: &mut Changed, place: &Place, payload: Payload| -> Flow {
             let records = place.records(plan.projection(), payload)?;
             let ids = plan.feeds().first().and_then(|each| each.feed.record_ids(&records));
@@ -109,31 +110,35 @@ impl Resource {
             plan.append(&records, &mut into.rows)?;
             Ok(ControlFlow::Continue(()))
         };
-        let (header, Changed { ids, rows, without_ids }) = match pages.read(changed, take, |_, _| ()).await? {
+        let (mut header, Changed { ids, rows, without_ids }) = match pages.read(changed, take, |_, _| (), unchecked).await? {
             Ended::Read(header, changed) => (header, changed),
             Ended::Declined(reason) => return Ok(Err(FullReason::Other(reason))),
         };
         if without_ids {
             return Ok(Err(FullReason::NoIds));
         }
-        let Some(watermark) = header.watermark else { return Ok(Err(FullReason::NoWatermark)) };
+        let Some(watermark) = header.watermark.take() else { return Ok(Err(FullReason::NoWatermark)) };
         // Only where each record is a row does their number say something.
         let is_whole = self.plan.feeds().len() == 1 && self.plan.feeds().iter().all(|each| !each.feed.filters_records());
+        let mut partial = header.doubt();
         let deletions = match Deletions::of_answer(&since.ids, &ids, header.deleted, header.total, is_whole) {
             Some(deletions) => deletions,
             None => match self.inventory().await? {
-                Some(ids) => Deletions::AllBut(ids),
-                None => return Ok(Err(FullReason::NoIds)),
+                (Some(ids), doubt) => {
+                    partial = partial.or(doubt);
+                    Deletions::AllBut(ids)
+                }
+                (None, _) => return Ok(Err(FullReason::NoIds)),
             },
         };
         self.report(&rows, true);
         let changes = Some(Changes { changed: ids, deletions });
         let (kinds, parts) = (self.plan.kinds(), self.plan.parts(rows));
-        Ok(Ok(Read { kinds, parts, watermark: Some(watermark), partial: header.partial, changes, reason: None, at }))
+        Ok(Ok(Read { kinds, parts, watermark: Some(watermark), partial, changes, reason: None, at }))
     }
 
-    /// Reads the ids of all objects; none if an object has no id.
-    async fn inventory(&self) -> Result<Option<HashSet<String>>, EngineError> {
+    /// Reads the ids of all objects, none if an object has no id; and why they may not be all.
+    async fn inventory(&self) -> Result<(Option<HashSet<String>>, Option<String>), EngineError> {
         let mut projection = Projection::default();
         let slot = projection.slot("id", Shape::Value);
         let pages = self.pages(LoadRequest { fields: vec!["id".to_owned()], targets: Vec::new(), ..self.request.clone() });
@@ -147,9 +152,9 @@ impl Resource {
             }
             Ok(ControlFlow::Continue(()))
         };
-        match pages.read(Some(HashSet::new()), take, |_, _| ()).await? {
-            Ended::Read(_, ids) => Ok(ids),
-            Ended::Declined(_) => Ok(None),
+        match pages.read(|| Some(HashSet::new()), take, |_, _| (), unchecked).await? {
+            Ended::Read(mut header, ids) => Ok((ids, header.doubt())),
+            Ended::Declined(_) => Ok((None, None)),
         }
     }
 
@@ -163,12 +168,13 @@ impl Resource {
             Ok(ControlFlow::Continue(()))
         };
         let pages = self.pages(self.request.clone());
-        match pages.read(self.plan.empty(), take, |rows, is_last| self.report(rows, is_last)).await? {
-            Ended::Read(header, rows) => Ok(Read {
+        let report = |rows: &Vec<RawKind>, is_last| self.report(rows, is_last);
+        match pages.read(|| self.plan.empty(), take, report, |header, rows| self.contradiction(header, rows)).await? {
+            Ended::Read(mut header, rows) => Ok(Read {
                 kinds: self.plan.kinds(),
                 parts: self.plan.parts(rows),
+                partial: header.doubt(),
                 watermark: header.watermark,
-                partial: header.partial,
                 changes: None,
                 reason: None,
                 at,
@@ -176,6 +182,20 @@ impl Resource {
             // Only a request for changes can be declined.
             Ended::Declined(reason) => Err(EngineError::Internal(reason)),
         }
+    }
+
+    /// Returns why the records of a full read may not be all, as far as the pages show it. Further contradictions belong here: each costs one further
+    /// read, and makes the kinds partial if it stays.
+    fn contradiction(&self, header: &Header, rows: &[RawKind]) -> Option<String> {
+        // A list that is not asked for over a network is read as it is: who repeats an id there means it.
+        if header.pages < 2 || self.system.manifest().address_setting.is_none() {
+            return None;
+        }
+        let most = rows.iter().map(repeated).max().filter(|most| *most > 0)?;
+        // Records that came twice say that the list moved. None is missing where the others are as many as there are objects.
+        let whole = self.plan.feeds().iter().zip(rows).filter(|(each, _)| !each.feed.filters_records());
+        let is_all = header.total.is_some_and(|total| whole.into_iter().any(|(_, rows)| rows.rows as u64 - repeated(rows) == total));
+        (!is_all).then(|| format!("{most} records stood on two pages"))
     }
 
     fn report(&self, rows: &[RawKind], is_finished: bool) {

@@ -4,6 +4,7 @@
 //! with faults. Calls return boxed futures: one allocation a page or a batch, none a record.
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use infrahub_sync_runtime::{
     Error, Kind, LoadRequest, Manifest, Outcome, Page, Result, Run, RunResult, Session, Target, Traffic, WriteRequest,
@@ -24,6 +25,10 @@ pub(crate) trait System: Send + Sync + 'static {
     fn kinds<'s>(&'s self, targets: &'s [Target]) -> Answer<'s, Vec<Kind>>;
     /// Reads one page.
     fn load(&self, request: LoadRequest) -> Answer<'_, Page>;
+    /// Waits before the system is asked again; `why` says for what, as a sentence without a full stop.
+    fn rest(&self, time: Duration, why: String) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+    /// Forgets the pages and records of a resource that is read again from its first page: the limits are about one read.
+    fn read_again(&self, resource: &str);
     /// Returns the most records that a page may have.
     fn page_records_max(&self) -> usize;
     /// Returns the error for a page with more records than that.
@@ -61,6 +66,14 @@ impl System for Session {
 
     fn load(&self, request: LoadRequest) -> Answer<'_, Page> {
         Box::pin(Session::load(self, request))
+    }
+
+    fn rest(&self, time: Duration, why: String) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(Session::rest(self, time, why))
+    }
+
+    fn read_again(&self, resource: &str) {
+        Session::read_again(self, resource);
     }
 
     fn page_records_max(&self) -> usize {

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use infrahub_sync_base::limits::{Limit, Limits};
 use ipnet::IpNet;
@@ -202,6 +203,19 @@ impl Session {
     pub fn count_records(&self, resource: &str, records: usize) -> Result<()> {
         let counted = self.0.usage.records(resource, records, &self.0.limits);
         counted.map_err(|exceeded| with_resource(self.over("load", exceeded), resource))
+    }
+
+    /// Forgets the pages and records of a resource that is read again from its first page: the limits are about one read.
+    pub fn read_again(&self, resource: &str) {
+        self.0.usage.forget(resource);
+    }
+
+    /// Waits before the system is asked again; `why` says for what. A replay does not wait: its answers do not change with time.
+    pub async fn rest(&self, time: Duration, why: String) {
+        if matches!(self.0.exchange, Exchange::Live | Exchange::Record(_)) {
+            tracing::debug!(adapter = %self.0.name, why, wait_ms = time.as_millis(), "waiting");
+            tokio::time::sleep(time).await;
+        }
     }
 
     fn over(&self, call: &'static str, exceeded: Exceeded) -> Error {

@@ -92,6 +92,11 @@ impl Usage {
         })
     }
 
+    /// Forgets what was taken of a resource.
+    pub(crate) fn forget(&self, resource: &str) {
+        self.resources.lock().unwrap_or_else(PoisonError::into_inner).remove(resource);
+    }
+
     fn take<T>(&self, resource: &str, change: impl FnOnce(&mut Taken) -> T) -> T {
         let mut resources = self.resources.lock().unwrap_or_else(PoisonError::into_inner);
         change(resources.entry(resource.to_owned()).or_default())

@@ -103,7 +103,7 @@ pub(crate) fn load(adapter: &Infrahub, request: &LoadRequest) -> Result<Page> {
     };
     if let Some(position) = position.filter(|position| position.count != list.count) {
         return Err(Error::conflict(format!(
-            "`{}` was modified in Infrahub while it was read ({} objects, now {}), so objects may be missing: run again",
+            "`{}` was modified in Infrahub while it was read ({} objects, now {}), so objects may be missing",
             kind.kind, position.count, list.count
         )));
     }

@@ -6,7 +6,7 @@ export type ErrorKind =
   | 'auth'
   /** The resource or object does not exist. */
   | 'not-found'
-  /** The object exists already, or was modified by another user. */
+  /** The object exists already, or was modified by another user. From `load`: the list moved, and is read again. */
   | 'conflict'
   /** The system rejected the data. */
   | 'invalid'

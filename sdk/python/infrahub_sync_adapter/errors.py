@@ -23,7 +23,7 @@ class ErrorKind(enum.Enum):
     NOT_FOUND = "not-found"
     """The resource or object does not exist."""
     CONFLICT = "conflict"
-    """The object exists already, or was modified by another user."""
+    """The object exists already, or was modified by another user. From ``load``: the list moved, and is read again."""
     INVALID = "invalid"
     """The system rejected the data."""
     RATE_LIMITED = "rate-limited"

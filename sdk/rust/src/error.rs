@@ -23,7 +23,7 @@ impl Error {
         Error::new(ErrorKind::NotFound, message)
     }
 
-    /// Makes the failure that the object exists already, or was modified by another user.
+    /// Makes the failure that the object exists already, or was modified by another user. From `load`: the list moved, and is read again.
     pub fn conflict(message: impl Into<String>) -> Error {
         Error::new(ErrorKind::Conflict, message)
     }

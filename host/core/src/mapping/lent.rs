@@ -101,6 +101,13 @@ impl LentResource {
         LentResource { name: name.to_owned(), projection, rows: 0, columns, indexes: RwLock::default() }
     }
 
+    /// Returns the same without records.
+    #[must_use]
+    pub fn empty(&self) -> LentResource {
+        let columns = vec![ValueColumn::default(); self.projection.slots().len()];
+        LentResource { name: self.name.clone(), projection: self.projection.clone(), rows: 0, columns, indexes: RwLock::default() }
+    }
+
     /// Returns the name of the resource.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -17,7 +17,7 @@ use infrahub_sync_core::value::Tag;
 use infrahub_sync_runtime::Payload;
 
 use super::Current;
-use crate::pages::{Ended, Flow, Pages, Place};
+use crate::pages::{Ended, Flow, Pages, Place, unchecked};
 use crate::plans::{ResourcePlan, Terms, destination_plans};
 use crate::system::System;
 use crate::{EngineError, Side};
@@ -98,7 +98,7 @@ impl InList {
             Ok(ControlFlow::Continue(()))
         };
         let pages = Pages::new(system.clone(), Side::Destination, request);
-        let Ended::Read(header, rows) = pages.read(plan.empty(), take, |_, _| ()).await? else { return Ok(None) };
+        let Ended::Read(mut header, rows) = pages.read(|| plan.empty(), take, |_, _| (), unchecked).await? else { return Ok(None) };
         let part = plan.parts(rows).into_iter().find(|part| part.kind == kind);
         let mut raw = part.map(|part| part.rows).unwrap_or_default();
         if let Some(spec) = current.model.kinds.get(kind) {
@@ -109,7 +109,7 @@ impl InList {
         let known = (0..raw.rows).filter(|row| raw.ids.tag(*row) != Tag::Null);
         let rows: HashMap<String, usize> = known.map(|row| (raw.ids.text(row).to_owned(), row)).collect();
         // An object without an id cannot be missed, nor one that the system does not list.
-        let is_all = since.is_none() && header.partial.is_none() && rows.len() == raw.rows;
+        let is_all = since.is_none() && header.doubt().is_none() && rows.len() == raw.rows;
         let resource = current.targets.are_several(kind).then(|| plan.resource.clone());
         Ok(Some(InList { resource, rows, raw, is_all }))
     }

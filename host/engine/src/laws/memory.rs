@@ -1,7 +1,9 @@
 //! A system in memory, as strict as a database with foreign keys, and with faults.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use infrahub_sync_runtime::{
     AdapterName, Addressing, Cursor, Error, Evidence, Failure, FailureKind, Kind, LoadRequest, Manifest, Operation, Outcome, Page, Payload,
@@ -63,11 +65,23 @@ pub(super) struct Behaviour {
     pub(super) late: u64,
     /// It can list what changed.
     pub(super) changes: bool,
+    /// Each page says another number of objects.
+    pub(super) wobbles: bool,
 }
 
 impl Default for Behaviour {
     fn default() -> Behaviour {
-        Behaviour { has_ids: true, stages: false, page_size: 50, batch_max: 10, concurrency: 2, overlap: 0, late: 0, changes: true }
+        Behaviour {
+            has_ids: true,
+            stages: false,
+            page_size: 50,
+            batch_max: 10,
+            concurrency: 2,
+            overlap: 0,
+            late: 0,
+            changes: true,
+            wobbles: false,
+        }
     }
 }
 
@@ -78,6 +92,8 @@ pub(super) struct Faults {
     pub(super) kill: Option<(u64, bool)>,
     /// The writes (counted from 0) that take effect and whose answers are lost.
     pub(super) lost: BTreeSet<u64>,
+    /// The loads (counted from 0) that answer that the list moved.
+    pub(super) moved: BTreeSet<u64>,
     /// Objects whose rows are rejected.
     pub(super) rejected: BTreeSet<To>,
     /// Edits by other users, by the call before which they happen.
@@ -91,6 +107,9 @@ pub(super) struct State {
     /// Broken rules.
     pub(super) violations: Vec<String>,
     pub(super) calls: u64,
+    loads: u64,
+    /// The pauses that the host made.
+    pub(super) rests: u64,
     writes: u64,
     next_id: u64,
     staged: Vec<(String, Operation, Value)>,
@@ -178,7 +197,7 @@ impl MemorySystem {
     /// Sets what goes wrong from the next call on, which is number 0 again.
     pub(super) fn fail(&self, faults: Faults) {
         let mut state = self.state();
-        (state.faults, state.calls, state.writes) = (faults, 0, 0);
+        (state.faults, state.calls, state.writes, state.loads, state.rests) = (faults, 0, 0, 0, 0);
         // What was staged by a run that is gone is not there.
         state.staged.clear();
     }
@@ -230,7 +249,13 @@ impl MemorySystem {
         Error::Adapter { adapter, failure: failure(kind, message) }
     }
 
-    fn page(&self, state: &State, request: &LoadRequest) -> Result<Page> {
+    fn page(&self, state: &mut State, request: &LoadRequest) -> Result<Page> {
+        state.loads += 1;
+        if state.faults.moved.contains(&(state.loads - 1)) {
+            return Err(self.failure(FailureKind::Conflict, "the list moved"));
+        }
+        let wobble = if self.behaviour.wobbles { state.loads % 2 } else { 0 };
+        let state = &*state;
         let none = BTreeMap::new();
         let objects = state.net.get(&request.resource).unwrap_or(&none);
         let watermark = state.log.len();
@@ -256,7 +281,7 @@ impl MemorySystem {
             next: (end < rows.len()).then(|| Cursor(end.to_string().into_bytes())),
             watermark: Some(watermark.to_string()),
             deleted,
-            total: Some(objects.len() as u64),
+            total: Some(objects.len() as u64 + wobble),
             partial: None,
         })
     }
@@ -456,6 +481,13 @@ impl System for MemorySystem {
     fn load(&self, request: LoadRequest) -> Answer<'_, Page> {
         self.call(move |state| self.page(state, &request))
     }
+
+    fn rest(&self, _time: Duration, _why: String) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        self.state().rests += 1;
+        Box::pin(tokio::task::yield_now())
+    }
+
+    fn read_again(&self, _resource: &str) {}
 
     fn page_records_max(&self) -> usize {
         usize::MAX

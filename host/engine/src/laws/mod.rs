@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
+mod lists;
 mod memory;
 mod world;
 
@@ -189,6 +190,7 @@ fn behaviour() -> impl Strategy<Value = Behaviour> {
             overlap: if has_ids && !stages { overlap } else { 0 },
             late,
             changes,
+            wobbles: false,
         },
     )
 }
