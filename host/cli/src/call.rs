@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use infrahub_sync_config::Project;
-use infrahub_sync_engine::{AdapterSource, EngineError, Events, Options, RunContext, Side, Stop};
+use infrahub_sync_engine::{AdapterSource, EngineError, Events, Options, RunContext, Side, Stop, Waiting};
 use infrahub_sync_runtime::Exchanges;
 
 use crate::args::{AdapterArgs, ExchangeArgs, ProjectArgs, SettingArgs, engine_options};
@@ -183,6 +183,10 @@ impl Events for Reporter<'_> {
 
     fn warn(&self, message: &str) {
         self.screen.warn(message);
+    }
+
+    fn waiting(&self, waits: &[Waiting]) {
+        self.progress.waiting(waits);
     }
 
     fn waiting_for_lock(&self, holder: &str) {

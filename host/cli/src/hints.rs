@@ -39,6 +39,9 @@ pub(crate) fn engine(error: &EngineError) -> Vec<String> {
         EngineError::CursorLoop { .. } => {
             vec!["the system or the adapter repeats a page; please report this to the adapter's author".to_owned()]
         }
+        EngineError::Unanswered { .. } => {
+            vec!["when it answers again, resume with `infrahub-sync apply --run-id`: it reads back what was written first".to_owned()]
+        }
         EngineError::Moving { .. } => vec!["run again when others write less to that list".to_owned()],
         EngineError::Records { .. } => {
             vec!["the response was not a valid list of records; please report this to the adapter's author".to_owned()]

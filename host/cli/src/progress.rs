@@ -1,4 +1,4 @@
-//! Progress bars: one for each kind that is being loaded or written.
+//! Progress bars: one for each kind that is being loaded or written, and one for each answer that takes long.
 //!
 //! A kind's bar disappears when the kind is done, so that a project of sixty kinds does not fill the screen.
 
@@ -7,12 +7,32 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use infrahub_sync_engine::{Side, Waiting};
 
 use crate::escape::Escaped;
 use crate::screen::Screen;
 
 /// The interval of a spinner: short enough to show progress, long enough to cost nothing.
 const TICK: Duration = Duration::from_millis(125);
+
+/// A wait after which a terminal shows it.
+const SHOWN_AFTER: Duration = Duration::from_secs(3);
+/// A wait after which it is a line where there is no terminal; later lines follow after twice the time, from [`LINE_AGAIN`] on.
+const LINE_AFTER: Duration = Duration::from_secs(10);
+const LINE_AGAIN: Duration = Duration::from_secs(30);
+/// Waits that are shown at a time: the longest ones.
+const WAITS_SHOWN: usize = 4;
+
+/// Identifies a wait.
+type WaitKey = (Side, u64);
+
+/// The shown waits.
+#[derive(Debug, Default)]
+struct Waits {
+    bars: HashMap<WaitKey, ProgressBar>,
+    /// When each wait is a line again.
+    lines: HashMap<WaitKey, Duration>,
+}
 
 /// Identifies a bar: the stage (a side, or writing) and the kind.
 type Key = (&'static str, String);
@@ -22,12 +42,13 @@ type Key = (&'static str, String);
 pub(crate) struct Progress<'a> {
     screen: &'a Screen,
     bars: Mutex<HashMap<Key, ProgressBar>>,
+    waits: Mutex<Waits>,
 }
 
 impl<'a> Progress<'a> {
     /// Returns an empty set of bars.
     pub(crate) fn new(screen: &'a Screen) -> Progress<'a> {
-        Progress { screen, bars: Mutex::default() }
+        Progress { screen, bars: Mutex::default(), waits: Mutex::default() }
     }
 
     /// Shows the number of loaded rows of a kind, whose total is unknown.
@@ -71,8 +92,40 @@ impl<'a> Progress<'a> {
         }
     }
 
+    /// Shows for what the run waits: as bars on a terminal, else as lines, which become rare.
+    pub(crate) fn waiting(&self, waits: &[Waiting]) {
+        let mut shown = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_there = |key: &WaitKey| waits.iter().any(|waiting| key_of(waiting) == *key);
+        shown.bars.retain(|key, bar| {
+            is_there(key) || {
+                bar.finish_and_clear();
+                false
+            }
+        });
+        shown.lines.retain(|key, _| is_there(key));
+        for waiting in waits.iter().filter(|waiting| waiting.wait.waited >= SHOWN_AFTER).take(WAITS_SHOWN) {
+            let (key, waited) = (key_of(waiting), waiting.wait.waited);
+            if let Some(bars) = self.screen.bars() {
+                let bar = shown.bars.entry(key).or_insert_with(|| {
+                    let bar = bars.add(ProgressBar::new_spinner());
+                    bar.set_style(style("{spinner} {wide_msg}"));
+                    bar.enable_steady_tick(TICK);
+                    bar
+                });
+                bar.set_message(Escaped(&waiting.to_string()).to_string());
+                continue;
+            }
+            let due = shown.lines.entry(key).or_insert(LINE_AFTER);
+            if waited >= *due {
+                *due = (waited * 2).max(LINE_AGAIN);
+                self.screen.info(&waiting.to_string());
+            }
+        }
+    }
+
     /// Removes all bars.
     pub(crate) fn finish(&self) {
+        self.waiting(&[]);
         for (_, bar) in self.lock().drain() {
             bar.finish_and_clear();
         }
@@ -107,6 +160,10 @@ impl<'a> Progress<'a> {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Key, ProgressBar>> {
         self.bars.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn key_of(waiting: &Waiting) -> WaitKey {
+    (waiting.side, waiting.wait.id)
 }
 
 /// Returns a bar's style. A test checks that the templates are valid; an invalid one would get the default style.

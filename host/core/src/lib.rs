@@ -23,3 +23,4 @@ pub mod records;
 pub mod restore;
 pub mod snapshot;
 pub mod value;
+pub mod wanted;

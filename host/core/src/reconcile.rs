@@ -261,18 +261,18 @@ pub fn by_id(model: &Model, snapshot: &Snapshot, change: &Change, at: usize, rea
     Now::Present(change.old.keys().filter_map(field).collect())
 }
 
-fn is_null(column: &ValueColumn, row: usize) -> bool {
+pub(crate) fn is_null(column: &ValueColumn, row: usize) -> bool {
     matches!(column.tag(row), Tag::Null | Tag::Missing)
 }
 
-fn sorted(mut ids: Vec<&str>) -> Vec<&str> {
+pub(crate) fn sorted(mut ids: Vec<&str>) -> Vec<&str> {
     ids.sort_unstable();
     ids.dedup();
     ids
 }
 
 /// Returns the peers of a row as it was read, by id. A text may be the id of one.
-fn ids(column: &ValueColumn, row: usize) -> Vec<&str> {
+pub(crate) fn ids(column: &ValueColumn, row: usize) -> Vec<&str> {
     match column.tag(row) {
         Tag::Ids => column.text(row).split_terminator('\n').collect(),
         Tag::Null | Tag::Missing => Vec::new(),

@@ -156,6 +156,18 @@ pub enum EngineError {
         /// The adapter's words about the last one.
         source: Box<infrahub_sync_runtime::Error>,
     },
+    /// The destination does not answer any more: the outcomes of some rows are unknown.
+    #[error("destination `{adapter}` does not answer, so it is unknown whether {rows} rows of `{kind}` were written: {reason}")]
+    Unanswered {
+        /// The adapter's name.
+        adapter: String,
+        /// The kind.
+        kind: String,
+        /// How many rows.
+        rows: usize,
+        /// How their last attempt ended.
+        reason: String,
+    },
     /// The run cannot be applied as it is.
     #[error("run `{run_id}` has no plan to apply: {reason}")]
     NoPlan {
@@ -222,7 +234,7 @@ impl EngineError {
             },
             EngineError::NotPinned { .. } | EngineError::NotAccepted { .. } | EngineError::NoAdapterLock { .. } => Fault::Adapter,
             EngineError::Records { .. } | EngineError::CursorLoop { .. } => Fault::Adapter,
-            EngineError::Moving { .. } => Fault::Remote,
+            EngineError::Moving { .. } | EngineError::Unanswered { .. } => Fault::Remote,
             EngineError::Data { .. } => Fault::Data,
             EngineError::Interrupted => Fault::Interrupted,
             EngineError::Guardrail(_) | EngineError::Drift { .. } => Fault::Refused,

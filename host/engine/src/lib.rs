@@ -27,6 +27,7 @@ mod schedule;
 mod schema;
 mod system;
 mod targets;
+mod watch;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -41,6 +42,7 @@ pub use generate::{Generated, generate};
 pub use pages::records;
 pub use pipeline::{apply, diff, show, sync};
 pub use readings::{Reading, destination_readings, source_readings};
+pub use watch::Waiting;
 
 pub use infrahub_sync_base::Side;
 use infrahub_sync_cache::CacheError;
@@ -100,6 +102,10 @@ pub trait Events: Sync {
     fn note(&self, message: &str);
     /// Something that a person may act on.
     fn warn(&self, message: &str);
+    /// Reports everything that the run waits for at this moment: about once a second, and nothing at the end of a stage.
+    fn waiting(&self, waits: &[Waiting]) {
+        let _ = waits;
+    }
     /// Another run holds the lock.
     fn waiting_for_lock(&self, holder: &str);
 }

@@ -16,6 +16,7 @@ use crate::run::{RunInProgress, elapsed_ms, interruptible, open_cache, parse_run
 use crate::schedule::load;
 use crate::schema::{self, Resolved};
 use crate::targets::Targets;
+use crate::watch::Watch;
 use crate::{Applied, EngineError, Run, RunContext, Side, Summary};
 
 /// Loads both sides, compares them and writes the run to the cache. The destination is not written.
@@ -32,7 +33,9 @@ pub(crate) async fn diff_of(
     open: impl Future<Output = Result<(Opened, Opened), EngineError>>,
 ) -> Result<Run, EngineError> {
     let mut run = RunInProgress::new(cx, Mode::Diff).await?;
-    let compared = match interruptible(cx, compare(cx, &mut run, open)).await {
+    let watch = Watch::default();
+    let comparing = watch.during(cx.events, compare(cx, &mut run, watch.both(open)));
+    let compared = match interruptible(cx, comparing).await {
         Ok(compared) => compared,
         Err(error) => return Err(run.failed(cx, error, &Report::default())),
     };
@@ -57,8 +60,10 @@ pub(crate) async fn sync_of(
 ) -> Result<Applied, EngineError> {
     let mut run = RunInProgress::new(cx, Mode::Sync).await?;
     let mut report = Report::default();
+    let watch = Watch::default();
     let done = async {
-        let compared = interruptible(cx, compare(cx, &mut run, open)).await?;
+        let comparing = watch.during(cx.events, compare(cx, &mut run, watch.both(open)));
+        let compared = interruptible(cx, comparing).await?;
         review(&run.run(compared.summary.clone())).map_err(EngineError::Review)?;
         let current = Current {
             model: &compared.resolved.model,
@@ -68,7 +73,8 @@ pub(crate) async fn sync_of(
             as_of: &compared.destination_as_of,
         };
         report.errors = compared.problems;
-        apply_to(cx, &mut run, &compared.destination, &current, &compared.summary, &mut report).await?;
+        let applying = apply_to(cx, &mut run, &compared.destination, &current, &compared.summary, &mut report);
+        watch.during(cx.events, applying).await?;
         Ok::<_, EngineError>((compared.summary, compared.is_full))
     };
     match done.await {
@@ -104,7 +110,9 @@ pub(crate) async fn apply_of(cx: &RunContext<'_>, open: impl Future<Output = Res
     let left_out: Vec<ErrorRow> = reader.read_errors().unwrap_or_default().into_iter().filter(|row| !row.terminal).collect();
     let destination = open.await?;
     check_place(&reader, &record, &destination)?;
-    let resolved = schema::live(cx.project, &*destination.system, cx.events).await?;
+    let watch = Watch::default();
+    watch.add(Side::Destination, &destination);
+    let resolved = watch.during(cx.events, schema::live(cx.project, &*destination.system, cx.events)).await?;
     check_drift(&reader, &record, &resolved)?;
     let targets = Targets::new(cx.project, &resolved.model, destination.manifest())?;
     let mut report = Report::default();
@@ -116,7 +124,7 @@ pub(crate) async fn apply_of(cx: &RunContext<'_>, open: impl Future<Output = Res
         report.errors = left_out;
         apply_to(cx, &mut run, &destination, &current, &summary, &mut report).await
     };
-    match done.await {
+    match watch.during(cx.events, done).await {
         Ok(()) => conclude(cx, run, summary, report, false),
         Err(error) => Err(run.failed(cx, error, &report)),
     }

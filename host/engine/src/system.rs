@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use infrahub_sync_runtime::{
-    Error, Kind, LoadRequest, Manifest, Outcome, Page, Result, Run, RunResult, Session, Target, Traffic, WriteRequest,
+    Error, Kind, LoadRequest, Manifest, Outcome, Page, Result, Run, RunResult, Session, Target, Traffic, Waiting, WriteRequest,
 };
 
 /// The answer to a call, once it is there.
@@ -25,6 +25,8 @@ pub(crate) trait System: Send + Sync + 'static {
     fn kinds<'s>(&'s self, targets: &'s [Target]) -> Answer<'s, Vec<Kind>>;
     /// Reads one page.
     fn load(&self, request: LoadRequest) -> Answer<'_, Page>;
+    /// Returns everything that is waited for at this moment.
+    fn waits(&self) -> Vec<Waiting>;
     /// Waits before the system is asked again; `why` says for what, as a sentence without a full stop.
     fn rest(&self, time: Duration, why: String) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
     /// Forgets the pages and records of a resource that is read again from its first page: the limits are about one read.
@@ -66,6 +68,10 @@ impl System for Session {
 
     fn load(&self, request: LoadRequest) -> Answer<'_, Page> {
         Box::pin(Session::load(self, request))
+    }
+
+    fn waits(&self) -> Vec<Waiting> {
+        Session::waits(self)
     }
 
     fn rest(&self, time: Duration, why: String) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {

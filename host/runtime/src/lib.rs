@@ -40,6 +40,7 @@ mod store;
 mod template;
 mod types;
 mod usage;
+mod waits;
 
 pub use abilities::Abilities;
 pub use adapter::{Adapter, digest};
@@ -64,3 +65,4 @@ pub use types::{
     Absence, Cascade, Column, ColumnData, Columns, Cursor, Dependents, Field, FieldType, Kind, KindChanges, Layout, LoadRequest, Operation,
     Outcome, Page, Payload, Run, RunResult, Target, TargetField, TextData, WriteRequest,
 };
+pub use waits::{WaitState, Waiting};

@@ -26,6 +26,7 @@ use crate::secret::Scrubber;
 use crate::settings::{self, Environment, Resolved, SettingProblem, SettingProblemKind, SettingsError, Sources, Variables};
 use crate::types::{Absence, Dependents, Kind, LoadRequest, Outcome, Page, Run, RunResult, Target, WriteRequest};
 use crate::usage::Usage;
+use crate::waits::{Waiting, Waits, during};
 
 /// The configuration with which an adapter is opened.
 pub struct SessionConfig<'a> {
@@ -93,6 +94,7 @@ struct Inner {
     settings: String,
     limits: Limits,
     usage: Arc<Usage>,
+    waits: Arc<Waits>,
     permits: Semaphore,
     idle: Mutex<Vec<Instance>>,
 }
@@ -108,7 +110,7 @@ impl std::fmt::Debug for Session {
 
 impl Session {
     pub(crate) async fn open(adapter: &Adapter, config: SessionConfig<'_>) -> Result<Self> {
-        let manifest = adapter.describe().await?;
+        let mut manifest = adapter.describe().await?;
         let name = Arc::new(AdapterName { role: Some(config.role), name: manifest.name.clone(), version: manifest.version.clone() });
         match config.role {
             Role::Source if manifest.source.is_none() => return Err(Error::Role { adapter: name, reason: "as a source" }),
@@ -124,6 +126,8 @@ impl Session {
         let opening = Opening { adapter, manifest: &manifest, name: &name, config: &config, resolved: &resolved, exchange: &exchange };
         let grants = opening.grants()?;
         let settings = serde_json::to_string(&resolved.plain).map_err(Error::runtime)?;
+        manifest.write_batch_max = manifest.write_batch_max.min(resolved.host.write_batch_max);
+        let waits = grants.http.as_ref().map(|http| http.waits().clone()).unwrap_or_default();
         let session = Session(Arc::new(Inner {
             loaded: adapter.0.clone(),
             manifest,
@@ -134,6 +138,7 @@ impl Session {
             permits: Semaphore::new(config.limits.count(Limit::Instances).max(1)),
             limits: config.limits,
             usage: Arc::new(Usage::new()),
+            waits,
             idle: Mutex::default(),
         }));
         // The first instance shows at once whether the adapter accepts the settings.
@@ -157,6 +162,11 @@ impl Session {
         self.0.grants.http.as_ref().map(|http| http.traffic()).unwrap_or_default()
     }
 
+    /// Returns everything that the session waits for at this moment.
+    pub fn waits(&self) -> Vec<Waiting> {
+        self.0.waits.list()
+    }
+
     /// Returns a digest of the adapter's name and its settings, among them the address. Credentials have no part in it.
     pub fn identity(&self) -> String {
         crate::private::hex(&<sha2::Sha256 as sha2::Digest>::digest(format!("{}\n{}", self.0.manifest.name, self.0.settings)))
@@ -168,14 +178,14 @@ impl Session {
             return Ok(Vec::new());
         }
         let targets = targets.to_vec();
-        self.call(|instance| Box::pin(async move { instance.kinds(&targets).await })).await
+        self.call("read the schema".to_owned(), |instance| Box::pin(async move { instance.kinds(&targets).await })).await
     }
 
     /// Reads one page. Any instance may serve any page, so calls for several resources may overlap.
     pub async fn load(&self, request: LoadRequest) -> Result<Page> {
         let (resource, limits) = (request.resource.clone(), self.0.limits.clone());
         self.0.usage.page(&resource, &limits).map_err(|exceeded| with_resource(self.over("load", exceeded), &resource))?;
-        let page = self.call(|instance| Box::pin(async move { instance.load(request, &limits).await })).await;
+        let page = self.call(format!("read {resource}"), |instance| Box::pin(async move { instance.load(request, &limits).await })).await;
         page.map_err(|error| with_resource(error, &resource))
     }
 
@@ -186,7 +196,7 @@ impl Session {
             return Ok(vec![Absence::Unknown; ids.len()]);
         }
         let (target, ids) = (target.clone(), ids.to_vec());
-        self.call(|instance| Box::pin(async move { instance.absent(&target, &ids).await })).await
+        self.call("find missing objects".to_owned(), |instance| Box::pin(async move { instance.absent(&target, &ids).await })).await
     }
 
     /// Returns the limit of records in one page.
@@ -214,6 +224,7 @@ impl Session {
     pub async fn rest(&self, time: Duration, why: String) {
         if matches!(self.0.exchange, Exchange::Live | Exchange::Record(_)) {
             tracing::debug!(adapter = %self.0.name, why, wait_ms = time.as_millis(), "waiting");
+            let _shown = self.0.waits.pause(why, time);
             tokio::time::sleep(time).await;
         }
     }
@@ -226,30 +237,34 @@ impl Session {
     /// and checks what would be rejected. Returns a text for the user.
     pub async fn begin(&self, run: &Run) -> Result<Option<String>> {
         let run = run.clone();
-        self.call(|instance| Box::pin(async move { instance.begin(&run).await })).await
+        self.call("begin the run".to_owned(), |instance| Box::pin(async move { instance.begin(&run).await })).await
     }
 
     /// Writes a batch. Returns exactly one outcome a row, in their order. After an error the outcome of every row is unknown.
     pub async fn write(&self, request: WriteRequest) -> Result<Vec<Outcome>> {
-        self.call(|instance| Box::pin(async move { instance.write(request).await })).await
+        let what = format!("{} {} {}", request.operation.as_str(), request.count, request.target.kind);
+        self.call(what, |instance| Box::pin(async move { instance.write(request).await })).await
     }
 
     /// Makes the staged rows of these kinds durable.
     pub async fn commit(&self, kinds: &[String]) -> Result<()> {
         let kinds = kinds.to_vec();
-        self.call(|instance| Box::pin(async move { instance.commit(&kinds).await })).await
+        self.call(format!("commit {}", kinds.join(", ")), |instance| Box::pin(async move { instance.commit(&kinds).await })).await
     }
 
     /// Returns what a delete of these objects takes along in the system, beyond the objects themselves.
     pub async fn cascade(&self, target: &Target, ids: &[String]) -> Result<Vec<Dependents>> {
         let (target, ids) = (target.clone(), ids.to_vec());
-        self.call(|instance| Box::pin(async move { instance.cascade(&target, &ids).await })).await
+        self.call(format!("find what goes along with {}", target.kind), |instance| {
+            Box::pin(async move { instance.cascade(&target, &ids).await })
+        })
+        .await
     }
 
     /// Announces the end of a run that completed, also when rows were rejected, once after its last commit. Returns a text for the user.
     pub async fn finish_run(&self, run: &Run, result: RunResult) -> Result<Option<String>> {
         let run = run.clone();
-        self.call(|instance| Box::pin(async move { instance.finish(&run, result).await })).await
+        self.call("finish the run".to_owned(), |instance| Box::pin(async move { instance.finish(&run, result).await })).await
     }
 
     /// Drops the instances that wait for a call: the next call has a new one. An adapter must bear that at any time.
@@ -265,14 +280,16 @@ impl Session {
     }
 
     /// Calls an instance of the pool; it returns there unless something went wrong.
-    async fn call<T>(&self, work: impl for<'a> FnOnce(&'a mut Instance) -> Calling<'a, T>) -> Result<T> {
+    ///
+    /// `what` names the call for those who wait for its answers.
+    async fn call<T>(&self, what: String, work: impl for<'a> FnOnce(&'a mut Instance) -> Calling<'a, T>) -> Result<T> {
         let _permit = self.0.permits.acquire().await.map_err(Error::runtime)?;
         let idle = self.0.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut instance = match idle {
             Some(instance) => instance,
             None => self.instance().await?,
         };
-        let value = work(&mut instance).await?;
+        let value = during(what, work(&mut instance)).await?;
         self.keep(instance);
         Ok(value)
     }

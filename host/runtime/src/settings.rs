@@ -138,6 +138,8 @@ pub(crate) struct HostSettings {
     pub(crate) max_concurrency: usize,
     /// Repetitions of a request, after the first attempt.
     pub(crate) retries: u32,
+    /// Rows in one write, if the adapter takes more.
+    pub(crate) write_batch_max: u32,
 }
 
 /// Many pages of NetBox take 30 s on a small server; a minute of silence is an outage.
@@ -149,7 +151,13 @@ const RETRIES_DEFAULT: u32 = 4;
 
 impl Default for HostSettings {
     fn default() -> Self {
-        Self { verify_ssl: true, timeout: TIMEOUT_DEFAULT, max_concurrency: CONCURRENCY_DEFAULT, retries: RETRIES_DEFAULT }
+        Self {
+            verify_ssl: true,
+            timeout: TIMEOUT_DEFAULT,
+            max_concurrency: CONCURRENCY_DEFAULT,
+            retries: RETRIES_DEFAULT,
+            write_batch_max: u32::MAX,
+        }
     }
 }
 
@@ -159,12 +167,13 @@ pub(crate) const VERIFY_SSL: &str = "verify_ssl";
 pub(crate) const HEADERS: &str = "headers";
 
 /// The settings of the host for each adapter with an address, and their types.
-pub(crate) const HOST_SETTINGS: [(&str, SettingType); 5] = [
+pub(crate) const HOST_SETTINGS: [(&str, SettingType); 6] = [
     (VERIFY_SSL, SettingType::Boolean),
     (HEADERS, SettingType::Json),
     ("timeout", SettingType::Float),
     ("max_concurrency", SettingType::Integer),
     ("retries", SettingType::Integer),
+    ("write_batch_max", SettingType::Integer),
 ];
 
 /// The places that the settings of one side come from.
@@ -533,7 +542,11 @@ fn set_host(host: &mut HostSettings, name: &str, value: &Value) -> Result<(), St
             _ => return Err(format!("must be a number of seconds above 0, not {value}")),
         },
         "max_concurrency" => host.max_concurrency = usize::try_from(whole(1)?).unwrap_or(1),
-        _ => host.retries = u32::try_from(whole(0)?).unwrap_or(0),
+        "retries" => host.retries = u32::try_from(whole(0)?).unwrap_or(0),
+        _ => match check(SettingType::Integer, value)?.as_u64().and_then(|rows| u32::try_from(rows).ok()) {
+            Some(rows) if rows > 0 => host.write_batch_max = rows,
+            _ => return Err(format!("must be a number of rows, at least 1, not {value}")),
+        },
     }
     Ok(())
 }

@@ -343,6 +343,18 @@ pub enum Operation {
     Delete,
 }
 
+impl Operation {
+    /// Returns the word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Operation::Create => "create",
+            Operation::Update => "update",
+            Operation::Delete => "delete",
+        }
+    }
+}
+
 /// Rows of one target and one operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WriteRequest {

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::clock::Start;
-use crate::graphql::unexpected;
+use crate::graphql::{Client, unexpected};
 use crate::kinds::{allocated, is_pool};
+use crate::run::Context;
 use crate::schema::{Cardinality, Field, KindSchema};
 use crate::{DEFAULT_BRANCH, Infrahub, PAGE_SIZE};
 
@@ -80,11 +81,14 @@ pub(crate) fn load(adapter: &Infrahub, request: &LoadRequest) -> Result<Page> {
             variables.insert("ids".to_owned(), json!(request.ids));
         }
     }
+    // What a run has written is read back where it was written, which may be a branch for review.
+    let written = if request.ids.is_empty() { None } else { Context::known().ok().map(|context| context.branch) };
+    let client = Client::new(written.as_deref().unwrap_or(&adapter.settings.branch));
     let mut tries = 0;
     let (list, total, at) = loop {
         tries += 1;
         let at = start.as_ref().and_then(Start::at);
-        let response = adapter.client().query(&kind.kind, &document, &variables, at.as_deref())?;
+        let response = client.query(&kind.kind, &document, &variables, at.as_deref())?;
         let passed = start.as_ref().is_none_or(|start| start.passed(&response));
         let list = list(&kind.kind, &response)?;
         let total = match (&request.since, request.ids.as_slice()) {

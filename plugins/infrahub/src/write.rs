@@ -8,13 +8,13 @@
 //! | data, and errors with a path | rows were executed, those in the errors were rejected | an outcome a row |
 //! | no data, an error that names `$d7` | nothing was executed, because of row 7 | row 7 fails, the others are sent again |
 //! | no data, other errors | nothing was executed | halves, until the row is found |
-//! | none | rows may have been executed | creates are looked up by their ids; missing ones are sent again |
+//! | none | rows may have been executed | creates are looked up by their ids; the host settles the others |
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 
 use infrahub_sync_adapter::write::Batch;
-use infrahub_sync_adapter::{Error, ErrorKind, Operation, Outcome, Result, Row, WriteRequest, log};
+use infrahub_sync_adapter::{Error, ErrorKind, Operation, Outcome, Result, Row, WriteRequest};
 use serde_json::{Map, Value, json};
 
 use crate::Infrahub;
@@ -23,12 +23,6 @@ use crate::input::Inputs;
 use crate::run::Context;
 use crate::schema::{Cardinality, Field, KindSchema, Schema};
 
-/// The most times that rows are sent again after a lost answer.
-const LOSSES_MAX: u32 = 3;
-/// The most look-ups of written rows, while the server may still be executing them.
-const LOOKUPS_MAX: u32 = 50;
-/// Look-ups without a new row after which the server has stopped.
-const QUIET_LOOKUPS: u32 = 3;
 /// The most ids that are tried for one row.
 const ATTEMPTS_MAX: u32 = 5;
 /// Kinds of attributes whose values Infrahub may store in another spelling.
@@ -48,7 +42,6 @@ struct Writer<'w> {
     client: Client<'w>,
     rows: Vec<Row>,
     batch: Batch<Pending>,
-    losses: u32,
     explained: u32,
 }
 
@@ -59,8 +52,7 @@ pub(crate) fn write(adapter: &Infrahub, request: &WriteRequest) -> Result<Vec<Ou
     let kind = schema.known(&request.target.kind)?;
     let rows = request.rows().collect::<Result<Vec<Row>>>()?;
     let inputs = Inputs { schema: &schema, kind, operation: request.operation, context: &context };
-    let mut writer =
-        Writer { inputs, client: Client::new(&context.branch), batch: Batch::empty(rows.len()), rows, losses: 0, explained: 0 };
+    let mut writer = Writer { inputs, client: Client::new(&context.branch), batch: Batch::empty(rows.len()), rows, explained: 0 };
     let all = (0..writer.rows.len()).filter_map(|number| writer.pending(number, 0)).collect();
     writer.batch.send_again(all);
     while let Some(rows) = writer.batch.next_request() {
@@ -93,7 +85,10 @@ impl Writer<'_> {
         match self.client.mutate(&self.inputs.kind.kind, &document, &Value::Object(inputs))? {
             Sent::Answered(Answer { data: Some(data), errors }) => self.executed(rows, &data, &errors),
             Sent::Answered(Answer { data: None, errors }) => self.not_executed(rows, &errors),
-            Sent::Lost(error) => self.lost(rows, &error),
+            Sent::Lost(error) => {
+                self.lost(rows, &error);
+                Ok(())
+            }
         }
     }
 
@@ -188,47 +183,23 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Replaces a lost answer. Sends updates and deletes again; of creates, those whose objects are missing.
-    fn lost(&mut self, rows: Vec<(usize, Pending)>, error: &Error) -> Result<()> {
-        self.losses += 1;
-        log::warn(&format!(
-            "Infrahub's answer about {} `{}` was lost ({}); looking up the written ones",
-            rows.len(),
-            self.inputs.kind.kind,
-            error.message
-        ));
-        if self.losses > LOSSES_MAX {
-            for (number, _) in rows {
-                let message = format!("it is unknown whether this was written: {}", error.message);
-                self.batch.decide(number, Outcome::Failed(Error { message, ..error.clone() }));
-            }
-            return Ok(());
-        }
-        if self.inputs.operation != Operation::Create {
-            self.batch.send_again(rows);
-            return Ok(());
-        }
-        let mut there = self.there(&rows)?;
-        let mut quiet = 0;
-        // The server continues a request whose client is gone. Objects that it makes meanwhile are not made a second time.
-        for _ in 0..LOOKUPS_MAX {
-            if there.len() == rows.len() || quiet == QUIET_LOOKUPS {
-                break;
-            }
-            let now = self.there(&rows)?;
-            quiet = if now.len() > there.len() { 0 } else { quiet + 1 };
-            there = now;
-        }
-        let mut missing = Vec::new();
+    /// Decides rows whose answer was lost, as far as that is known. The host waits, reads back updates and deletes, and sends again what was not
+    /// written. A create is known by its id: one whose object is there was executed, and sending another one again does no harm.
+    fn lost(&mut self, rows: Vec<(usize, Pending)>, error: &Error) {
+        let is_create = self.inputs.operation == Operation::Create;
+        let there = if is_create { self.there(&rows).unwrap_or_default() } else { HashSet::new() };
+        // A server that asked for patience may have executed it, too.
+        let kind = if error.kind == ErrorKind::Transport { ErrorKind::Transport } else { ErrorKind::Remote };
         for (number, row) in rows {
-            if there.contains(&row.id) {
-                self.batch.decide(number, Outcome::Written(Some(row.id)));
+            let outcome = if there.contains(&row.id) {
+                Outcome::Written(Some(row.id))
+            } else if is_create {
+                Outcome::Failed(Error { kind: ErrorKind::RateLimited, ..error.clone() })
             } else {
-                missing.push((number, row));
-            }
+                Outcome::Failed(Error { kind, ..error.clone() })
+            };
+            self.batch.decide(number, outcome);
         }
-        self.batch.send_again(missing);
-        Ok(())
     }
 
     /// Returns the ids of the rows whose objects exist and have the rows' identifiers: another user may have renamed one since.

@@ -665,7 +665,7 @@ fn a_create_whose_answer_is_lost_is_not_made_twice() {
 fn a_mutation_is_sent_again_only_after_a_look_unless_the_server_says_that_it_did_nothing() {
     for (action, looks) in [(Action::TooMany, true), (Action::Unavailable, true), (Action::Shed, false)] {
         let lab = Lab::new(&[TAG]);
-        lab.source("tags", names("t", 3));
+        lab.source("tags", names("t", 1));
         lab.fake.faults().add(Fault::new(action.clone()).on_document("InfraTagCreate"));
         lab.sync();
         let requests = lab.requests();

@@ -4,6 +4,7 @@
 #![allow(clippy::print_stderr, reason = "a test that cannot run on this machine says so")]
 
 mod adapters;
+mod answers;
 mod apply;
 mod cache;
 mod canary;

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that panics has failed")]
 #![allow(clippy::print_stderr, reason = "a history prints what it played")]
 
+mod answers;
 mod histories;
 mod infrahub;
 mod netbox;

@@ -8,7 +8,7 @@ use crate::sample;
 use crate::subject::{Opening, Subject, Trouble};
 
 /// The settings that are the host's for every adapter with an address: it checks them itself.
-const HOST_SETTINGS: [&str; 5] = ["verify_ssl", "headers", "timeout", "max_concurrency", "retries"];
+const HOST_SETTINGS: [&str; 6] = ["verify_ssl", "headers", "timeout", "max_concurrency", "retries", "write_batch_max"];
 
 /// Returns the role that the adapter can be opened in.
 pub(super) fn role(subject: &Subject<'_>) -> Role {

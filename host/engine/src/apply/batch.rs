@@ -23,16 +23,9 @@ use crate::targets::Targets;
 #[derive(Default)]
 pub(super) struct Batch {
     pub(super) rows: Vec<Row>,
-    lines: String,
 }
 
 impl Batch {
-    pub(super) fn push(&mut self, row: Row, line: &str) {
-        self.rows.push(row);
-        self.lines.push_str(line);
-        self.lines.push('\n');
-    }
-
     /// Returns whether a change can be in the batch, whose size is limited to `max`.
     pub(super) fn takes(&self, change: &Change, max: usize) -> bool {
         let alike = |first: &Row| first.change.object.kind == change.object.kind && first.change.resource == change.resource;
@@ -49,28 +42,44 @@ impl Batch {
     /// # Errors
     /// When the place of the rows in the destination is unknown.
     pub(super) fn take(&mut self, targets: &Targets) -> Result<Option<(Vec<Row>, WriteRequest)>, EngineError> {
-        let Batch { rows, lines } = std::mem::take(self);
-        let Some(Row { at, change, .. }) = rows.first() else { return Ok(None) };
-        let target = targets.of(change.object.kind, change.resource.as_deref());
-        let target = target.ok_or_else(|| EngineError::PlanRow {
-            row: at + 1,
-            reason: match &change.resource {
-                Some(resource) => format!("no mapping of `{}` leads to `{resource}`", change.kind),
-                None => format!("it does not say which resource of `{}` it is written to", change.kind),
-            },
-        })?;
-        let request = WriteRequest {
-            target: target.clone(),
-            operation: match change.action {
-                Action::Create => Operation::Create,
-                Action::Update => Operation::Update,
-                Action::Delete => Operation::Delete,
-            },
-            rows: lines,
-            count: u32::try_from(rows.len()).unwrap_or(u32::MAX),
-        };
+        let rows = std::mem::take(&mut self.rows);
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let request = request(&rows, targets)?;
         Ok(Some((rows, request)))
     }
+}
+
+/// Returns the request that writes rows: of one kind, one resource and one operation.
+///
+/// # Errors
+/// When the place of the rows in the destination is unknown.
+pub(super) fn request(rows: &[Row], targets: &Targets) -> Result<WriteRequest, EngineError> {
+    let Some(Row { at, change, .. }) = rows.first() else { return Err(EngineError::Internal("a batch without rows".to_owned())) };
+    let target = targets.of(change.object.kind, change.resource.as_deref());
+    let target = target.ok_or_else(|| EngineError::PlanRow {
+        row: at + 1,
+        reason: match &change.resource {
+            Some(resource) => format!("no mapping of `{}` leads to `{resource}`", change.kind),
+            None => format!("it does not say which resource of `{}` it is written to", change.kind),
+        },
+    })?;
+    let mut lines = String::with_capacity(rows.iter().map(|row| row.line.len() + 1).sum());
+    for row in rows {
+        lines.push_str(&row.line);
+        lines.push('\n');
+    }
+    Ok(WriteRequest {
+        target: target.clone(),
+        operation: match change.action {
+            Action::Create => Operation::Create,
+            Action::Update => Operation::Update,
+            Action::Delete => Operation::Delete,
+        },
+        rows: lines,
+        count: u32::try_from(rows.len()).unwrap_or(u32::MAX),
+    })
 }
 
 /// Writes a change as a line of a request: `{"key": {…}, "id": "…", "fields": {…}}`. Takes the values out of the change.
@@ -127,6 +136,8 @@ fn reference_json(peer: &PeerRef, field: &FieldModel, model: &Model, known: &Kno
 pub(super) struct Answered {
     pub(super) rows: Vec<Row>,
     pub(super) answer: infrahub_sync_runtime::Result<Vec<Outcome>>,
+    /// How long it was on its way.
+    pub(super) took: Duration,
 }
 
 /// The batches in flight, in the order in which they were sent.
@@ -143,9 +154,9 @@ struct InFlight {
 }
 
 impl Window {
-    /// Returns a window of at most `widest` batches.
-    pub(super) fn new(system: Arc<dyn System>, widest: usize) -> Window {
-        let pace = Pace::new(widest, system.traffic().repeated);
+    /// Returns a window of at most `widest` batches, each of at most `largest` rows.
+    pub(super) fn new(system: Arc<dyn System>, widest: usize, largest: u32) -> Window {
+        let pace = Pace::new(widest, largest as usize, system.traffic().repeated);
         Window { system, in_flight: VecDeque::new(), pace }
     }
 
@@ -155,6 +166,17 @@ impl Window {
 
     pub(super) fn is_empty(&self) -> bool {
         self.in_flight.is_empty()
+    }
+
+    /// Returns the rows that a batch may have now.
+    pub(super) fn rows_max(&self) -> usize {
+        self.pace.rows()
+    }
+
+    /// Makes batches smaller, because the answer to one of `rows` rows was lost. Returns the rows that a batch may have from now on.
+    pub(super) fn shrink(&mut self, rows: usize) -> usize {
+        self.pace.lost(rows);
+        self.pace.rows()
     }
 
     /// Sends a batch.
@@ -173,10 +195,10 @@ impl Window {
     pub(super) async fn first(&mut self) -> Result<Option<Answered>, EngineError> {
         let Some(InFlight { rows, answer }) = self.in_flight.pop_front() else { return Ok(None) };
         let (answer, took) = answer.await.map_err(|panic| EngineError::Internal(format!("a writing task ended early: {panic}")))?;
-        if let Some(Row { change, .. }) = rows.first() {
+        if let (Some(Row { change, .. }), true) = (rows.first(), answer.is_ok()) {
             let what = format!("{} {}", change.action.as_str(), change.kind);
             self.pace.answered(&what, rows.len(), took, self.system.traffic().repeated);
         }
-        Ok(Some(Answered { rows, answer }))
+        Ok(Some(Answered { rows, answer, took }))
     }
 }

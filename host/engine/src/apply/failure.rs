@@ -27,7 +27,7 @@ pub enum FailureReason {
     Conflict(Conflict),
     /// It was not tried.
     Skipped(SkipReason),
-    /// Its batch failed; the outcome of the row is unknown.
+    /// Its answer was lost, and reading back did not show the outcome.
     Batch(String),
     /// The destination accepted it, and could not make it durable.
     Commit(String),
@@ -108,7 +108,7 @@ impl fmt::Display for FailureReason {
             FailureReason::Rejected(failure) => failure.fmt(out),
             FailureReason::Conflict(conflict) => conflict.fmt(out),
             FailureReason::Skipped(reason) => write!(out, "skipped: {reason}"),
-            FailureReason::Batch(error) => write!(out, "the batch failed as a whole, so it is unknown which rows were written: {error}"),
+            FailureReason::Batch(error) => write!(out, "the answer was lost, so it is unknown whether this was written: {error}"),
             FailureReason::Commit(error) => write!(out, "the row could not be made durable: {error}"),
             FailureReason::Unfinished(error) => write!(out, "all rows were written, but the run could not be completed: {error}"),
         }

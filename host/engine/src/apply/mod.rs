@@ -8,13 +8,15 @@
 //! made. [`reconcile`](infrahub_sync_core::reconcile) decides about each row.
 //!
 //! Key types: [`Job`] (the plan and its destination), [`Writer`] (the apply in progress). Its parts: `known` (ids and dependencies), `ledger` (the
-//! journal), `batch` (requests and batches in flight), `report` (counts and failures).
+//! journal), `batch` (requests and batches in flight), `recover` (rows whose answers were lost), `report` (counts and failures).
 
 mod batch;
 mod failure;
 mod known;
 mod ledger;
 mod pace;
+pub(crate) mod readback;
+mod recover;
 mod report;
 mod touched;
 
@@ -34,6 +36,7 @@ use infrahub_sync_runtime::{FaultKind, KindChanges, Outcome, Run, Target};
 use self::batch::{Answered, Batch, Window, line};
 use self::known::Known;
 use self::ledger::Ledger;
+use self::recover::{Lost, is_lost};
 use self::report::Progress;
 use self::touched::Touched;
 use crate::system::System;
@@ -90,6 +93,8 @@ struct Row {
     change: Change,
     /// The objects that its object refers to in the destination.
     held: Vec<ObjectKey>,
+    /// The row as it is sent.
+    line: String,
 }
 
 /// Applies. The report is there also when this fails; the rows of `errors.parquet` that it has stay.
@@ -153,6 +158,8 @@ struct Writer<'w> {
     touched: HashMap<usize, Touched>,
     /// Rows that count once `commit` succeeds.
     staged: Vec<Row>,
+    /// The destination stages rows.
+    stages: bool,
     progress: Progress<'w>,
     report: &'w mut Report,
 }
@@ -171,9 +178,10 @@ impl<'w> Writer<'w> {
             job,
             known: Known::new(job.current),
             ledger: Ledger::new(journal),
-            window: Window::new(job.system.clone(), widest),
+            window: Window::new(job.system.clone(), widest, job.system.manifest().write_batch_max),
             touched: HashMap::new(),
             staged: Vec::new(),
+            stages: false,
             progress: Progress::new(job.events, totals),
             report,
         }
@@ -209,7 +217,6 @@ impl<'w> Writer<'w> {
 
     /// Writes all rows of the plan, until they are durable or the apply stops.
     async fn write_rows(&mut self) -> Result<(), EngineError> {
-        let batch_max = self.job.system.manifest().write_batch_max.max(1) as usize;
         let mut batch = Batch::default();
         let mut step: Option<Step> = None;
         for (at, row) in (0..).zip(self.job.plan.plan().read_plan()?) {
@@ -225,7 +232,7 @@ impl<'w> Writer<'w> {
             let now: Step = (change.pass, change.tier, change.action == Action::Delete);
             let is_new_step = step.is_some_and(|before| before != now);
             let waits = self.known.waits(&change);
-            if is_new_step || waits || !batch.takes(&change, batch_max) {
+            if is_new_step || waits || !batch.takes(&change, self.window.rows_max()) {
                 self.send(&mut batch).await?;
             }
             if waits {
@@ -241,8 +248,8 @@ impl<'w> Writer<'w> {
                     self.send(&mut batch).await?;
                 }
                 self.known.sending(&row);
-                let line = line(&mut row.change, self.job.current.model, &self.known);
-                batch.push(row, &line);
+                row.line = line(&mut row.change, self.job.current.model, &self.known);
+                batch.rows.push(row);
             }
         }
         self.send(&mut batch).await?;
@@ -260,7 +267,7 @@ impl<'w> Writer<'w> {
         let snapshot = self.job.current.snapshot;
         let there = change.object.row_in(snapshot);
         let held = there.map(|row| self.known.held_by(&change.object, row)).unwrap_or_default();
-        let mut row = Row { at, change, held };
+        let mut row = Row { at, change, held, line: String::new() };
         if let Some(reason) = self.known.skip_reason(&row.change, there.is_some()) {
             self.not_sent(&row, FailureReason::Skipped(reason))?;
             return Ok(None);
@@ -356,12 +363,14 @@ impl<'w> Writer<'w> {
 
     /// Waits for the batch that was sent first and takes its answer.
     async fn settle_first(&mut self) -> Result<(), EngineError> {
-        let Some(Answered { rows, answer }) = self.window.first().await? else { return Ok(()) };
+        let Some(Answered { rows, answer, took }) = self.window.first().await? else { return Ok(()) };
         let error = match answer {
             Ok(outcomes) => {
-                self.take(rows, outcomes);
-                return self.ledger.flush();
+                let lost = self.take(rows, outcomes);
+                self.ledger.flush()?;
+                return self.recover(lost, took).await;
             }
+            Err(error) if is_lost(&error) && self.can_recover() => return self.recover(Lost::of_batch(rows, &error), took).await,
             Err(error) => error,
         };
         // The outcome of every row is unknown: each is reported as failed, and what depends on it is skipped. The journal keeps it as sent.
@@ -374,17 +383,32 @@ impl<'w> Writer<'w> {
         }
         // The other batches were sent, and their outcomes are known once they are answered.
         while !self.window.is_empty() {
-            if let Ok(Some(Answered { rows, answer: Ok(outcomes) })) = self.window.first().await {
-                self.take(rows, outcomes);
+            if let Ok(Some(Answered { rows, answer: Ok(outcomes), .. })) = self.window.first().await {
+                let lost = self.take(rows, outcomes);
+                self.leave_open(lost);
             }
         }
         self.ledger.flush()?;
         Err(error.into())
     }
 
-    /// Takes the outcomes of a batch.
-    fn take(&mut self, rows: Vec<Row>, outcomes: Vec<Outcome>) {
-        for (row, outcome) in rows.into_iter().zip(outcomes) {
+    /// Takes the outcomes of a batch. Returns the rows without one, where lost answers can be settled.
+    fn take(&mut self, rows: Vec<Row>, outcomes: Vec<Outcome>) -> Vec<Lost> {
+        let mut lost = Vec::new();
+        for (mut row, mut outcome) in rows.into_iter().zip(outcomes) {
+            if let Outcome::Failed(failure) = outcome {
+                if self.can_recover() {
+                    (row, outcome) = match Lost::of_row(row, failure) {
+                        Ok(open) => {
+                            lost.push(open);
+                            continue;
+                        }
+                        Err((row, failure)) => (row, Outcome::Failed(failure)),
+                    };
+                } else {
+                    outcome = Outcome::Failed(failure);
+                }
+            }
             self.known.answered(&row);
             match outcome {
                 Outcome::Written(id) => {
@@ -393,7 +417,10 @@ impl<'w> Writer<'w> {
                     self.report.written(&row.change);
                     self.progress.row(&row.change);
                 }
-                Outcome::Staged => self.staged.push(row),
+                Outcome::Staged => {
+                    self.stages = true;
+                    self.staged.push(row);
+                }
                 Outcome::Unchanged(id) => {
                     let id = self.learn(&row, id);
                     self.ledger.answered(row.at, RowState::Unchanged, id);
@@ -406,6 +433,7 @@ impl<'w> Writer<'w> {
                 }
             }
         }
+        lost
     }
 
     /// Learns the id of a created object; returns it for the journal.

@@ -1,4 +1,4 @@
-//! The number of batches in flight: fewer when the destination sheds load or slows down, more again later.
+//! The number of batches in flight, and of rows in each: fewer when the destination sheds load, slows down or loses answers, more again later.
 //!
 //! The result of an apply does not depend on it.
 
@@ -16,6 +16,9 @@ const SLOW_BATCHES: u32 = 2;
 pub(super) struct Pace {
     width: usize,
     widest: usize,
+    /// The rows that a batch may have, and the most that it may ever have.
+    rows: usize,
+    largest: usize,
     /// Batches since the destination last asked for patience or was slow.
     calm: u32,
     /// Slow batches, one after the other.
@@ -28,9 +31,20 @@ pub(super) struct Pace {
 
 impl Pace {
     /// As many as the adapter allows, to begin with. `repeated` are the requests that were repeated before.
-    pub(super) fn new(widest: usize, repeated: u64) -> Pace {
-        let widest = widest.max(1);
-        Pace { width: widest, widest, calm: 0, slow: 0, repeated, quickest: None }
+    pub(super) fn new(widest: usize, largest: usize, repeated: u64) -> Pace {
+        let (widest, largest) = (widest.max(1), largest.max(1));
+        Pace { width: widest, widest, rows: largest, largest, calm: 0, slow: 0, repeated, quickest: None }
+    }
+
+    /// Returns the number of rows that a batch may have now.
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Notes that the answer to a batch of `rows` rows was lost: half of them may be few enough.
+    pub(super) fn lost(&mut self, rows: usize) {
+        self.rows = self.rows.min(rows.div_ceil(2)).max(1);
+        self.narrow();
     }
 
     /// Returns the number of batches that may be in flight now.
@@ -51,8 +65,9 @@ impl Pace {
             }
         } else {
             (self.slow, self.calm) = (0, self.calm + 1);
-            if self.calm >= CALM_BATCHES && self.width < self.widest {
-                self.width += 1;
+            if self.calm >= CALM_BATCHES && (self.width < self.widest || self.rows < self.largest) {
+                self.width = (self.width + 1).min(self.widest);
+                self.rows = (self.rows * 2).min(self.largest);
                 self.calm = 0;
             }
         }
@@ -97,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_destination_that_asks_for_patience_gets_it_and_is_asked_for_more_later() {
-        let mut pace = Pace::new(8, 5);
+        let mut pace = Pace::new(8, 100, 5);
         assert_eq!(answered(&mut pace, 10, MS, 5), 8);
         assert_eq!(answered(&mut pace, 1, MS, 6), 4);
         assert_eq!(answered(&mut pace, 1, MS, 9), 2);
@@ -108,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_destination_that_slows_down_gets_fewer_batches_at_a_time() {
-        let mut pace = Pace::new(8, 0);
+        let mut pace = Pace::new(8, 100, 0);
         assert_eq!(answered(&mut pace, 5, 10 * MS, 0), 8);
         assert_eq!(answered(&mut pace, 1, 40 * MS, 0), 8, "once may be an accident");
         assert_eq!(answered(&mut pace, 1, 40 * MS, 0), 4);
@@ -118,8 +133,28 @@ mod tests {
     }
 
     #[test]
+    fn batches_halve_after_a_lost_answer_and_grow_again() {
+        let mut pace = Pace::new(4, 100, 0);
+        let sizes: Vec<usize> = (0..9)
+            .map(|_| {
+                let rows = pace.rows();
+                pace.lost(rows);
+                rows
+            })
+            .collect();
+        assert_eq!(sizes, [100, 50, 25, 13, 7, 4, 2, 1, 1]);
+        assert_eq!(pace.width(), 1);
+        answered(&mut pace, 4, MS, 0);
+        assert_eq!((pace.rows(), pace.width()), (2, 2));
+        answered(&mut pace, 100, MS, 0);
+        assert_eq!((pace.rows(), pace.width()), (100, 4), "and never more than at first");
+        pace.lost(3);
+        assert_eq!(pace.rows(), 2, "a small batch was too large");
+    }
+
+    #[test]
     fn only_what_is_alike_is_compared() {
-        let mut pace = Pace::new(8, 0);
+        let mut pace = Pace::new(8, 100, 0);
         answered(&mut pace, 3, 10 * MS, 0);
         // Of another kind a row may take longer, and a request of few rows is mostly request.
         (0..10).for_each(|_| pace.answered("create Interface", 100, 90 * MS, 0));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use infrahub_sync_runtime::{
     AdapterName, Addressing, Cursor, Error, Evidence, Failure, FailureKind, Kind, LoadRequest, Manifest, Operation, Outcome, Page, Payload,
-    Result, Run, RunResult, Target, Traffic, WriteRequest,
+    Result, Run, RunResult, Target, Traffic, Waiting, WriteRequest,
 };
 use serde_json::{Map, Value, json};
 use tokio::sync::Notify;
@@ -67,6 +67,21 @@ pub(super) struct Behaviour {
     pub(super) changes: bool,
     /// Each page says another number of objects.
     pub(super) wobbles: bool,
+    /// A read can be limited to ids.
+    pub(super) reads_ids: bool,
+}
+
+/// What happens to a write whose answer is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Loss {
+    /// It was executed.
+    Executed,
+    /// It never arrived.
+    Never,
+    /// It is executed when the host has paused this many times more.
+    Late(u64),
+    /// It was executed, and the adapter does not know the outcome of any row.
+    Rows,
 }
 
 impl Default for Behaviour {
@@ -81,6 +96,7 @@ impl Default for Behaviour {
             late: 0,
             changes: true,
             wobbles: false,
+            reads_ids: true,
         }
     }
 }
@@ -90,8 +106,8 @@ impl Default for Behaviour {
 pub(super) struct Faults {
     /// The call (counted from 0) that is never answered, and whether it takes effect.
     pub(super) kill: Option<(u64, bool)>,
-    /// The writes (counted from 0) that take effect and whose answers are lost.
-    pub(super) lost: BTreeSet<u64>,
+    /// The writes (counted from 0) whose answers are lost.
+    pub(super) lost: BTreeMap<u64, Loss>,
     /// The loads (counted from 0) that answer that the list moved.
     pub(super) moved: BTreeSet<u64>,
     /// Objects whose rows are rejected.
@@ -111,6 +127,10 @@ pub(super) struct State {
     /// The pauses that the host made.
     pub(super) rests: u64,
     writes: u64,
+    /// Writes that are executed later: after so many pauses.
+    late: Vec<(u64, WriteRequest)>,
+    /// The objects that such a write has created.
+    made_late: BTreeSet<To>,
     next_id: u64,
     staged: Vec<(String, Operation, Value)>,
     /// The changes in order: kind, unique id, id, and whether it was deleted.
@@ -172,7 +192,7 @@ impl MemorySystem {
             lookup: None,
             evidence: Evidence::default(),
             ownership: false,
-            reads_ids: false,
+            reads_ids: behaviour.reads_ids,
             schema: false,
             page_size: behaviour.page_size,
             write_batch_max: behaviour.batch_max,
@@ -254,7 +274,6 @@ impl MemorySystem {
         if state.faults.moved.contains(&(state.loads - 1)) {
             return Err(self.failure(FailureKind::Conflict, "the list moved"));
         }
-        let wobble = if self.behaviour.wobbles { state.loads % 2 } else { 0 };
         let state = &*state;
         let none = BTreeMap::new();
         let objects = state.net.get(&request.resource).unwrap_or(&none);
@@ -267,12 +286,15 @@ impl MemorySystem {
         };
         let news = since.map(|since| &state.log[since..]);
         let is_new = |uid: &String| news.is_none_or(|news| news.iter().any(|((kind, key), ..)| *kind == request.resource && key == uid));
-        let rows: Vec<&Object> = objects.iter().filter(|(uid, _)| is_new(uid)).map(|(_, object)| object).collect();
+        let is_asked = |object: &Object| request.ids.is_empty() || request.ids.contains(&object.id);
+        let rows = objects.iter().filter(|(uid, _)| is_new(uid)).map(|(_, object)| object);
+        let rows: Vec<&Object> = rows.filter(|object| is_asked(object)).collect();
         let deleted = news.map(|news| {
             let gone = |(object, id, deleted): &(To, String, bool)| (*deleted && object.0 == request.resource).then(|| id.clone());
             news.iter().filter_map(gone).collect()
         });
         let start = request.cursor.as_ref().map_or(0, |cursor| String::from_utf8_lossy(&cursor.0).parse::<usize>().unwrap());
+        let wobble = if self.behaviour.wobbles { start as u64 % 2 } else { 0 };
         let end = (start + request.page_size as usize).min(rows.len());
         let shown = &rows[start.saturating_sub(self.behaviour.overlap).min(end)..end];
         let lines: Vec<String> = shown.iter().map(|object| self.record(state, object).to_string()).collect();
@@ -281,7 +303,7 @@ impl MemorySystem {
             next: (end < rows.len()).then(|| Cursor(end.to_string().into_bytes())),
             watermark: Some(watermark.to_string()),
             deleted,
-            total: Some(objects.len() as u64 + wobble),
+            total: request.ids.is_empty().then_some(objects.len() as u64 + wobble),
             partial: None,
         })
     }
@@ -312,6 +334,16 @@ impl MemorySystem {
         let rows: Vec<Value> = request.rows.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(rows.len(), request.count as usize);
         assert!(rows.len() <= self.behaviour.batch_max as usize);
+        let loss = state.faults.lost.get(&number).copied();
+        let lost = || Err(self.failure(FailureKind::Transport, "the connection broke"));
+        match loss {
+            Some(Loss::Never) => return lost(),
+            Some(Loss::Late(rests)) => {
+                state.late.push((state.rests + rests, request.clone()));
+                return lost();
+            }
+            _ => {}
+        }
         let outcomes = rows.into_iter().map(|row| {
             let object = to(&request.target.kind, &unique_id(&row["key"]));
             if state.faults.rejected.contains(&object) {
@@ -323,18 +355,46 @@ impl MemorySystem {
             }
             self.write_row(state, &object, request.operation, &row)
         });
-        let outcomes = outcomes.collect();
-        if state.faults.lost.contains(&number) {
-            return Err(self.failure(FailureKind::Transport, "the connection broke"));
+        let outcomes: Vec<Outcome> = outcomes.collect();
+        match loss {
+            Some(Loss::Executed) => lost(),
+            Some(Loss::Rows) => Ok(outcomes.iter().map(|_| Outcome::Failed(failure(FailureKind::Remote, "no word about it"))).collect()),
+            _ => Ok(outcomes),
         }
-        Ok(outcomes)
+    }
+
+    /// Executes the late writes that are due; all of them at the end.
+    pub(super) fn execute_late(&self, all: bool) {
+        let mut state = self.state();
+        let rests = state.rests;
+        let (due, later): (Vec<_>, Vec<_>) = std::mem::take(&mut state.late).into_iter().partition(|(at, _)| all || *at <= rests);
+        state.late = later;
+        for (_, request) in due {
+            for line in request.rows.lines() {
+                let row: Value = serde_json::from_str(line).unwrap();
+                let object = to(&request.target.kind, &unique_id(&row["key"]));
+                let is_there = state.net.get(&object.0).is_some_and(|objects| objects.contains_key(&object.1));
+                // As a database does: a second object of the same name is rejected, and there is nothing to update or delete.
+                match (request.operation, is_there) {
+                    (Operation::Create, true) | (Operation::Update | Operation::Delete, false) => {}
+                    (Operation::Create, false) => {
+                        state.made_late.insert(object.clone());
+                        self.write_row(&mut state, &object, request.operation, &row);
+                    }
+                    _ => drop(self.write_row(&mut state, &object, request.operation, &row)),
+                }
+            }
+        }
     }
 
     fn write_row(&self, state: &mut State, object: &To, operation: Operation, row: &Value) -> Outcome {
         let there = state.net.get(&object.0).and_then(|objects| objects.get(&object.1)).cloned();
         match (operation, there) {
             (Operation::Create, Some(_)) => {
-                state.violation(format!("{object:?} is created twice"));
+                // The lost request was executed between the host's look and its second attempt.
+                if !state.made_late.contains(object) {
+                    state.violation(format!("{object:?} is created twice"));
+                }
                 Outcome::Failed(failure(FailureKind::Conflict, "it is there"))
             }
             (Operation::Update, None) => Outcome::Failed(failure(FailureKind::NotFound, "it is gone")),
@@ -482,8 +542,13 @@ impl System for MemorySystem {
         self.call(move |state| self.page(state, &request))
     }
 
+    fn waits(&self) -> Vec<Waiting> {
+        Vec::new()
+    }
+
     fn rest(&self, _time: Duration, _why: String) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         self.state().rests += 1;
+        self.execute_late(false);
         Box::pin(tokio::task::yield_now())
     }
 

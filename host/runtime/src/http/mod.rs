@@ -41,6 +41,7 @@ use crate::manifest::Manifest;
 use crate::response::{Body, HostResponse};
 use crate::secret::Scrubber;
 use crate::settings::{Environment, Resolved};
+use crate::waits::Waits;
 use infrahub_sync_base::limits::{Limit, Limits};
 
 use authenticated::Authenticated;
@@ -156,6 +157,11 @@ impl Http {
     /// Returns the network traffic so far.
     pub(crate) fn traffic(&self) -> Traffic {
         self.authenticated.retry.traffic()
+    }
+
+    /// Returns the requests that have no answer yet.
+    pub(crate) fn waits(&self) -> &Arc<Waits> {
+        &self.authenticated.retry.waits
     }
 
     fn transport(&self) -> &Transport {

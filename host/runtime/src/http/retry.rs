@@ -12,9 +12,13 @@ use super::request::{HttpError, Request};
 use super::transport::{Failed, Transport};
 use crate::error::AdapterName;
 use crate::response::HostResponse;
+use crate::waits::Waits;
 
 /// A wait that is reported to the user.
 const LONG_WAIT: Duration = Duration::from_secs(5);
+
+/// Attempts whose answers did not come in time, after which a request is not repeated: the wait would only be longer.
+const TIMEOUTS_MAX: u32 = 2;
 
 /// The network traffic so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -65,6 +69,8 @@ pub(super) struct Retry {
     policy: Policy,
     adapter: Arc<AdapterName>,
     counters: Counters,
+    /// The requests that have no answer yet.
+    pub(super) waits: Arc<Waits>,
 }
 
 /// How one attempt ended.
@@ -72,7 +78,7 @@ type Ended = Result<HostResponse, Failed>;
 
 impl Retry {
     pub(super) fn new(transport: Transport, policy: Policy, adapter: Arc<AdapterName>) -> Self {
-        Self { transport, pace: Pace::real(), policy, adapter, counters: Counters::default() }
+        Self { transport, pace: Pace::real(), policy, adapter, counters: Counters::default(), waits: Arc::default() }
     }
 
     /// Returns the network traffic so far.
@@ -86,19 +92,26 @@ impl Retry {
 
     /// Attempts the request until there is an answer that is final. `pass` has the headers of a login.
     pub(super) async fn send(&self, request: &Request, pass: Option<&HeaderMap>) -> Result<HostResponse, HttpError> {
-        let mut attempt = 1;
+        let (mut attempt, mut timeouts) = (1, 0);
+        let waiting = self.waits.request();
+        let limit = request.timeout.min(self.transport.route.silence);
         loop {
+            waiting.sent(limit, request.idempotent && attempt <= self.policy.retries && timeouts + 1 < TIMEOUTS_MAX);
             let ended = self.attempt(request, pass, attempt).await;
             let wait = match &ended {
                 Ok(response) => self.wait_after(request, response, attempt),
                 Err(failed) => (failed.transient && (failed.unsent || request.idempotent)).then(|| self.backoff(attempt)),
             };
-            let Some(wait) = wait.filter(|_| attempt <= self.policy.retries) else { return ended.map_err(|failed| failed.error) };
+            timeouts += u32::from(matches!(&ended, Err(Failed { error: HttpError::Timeout(_), unsent: false, .. })));
+            let Some(wait) = wait.filter(|_| attempt <= self.policy.retries && timeouts < TIMEOUTS_MAX) else {
+                return ended.map_err(|failed| failed.error);
+            };
             if wait >= LONG_WAIT {
                 let (url, status) = (self.transport.shown(&request.url), ended.as_ref().map_or(0, |response| response.status));
                 tracing::info!(adapter = %self.adapter, url, status, wait_ms = millis(wait), "waiting before the next attempt");
             }
             self.counters.repeated.fetch_add(1, Ordering::Relaxed);
+            waiting.again(reason(&ended), wait, attempt + 1, self.policy.retries.saturating_add(1));
             (self.pace.sleep)(wait).await;
             attempt += 1;
         }
@@ -163,6 +176,16 @@ impl Retry {
     pub(super) fn backoff(&self, attempt: u32) -> Duration {
         let doubled = self.policy.backoff_base.saturating_mul(2u32.saturating_pow(attempt.saturating_sub(1)));
         doubled.min(self.policy.backoff_max).mul_f64((self.pace.draw)().clamp(0.0, 1.0))
+    }
+}
+
+/// Returns how an attempt ended, in a few words.
+fn reason(ended: &Ended) -> String {
+    match ended {
+        Ok(response) => format!("the server answered {}", response.status),
+        Err(Failed { unsent: true, .. }) => "the connection failed".to_owned(),
+        Err(Failed { error: HttpError::Timeout(_), .. }) => "the server did not answer in time".to_owned(),
+        Err(_) => "the connection broke".to_owned(),
     }
 }
 

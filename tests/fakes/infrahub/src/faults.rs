@@ -107,6 +107,13 @@ pub enum Action {
         /// The status.
         status: u16,
     },
+    /// A proxy gives up with a status before the handler runs; the handler runs after a while, when nobody waits for it.
+    Late {
+        /// The status.
+        status: u16,
+        /// How long after the answer, in milliseconds.
+        after_ms: u64,
+    },
     /// The handler runs, and only this many bytes of the body are sent before the connection ends.
     Truncate {
         /// Bytes of the body that arrive.

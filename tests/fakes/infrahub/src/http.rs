@@ -8,6 +8,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// A request, read whole.
+#[derive(Clone)]
 pub(crate) struct Incoming {
     pub(crate) connection: u64,
     pub(crate) method: String,
@@ -15,6 +16,8 @@ pub(crate) struct Incoming {
     pub(crate) query: Vec<(String, String)>,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
+    /// Its client has an answer already.
+    pub(crate) is_late: bool,
 }
 
 impl Incoming {
@@ -46,11 +49,20 @@ pub(crate) struct Reply {
     pub(crate) end: End,
     /// Bytes in a piece, and the pause after each.
     pub(crate) slow: Option<(usize, Duration)>,
+    /// The request is executed after this time, when the client has gone with this answer.
+    pub(crate) late: Option<(Duration, Incoming)>,
 }
 
 impl Reply {
     pub(crate) fn new(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Reply {
-        Reply { status, headers: vec![("content-type", content_type.to_owned())], body: body.into(), end: End::Keep, slow: None }
+        Reply {
+            status,
+            headers: vec![("content-type", content_type.to_owned())],
+            body: body.into(),
+            end: End::Keep,
+            slow: None,
+            late: None,
+        }
     }
 
     pub(crate) fn json(status: u16, value: &serde_json::Value) -> Reply {
@@ -178,6 +190,10 @@ fn serve(stream: &TcpStream, connection: u64, handler: &dyn Fn(Incoming) -> Repl
         writer.flush()?;
         if reply.end != End::Keep || asked_to_close {
             let _ = writer.shutdown(Shutdown::Both);
+            if let Some((pause, incoming)) = reply.late {
+                std::thread::sleep(pause);
+                handler(incoming);
+            }
             return Ok(());
         }
     }
@@ -251,7 +267,7 @@ fn read(reader: &mut BufReader<&TcpStream>, writer: &mut &TcpStream, connection:
             (decoded(name, true), decoded(value, true))
         })
         .collect();
-    Ok(Some(Incoming { connection, method, path: decoded(path, false), query, headers, body }))
+    Ok(Some(Incoming { connection, method, path: decoded(path, false), query, headers, body, is_late: false }))
 }
 
 /// Undoes percent-encoding; in a query a plus is a space.

@@ -159,13 +159,16 @@ impl Shared {
             noted.document = body["query"].as_str().unwrap_or_default().to_owned();
             noted.variables = body["variables"].clone();
         }
-        let (actions, latency) = {
+        let is_late = incoming.is_late;
+        let (actions, latency) = if is_late {
+            Default::default()
+        } else {
             let mut faults = locked(&self.faults);
             (faults.hit(&incoming.path, &noted.document, &incoming.body), faults.latency())
         };
         std::thread::sleep(latency);
         // Not under the lock: the hook may wait for another request.
-        let hook = self.hook.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let hook = self.hook.read().unwrap_or_else(PoisonError::into_inner).clone().filter(|_| !is_late);
         let told = |moment, document: &str| hook.as_ref().map_or(Verdict::GoOn, |hook| hook(moment, document));
         let mut instead = None;
         let mut aliases = Vec::new();
@@ -205,6 +208,11 @@ impl Shared {
                     instead = Some(Reply::new(*status, content_type, body.clone()));
                 }
                 Action::ResetBefore => instead = Some(reset()),
+                Action::Late { status, after_ms } => {
+                    let late = Incoming { is_late: true, ..incoming.clone() };
+                    let late = Some((Duration::from_millis(*after_ms), late));
+                    instead = Some(Reply { end: End::CloseSilently, late, ..Reply::new(*status, "text/plain", "") });
+                }
                 _ => {}
             }
         }
@@ -231,6 +239,9 @@ impl Shared {
         }
         if told(Moment::Handled, &noted.document) == Verdict::Reset {
             reply.end = End::Reset;
+        }
+        if is_late {
+            return reply;
         }
         locked(&self.log).push(Request {
             connection: incoming.connection,
