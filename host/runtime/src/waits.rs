@@ -1,4 +1,4 @@
-//! What a session waits for at this moment: answers, and pauses before the next attempt.
+//! The waits of a session at this moment: for answers, and in pauses before the next attempt.
 //!
 //! Key types: [`Waits`] (all of them), [`Waiting`] (one of them, as it is shown). An entry lives as long as its request.
 
@@ -22,15 +22,15 @@ pub(crate) async fn during<T>(what: String, work: impl Future<Output = T>) -> T 
 pub struct Waiting {
     /// Tells it from others of the session.
     pub id: u64,
-    /// What was asked: `update 50 InfraDevice`, `read dcim.devices`.
+    /// The request in words: `update 50 InfraDevice`, `read dcim.devices`.
     pub what: String,
     /// The time since it was asked, with all attempts.
     pub waited: Duration,
-    /// What happens now.
+    /// The current state.
     pub state: WaitState,
 }
 
-/// What happens to a request at this moment.
+/// The current state of a request.
 #[derive(Debug, Clone, PartialEq)]
 pub enum WaitState {
     /// It was sent, and has no answer.
@@ -140,12 +140,12 @@ pub(crate) struct Entered {
 }
 
 impl Entered {
-    /// The request is sent.
+    /// Notes that the request is sent.
     pub(crate) fn sent(&self, limit: Duration, repeats: bool) {
         self.set(State::Sent { since: Instant::now(), limit, repeats });
     }
 
-    /// The request is sent again after a pause.
+    /// Notes that the request is sent again after a pause.
     pub(crate) fn again(&self, why: String, pause: Duration, attempt: u32, attempts: u32) {
         self.set(State::Again { why, until: Instant::now() + pause, attempt, attempts });
     }

@@ -71,7 +71,7 @@ pub(super) struct Behaviour {
     pub(super) reads_ids: bool,
 }
 
-/// What happens to a write whose answer is lost.
+/// The fate of a write whose answer is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Loss {
     /// It was executed.
@@ -127,7 +127,7 @@ pub(super) struct State {
     /// The pauses that the host made.
     pub(super) rests: u64,
     writes: u64,
-    /// Writes that are executed later: after so many pauses.
+    /// Writes that are executed later: each after a number of pauses.
     late: Vec<(u64, WriteRequest)>,
     /// The objects that such a write has created.
     made_late: BTreeSet<To>,

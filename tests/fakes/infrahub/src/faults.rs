@@ -107,7 +107,7 @@ pub enum Action {
         /// The status.
         status: u16,
     },
-    /// A proxy gives up with a status before the handler runs; the handler runs after a while, when nobody waits for it.
+    /// A proxy gives up with a status before the handler runs; the handler runs after a while, when no one waits for it.
     Late {
         /// The status.
         status: u16,
