@@ -15,7 +15,8 @@
 //! ```
 //!
 //! Absent keys: `type: any`, `optional: false`, `cardinality: unknown`, no reference, nothing deferred. A field whose peers are of several kinds
-//! has them all: `reference: [LocationSite, LocationArea]`. A newer format is refused.
+//! has them all: `reference: [LocationSite, LocationArea]`. A kind with `lookup: true` is not mapped, and only referred to. A newer format is
+//! refused.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -88,6 +89,9 @@ impl Generated {
             lines.push(format!("  - name: {}", scalar(&kind.name)));
             lines.push(format!("    identifiers: {}", flow_list(&kind.identifiers)));
             lines.push(format!("    tier: {}", kind.tier));
+            if kind.lookup {
+                lines.push("    lookup: true".to_owned());
+            }
             if !kind.deferred.is_empty() {
                 lines.push(format!("    deferred: {}", flow_list(&kind.deferred)));
             }
@@ -189,7 +193,7 @@ fn kinds(decoder: &mut Decoder<'_>, record: &Record<'_>) -> Vec<KindModel> {
 }
 
 fn kind(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> Option<KindModel> {
-    let record = decoder.record(node, path, &["name", "identifiers", "tier", "deferred", "fields"])?;
+    let record = decoder.record(node, path, &["name", "identifiers", "tier", "deferred", "lookup", "fields"])?;
     let name = decoder.required_text(&record, "name");
     let tier = decoder.required(&record, "tier").and_then(|node| decoder.count(node, &record.at("tier")));
     decoder.required(&record, "fields");
@@ -215,11 +219,8 @@ fn kind(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> Option<KindModel>
         names
     };
     let (identifiers, deferred) = (named("identifiers"), named("deferred"));
-    for field in fields.iter().filter(|field| !field.also.is_empty() && identifiers.contains(&field.name)) {
-        let message = format!("the identifier `{}` refers to more than one kind", field.name);
-        decoder.error_hint(node.span, record.at("identifiers"), message, AGAIN);
-    }
-    Some(KindModel { name: name?.0.to_owned(), identifiers, tier: tier?, deferred, fields })
+    let lookup = truth(decoder, &record, "lookup");
+    Some(KindModel { name: name?.0.to_owned(), identifiers, tier: tier?, deferred, lookup, fields })
 }
 
 fn field(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> Option<FieldModel> {
@@ -243,16 +244,7 @@ fn field(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> Option<FieldMode
     }
     let mut references = references.into_iter();
     let (reference, also) = (references.next(), references.collect());
-    let optional = match record.get("optional") {
-        None => false,
-        Some(node) => match node.data {
-            load::Data::Bool(value) => value,
-            _ => {
-                decoder.expected("`true` or `false`", node, &record.at("optional"), None);
-                false
-            }
-        },
-    };
+    let optional = truth(decoder, &record, "optional");
     let default = decoder.optional_text(&record, "default").map(|(text, span)| (text.to_owned(), span));
     let default = default.and_then(|(text, span)| match serde_json::from_str(&text) {
         Ok(value) => Some(value),
@@ -262,6 +254,18 @@ fn field(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> Option<FieldMode
         }
     });
     Some(FieldModel { name: name?.0.to_owned(), field_type, optional, reference, also, cardinality, default })
+}
+
+/// Returns a truth value; false where the key is absent.
+fn truth(decoder: &mut Decoder<'_>, record: &Record<'_>, key: &str) -> bool {
+    match record.get(key) {
+        None => false,
+        Some(Node { data: load::Data::Bool(value), .. }) => *value,
+        Some(node) => {
+            decoder.expected("`true` or `false`", node, &record.at(key), None);
+            false
+        }
+    }
 }
 
 /// One word of an enumeration; its default where the key is absent.
@@ -311,6 +315,7 @@ mod tests {
             identifiers: vec!["name".to_owned()],
             tier: 1,
             deferred: Vec::new(),
+            lookup: false,
             fields,
         };
         let mut device = kind("DcimDevice", vec![field("name"), site, field("weird: #\"name\n")]);
@@ -367,9 +372,17 @@ mod tests {
         assert_eq!(told("[DcimDevice]"), Vec::<String>::new());
         assert_eq!(told("[DcimDevice, Nobody]"), ["`on.parent` refers to `Nobody`, which is not a kind of this file"]);
         assert_eq!(told("[DcimDevice, DcimDevice]"), ["the kind `DcimDevice` stands here twice"]);
-        let identifying = sample().to_text().replace("identifiers: [name]", "identifiers: [name, parent]");
-        let problems = Generated::parse(&identifying, Path::new("m")).unwrap_err();
-        assert!(problems.iter().any(|problem| problem.message == "the identifier `parent` refers to more than one kind"), "{problems:?}");
+    }
+
+    #[test]
+    fn identifier_of_several_kinds_and_kind_that_is_looked_up_read_back() {
+        let mut generated = sample();
+        generated.model.kinds[1].identifiers.push("parent".to_owned());
+        generated.model.kinds[1].lookup = true;
+        let text = generated.to_text();
+        assert!(text.contains("    identifiers: [name, parent]\n    tier: 1\n    lookup: true\n    fields:"), "{text}");
+        assert_eq!(Generated::parse(&text, Path::new(GENERATED_FILE)).unwrap(), generated);
+        assert!(Generated::parse(&text.replace("lookup: true", "lookup: maybe"), Path::new("m")).is_err());
     }
 
     fn broken(from: &str, to: &str) -> String {

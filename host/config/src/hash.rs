@@ -40,12 +40,18 @@ pub fn schema_kind_hashes(model: &Model, schema: Option<&[SchemaKind]>) -> BTree
         let mut mandatory: Vec<&str> =
             described.fields.iter().filter(|field| !field.optional && !field.read_only).map(|field| field.name.as_str()).collect();
         mandatory.sort_unstable();
-        let value = json!({
+        let mut value = json!({
             "fields": used,
             "identifiers": kind.identifiers,
             "mandatory": mandatory,
             "can": [described.can_create, described.can_update, described.can_delete],
         });
+        // The kinds that stand for a generic one.
+        let several = kind.fields.iter().filter(|field| field.refers_to_several());
+        let peers: BTreeMap<&str, Vec<&str>> = several.map(|field| (field.name.as_str(), field.peers().collect())).collect();
+        if let (false, Some(value)) = (peers.is_empty(), value.as_object_mut()) {
+            value.insert("peers".to_owned(), json!(peers));
+        }
         kinds.insert(kind.name.clone(), hash(&value));
     }
     kinds
@@ -84,13 +90,14 @@ fn field_value(field: &Field) -> Value {
     // The word before the value tells a path `x` from the literal `x`.
     let (source, path) = match &field.source {
         FieldSource::Static(value) => (json!(["static", value]), None),
-        FieldSource::Path(path) | FieldSource::Reference { path, .. } => (json!(["mapping", path]), Some(path)),
+        FieldSource::Path(path) | FieldSource::Reference(path) => (json!(["mapping", path]), Some(path)),
         FieldSource::Unmapped => (json!([]), None),
     };
+    let reference = one_or_several(&field.references);
     if field.destination_mapping.as_ref() == path {
-        json!([field.name, source, field.reference])
+        json!([field.name, source, reference])
     } else {
-        json!([field.name, source, field.reference, field.destination_mapping])
+        json!([field.name, source, reference, field.destination_mapping])
     }
 }
 
@@ -100,14 +107,18 @@ fn schema_field_value(field: &SchemaField) -> Value {
         "optional": field.optional,
         "unique": field.unique,
         "read_only": field.read_only,
-        "reference": match field.references.as_slice() {
-            [] => Value::Null,
-            [one] => json!(one),
-            several => json!(several),
-        },
+        "reference": one_or_several(&field.references),
         "cardinality": field.cardinality,
         "default": field.default,
     })
+}
+
+fn one_or_several(kinds: &[String]) -> Value {
+    match kinds {
+        [] => Value::Null,
+        [one] => json!(one),
+        several => json!(several),
+    }
 }
 
 fn hash(value: &Value) -> String {

@@ -29,4 +29,4 @@ pub use project::{
     AdapterLocation, ApplyOverrides, ApplyRules, Endpoint, Environment, Field, FieldSource, FilterConfig, Flags, Grants, Incremental,
     Mapping, OnConflict, Pin, Project, TransformConfig,
 };
-pub use resolve::{Resolved, SchemaField, SchemaKind, resolve};
+pub use resolve::{Resolved, SchemaField, SchemaKind, resolve, unmapped_references};

@@ -4,6 +4,7 @@
 //! key   = part*            one part an identifier, in the model's order
 //! part  = type payload \0  type: 0 null, 1 false, 2 true, 3 integer, 4 float, 5 text, 6 JSON
 //!       | 7 key \2         a peer's key
+//!       | 8 kind \0 key \2  a peer's kind and key, where the identifier may refer to several kinds
 //! ```
 //! In a payload `\0` and `\1` are written `\1\1` and `\1\2`, so that `\0` ends a part and nothing else; where a part may begin, `\2` ends the
 //! peer's key. So a key is as long as what it names, however deep keys nest. Null and the text `None` differ, and `a__b` + `c` is
@@ -97,11 +98,23 @@ pub fn push_part(tag: Tag, text: &str, key: &mut String) {
     key.push('\0');
 }
 
-/// Adds a peer's key as one part.
-pub fn push_peer_part(peer: &str, key: &mut String) {
-    key.push('7');
+/// Adds a peer's key as one part, with its kind where the identifier may refer to several.
+pub fn push_peer_part(kind: Option<&str>, peer: &str, key: &mut String) {
+    open_peer(kind, key);
     key.push_str(peer);
     key.push('\u{2}');
+}
+
+/// Begins the part of a peer.
+fn open_peer(kind: Option<&str>, key: &mut String) {
+    match kind {
+        None => key.push('7'),
+        Some(kind) => {
+            key.push('8');
+            escape(kind, key);
+            key.push('\0');
+        }
+    }
 }
 
 fn escape(text: &str, out: &mut String) {
@@ -117,7 +130,7 @@ fn escape(text: &str, out: &mut String) {
     }
 }
 
-fn unescape(text: &str) -> std::borrow::Cow<'_, str> {
+fn unescape(text: &str) -> Cow<'_, str> {
     if text.contains('\u{1}') { text.replace("\u{1}\u{1}", "\0").replace("\u{1}\u{2}", "\u{1}").into() } else { text.into() }
 }
 
@@ -125,9 +138,14 @@ fn unescape(text: &str) -> std::borrow::Cow<'_, str> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part<'k> {
     /// A plain value.
-    Value(Tag, std::borrow::Cow<'k, str>),
-    /// A peer's key.
-    Peer(std::borrow::Cow<'k, str>),
+    Value(Tag, Cow<'k, str>),
+    /// A peer.
+    Peer {
+        /// Its kind, where the identifier may refer to several.
+        kind: Option<Cow<'k, str>>,
+        /// Its key.
+        key: &'k str,
+    },
 }
 
 /// Returns the parts of a key.
@@ -147,7 +165,11 @@ pub fn parts(key: &str) -> impl Iterator<Item = Part<'_>> {
             Some(b'4') => Part::Value(Tag::Float, unescape(inner)),
             Some(b'5') => Part::Value(Tag::Text, unescape(inner)),
             Some(b'6') => Part::Value(Tag::Json, unescape(inner)),
-            Some(b'7') => Part::Peer(inner.into()),
+            Some(b'7') => Part::Peer { kind: None, key: inner },
+            Some(b'8') => {
+                let (kind, key) = inner.split_once('\0').unwrap_or((inner, ""));
+                Part::Peer { kind: Some(unescape(kind)), key }
+            }
             _ => Part::Value(Tag::Null, "".into()),
         })
     })
@@ -165,16 +187,26 @@ fn part_len(key: &str) -> usize {
                 at += 1;
                 continue;
             }
+            Some(b'8') => {
+                depth += 1;
+                at += to_end(bytes, at);
+                continue;
+            }
             Some(2) => {
                 depth = depth.saturating_sub(1);
                 at += 1;
             }
-            Some(_) => at += bytes.iter().skip(at).position(|byte| *byte == 0).map_or(bytes.len() - at, |end| end + 1),
+            Some(_) => at += to_end(bytes, at),
         }
         if depth == 0 {
             return at;
         }
     }
+}
+
+/// Returns the bytes from `at` to the next `\0`, which is counted.
+fn to_end(bytes: &[u8], at: usize) -> usize {
+    bytes.iter().skip(at).position(|byte| *byte == 0).map_or(bytes.len() - at, |end| end + 1)
 }
 
 /// Returns how deeply peers' keys are nested in a key.
@@ -184,16 +216,16 @@ pub fn depth(key: &str) -> usize {
     let (mut at, mut depth, mut deepest) = (0, 0usize, 0usize);
     while let Some(byte) = bytes.get(at) {
         match byte {
-            b'7' => {
+            b'7' | b'8' => {
                 depth += 1;
                 deepest = deepest.max(depth);
-                at += 1;
+                at += if *byte == b'7' { 1 } else { to_end(bytes, at) };
             }
             2 => {
                 depth = depth.saturating_sub(1);
                 at += 1;
             }
-            _ => at += bytes.iter().skip(at).position(|byte| *byte == 0).map_or(bytes.len() - at, |end| end + 1),
+            _ => at += to_end(bytes, at),
         }
     }
     deepest
@@ -213,7 +245,7 @@ pub fn write_unique_id(key: &str, out: &mut String) {
         }
         match part {
             Part::Value(tag, text) => write_python_str(tag, &text, out),
-            Part::Peer(peer) => write_unique_id(&peer, out),
+            Part::Peer { key, .. } => write_unique_id(key, out),
         }
     }
 }
@@ -236,7 +268,8 @@ pub(crate) fn write_python_str(tag: Tag, text: &str, out: &mut String) {
     }
 }
 
-/// Writes the key as a JSON array, a peer as its own array. The form is readable and lossless.
+/// Writes the key as a JSON array, a peer as its own array, or as `{"kind": …, "key": […]}` where the identifier may refer to several kinds. The
+/// form is readable and lossless.
 pub fn write_key_json(key: &str, out: &mut String) {
     out.push('[');
     for (at, part) in parts(key).enumerate() {
@@ -251,7 +284,15 @@ pub fn write_key_json(key: &str, out: &mut String) {
                 out.push('}');
             }
             Part::Value(tag, text) => write_value_json(tag, &text, out),
-            Part::Peer(peer) => write_key_json(&peer, out),
+            Part::Peer { kind: None, key } => write_key_json(key, out),
+            Part::Peer { kind: Some(kind), key } => {
+                // Read back in one pass, so the kind comes first.
+                out.push_str("{\"kind\":");
+                json_string(&kind, out);
+                out.push_str(",\"key\":");
+                write_key_json(key, out);
+                out.push('}');
+            }
         }
     }
     out.push(']');
@@ -365,14 +406,20 @@ impl<'de> Visitor<'de> for OnePart<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
-        let mut found = false;
-        while let Some((name, text)) = object.next_entry::<Cow<'de, str>, Cow<'de, str>>()? {
-            if name == "json" && !found {
-                push_part(Tag::Json, &text, self.key);
-                found = true;
+        let wrong = || serde::de::Error::custom("an object that is not a part of a key");
+        match object.next_key::<Cow<'de, str>>()?.as_deref() {
+            Some("json") => push_part(Tag::Json, &object.next_value::<Cow<'de, str>>()?, self.key),
+            Some("kind") => {
+                open_peer(Some(&object.next_value::<Cow<'de, str>>()?), self.key);
+                if object.next_key::<Cow<'de, str>>()?.as_deref() != Some("key") {
+                    return Err(wrong());
+                }
+                object.next_value_seed(Parts { key: self.key })?;
+                self.key.push('\u{2}');
             }
+            _ => return Err(wrong()),
         }
-        if found { Ok(()) } else { Err(serde::de::Error::custom("an object that is not the JSON of a part")) }
+        if object.next_key::<Cow<'de, str>>()?.is_some() { Err(wrong()) } else { Ok(()) }
     }
 }
 
@@ -383,8 +430,11 @@ pub fn key_from_json(value: &Value) -> Option<String> {
     let mut scratch = ValueColumn::default();
     for part in value.as_array()? {
         match part {
-            Value::Array(_) => push_peer_part(&key_from_json(part)?, &mut key),
-            Value::Object(object) => push_part(Tag::Json, object.get("json")?.as_str()?, &mut key),
+            Value::Array(_) => push_peer_part(None, &key_from_json(part)?, &mut key),
+            Value::Object(object) => match object.get("kind") {
+                Some(kind) => push_peer_part(Some(kind.as_str()?), &key_from_json(object.get("key")?)?, &mut key),
+                None => push_part(Tag::Json, object.get("json")?.as_str()?, &mut key),
+            },
             plain => {
                 scratch.push_json(plain);
                 let row = scratch.len() - 1;
@@ -436,9 +486,12 @@ mod tests {
         let mut nested = key(&[json!("a\0")]);
         for _ in 0..100 {
             let mut outer = key(&[json!("b\u{1}"), json!("\u{2}7")]);
-            push_peer_part(&nested, &mut outer);
+            push_peer_part(None, &nested, &mut outer);
             push_part(Tag::Text, "end", &mut outer);
-            assert_eq!(parts(&outer).collect::<Vec<_>>()[2..], [Part::Peer(nested.as_str().into()), Part::Value(Tag::Text, "end".into())]);
+            assert_eq!(
+                parts(&outer).collect::<Vec<_>>()[2..],
+                [Part::Peer { kind: None, key: nested.as_str() }, Part::Value(Tag::Text, "end".into())]
+            );
             nested = outer;
         }
         assert_eq!(depth(&nested), 100);
@@ -464,11 +517,23 @@ mod tests {
             json!({"a": 1}),
         ];
         let mut inner = key(&all);
-        push_peer_part(&key(&all), &mut inner);
+        push_peer_part(None, &key(&all), &mut inner);
+        push_peer_part(Some("A\0kind\u{1}"), &key(&all), &mut inner);
         let mut read = String::new();
         assert!(write_key_from_json(&key_json(&inner), &mut read).is_some());
         assert_eq!(read, inner);
-        for wrong in ["", "{}", "[", "[1] 2", "\"a\"", "[{\"x\":\"1\"}]", "[{\"json\":1}]"] {
+        for wrong in [
+            "",
+            "{}",
+            "[",
+            "[1] 2",
+            "\"a\"",
+            "[{\"x\":\"1\"}]",
+            "[{\"json\":1}]",
+            "[{\"kind\":\"a\"}]",
+            "[{\"key\":[]}]",
+            "[{\"kind\":\"a\",\"key\":[],\"more\":1}]",
+        ] {
             assert!(write_key_from_json(wrong, &mut String::new()).is_none(), "{wrong}");
         }
     }
@@ -476,11 +541,34 @@ mod tests {
     #[test]
     fn peers_nest() {
         let mut outer = key(&[json!("x\0\u{1}y")]);
-        push_peer_part(&outer.clone(), &mut outer);
+        push_peer_part(None, &outer.clone(), &mut outer);
         let once_more = outer.clone();
-        push_peer_part(&once_more, &mut outer);
+        push_peer_part(None, &once_more, &mut outer);
         assert_eq!(key_from_json(&serde_json::from_str(&key_json(&outer)).unwrap()).unwrap(), outer);
         assert_eq!(parts(&outer).count(), 3);
+    }
+
+    #[test]
+    fn kind_of_a_peer_is_a_part_of_the_key_and_not_of_the_unique_id() {
+        let peer = key(&[json!("7\u{2}"), json!(null)]);
+        let of = |kind: Option<&str>| {
+            let mut outer = key(&[json!("d1")]);
+            push_peer_part(kind, &peer, &mut outer);
+            push_part(Tag::Text, "end", &mut outer);
+            outer
+        };
+        let (rack, site) = (of(Some("Rack")), of(Some("Site")));
+        assert_ne!(rack, site);
+        assert_eq!(unique_id(&rack), unique_id(&site));
+        assert_eq!(unique_id(&rack), unique_id(&of(None)));
+        assert_eq!(parts(&rack).nth(1), Some(Part::Peer { kind: Some("Rack".into()), key: &peer }));
+        assert_eq!((parts(&rack).count(), depth(&rack)), (3, 1));
+        assert_eq!(key_json(&site), "[\"d1\",{\"kind\":\"Site\",\"key\":[\"7\u{2}\",null]},\"end\"]".replace('\u{2}', "\\u0002"));
+        let mut outer = String::new();
+        push_peer_part(Some("Device"), &rack, &mut outer);
+        push_peer_part(None, &site, &mut outer);
+        assert_eq!((parts(&outer).count(), depth(&outer)), (2, 2));
+        assert_eq!(key_from_json(&serde_json::from_str(&key_json(&outer)).unwrap()).unwrap(), outer);
     }
 
     proptest! {

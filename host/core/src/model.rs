@@ -31,7 +31,7 @@ pub struct FieldModel {
     /// The kind of its peers, for a reference.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
-    /// Further kinds that its peers may be of; [`peers`](Self::peers) are all of them. Never of an identifier: a key names no kinds.
+    /// Further kinds that its peers may be of; [`peers`](Self::peers) are all of them. A key then names the kind.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub also: Vec<String>,
     /// How many peers, for a reference.
@@ -46,6 +46,12 @@ impl FieldModel {
     /// Returns the kinds of its peers, each once; empty for a plain field.
     pub fn peers(&self) -> impl Iterator<Item = &str> {
         self.reference.iter().chain(&self.also).map(String::as_str)
+    }
+
+    /// Returns whether its peers may be of several kinds.
+    #[must_use]
+    pub fn refers_to_several(&self) -> bool {
+        !self.also.is_empty()
     }
 }
 
@@ -62,6 +68,10 @@ pub struct KindModel {
     /// Reference fields that are written in a second pass, because they close a cycle.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deferred: Vec<String>,
+    /// The kind is not mapped: its objects are read in the destination, to be referred to, and neither compared nor written. Its fields are its
+    /// identifiers.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lookup: bool,
     /// The mapped fields, in the order of their first mention.
     pub fields: Vec<FieldModel>,
 }
@@ -78,5 +88,11 @@ impl Model {
     #[must_use]
     pub fn kind(&self, name: &str) -> Option<(usize, &KindModel)> {
         self.kinds.iter().enumerate().find(|(_, kind)| kind.name == name)
+    }
+
+    /// Returns the positions of the kinds that a reference field may refer to.
+    #[must_use]
+    pub fn peers_of(&self, field: &FieldModel) -> Vec<usize> {
+        field.peers().filter_map(|peer| self.kind(peer)).map(|(peer, _)| peer).collect()
     }
 }

@@ -85,7 +85,7 @@ pub struct Proof {
 /// Puts the differences in order.
 #[must_use]
 pub fn plan<'s>(model: &'s Model, source: &'s Snapshot, destination: &'s Snapshot, diff: Diff, policy: Policy) -> Plan<'s> {
-    let mut order: Vec<usize> = (0..model.kinds.len()).collect();
+    let mut order: Vec<usize> = (0..model.kinds.len()).filter(|kind| !model.kinds[*kind].lookup).collect();
     order.sort_by_key(|kind| model.kinds[*kind].tier);
     let partner = partners(model, source, destination);
     let mut written = Written { model, policy, source, partner: &partner, first: Vec::new(), second: Vec::new() };

@@ -30,15 +30,26 @@ pub fn key_object(model: &Model, kind: usize, key: &str) -> Value {
         for (name, part) in spec.identifiers.iter().zip(key::parts(key)) {
             let value = match part {
                 Part::Value(tag, text) => value_json(tag, &text),
-                Part::Peer(peer) => {
+                Part::Peer { kind: Some(kind), key } => {
+                    model.kind(&kind).map_or(Value::Null, |(at, spec)| of_kind(spec, key_object(model, at, key)))
+                }
+                Part::Peer { kind: None, key } => {
                     let kind = spec.fields.iter().find(|field| field.name == *name).and_then(|field| field.reference.as_ref());
-                    kind.and_then(|kind| model.kind(kind)).map_or(Value::Null, |(kind, _)| key_object(model, kind, &peer))
+                    kind.and_then(|kind| model.kind(kind)).map_or(Value::Null, |(kind, _)| key_object(model, kind, key))
                 }
             };
             out.insert(name.clone(), value);
         }
     }
     Value::Object(out)
+}
+
+/// Adds the kind to an object of identifiers. An identifier that has that name stays.
+fn of_kind(spec: &KindModel, mut object: Value) -> Value {
+    if let Some(members) = object.as_object_mut() {
+        members.entry("kind").or_insert_with(|| json!(spec.name));
+    }
+    object
 }
 
 /// A kind of an earlier run.
@@ -325,10 +336,9 @@ impl<'n> References<'n> {
         let ends = lists.value_offsets();
         let mut ids = String::new();
         for row in 0..lists.len() {
-            let mut kind = None;
             if lists.is_null(row) {
                 out.push_null();
-                kinds.push(kind);
+                kinds.push(None);
                 continue;
             }
             let of_row = ends.get(row).copied().unwrap_or(0) as usize..ends.get(row + 1).copied().unwrap_or(0) as usize;
@@ -337,12 +347,13 @@ impl<'n> References<'n> {
                 if items.is_null(item) {
                     return Err("a peer has no name".to_owned());
                 }
-                let peer = self.target(items.value(item))?;
-                // One mapping made the row, and it refers to one kind.
-                if kind.replace(peer.kind).is_some_and(|other| other != peer.kind) {
-                    return Err(format!("`{}` refers to two kinds at once", self.field.name));
-                }
-                peers.push(peer);
+                peers.push(self.target(items.value(item))?);
+            }
+            let kind = peers.first().map(|peer| peer.kind);
+            if peers.iter().any(|peer| Some(peer.kind) != kind) {
+                out.push_json(&self.of_several(&peers)?);
+                kinds.push(None);
+                continue;
             }
             if write_ids(&peers, &mut ids) {
                 out.push(Tag::Ids, &ids);
@@ -352,6 +363,24 @@ impl<'n> References<'n> {
             kinds.push(kind);
         }
         Ok(())
+    }
+}
+
+impl References<'_> {
+    /// Returns a set of peers of several kinds, each with its kind.
+    fn of_several(&self, peers: &[Target<'_>]) -> Result<Value, String> {
+        let one = |peer: &Target<'_>| {
+            let spec = self.model.kinds.get(peer.kind)?;
+            if spec.identifiers.iter().any(|name| name == "kind") {
+                return None;
+            }
+            Some(match peer.id() {
+                Some(id) => json!({ "id": id, "kind": spec.name }),
+                None => of_kind(spec, key_object(self.model, peer.kind, peer.names.keys.get(peer.row))),
+            })
+        };
+        let several = || format!("`{}` refers to several kinds at once, and one of them has an identifier `kind`", self.field.name);
+        peers.iter().map(one).collect::<Option<Value>>().ok_or_else(several)
     }
 }
 
@@ -381,8 +410,8 @@ pub fn without(raw: &RawKind, leaves: impl Fn(&str) -> bool) -> RawKind {
     }
     if !raw.peer_kind_hints.is_empty() {
         for (at, row) in rows.iter().enumerate() {
-            let fields = 0..raw.columns.len();
-            let peers: Vec<(usize, usize)> = fields.filter_map(|field| Some((field, raw.peer_kind(*row as usize, field)?))).collect();
+            let of_field = |field: usize| raw.peer_kinds(*row as usize, field).map(move |kind| (field, kind));
+            let peers: Vec<(usize, usize)> = (0..raw.columns.len()).flat_map(of_field).collect();
             out.hint_until(at + 1, &peers);
         }
     }

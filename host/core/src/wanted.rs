@@ -139,7 +139,14 @@ mod tests {
     fn values_nulls_and_peers_are_compared_with_what_was_read() {
         let fields =
             vec![field("name", FieldType::Text, None), field("mtu", FieldType::Integer, None), field("site", FieldType::Any, Some("Site"))];
-        let kind = KindModel { name: "Device".to_owned(), identifiers: vec!["name".to_owned()], tier: 0, deferred: Vec::new(), fields };
+        let kind = KindModel {
+            name: "Device".to_owned(),
+            identifiers: vec!["name".to_owned()],
+            tier: 0,
+            deferred: Vec::new(),
+            lookup: false,
+            fields,
+        };
         let model = Model { kinds: vec![kind] };
         let mut read = RawKind::new(3);
         for (name, mtu, site) in [("a", json!(9000), json!({"id": "s1"})), ("b", json!(1500), Value::Null)] {

@@ -89,6 +89,7 @@ fn model() -> Model {
         identifiers: identifiers.iter().map(|name| (*name).to_owned()).collect(),
         tier,
         deferred: Vec::new(),
+        lookup: false,
         fields,
     };
     let owner = FieldModel { also: vec!["Device".into()], ..refers("owner", "Place", Cardinality::One) };

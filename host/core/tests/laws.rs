@@ -78,6 +78,7 @@ fn kind(name: &str, tier: u32, identifiers: &[&str], fields: Vec<FieldModel>) ->
         identifiers: identifiers.iter().map(|name| (*name).to_owned()).collect(),
         tier,
         deferred: Vec::new(),
+        lookup: false,
         fields,
     }
 }
@@ -1292,7 +1293,7 @@ fn peer_that_is_not_there_is_told_with_the_kind_that_was_meant_or_with_all() {
         [
             "Address `1`: `on` refers to VmPort `7`, which was not loaded",
             "Address `2`: `on` refers to Port or VmPort `7`, which was not loaded",
-            "Address `3`: `on` refers to Port or VmPort `eth0`, and more than one of these kinds has it; let each mapping say which kind it means (`reference: …`)",
+            "Address `3`: `on` refers to Port or VmPort `eth0`: several kinds have it; name one in the value (`Kind:eth0`) or in each mapping (`reference: …`)",
         ]
     );
     let both = |row: usize| [held(&model, &source, "Address", "on", row).0, held(&model, &source, "Address", "near", row).0];

@@ -81,7 +81,9 @@ impl Base {
     pub(crate) fn open(reader: &RunReader, side: Side, opened: &Opened, model: &Model) -> Result<Base, EngineError> {
         let file = reader.run_file()?;
         let since = file.started_at.map_or_else(|| format!("run {}", reader.id()), |at| format!("the run of {}", moment(at)));
-        let mut base = Base { kinds: model.kinds.len(), since, ..Base::default() };
+        // Kinds that are only looked up have no rows of their own in the source.
+        let kinds = model.kinds.iter().filter(|kind| !(kind.lookup && side == Side::Source)).count();
+        let mut base = Base { kinds, since, ..Base::default() };
         let identity = file.sides.as_ref().map(|sides| sides.get(side).as_str());
         if file.adapters.get(side).digest.as_deref() != Some(opened.digest.as_str()) {
             return Ok(Base::none(model, &FullReason::Adapter));

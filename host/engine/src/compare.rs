@@ -10,7 +10,7 @@ use infrahub_sync_core::changes::contradicts;
 use infrahub_sync_core::diff::diff;
 use infrahub_sync_core::model::Model;
 use infrahub_sync_core::plan::{Plan, Policy, Proof, plan};
-use infrahub_sync_core::snapshot::{Completeness, DataErrorKind, DataProblem, Resolving, Snapshot, build};
+use infrahub_sync_core::snapshot::{Completeness, DataErrorKind, DataProblem, Resolving, Snapshot, build_with};
 use infrahub_sync_runtime::Addressing;
 
 use crate::adapter::Opened;
@@ -54,10 +54,10 @@ pub(crate) async fn compare(
     let [source_read, destination_read] = read(cx, run, &resolved, &targets, [&source, &destination]).await?;
     run.record.duration_ms.load = Some(elapsed_ms(loading_at));
     let compared_at = Instant::now();
-    let mut sides = Sides {
-        source: built(cx, Side::Source, &source, model, &targets, source_read.read).await?,
-        destination: built(cx, Side::Destination, &destination, model, &targets, destination_read.read).await?,
-    };
+    let built_destination = built(cx, Side::Destination, &destination, model, &targets, (destination_read.read, None)).await?;
+    let beside = Some(&built_destination.rows);
+    let built_source = built(cx, Side::Source, &source, model, &targets, (source_read.read, beside)).await?;
+    let mut sides = Sides { source: built_source, destination: built_destination };
     for (kind, rows) in model.kinds.iter().zip(&mut sides.source.rows.kinds) {
         if !sides.source.read.readings.contains_key(&kind.name) {
             rows.completeness = Completeness::Unread;
@@ -137,16 +137,17 @@ struct Sides {
     destination: Built,
 }
 
-/// Builds the snapshot of a side. If the stored rows of an earlier run contradict it, the side is read again, in full.
+/// Builds the snapshot of a side; of the source with the destination, whose objects it may refer to. If the stored rows of an earlier run contradict
+/// it, the side is read again, in full.
 async fn built(
     cx: &RunContext<'_>,
     side: Side,
     opened: &Opened,
     model: &Model,
     targets: &Targets,
-    mut read: Loaded,
+    (mut read, beside): (Loaded, Option<&Snapshot>),
 ) -> Result<Built, EngineError> {
-    let (mut rows, problems) = build(model, std::mem::take(&mut read.raw), resolving(side, opened));
+    let (mut rows, problems) = build_with(model, std::mem::take(&mut read.raw), resolving(side, opened), beside);
     let kept: Vec<bool> = model.kinds.iter().map(|kind| read.readings.get(&kind.name).is_some_and(Reading::is_incremental)).collect();
     if !contradicts(model, &kept, &rows, &problems) {
         mark_partial(cx, side, model, &read, &mut rows);
@@ -155,7 +156,7 @@ async fn built(
     let plans = plans(cx, side, opened, model, targets)?;
     let base = Base::none(model, &FullReason::Contradiction);
     let mut read = load(cx, side, &opened.system, model, plans, base).await?;
-    let (mut rows, problems) = build(model, std::mem::take(&mut read.raw), resolving(side, opened));
+    let (mut rows, problems) = build_with(model, std::mem::take(&mut read.raw), resolving(side, opened), beside);
     mark_partial(cx, side, model, &read, &mut rows);
     Ok(Built { read, rows, problems })
 }
@@ -262,7 +263,8 @@ fn write_snapshots(
     unchanged_since: Option<&RunReader>,
 ) -> Result<(), EngineError> {
     for (at, kind) in model.kinds.iter().enumerate() {
-        if let Some(earlier) = unchanged_since
+        // What is looked up in the destination may have changed there.
+        if let Some(earlier) = unchanged_since.filter(|_| !(kind.lookup && side == Side::Source))
             && run.writer.adopt_snapshot(side, &kind.name, earlier)?
         {
             continue;
@@ -364,6 +366,7 @@ fn problem_row(problem: &DataProblem, terminal: bool) -> ErrorRow {
         DataErrorKind::Duplicate { .. } => ("duplicate_identifier", None),
         DataErrorKind::NullIdentifier { field } => ("null_identifier", Some(field)),
         DataErrorKind::Dangling { field, .. } => ("dangling_reference", Some(field)),
+        DataErrorKind::NotInDestination { field, .. } => ("peer_not_in_destination", Some(field)),
         DataErrorKind::IdentityLoop { field } => ("identity_loop", Some(field)),
         DataErrorKind::Ambiguous { field, .. } | DataErrorKind::AmbiguousKind { field, .. } => ("ambiguous_reference", Some(field)),
         DataErrorKind::TooDeep { field } => ("identity_too_deep", Some(field)),

@@ -231,8 +231,14 @@ mod tests {
     use super::*;
 
     fn model(kinds: usize) -> Model {
-        let kind =
-            |at: usize| KindModel { name: format!("Kind{at}"), identifiers: Vec::new(), tier: 0, deferred: Vec::new(), fields: Vec::new() };
+        let kind = |at: usize| KindModel {
+            name: format!("Kind{at}"),
+            identifiers: Vec::new(),
+            tier: 0,
+            deferred: Vec::new(),
+            lookup: false,
+            fields: Vec::new(),
+        };
         Model { kinds: (0..kinds).map(kind).collect() }
     }
 

@@ -10,11 +10,11 @@ use infrahub_sync_core::mapping::filter::Filter;
 use infrahub_sync_core::mapping::lent::{Lends, Lent, Lookup, Needs, Table};
 use infrahub_sync_core::mapping::reference::{self, KeyPart, ReferenceRule};
 use infrahub_sync_core::mapping::transform::Transforms;
-use infrahub_sync_core::model::{FieldType, KindModel, Model};
+use infrahub_sync_core::model::{FieldModel, FieldType, KindModel, Model};
 use infrahub_sync_core::records::{Projection, Records};
 use infrahub_sync_runtime::{self as runtime, Addressing, LoadRequest, Manifest, Target, TargetField};
 
-use crate::targets::{Targets, ordered};
+use crate::targets::{Targets, meant_kinds, ordered};
 use crate::{EngineError, Side};
 
 /// The statements of a side's adapter about reading.
@@ -202,11 +202,12 @@ impl<'p> Compiler<'p> {
         let mut read: HashSet<usize> = HashSet::new();
         let fields = all.iter().flat_map(|field| self.field(spec, field, &mut read)).collect();
         let meant = self.meant(spec, mapping);
+        let references: Vec<bool> = spec.fields.iter().map(|field| field.reference.is_some() && !self.is_looked_up(field)).collect();
         let target = self.target(spec, Some(&resource).filter(|_| !by_kind), &all);
         let at_plan = self.plan_of(resource);
         let Some(plan) = self.plans.get_mut(at_plan) else { return };
         let mut feed = Feed::new(kind, filters, transforms, fields, &mut plan.projection);
-        feed.mark_references(|at| spec.fields.get(at).is_some_and(|field| field.reference.is_some()));
+        feed.mark_references(|at| references.get(at) == Some(&true));
         for (position, meant) in meant {
             feed.hint_peer_kind(position, meant);
         }
@@ -274,7 +275,9 @@ impl<'p> Compiler<'p> {
     /// Returns the position of a field in its kind, with each place of its value. `read`: the fields that have been taken, by kind.
     fn field(&mut self, spec: &KindModel, field: &Field, read: &mut HashSet<usize>) -> Vec<(usize, FieldSource)> {
         let Some(position) = spec.fields.iter().position(|known| known.name == field.name) else { return Vec::new() };
-        let is_reference = spec.fields.get(position).is_some_and(|known| known.reference.is_some());
+        let known = spec.fields.get(position);
+        let is_reference = known.is_some_and(|known| known.reference.is_some());
+        let is_looked_up = known.is_some_and(|known| self.is_looked_up(known));
         let sources = match (self.terms.addressing, &field.source) {
             (_, ConfigSource::Static(value)) => vec![FieldSource::Static(value.clone())],
             (Addressing::Kind, _) if !read.insert(position) => Vec::new(),
@@ -284,14 +287,27 @@ impl<'p> Compiler<'p> {
             (Addressing::Mapping, ConfigSource::Path(path)) => {
                 self.lookup(field, path).unwrap_or_else(|| vec![FieldSource::Path(path.clone())])
             }
-            (Addressing::Mapping, ConfigSource::Reference { path, kind }) => {
-                let parts = self.key_parts(kind);
+            // The whole value, since the ids of the source mean nothing in the destination.
+            (Addressing::Mapping, ConfigSource::Reference(path)) if is_looked_up => {
+                self.lookup(field, path).unwrap_or_else(|| vec![FieldSource::Path(path.clone())])
+            }
+            (Addressing::Mapping, ConfigSource::Reference(path)) => {
+                let parts = match field.references.as_slice() {
+                    [kind] => self.key_parts(kind),
+                    _ => Vec::new(),
+                };
                 let rules = &self.terms.rules;
                 self.lookup(field, path).unwrap_or_else(|| reference::sources(rules, &field.name, path, parts))
             }
             (Addressing::Mapping, ConfigSource::Unmapped) => Vec::new(),
         };
         sources.into_iter().map(|source| (position, source)).collect()
+    }
+
+    /// Returns whether the peers of a field are not mapped: they are looked up in the destination.
+    fn is_looked_up(&self, field: &FieldModel) -> bool {
+        let mut peers = field.peers().filter_map(|peer| self.model.kind(peer)).peekable();
+        peers.peek().is_some() && peers.all(|(_, peer)| peer.lookup)
     }
 
     /// Reads the `mapping:` of a field as a look-up, if the adapter lends the function that it calls.
@@ -316,7 +332,7 @@ impl<'p> Compiler<'p> {
         let part = |name: &String| {
             let part = match &mapping.fields.iter().find(|field| field.name == *name)?.source {
                 ConfigSource::Static(value) => KeyPart::Static(value.clone()),
-                ConfigSource::Path(path) | ConfigSource::Reference { path, .. } => KeyPart::Path(path.clone()),
+                ConfigSource::Path(path) | ConfigSource::Reference(path) => KeyPart::Path(path.clone()),
                 ConfigSource::Unmapped => return None,
             };
             Some((name.clone(), part))
@@ -331,7 +347,7 @@ impl<'p> Compiler<'p> {
         for field in fields {
             let Some(known) = spec.fields.iter().find(|known| known.name == field.name) else { continue };
             let path = match &field.source {
-                ConfigSource::Path(path) | ConfigSource::Reference { path, .. } => Some(path.clone()),
+                ConfigSource::Path(path) | ConfigSource::Reference(path) => Some(path.clone()),
                 ConfigSource::Static(_) | ConfigSource::Unmapped => None,
             };
             if !targets.iter().any(|target| target.name == field.name) {
@@ -348,12 +364,11 @@ impl<'p> Compiler<'p> {
         if self.terms.addressing == Addressing::Kind {
             return Vec::new();
         }
-        let one = |field: &Field| {
-            let (position, known) = spec.fields.iter().enumerate().find(|(_, known)| known.name == field.name)?;
-            let (kind, _) = self.model.kind(field.reference.as_deref()?)?;
-            (!known.also.is_empty()).then_some((position, kind))
+        let of_field = |(position, known): (usize, &FieldModel)| {
+            let mapped: Vec<&Field> = mapping.fields.iter().filter(|field| field.name == known.name).collect();
+            meant_kinds(self.model, known, &mapped).into_iter().map(move |kind| (position, kind))
         };
-        mapping.fields.iter().filter_map(one).collect()
+        spec.fields.iter().enumerate().flat_map(of_field).collect()
     }
 
     fn problem(&mut self, span: Span, path: String, message: String) {
@@ -382,6 +397,7 @@ pub(crate) fn bare_model(project: &Project) -> Model {
                 identifiers: Vec::new(),
                 tier: 0,
                 deferred: Vec::new(),
+                lookup: false,
                 fields: Vec::new(),
             });
         }
@@ -464,7 +480,8 @@ schema_mapping:
     #[test]
     fn mapping_says_which_kind_its_reference_means() {
         let read = read(Addressing::Mapping, r#"[{"id": 1, "display": "a", "at": {"id": 7}}]"#);
-        let meant: Vec<(&str, Option<usize>)> = read.iter().map(|(resource, raw)| (resource.as_str(), raw.peer_kind(0, 1))).collect();
+        let meant: Vec<(&str, Option<usize>)> =
+            read.iter().map(|(resource, raw)| (resource.as_str(), raw.peer_kinds(0, 1).next())).collect();
         assert_eq!(meant, [("ports", None), ("vm_ports", None), ("addresses", Some(0)), ("vm_addresses", Some(1)), ("more", None)]);
     }
 
@@ -476,6 +493,6 @@ schema_mapping:
         assert_eq!(rows, [("Port", 1), ("VmPort", 1), ("Address", 1), ("Address", 0)]);
         let (_, addresses) = &read[2];
         assert_eq!(addresses.columns.iter().map(|column| column.text(0)).collect::<Vec<_>>(), ["a", "u", "n"]);
-        assert_eq!(addresses.peer_kind(0, 1), None);
+        assert_eq!(addresses.peer_kinds(0, 1).next(), None);
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use infrahub_sync_config::{
     Generated, Problem, Project, SchemaField, SchemaKind, mapping_hash, resolve, schema_hash, schema_kind_hashes, schema_sub_hash,
+    unmapped_references,
 };
 use infrahub_sync_core::model::{Cardinality, FieldType, Model};
 use infrahub_sync_runtime as runtime;
@@ -33,12 +34,23 @@ pub(crate) async fn live(project: &Project, destination: &dyn System, events: &d
     let targets = targets::of_project(project, destination.manifest());
     let mut kinds = if knows_kinds { destination.kinds(&targets).await? } else { Vec::new() };
     // The right name for a kind that the destination does not know is to be found among its other kinds.
-    if knows_kinds && targets.iter().any(|target| !kinds.iter().any(|kind| kind.name == target.kind)) {
-        kinds = destination.kinds(&[]).await?;
+    let is_unknown = |name: &str| !kinds.iter().any(|kind| kind.name == name);
+    let by_kind = destination.manifest().destination == Some(runtime::Addressing::Kind);
+    if knows_kinds && (targets.iter().any(|target| is_unknown(&target.kind)) || (by_kind && refers_beyond(project, &kinds))) {
+        // What was said of the targets stays: it knows which fields the project uses.
+        let mut all = destination.kinds(&[]).await?;
+        all.retain(|kind| is_unknown(&kind.name));
+        kinds.extend(all);
     }
     let kinds = merged(kinds);
     // An adapter that has no schema to show answers with nothing: the mapping alone gives the shapes.
     let schema: Option<Vec<SchemaKind>> = (!kinds.is_empty()).then(|| kinds.into_iter().map(schema_kind).collect());
+    if schema.is_none() {
+        let unmapped = unmapped_references(project);
+        if !unmapped.is_empty() {
+            return Err(EngineError::Project(unmapped));
+        }
+    }
     let resolved = resolve(project, schema.as_deref()).map_err(EngineError::Project)?;
     for warning in &resolved.warnings {
         events.warn(&one_line(warning));
@@ -46,6 +58,22 @@ pub(crate) async fn live(project: &Project, destination: &dyn System, events: &d
     let schema_hash = schema_hash(&resolved.model, schema.as_deref());
     let kind_hashes = schema_kind_hashes(&resolved.model, schema.as_deref());
     Ok(Resolved { model: resolved.model, mapping_hash: mapping_hash(project), schema_hash, kind_hashes })
+}
+
+/// Returns whether references lead to kinds that the project does not map: then all kinds matter, since some may stand for those.
+fn refers_beyond(project: &Project, kinds: &[runtime::Kind]) -> bool {
+    let is_mapped = |name: &String| project.schema_mapping.iter().any(|mapping| mapping.name == *name);
+    project.schema_mapping.iter().any(|mapping| {
+        let described = kinds.iter().find(|kind| kind.name == mapping.name);
+        mapping.fields.iter().any(|field| match field.references.as_slice() {
+            // The destination may know it as a reference.
+            [] => {
+                let known = described.and_then(|kind| kind.fields.iter().find(|known| known.name == field.name));
+                known.is_some_and(|known| !known.references.iter().all(is_mapped))
+            }
+            named => !named.iter().all(is_mapped),
+        })
+    })
 }
 
 /// Returns the model of a run: the generated one if it is there and fits, else the live one, with a word about it.

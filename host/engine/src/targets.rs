@@ -4,7 +4,7 @@
 //! (`destination_mapping:`, else `mapping:`) that the mappings of the kind name.
 
 use infrahub_sync_base::Side;
-use infrahub_sync_config::{Mapping, Project, Severity};
+use infrahub_sync_config::{Field, Mapping, Problem, Project, Severity, Span};
 use infrahub_sync_core::model::{Cardinality, FieldModel, KindModel, Model};
 use infrahub_sync_runtime::{Addressing, Manifest, Target, TargetField};
 
@@ -15,7 +15,7 @@ pub(crate) struct Place {
     /// The position of the kind in the model.
     pub(crate) kind: usize,
     pub(crate) target: Target,
-    /// The kinds that its references mean, for fields whose peers may be of several: field and kind by position.
+    /// The kinds that its references may mean, for fields whose peers may be of several: field and kind by position.
     pub(crate) meant: Vec<(usize, usize)>,
 }
 
@@ -38,6 +38,10 @@ impl Targets {
             if !by_mapping {
                 let fields = ordered(spec, spec.fields.iter().map(|field| target_field(spec, field, None)).collect());
                 places.push(Place { kind, target: Target { kind: spec.name.clone(), resource: None, fields }, meant: Vec::new() });
+                continue;
+            }
+            if spec.lookup {
+                problems.push(looked_up_in_lists(project, &spec.name, &manifest.name));
                 continue;
             }
             let resources = distinct(mappings.iter().filter_map(|mapping| mapping.resource(Side::Destination)));
@@ -77,6 +81,20 @@ impl Targets {
     }
 }
 
+/// Reports a kind that is not mapped: where its objects are in a destination that keeps them in lists, only a mapping can say.
+fn looked_up_in_lists(project: &Project, kind: &str, destination: &str) -> Problem {
+    let fields = project.schema_mapping.iter().flat_map(|mapping| mapping.fields.iter().map(move |field| (mapping, field)));
+    let mut named = fields.filter(|(_, field)| field.references.iter().any(|known| known == kind));
+    let (place, span, path) = match named.next() {
+        Some((mapping, field)) => (format!("`{}.{}`", mapping.name, field.name), field.span, field.path.clone()),
+        None => ("a field".to_owned(), Span::default(), String::new()),
+    };
+    let message = format!(
+        "{place} refers to `{kind}`, which is not mapped, and the destination `{destination}` keeps its objects in lists: map `{kind}`"
+    );
+    project.problem(Severity::Error, span, path, message)
+}
+
 fn place(model: &Model, kind: usize, spec: &KindModel, resource: &str, mappings: &[&Mapping]) -> Place {
     let of_field =
         |name: &str| mappings.iter().flat_map(|mapping| &mapping.fields).filter(move |field| field.name == name).collect::<Vec<_>>();
@@ -89,15 +107,21 @@ fn place(model: &Model, kind: usize, spec: &KindModel, resource: &str, mappings:
         }
         let path = mapped.iter().find_map(|field| field.destination_mapping.clone());
         fields.push(target_field(spec, field, path));
-        let kinds = distinct(mapped.iter().filter_map(|field| field.reference.as_deref()));
-        if let (false, [one]) = (field.also.is_empty(), kinds.as_slice())
-            && let Some((peer, _)) = model.kind(one)
-        {
-            meant.push((position, peer));
-        }
+        meant.extend(meant_kinds(model, field, &mapped).into_iter().map(|peer| (position, peer)));
     }
     let target = Target { kind: spec.name.clone(), resource: Some(resource.to_owned()), fields: ordered(spec, fields) };
     Place { kind, target, meant }
+}
+
+/// Returns the kinds (by position) that mappings of a field mean, where its peers may be of several. Empty where they may mean any of them.
+pub(crate) fn meant_kinds(model: &Model, field: &FieldModel, mapped: &[&Field]) -> Vec<usize> {
+    if !field.refers_to_several() {
+        return Vec::new();
+    }
+    let kinds = distinct(mapped.iter().flat_map(|field| &field.references).map(String::as_str));
+    // A generic kind, which the model does not have, stands for all.
+    let meant: Option<Vec<usize>> = kinds.into_iter().map(|kind| model.kind(kind).map(|(peer, _)| peer)).collect();
+    meant.unwrap_or_default()
 }
 
 /// Returns a field in the form for the adapter; `path` is its place in the system.
@@ -137,7 +161,7 @@ pub(crate) fn of_project(project: &Project, manifest: &Manifest) -> Vec<Target> 
         let at = target_of(&mut targets, &mapping.name, resource);
         let Some(target) = targets.get_mut(at) else { continue };
         for field in &mapping.fields {
-            let peer = field.reference.iter().cloned();
+            let peer = field.references.iter().cloned();
             match target.fields.iter_mut().find(|known| known.name == field.name) {
                 Some(known) => known.peers.extend(peer.filter(|peer| !known.peers.contains(peer)).collect::<Vec<_>>()),
                 None => target.fields.push(TargetField {
@@ -151,7 +175,7 @@ pub(crate) fn of_project(project: &Project, manifest: &Manifest) -> Vec<Target> 
         }
     }
     let peers: Vec<String> =
-        project.schema_mapping.iter().flat_map(|mapping| &mapping.fields).filter_map(|field| field.reference.clone()).collect();
+        project.schema_mapping.iter().flat_map(|mapping| &mapping.fields).flat_map(|field| field.references.clone()).collect();
     for peer in peers {
         if !targets.iter().any(|target| target.kind == peer) {
             targets.push(Target { kind: peer, resource: None, fields: Vec::new() });

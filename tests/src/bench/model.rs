@@ -52,6 +52,7 @@ pub(crate) fn model() -> Model {
             identifiers: if *name == "Interface" { vec!["name".to_owned(), "device".to_owned()] } else { vec!["name".to_owned()] },
             tier: at as u32,
             deferred: Vec::new(),
+            lookup: false,
             fields: plain.chain(references).collect(),
         }
     });

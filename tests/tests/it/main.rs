@@ -12,6 +12,7 @@ mod cases;
 mod conformance;
 mod examples;
 mod forgotten;
+mod generics;
 mod golden;
 mod hostile;
 mod incremental;

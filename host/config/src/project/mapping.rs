@@ -82,30 +82,28 @@ pub struct Field {
     pub source: FieldSource,
     /// The dotted path of the field in the destination: `destination_mapping`, else `mapping`.
     pub destination_mapping: Option<String>,
-    /// The kind of its peers; also set beside `static` (a peer's unique id) and without any source.
-    pub reference: Option<String>,
+    /// The kinds of its peers, as they are written: mapped kinds, kinds of the destination, generic kinds. Also set beside `static` (a peer's
+    /// unique id).
+    pub references: Vec<String>,
     /// Its path, `schema_mapping[2].fields[0]`.
     pub path: String,
     /// Where its name stands.
     pub span: Span,
-    /// Where its reference stands; its name's place where it has none.
-    pub reference_span: Span,
+    /// Where its references stand, each at the position of its kind in `references`.
+    pub reference_spans: Vec<Span>,
 }
 
 /// Where a field's value comes from.
 #[derive(Debug, Clone, PartialEq)]
 pub enum FieldSource {
-    /// The literal. With [`Field::reference`] set it is a peer's unique id.
+    /// The literal. With [`Field::references`] set it is a peer's unique id.
     Static(Value),
     /// Dotted path into the record.
     Path(String),
     /// A relationship: the value, or each item of a list, identifies a peer.
-    Reference {
-        /// Dotted path into the record.
-        path: String,
-        /// The peer's kind.
-        kind: String,
-    },
+    ///
+    /// The dotted path into the record; the field's own name where no `mapping` says another.
+    Reference(String),
     /// None: only a system that is addressed by kind has a value, at the field's name.
     Unmapped,
 }
@@ -269,7 +267,7 @@ struct FieldDraft {
     mapping: Option<String>,
     destination_mapping: Option<String>,
     literal: Option<Value>,
-    reference: Option<(String, Span)>,
+    references: Vec<(String, Span)>,
 }
 
 const FIELD_KEYS: [Key<FieldDraft>; 5] = [
@@ -277,25 +275,49 @@ const FIELD_KEYS: [Key<FieldDraft>; 5] = [
     Key::optional("mapping", |decoder, node, path, draft| draft.mapping = address(decoder, node, path)),
     Key::optional("destination_mapping", |decoder, node, path, draft| draft.destination_mapping = address(decoder, node, path)),
     Key::optional("static", |_, node, _, draft| draft.literal = Some(node.to_value())),
-    Key::optional("reference", |decoder, node, path, draft| draft.reference = decoder.text_at(node, path)),
+    Key::optional("reference", |decoder, node, path, draft| draft.references = references(decoder, node, path)),
 ];
 
-/// Decodes a field. `static` wins over `mapping`, which then only says where the destination has the field; `static: null` is as good as absent.
+/// Decodes `reference:`, a kind or a list of kinds.
+fn references(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> Vec<(String, Span)> {
+    let Data::List(items) = &node.data else { return decoder.text_at(node, path).into_iter().collect() };
+    if items.is_empty() {
+        decoder.error_hint(node.span, path, "`reference` names no kind", "name one, as in `reference: LocationSite`, or remove the key");
+    }
+    let mut kinds: Vec<(String, Span)> = Vec::with_capacity(items.len());
+    for (kind, span) in decoder.each(node, path, Decoder::text_at) {
+        if kinds.iter().any(|(known, _)| *known == kind) {
+            decoder.report(
+                Severity::Warning,
+                span,
+                path,
+                format!("`reference` names `{kind}` twice"),
+                Some("remove one of them".to_owned()),
+            );
+        } else {
+            kinds.push((kind, span));
+        }
+    }
+    kinds
+}
+
+/// Decodes a field. `static` wins over `mapping`, which then only says where the destination has the field; `static: null` is as good as absent. A
+/// reference without either is at the field's own name.
 fn field(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> Option<Field> {
     let mut draft = FieldDraft::default();
     decoder.fill(node, path, &FIELD_KEYS, &mut draft)?;
-    let FieldDraft { name, mapping, destination_mapping, literal, reference } = draft;
+    let FieldDraft { name, mapping, destination_mapping, literal, references } = draft;
     let destination_mapping = destination_mapping.or_else(|| mapping.clone());
-    let source = match (literal, mapping, &reference) {
-        (Some(literal), ..) => FieldSource::Static(literal),
-        (None, Some(path), Some((kind, _))) => FieldSource::Reference { path, kind: kind.clone() },
-        (None, Some(path), None) => FieldSource::Path(path),
-        (None, None, _) => FieldSource::Unmapped,
-    };
     let (name, span) = name?;
-    let reference_span = reference.as_ref().map_or(span, |(_, span)| *span);
-    let reference = reference.map(|(kind, _)| kind);
-    Some(Field { name, source, destination_mapping, reference, path: path.to_owned(), span, reference_span })
+    let (references, reference_spans): (Vec<_>, Vec<_>) = references.into_iter().unzip();
+    let source = match (literal, mapping, references.is_empty()) {
+        (Some(literal), ..) => FieldSource::Static(literal),
+        (None, Some(path), false) => FieldSource::Reference(path),
+        (None, Some(path), true) => FieldSource::Path(path),
+        (None, None, false) => FieldSource::Reference(name.clone()),
+        (None, None, true) => FieldSource::Unmapped,
+    };
+    Some(Field { name, source, destination_mapping, references, path: path.to_owned(), span, reference_spans })
 }
 
 /// Reports fields that stand twice in one mapping, and drops those that say the same again.
@@ -308,7 +330,7 @@ fn without_repeats(decoder: &mut Decoder<'_>, fields: Vec<Field>) -> Vec<Field> 
         if let Some(&before) = positions.get(&field.name) {
             let first: &Field = &kept[before];
             let same = first.source == field.source
-                && first.reference == field.reference
+                && first.references == field.references
                 && first.destination_mapping == field.destination_mapping;
             let line = first.span.line;
             let message = format!("the field `{}` is mapped here a second time; the first is on line {line}", field.name);

@@ -97,10 +97,10 @@ fn a_good_project_is_read_whole() {
     assert_eq!((device.transforms[0].span.line, device.transforms[1].span.line), (26, 29));
     let sources: Vec<_> = device.fields.iter().map(|field| field.source.clone()).collect();
     assert_eq!(sources[0], FieldSource::Path("name".to_owned()));
-    assert_eq!(sources[1], FieldSource::Reference { path: "site".to_owned(), kind: "LocationSite".to_owned() });
+    assert_eq!(sources[1], FieldSource::Reference("site".to_owned()));
     assert_eq!(sources[3], FieldSource::Static(json!("physical")));
     assert_eq!(sources[4], FieldSource::Static(json!("Munich")));
-    assert_eq!(device.fields[4].reference.as_deref(), Some("LocationSite"));
+    assert_eq!(device.fields[4].references, ["LocationSite"]);
     assert_eq!(sources[5], FieldSource::Unmapped);
     assert_eq!(project.schema_mapping[2].mapping, None);
 }
@@ -315,6 +315,10 @@ fn static_wins_over_mapping_unless_it_is_null() {
     assert_eq!(source("static:|mapping: kind"), (FieldSource::Path("kind".to_owned()), path("kind")));
     assert_eq!(source("static: ~"), (FieldSource::Unmapped, None));
     assert_eq!(source("static: 1|destination_mapping: type"), (FieldSource::Static(json!(1)), path("type")));
+    // Beside `reference`, the literal names the peer, and null leaves that to `mapping`.
+    assert_eq!(source("static: Munich__1|mapping: kind|reference: LocationSite"), (FieldSource::Static(json!("Munich__1")), path("kind")));
+    assert_eq!(source("static: 0|reference: LocationSite"), (FieldSource::Static(json!(0)), None));
+    assert_eq!(source("static: ~|mapping: place|reference: LocationSite"), (FieldSource::Reference("place".to_owned()), path("place")));
 }
 
 #[test]
@@ -433,30 +437,35 @@ fn fields() {
 
 #[test]
 fn references() {
-    assert_snapshot!(broken("reference: BuiltinTag", "reference: BultinTag"), @r"
-    error: `DcimDevice.tags` refers to `BultinTag`, which is not mapped
+    let device = |to: &str| {
+        let text = GOOD.replacen("mapping: tags\n        reference: BuiltinTag", to, 1);
+        parse_text(&text).unwrap().schema_mapping.remove(1).fields.remove(2)
+    };
+    let several = device("mapping: tags\n        reference: [BuiltinTag, LocationSite]");
+    assert_eq!(several.references, ["BuiltinTag", "LocationSite"]);
+    assert_eq!(several.reference_spans.iter().map(|span| span.column).collect::<Vec<_>>(), [21, 33]);
+    // A kind that is not mapped may be one of the destination's.
+    assert_eq!(device("mapping: tags\n        reference: BuiltinThing").references, ["BuiltinThing"]);
+    // Without `mapping`, the value is at the field's own name.
+    let own = device("reference: BuiltinTag");
+    assert_eq!((own.source, own.destination_mapping), (FieldSource::Reference("tags".to_owned()), None));
+    assert_snapshot!(broken("reference: BuiltinTag", "reference: [BuiltinTag, BuiltinTag]"), @r"
+    warning: `reference` names `BuiltinTag` twice
+      --> sync/config.yml:39:33 (schema_mapping[1].fields[2].reference)
+       |
+    39 |         reference: [BuiltinTag, BuiltinTag]
+       |                                 ^^^^^^^^^^
+
+    hint: remove one of them
+    ");
+    assert_snapshot!(broken("reference: BuiltinTag", "reference: []"), @r"
+    error: `reference` names no kind
       --> sync/config.yml:39:20 (schema_mapping[1].fields[2].reference)
        |
-    39 |         reference: BultinTag
-       |                    ^^^^^^^^^
+    39 |         reference: []
+       |                    ^
 
-    hint: did you mean `BuiltinTag`?
-    ");
-    assert_snapshot!(broken("- name: note", "- name: tags\n        mapping: tags\n        reference: LocationSite"), @r"
-    warning: the field `tags` is mapped here a second time; the first is on line 37
-      --> sync/config.yml:45:15 (schema_mapping[1].fields[5])
-       |
-    45 |       - name: tags
-       |               ^^^^
-
-    hint: keep one of them; as it is, the last one that yields a value wins
-    error: `DcimDevice.tags` refers to `LocationSite` here and to `BuiltinTag` on line 39
-      --> sync/config.yml:47:20 (schema_mapping[1].fields[5].reference)
-       |
-    47 |         reference: LocationSite
-       |                    ^^^^^^^^^^^^
-
-    hint: a mapping refers to one kind by a field: write a mapping for each kind, and tell their objects apart by `filters`
+    hint: name one, as in `reference: LocationSite`, or remove the key
     ");
 }
 
@@ -757,7 +766,6 @@ fn all_problems_come_at_once_and_in_file_order() {
     unknown key `nmae`
     the key `name` is missing
     unknown filter operation `inn`
-    `DcimDevice.tags` refers to `Tag`, which is not mapped
     ");
 }
 

@@ -37,6 +37,8 @@ pub(super) struct Reference<'p> {
     pub(super) kind: &'p str,
     pub(super) span: Span,
     pub(super) path: String,
+    /// The generic kind that the project names, where this kind stands for it.
+    pub(super) generic: Option<&'p str>,
 }
 
 impl<'p> Kind<'p> {
@@ -79,20 +81,20 @@ pub(super) fn kinds(project: &Project) -> Vec<Kind<'_>> {
         for field in &mapping.fields {
             let next = kind.fields.len();
             let known = *kind.positions.entry(&field.name).or_insert(next);
-            let (span, path) = (field.reference_span, field.path.clone());
-            let reference = field.reference.as_deref().map(|kind| Reference { kind, span, path: path.clone() });
-            match kind.fields.get_mut(known) {
-                None => kind.fields.push(Field { name: &field.name, references: reference.into_iter().collect(), span, path }),
-                Some(first) => {
-                    let Some(reference) = reference.filter(|new| first.references.iter().all(|known| known.kind != new.kind)) else {
-                        continue;
-                    };
-                    // A literal in one mapping, a reference in the other: the field is a reference.
-                    if first.references.is_empty() {
-                        (first.span, first.path) = (span, path);
-                    }
-                    first.references.push(reference);
+            let (span, path) = (field.reference_spans.first().copied().unwrap_or(field.span), field.path.clone());
+            if known == next {
+                kind.fields.push(Field { name: &field.name, references: Vec::new(), span, path: path.clone() });
+            }
+            let Some(first) = kind.fields.get_mut(known) else { continue };
+            for (kind, span) in field.references.iter().zip(&field.reference_spans) {
+                if first.references.iter().any(|known| known.kind == kind) {
+                    continue;
                 }
+                // A literal in one mapping, a reference in the other: the field is a reference.
+                if first.references.is_empty() {
+                    (first.span, first.path) = (*span, path.clone());
+                }
+                first.references.push(Reference { kind, span: *span, path: path.clone(), generic: None });
             }
         }
     }

@@ -6,6 +6,7 @@
 
 mod merge;
 mod order;
+mod peers;
 mod schema;
 
 use std::collections::HashMap;
@@ -17,6 +18,7 @@ use crate::problem::{Problem, Severity};
 use crate::project::{Project, in_file_order};
 use merge::Kind;
 use order::{Edge, Strength};
+pub use peers::unmapped_references;
 
 /// A kind as the destination's schema describes it.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,7 +72,8 @@ pub struct Resolved {
 /// Builds the model of a sync; `schema` is the destination's, where it has one.
 ///
 /// Without a schema every field is of type `any` and optional, and identifiers must be in the mapping. Read-only fields are left
-/// out of the model (with a warning), unless they identify: they are neither compared nor written.
+/// out of the model (with a warning), unless they identify: they are neither compared nor written. Kinds that are referred to and not mapped
+/// follow the mapped ones, if the schema has them.
 ///
 /// # Errors
 ///
@@ -78,8 +81,10 @@ pub struct Resolved {
 pub fn resolve(project: &Project, schema: Option<&[SchemaKind]>) -> Result<Resolved, Vec<Problem>> {
     let mut decoder = Decoder::new(&project.document);
     let schema = schema.map(|kinds| schema::Schema::new(kinds, project));
-    let merged = merge::kinds(project);
-    let kinds = merged.iter().map(|kind| kind_model(&mut decoder, kind, schema.as_ref())).collect();
+    let mut merged = merge::kinds(project);
+    let unmapped = peers::settle(&mut decoder, &mut merged, schema.as_ref());
+    let mut kinds: Vec<KindModel> = merged.iter().map(|kind| kind_model(&mut decoder, kind, schema.as_ref())).collect();
+    kinds.extend(peers::lookups(&mut decoder, &merged, schema.as_ref(), unmapped));
     let mut model = Model { kinds };
     if project.order.is_empty() {
         computed_order(&mut decoder, &merged, &mut model);
@@ -97,9 +102,6 @@ fn kind_model(decoder: &mut Decoder<'_>, kind: &Kind<'_>, schema: Option<&schema
     let identifiers = identifiers(decoder, kind, from_schema, schema.is_some());
     let by_name: HashMap<&str, &SchemaField> =
         from_schema.iter().flat_map(|kind| &kind.fields).map(|field| (field.name.as_str(), field)).collect();
-    for name in &identifiers {
-        one_kind(decoder, kind, name);
-    }
     let mut fields = Vec::with_capacity(kind.fields.len());
     for field in &kind.fields {
         let known = by_name.get(field.name).copied();
@@ -110,31 +112,13 @@ fn kind_model(decoder: &mut Decoder<'_>, kind: &Kind<'_>, schema: Option<&schema
             name: field.name.to_owned(),
             field_type: known.map_or(FieldType::Any, |known| known.field_type),
             optional: known.is_none_or(|known| known.optional),
-            // A relationship that is mapped without `reference` has the schema's peer (checked, with a warning).
-            reference: match field.references.first() {
-                Some(first) => Some(first.kind.to_owned()),
-                None => known.and_then(|known| known.references.first().cloned()),
-            },
+            reference: field.references.first().map(|first| first.kind.to_owned()),
             also: field.references.iter().skip(1).map(|further| further.kind.to_owned()).collect(),
             cardinality: known.map_or(Cardinality::Unknown, |known| known.cardinality),
             default: known.and_then(|known| known.default.clone()),
         });
     }
-    KindModel { name: kind.name.to_owned(), identifiers, tier: 0, deferred: Vec::new(), fields }
-}
-
-/// Checks that an identifier refers to one kind: a key names no kinds, so two peers of different kinds with equal keys would be one.
-fn one_kind(decoder: &mut Decoder<'_>, kind: &Kind<'_>, identifier: &str) {
-    let Some([first, further @ ..]) = kind.field(identifier).map(|field| field.references.as_slice()) else { return };
-    for other in further {
-        let message = format!(
-            "`{}.{identifier}` identifies `{}` and refers to `{}` here and to `{}` on line {}",
-            kind.name, kind.name, other.kind, first.kind, first.span.line
-        );
-        let hint =
-            format!("an identifier refers to one kind: identify `{}` by other fields, or make it a kind for each of the two", kind.name);
-        decoder.error_hint(other.span, other.path.clone(), message, hint);
-    }
+    KindModel { name: kind.name.to_owned(), identifiers, tier: 0, deferred: Vec::new(), lookup: false, fields }
 }
 
 /// Returns the natural key: the mapping's, else the schema's unique mapped attributes, else the schema's own key.
@@ -180,13 +164,15 @@ struct Reference {
     peer: usize,
 }
 
-/// Returns the references to other kinds of the model, and to none but those.
+/// Returns the references to other kinds of the model, and to none but those. Kinds that are only looked up are there already: they count where
+/// they identify.
 fn references(model: &Model) -> Vec<Reference> {
     let positions: HashMap<&str, usize> = model.kinds.iter().enumerate().map(|(position, kind)| (kind.name.as_str(), position)).collect();
     let mut references = Vec::new();
     for (kind, described) in model.kinds.iter().enumerate() {
         for (field, known) in described.fields.iter().enumerate() {
-            let peers = known.peers().filter_map(|peer| positions.get(peer));
+            let counts = |peer: &&usize| !model.kinds[**peer].lookup || is_identifier(described, &known.name);
+            let peers = known.peers().filter_map(|peer| positions.get(peer)).filter(counts);
             references.extend(peers.map(|&peer| Reference { kind, field, peer }).filter(|reference| reference.peer != kind));
         }
     }
@@ -232,11 +218,12 @@ fn computed_order(decoder: &mut Decoder<'_>, merged: &[Kind<'_>], model: &mut Mo
                 format!("{}.{}", kind.name, kind.fields[reference.field].name)
             });
             let mut steps: Vec<String> = steps.collect();
-            let Some(start) = cycle.first().map(|index| &references[*index]) else {
-                return;
-            };
-            let kind = &merged[start.kind];
-            steps.push(kind.name.to_owned());
+            if let Some(first) = cycle.first() {
+                steps.push(model.kinds[references[*first].kind].name.clone());
+            }
+            // Kinds that are only looked up have no place in the file.
+            let named = cycle.iter().map(|index| &references[*index]).find_map(|reference| Some((reference, merged.get(reference.kind)?)));
+            let Some((start, kind)) = named.or_else(|| Some((references.first()?, merged.first()?))) else { return };
             let message = format!("these identifiers form a cycle: {}", steps.join(" → "));
             let field = kind.field(&model.kinds[start.kind].fields[start.field].name);
             let (span, path) = field.map_or((kind.span, kind.path.clone()), |field| (field.span, field.path.clone()));
@@ -254,7 +241,7 @@ fn given_order(decoder: &mut Decoder<'_>, project: &Project, merged: &[Kind<'_>]
     }
     for reference in references(model) {
         let (kind, peer) = (&model.kinds[reference.kind], &model.kinds[reference.peer]);
-        if peer.tier < kind.tier {
+        if peer.tier < kind.tier || peer.lookup || kind.lookup {
             continue;
         }
         let field = &kind.fields[reference.field];

@@ -12,24 +12,21 @@ use crate::project::Project;
 pub(super) struct Schema<'s> {
     kinds: &'s [SchemaKind],
     positions: HashMap<&'s str, usize>,
-    /// The kinds that take part in the sync.
-    synced: HashSet<&'s str>,
     /// The sync creates objects.
     creates: bool,
 }
 
 impl<'s> Schema<'s> {
-    pub(super) fn new(kinds: &'s [SchemaKind], project: &'s Project) -> Self {
+    pub(super) fn new(kinds: &'s [SchemaKind], project: &Project) -> Self {
         let positions = kinds.iter().enumerate().map(|(position, kind)| (kind.name.as_str(), position)).collect();
-        let synced = if project.order.is_empty() {
-            project.schema_mapping.iter().map(|mapping| mapping.name.as_str()).collect()
-        } else {
-            project.order.iter().map(String::as_str).collect()
-        };
-        Schema { kinds, positions, synced, creates: project.flags.create }
+        Schema { kinds, positions, creates: project.flags.create }
     }
 
-    fn kind(&self, name: &str) -> Option<&'s SchemaKind> {
+    pub(super) fn kinds(&self) -> &'s [SchemaKind] {
+        self.kinds
+    }
+
+    pub(super) fn kind(&self, name: &str) -> Option<&'s SchemaKind> {
         self.positions.get(name).map(|position| &self.kinds[*position])
     }
 }
@@ -77,7 +74,7 @@ fn check_field(decoder: &mut Decoder<'_>, kind: &Kind<'_>, field: &Field<'_>, kn
     }
     for reference in &field.references {
         let (kind, path) = (reference.kind, reference.path.clone());
-        let fits = |peer: &String| *peer == kind || schema.stands_for(kind, peer);
+        let fits = |peer: &String| *peer == kind || reference.generic == Some(peer) || schema.stands_for(kind, peer);
         match known.references.first() {
             None => {
                 let message = format!("`{name}` refers to `{kind}`, but it is not a reference in the destination");
@@ -96,19 +93,6 @@ fn check_field(decoder: &mut Decoder<'_>, kind: &Kind<'_>, field: &Field<'_>, kn
             }
             Some(_) => {}
         }
-    }
-    match known.references.first() {
-        Some(peer) if field.references.is_empty() => {
-            if schema.synced.contains(peer.as_str()) {
-                let message = format!("`{name}` is a reference to `{peer}` in the destination; its value is taken as one");
-                decoder.report(Severity::Warning, field.span, path(), message, Some(format!("add `reference: {peer}`")));
-            } else {
-                let message = format!("`{name}` is a reference to `{peer}` in the destination, and `{peer}` is not mapped");
-                let hint = format!("map `{peer}` and add `reference: {peer}`, or take the field out");
-                decoder.error_hint(field.span, path(), message, hint);
-            }
-        }
-        _ => {}
     }
 }
 

@@ -24,7 +24,8 @@ fn outcome(project: &Project, schema: Option<&[SchemaKind]>) -> String {
             let mut text = String::new();
             for kind in &resolved.model.kinds {
                 let ids = kind.identifiers.join(", ");
-                text += &format!("{} tier {} by [{ids}] deferred [{}]\n", kind.name, kind.tier, kind.deferred.join(", "));
+                let lookup = if kind.lookup { " looked up" } else { "" };
+                text += &format!("{} tier {} by [{ids}] deferred [{}]{lookup}\n", kind.name, kind.tier, kind.deferred.join(", "));
                 for field in &kind.fields {
                     let optional = if field.optional { " optional" } else { "" };
                     let peers: Vec<&str> = field.peers().collect();
@@ -224,17 +225,151 @@ fn what_the_schema_does_not_have_is_reported() {
 }
 
 #[test]
-fn a_relationship_needs_its_peer() {
+fn a_relationship_has_the_peers_of_the_schema() {
     let project = project("  - {name: Device, fields: [{name: name, mapping: n}, {name: site, mapping: s}]}\n");
     assert_snapshot!(outcome(&project, Some(&schema())), @r"
-    error: `Device.site` is a reference to `Site` in the destination, and `Site` is not mapped
+    Device tier 0 by [name] deferred []
+      name: Text
+      site: Any optional → Site One
+    Site tier 0 by [name] deferred [] looked up
+      name: Text
+    warning: `Device.site` is a reference to `Site` in the destination; its value is taken as one
      --> config.yml:5:62 (schema_mapping[0].fields[1])
       |
     5 |   - {name: Device, fields: [{name: name, mapping: n}, {name: site, mapping: s}]}
       |                                                              ^^^^
 
-    hint: map `Site` and add `reference: Site`, or take the field out
+    hint: add `reference: Site`
     ");
+}
+
+/// A schema in which sites and areas stand for places; platforms belong to makers.
+fn places() -> Vec<SchemaKind> {
+    let unique = SchemaField { unique: true, ..attribute("name", false) };
+    let place = |name: &str, fields: Vec<SchemaField>| SchemaKind { stands_for: vec!["Place".to_owned()], ..kind(name, fields) };
+    let generic = SchemaKind { can_create: false, can_update: false, can_delete: false, ..kind("Place", vec![attribute("name", false)]) };
+    let mut platform = kind("Platform", vec![attribute("name", false), relation("maker", "Maker"), attribute("note", true)]);
+    platform.identifiers = vec!["maker".to_owned(), "name".to_owned()];
+    vec![
+        kind(
+            "Device",
+            vec![attribute("name", false), relation("place", "Place"), relation("platform", "Platform"), relation("note", "Note")],
+        ),
+        place("Site", vec![unique.clone()]),
+        place("Area", vec![unique.clone(), relation("parent", "Place")]),
+        place("Yard", vec![unique.clone()]),
+        generic,
+        platform,
+        kind("Maker", vec![unique]),
+        kind("Note", vec![attribute("text", true)]),
+    ]
+}
+
+#[test]
+fn a_generic_kind_means_the_mapped_kinds_that_stand_for_it() {
+    let device = |reference: &str| {
+        format!(
+            "  - {{name: Device, identifiers: [place, name], fields: [{{name: name, mapping: n}}, {{name: place, mapping: p, reference: {reference}}}]}}\n"
+        )
+    };
+    let area = "  - {name: Area, identifiers: [name], fields: [{name: name, mapping: n}, {name: parent, mapping: p, reference: Place}]}\n";
+    let model = outcome(&project(&format!("{}{area}{SITE}", device("Place"))), Some(&places()));
+    assert_snapshot!(model, @r"
+    Device tier 2 by [place, name] deferred []
+      name: Text
+      place: Any optional → Area or Site One
+    Area tier 1 by [name] deferred []
+      name: Text
+      parent: Any optional → Area or Site One
+    Site tier 0 by [name] deferred []
+      name: Text
+    ");
+    // A list may say the same, or name a kind that is not mapped beside those that are.
+    assert_eq!(outcome(&project(&format!("{}{area}{SITE}", device("[Area, Site]"))), Some(&places())), model);
+    assert_snapshot!(outcome(&project(&format!("{}{area}{SITE}", device("[Place, Yard]"))), Some(&places())), @r"
+    Device tier 2 by [place, name] deferred []
+      name: Text
+      place: Any optional → Area or Site or Yard One
+    Area tier 1 by [name] deferred []
+      name: Text
+      parent: Any optional → Area or Site One
+    Site tier 0 by [name] deferred []
+      name: Text
+    Yard tier 0 by [name] deferred [] looked up
+      name: Text
+    ");
+    // None of them is mapped: all are looked up.
+    let model = resolve(&project(&device("Place")), Some(&places())).unwrap().model;
+    let kinds: Vec<(&str, bool)> = model.kinds.iter().map(|kind| (kind.name.as_str(), kind.lookup)).collect();
+    assert_eq!(kinds, [("Device", false), ("Site", true), ("Area", true), ("Yard", true)]);
+}
+
+#[test]
+fn a_kind_that_is_not_mapped_is_looked_up_by_the_schemas_key() {
+    let device = |field: &str, reference: &str| {
+        let fields = format!("[{{name: name, mapping: n}}, {{name: {field}, mapping: p, reference: {reference}}}]");
+        project(&format!("  - {{name: Device, identifiers: [name], fields: {fields}}}\n"))
+    };
+    assert_snapshot!(outcome(&device("platform", "Platform"), Some(&places())), @r"
+    Device tier 0 by [name] deferred []
+      name: Text
+      platform: Any optional → Platform One
+    Platform tier 1 by [maker, name] deferred [] looked up
+      maker: Any optional → Maker One
+      name: Text
+    Maker tier 0 by [name] deferred [] looked up
+      name: Text
+    ");
+    assert_snapshot!(outcome(&device("platform", "Platfrom"), Some(&places())), @r"
+    error: `Device.platform` refers to `Platfrom`, which is neither mapped nor a kind of the destination
+     --> config.yml:5:116 (schema_mapping[0].fields[1].reference)
+      |
+    5 |   - {name: Device, identifiers: [name], fields: [{name: name, mapping: n}, {name: platform, mapping: p, reference: Platfrom}]}
+      |                                                                                                                    ^^^^^^^^
+
+    hint: did you mean `Platform`?
+    ");
+    assert_snapshot!(outcome(&device("note", "Note"), Some(&places())), @r"
+    error: `Device.note` refers to `Note`, which is not mapped, and the destination's schema does not say what identifies its objects
+     --> config.yml:5:112 (schema_mapping[0].fields[1].reference)
+      |
+    5 |   - {name: Device, identifiers: [name], fields: [{name: name, mapping: n}, {name: note, mapping: p, reference: Note}]}
+      |                                                                                                                ^^^^
+
+    hint: map `Note`, with `identifiers: […]`
+    ");
+    // Offline nothing more is known. A destination without a schema cannot look it up.
+    assert_snapshot!(outcome(&device("platform", "Devise"), None), @r"
+    Device tier 0 by [name] deferred []
+      name: Any optional
+      platform: Any optional → Devise Unknown
+    warning: `Device.platform` refers to `Devise`, which is not mapped: a run looks up its objects in the destination
+     --> config.yml:5:116 (schema_mapping[0].fields[1].reference)
+      |
+    5 |   - {name: Device, identifiers: [name], fields: [{name: name, mapping: n}, {name: platform, mapping: p, reference: Devise}]}
+      |                                                                                                                    ^^^^^^
+
+    hint: did you mean `Device`?
+    ");
+    let messages: Vec<String> = unmapped_references(&device("platform", "Platform")).into_iter().map(|problem| problem.message).collect();
+    let expected =
+        "`Device.platform` refers to `Platform`, which is not mapped, and the destination has no schema by which to look up its objects";
+    assert_eq!(messages, [expected]);
+    assert_eq!(unmapped_references(&device("platform", "Device")), []);
+}
+
+#[test]
+fn the_kinds_behind_a_generic_one_are_part_of_the_schema_hash() {
+    let project = project(&format!(
+        "  - {{name: Device, identifiers: [name], fields: [{{name: name, mapping: n}}, {{name: place, mapping: p, reference: Place}}]}}\n{SITE}{}",
+        SITE.replace("Site", "Area")
+    ));
+    let hash = |schema: &[SchemaKind]| crate::schema_hash(&resolve(&project, Some(schema)).unwrap().model, Some(schema));
+    let mut schema = places();
+    let before = hash(&schema);
+    assert_eq!(hash(&schema), before);
+    schema[2].stands_for.clear();
+    assert_ne!(hash(&schema), before);
 }
 
 #[test]
@@ -406,15 +541,13 @@ fn a_field_of_several_kinds_that_closes_a_cycle_is_deferred_once() {
 }
 
 #[test]
-fn an_identifier_refers_to_one_kind() {
+fn an_identifier_may_refer_to_several_kinds() {
     let mappings = format!("{}{SITE}", AREA.replacen("[name]", "[name, parent]", 1));
     assert_snapshot!(outcome(&project(&mappings), None), @r"
-    error: `Area.parent` identifies `Area` and refers to `Area` here and to `Site` on line 5
-     --> config.yml:6:99 (schema_mapping[1].fields[1])
-      |
-    6 |   - {name: Area, fields: [{name: name, mapping: name}, {name: parent, mapping: parent, reference: Area}]}
-      |                                                                                                   ^^^^
-
-    hint: an identifier refers to one kind: identify `Area` by other fields, or make it a kind for each of the two
+    Area tier 1 by [name, parent] deferred []
+      name: Any optional
+      parent: Any optional → Site or Area Unknown
+    Site tier 0 by [name] deferred []
+      name: Any optional
     ");
 }

@@ -100,7 +100,7 @@ pub struct Feed {
     /// Top-level names that filters and transforms read, with their slots.
     names: Vec<(String, usize)>,
     id: usize,
-    /// Of fields whose peers may be of several kinds: the kind that this mapping refers to.
+    /// Of fields whose peers may be of several kinds: the kinds that this mapping refers to.
     peer_kinds: Vec<(usize, usize)>,
     /// The destination's resource for the rows, where the kind has several.
     destination: Option<String>,
@@ -172,8 +172,8 @@ impl Feed {
         Feed { kind, filters, transforms, fields: grouped, computed, names, id, peer_kinds, destination: None, lent: None }
     }
 
-    /// Says that the references of a field mean objects of one kind (both by their positions), although the field's peers may be of
-    /// others: an id of one kind means nothing in the others.
+    /// Says that the references of a field may mean objects of a kind, both by their positions. Kinds that are not given like this are not meant,
+    /// although the field's peers may be of them: an id of one kind means nothing in the others.
     pub fn hint_peer_kind(&mut self, field: usize, kind: usize) {
         self.peer_kinds.push((field, kind));
     }

@@ -93,7 +93,7 @@ impl ResourceColumn {
 pub struct PeerKindHint {
     /// The row behind the last of them.
     pub until: usize,
-    /// The position of a field, and that of the kind (in the model) that its references mean. Of a field that is not there any of
+    /// The position of a field, and that of a kind (in the model) that its references may mean. Of a field that is not there any of
     /// its kinds may be meant.
     pub peers: Vec<(usize, usize)>,
 }
@@ -150,11 +150,11 @@ impl RawKind {
         self.feed_ends.partition_point(|end| *end <= row)
     }
 
-    /// Returns the kind (by its position in the model) that a row's reference means, where its mapping says so.
-    #[must_use]
-    pub fn peer_kind(&self, row: usize, field: usize) -> Option<usize> {
-        let meaning = self.peer_kind_hints.get(self.peer_kind_hints.partition_point(|meaning| meaning.until <= row))?;
-        meaning.peers.iter().find(|(at, _)| *at == field).map(|(_, kind)| *kind)
+    /// Returns the kinds (by their positions in the model) that a row's reference may mean, where its mapping says so; none where it does not.
+    pub fn peer_kinds(&self, row: usize, field: usize) -> impl Iterator<Item = usize> + Clone {
+        let meaning = self.peer_kind_hints.get(self.peer_kind_hints.partition_point(|meaning| meaning.until <= row));
+        let peers = meaning.map_or(&[][..], |meaning| meaning.peers.as_slice());
+        peers.iter().filter(move |(at, _)| *at == field).map(|(_, kind)| *kind)
     }
 
     /// Gives the rows up to `until` that have no meaning yet this one.

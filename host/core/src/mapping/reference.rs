@@ -11,6 +11,9 @@
 //! A list is a set of these. A text that several peers answer to, by id or by unique id, is reported as ambiguous and not guessed. The literal of
 //! `static:` beside `reference:` is such a plain value.
 //!
+//! Where a field may refer to several kinds, an object with a member `kind`, or a text `Kind:…`, means that kind. Any other value is looked up in
+//! each of the kinds, and has to be found in one alone.
+//!
 //! An adapter may change the way in its manifest ([`ReferenceRule`]): where the value is taken from, and whether a plain value is compared with
 //! unique ids first.
 

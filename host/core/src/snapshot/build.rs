@@ -10,7 +10,7 @@ use super::{Completeness, KindSnapshot, Snapshot};
 use crate::key::Keys;
 use crate::mapping::RawKind;
 use crate::mapping::reference::ReferenceRule;
-use crate::model::{FieldModel, Model};
+use crate::model::{FieldModel, KindModel, Model};
 use crate::value::{Tag, ValueColumn};
 
 /// How the references of a side are resolved.
@@ -75,6 +75,13 @@ impl<'r> Working<'r> {
             partial: false,
         }
     }
+
+    /// Takes over rows that are sorted and unique already.
+    fn adopt(&mut self, rows: &KindSnapshot) {
+        self.keys = rows.keys.clone();
+        self.order = (0..rows.rows() as u32).collect();
+        self.position.clone_from(&self.order);
+    }
 }
 
 /// Builds a snapshot of one side.
@@ -84,10 +91,26 @@ impl<'r> Working<'r> {
 ///
 /// The cost is linear in rows and references, but for one sort a kind (none where rows arrive sorted).
 #[must_use]
-pub fn build(model: &Model, mut raw: Vec<RawKind>, resolving: impl Into<Resolving>) -> (Snapshot, Vec<DataProblem>) {
+pub fn build(model: &Model, raw: Vec<RawKind>, resolving: impl Into<Resolving>) -> (Snapshot, Vec<DataProblem>) {
+    build_with(model, raw, resolving, None)
+}
+
+/// As [`build`], of the source, with the destination: kinds that are only looked up ([`KindModel::lookup`]) have the destination's rows.
+///
+/// [`KindModel::lookup`]: crate::model::KindModel::lookup
+#[must_use]
+pub fn build_with(
+    model: &Model,
+    mut raw: Vec<RawKind>,
+    resolving: impl Into<Resolving>,
+    destination: Option<&Snapshot>,
+) -> (Snapshot, Vec<DataProblem>) {
     let Resolving { side, unique_ids_first } = resolving.into();
     raw.resize_with(model.kinds.len(), RawKind::default);
     for (at, (kind, raw)) in model.kinds.iter().zip(&mut raw).enumerate() {
+        if let Some(rows) = looked_up(destination, kind, at) {
+            *raw = RawKind { rows: rows.rows(), ids: rows.ids.clone(), ..RawKind::new(kind.fields.len()) };
+        }
         raw.columns.resize_with(kind.fields.len(), ValueColumn::default);
         raw.ids.fill(raw.rows);
         for (field, column) in kind.fields.iter().zip(&mut raw.columns) {
@@ -114,12 +137,20 @@ pub fn build(model: &Model, mut raw: Vec<RawKind>, resolving: impl Into<Resolvin
     let work = raw.iter().map(Working::new).collect();
     let mut builder = Builder { model, work, plain, side, unique_ids_first, problems: Vec::new() };
     for kind in identity_order(model) {
-        builder.find_keys(kind);
-        builder.sort(kind);
+        match looked_up(destination, &model.kinds[kind], kind) {
+            Some(rows) => builder.work[kind].adopt(rows),
+            None => {
+                builder.find_keys(kind);
+                builder.sort(kind);
+            }
+        }
     }
     let mut snapshot = Snapshot { kinds: Vec::with_capacity(model.kinds.len()) };
-    for kind in 0..model.kinds.len() {
-        let built = builder.finish(kind);
+    for (kind, spec) in model.kinds.iter().enumerate() {
+        let built = match looked_up(destination, spec, kind) {
+            Some(rows) => without_ids_and_peers(rows),
+            None => builder.finish(kind),
+        };
         snapshot.kinds.push(built);
     }
     for (kind, work) in snapshot.kinds.iter_mut().zip(&builder.work) {
@@ -133,10 +164,26 @@ pub fn build(model: &Model, mut raw: Vec<RawKind>, resolving: impl Into<Resolvin
     (snapshot, problems)
 }
 
+/// Returns the destination's rows of a kind that is only looked up.
+fn looked_up<'s>(destination: Option<&'s Snapshot>, kind: &KindModel, at: usize) -> Option<&'s KindSnapshot> {
+    destination?.kinds.get(at).filter(|_| kind.lookup)
+}
+
+/// Returns rows of the destination as rows of the source, which has no ids for them. Their keys name their peers.
+fn without_ids_and_peers(rows: &KindSnapshot) -> KindSnapshot {
+    let mut ids = ValueColumn::default();
+    ids.fill(rows.rows());
+    let fields = rows.fields.iter().map(|field| match field {
+        FieldColumn::Values(values) => FieldColumn::Values(values.clone()),
+        FieldColumn::Peers(_) => FieldColumn::Peers(PeerColumn::default()),
+    });
+    KindSnapshot { keys: rows.keys.clone(), ids, fields: fields.collect(), ..KindSnapshot::default() }
+}
+
 /// Returns the kinds of the model that a reference field may refer to; none for a plain field.
 fn peer_kinds(model: &Model, field: &FieldModel) -> Option<Vec<usize>> {
     field.reference.as_ref()?;
-    Some(field.peers().filter_map(|peer| model.kind(peer)).map(|(peer, _)| peer).collect())
+    Some(model.peers_of(field))
 }
 
 pub(super) struct Builder<'r> {

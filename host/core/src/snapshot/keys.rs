@@ -7,11 +7,11 @@ use super::problems::{DataErrorKind, IDENTITY_DEPTH_MAX};
 use super::resolve::{Nested, Resolution, kind_and_id, single};
 use crate::key::{self, push_part, push_peer_part};
 use crate::mapping::RawKind;
-use crate::model::Model;
+use crate::model::{FieldModel, Model};
 use crate::value::{Tag, ValueColumn};
 
-/// An identifier: the position of its field, and of the kind that it refers to.
-type Identifier = (usize, Option<usize>);
+/// An identifier: the position of its field, and the kinds that it refers to; none for a plain one.
+type Identifier = (usize, Vec<usize>);
 
 /// Returns the kinds such that the peers in a kind's identifiers come before it. The model has no cycle through identifiers of different kinds.
 pub(super) fn identity_order(model: &Model) -> Vec<usize> {
@@ -23,7 +23,7 @@ pub(super) fn identity_order(model: &Model) -> Vec<usize> {
             if !model.kinds[kind].identifiers.contains(&field.name) {
                 continue;
             }
-            if let Some((peer, _)) = field.reference.as_ref().and_then(|peer| model.kind(peer)) {
+            for peer in model.peers_of(field) {
                 visit(model, peer, seen, order);
             }
         }
@@ -38,10 +38,11 @@ pub(super) fn identity_order(model: &Model) -> Vec<usize> {
 }
 
 /// Turns the parents of a kind that is identified by its own objects into ids. It does so for a kind and an id, and for a plain value that
-/// is an id and not the name of a row. Parents must be known before any key.
+/// is an id and not the name of a row. Parents must be known before any key. Where a parent may be of other kinds too, it stays as it is.
 pub(super) fn parents_by_id(model: &Model, kind: usize, raw: &mut RawKind) {
     let spec = &model.kinds[kind];
-    let own = |name: &String| spec.fields.iter().position(|field| field.name == *name && field.reference.as_ref() == Some(&spec.name));
+    let is_own = |field: &FieldModel| field.reference.as_ref() == Some(&spec.name) && !field.refers_to_several();
+    let own = |name: &String| spec.fields.iter().position(|field| field.name == *name && is_own(field));
     let upward: Vec<usize> = spec.identifiers.iter().filter_map(own).collect();
     let is_plain = |tag: Tag| matches!(tag, Tag::Text | Tag::Int);
     let needs = |column: &ValueColumn| column.tags().iter().any(|tag| is_plain(*tag) || *tag == Tag::Json);
@@ -81,10 +82,10 @@ impl Builder<'_> {
             .identifiers
             .iter()
             .filter_map(|name| spec.fields.iter().position(|field| field.name == *name))
-            .map(|at| (at, spec.fields[at].reference.as_ref().and_then(|peer| model.kind(peer)).map(|(peer, _)| peer)))
+            .map(|at| (at, model.peers_of(&spec.fields[at])))
             .collect();
         let rows = self.work[kind].raw.rows;
-        if identifiers.iter().any(|(_, peer)| *peer == Some(kind)) {
+        if identifiers.iter().any(|(_, peers)| peers.contains(&kind)) {
             return self.find_nested_keys(kind, &identifiers);
         }
         let mut key = String::new();
@@ -98,9 +99,10 @@ impl Builder<'_> {
     /// Writes one row's key. `own` has the keys of this kind found so far, where its identifiers refer to itself.
     fn write_key(&mut self, kind: usize, row: usize, identifiers: &[Identifier], key: &mut String, own: Option<&[Option<String>]>) {
         let raw = self.work[kind].raw;
-        for (at, peer) in identifiers {
+        for (at, peers) in identifiers {
             let column = &raw.columns[*at];
-            let (tag, text) = if peer.is_some() { single(column.tag(row), column.text(row)) } else { (column.tag(row), column.text(row)) };
+            let (tag, text) =
+                if peers.is_empty() { (column.tag(row), column.text(row)) } else { single(column.tag(row), column.text(row)) };
             let field = &self.model.kinds[kind].fields[*at];
             if tag == Tag::Null {
                 if !field.optional {
@@ -110,9 +112,9 @@ impl Builder<'_> {
                 push_part(tag, text, key);
                 continue;
             }
-            match *peer {
-                None => push_part(tag, text, key),
-                Some(peer) => self.write_peer_part(Cell { kind, row, field: *at }, peer, (tag, text), key, own),
+            match peers.as_slice() {
+                [] => push_part(tag, text, key),
+                peers => self.write_peer_part(Cell { kind, row, field: *at }, peers, (tag, text), key, own),
             }
         }
         if key::is_blank(key) && !self.work[kind].bad[row] {
@@ -123,24 +125,35 @@ impl Builder<'_> {
     }
 
     /// Writes the part of a key that is a peer. A row whose peer is not there is left out.
-    fn write_peer_part(&mut self, cell: Cell, peer: usize, (tag, text): (Tag, &str), key: &mut String, own: Option<&[Option<String>]>) {
-        if peer == cell.kind && tag != Tag::Id {
-            // A peer of the same kind by its natural key: the key is the name; whether it is among the rows is checked after.
-            if let Some(named) = self.natural_key(peer, tag, text, IDENTITY_DEPTH_MAX, Nested::AsWritten) {
-                return push_peer_part(&named, key);
+    fn write_peer_part(&mut self, cell: Cell, peers: &[usize], (tag, text): (Tag, &str), key: &mut String, own: Option<&[Option<String>]>) {
+        let model = self.model;
+        let several = peers.len() > 1;
+        let kind_of = |peer: usize| several.then(|| model.kinds[peer].name.as_str());
+        let meant = self.meant(cell, peers);
+        if tag != Tag::Id && meant.contains(&cell.kind) {
+            // A peer of the same kind by its natural key: the key is the name; whether it is among the rows is checked after. Where the peer may be of
+            // another kind, its objects are looked up first: their keys are known.
+            let (named, name) = self.named_kind(&meant, tag, text);
+            let is_ours = match &*named {
+                [only] => *only == cell.kind,
+                _ => matches!(self.find_among(&meant, tag, text), (_, Resolution::Missing)),
+            };
+            if is_ours && let Some(named) = self.natural_key(cell.kind, tag, name, IDENTITY_DEPTH_MAX, Nested::AsWritten) {
+                return push_peer_part(kind_of(cell.kind), &named, key);
             }
         }
-        match self.find(peer, tag, text) {
-            Resolution::Row(peer_row) if peer == cell.kind => match own.and_then(|own| own.get(peer_row as usize)?.as_deref()) {
-                Some(peer_key) => push_peer_part(peer_key, key),
+        let (place, found) = self.find_among(&meant, tag, text);
+        match (found, meant.get(usize::from(place))) {
+            (Resolution::Row(row), Some(peer)) if *peer == cell.kind => match own.and_then(|own| own.get(row as usize)?.as_deref()) {
+                Some(peer_key) => push_peer_part(kind_of(*peer), peer_key, key),
                 None => {
                     self.leave_out(cell.kind, cell.row);
                     push_part(Tag::Null, "", key);
                 }
             },
-            Resolution::Row(peer_row) => push_peer_part(self.work[peer].keys.get(peer_row as usize), key),
-            found => {
-                self.unresolved(cell, &[peer], found, text, true);
+            (Resolution::Row(row), Some(peer)) => push_peer_part(kind_of(*peer), self.work[*peer].keys.get(row as usize), key),
+            (found, _) => {
+                self.unresolved(cell, &meant, found, (tag, text), true);
                 self.leave_out(cell.kind, cell.row);
                 push_part(Tag::Null, "", key);
             }
@@ -150,7 +163,7 @@ impl Builder<'_> {
     /// Computes the keys of a kind that is identified by objects of the same kind (a location by its parent): parents first.
     fn find_nested_keys(&mut self, kind: usize, identifiers: &[Identifier]) {
         let rows = self.work[kind].raw.rows;
-        let upward: Vec<usize> = identifiers.iter().filter(|(_, peer)| *peer == Some(kind)).map(|(at, _)| *at).collect();
+        let upward: Vec<&Identifier> = identifiers.iter().filter(|(_, peers)| peers.contains(&kind)).collect();
         let mut own: Vec<Option<String>> = vec![None; rows];
         let mut state = vec![Walk::NotSeen; rows];
         // Only rows that lead to the top of the stack are on the way; a row that waits may stand in it twice.
@@ -174,7 +187,7 @@ impl Builder<'_> {
                 let mut key = String::new();
                 self.write_key(kind, row, identifiers, &mut key, Some(&own));
                 if key::depth(&key) > IDENTITY_DEPTH_MAX {
-                    let field = upward.first().map(|at| self.model.kinds[kind].fields[*at].name.clone()).unwrap_or_default();
+                    let field = upward.first().map(|(at, _)| self.model.kinds[kind].fields[*at].name.clone()).unwrap_or_default();
                     self.problem(kind, row, DataErrorKind::TooDeep { field }, true);
                     self.leave_out(kind, row);
                     key.clear();
@@ -189,14 +202,12 @@ impl Builder<'_> {
     }
 
     /// Puts the parents of the stack's last row on it, if their keys are not known. Reports loops. Returns whether there were such parents.
-    fn push_parents(&mut self, kind: usize, upward: &[usize], stack: &mut Vec<usize>, state: &[Walk]) -> bool {
-        let raw = self.work[kind].raw;
+    fn push_parents(&mut self, kind: usize, upward: &[&Identifier], stack: &mut Vec<usize>, state: &[Walk]) -> bool {
         let before = stack.len();
         let Some(&row) = stack.last() else { return false };
-        for at in upward {
-            let (Tag::Id, text) = single(raw.columns[*at].tag(row), raw.columns[*at].text(row)) else { continue };
+        for (at, peers) in upward {
             // A parent that is left out already is done.
-            let Resolution::Row(parent) = self.by_id(kind, text) else { continue };
+            let Some(parent) = self.parent_by_id(Cell { kind, row, field: *at }, peers) else { continue };
             match state[parent as usize] {
                 Walk::NotSeen => stack.push(parent as usize),
                 Walk::OnTheWay => {
@@ -216,10 +227,26 @@ impl Builder<'_> {
         stack.len() > before
     }
 
+    /// Returns the row of a parent of the same kind that is given by its id.
+    fn parent_by_id(&mut self, cell: Cell, peers: &[usize]) -> Option<u32> {
+        let raw = self.work[cell.kind].raw;
+        let column = &raw.columns[cell.field];
+        let (tag, text) = single(column.tag(cell.row), column.text(cell.row));
+        // Keys are not known yet, so that a row of this kind is only found by its id.
+        if tag == Tag::Null || (tag != Tag::Id && peers.len() < 2) {
+            return None;
+        }
+        let meant = self.meant(cell, peers);
+        match self.find_among(&meant, tag, text) {
+            (place, Resolution::Row(row)) if meant.get(usize::from(place)) == Some(&cell.kind) => Some(row),
+            _ => None,
+        }
+    }
+
     /// Leaves out the rows whose parent, given by its natural key, is not there, and those below them.
-    fn check_named_parents(&mut self, kind: usize, upward: &[usize]) {
+    fn check_named_parents(&mut self, kind: usize, upward: &[&Identifier]) {
         let raw = self.work[kind].raw;
-        let by_name = |at: &usize| raw.columns[*at].tags().iter().any(|tag| !matches!(tag, Tag::Null | Tag::Missing | Tag::Id));
+        let by_name = |(at, _): &&Identifier| raw.columns[*at].tags().iter().any(|tag| !matches!(tag, Tag::Null | Tag::Missing | Tag::Id));
         if !upward.iter().any(by_name) {
             return;
         }
@@ -228,14 +255,16 @@ impl Builder<'_> {
         // A parent's key is part of its child's and so shorter.
         order.sort_by_key(|row| keys.get(*row).len());
         for row in order {
-            for at in upward {
+            for (at, peers) in upward {
                 let (tag, text) = single(raw.columns[*at].tag(row), raw.columns[*at].text(row));
                 if tag == Tag::Null {
                     continue;
                 }
-                let found = self.find(kind, tag, text);
+                let cell = Cell { kind, row, field: *at };
+                let meant = self.meant(cell, peers);
+                let (_, found) = self.find_among(&meant, tag, text);
                 if !matches!(found, Resolution::Row(_)) {
-                    self.unresolved(Cell { kind, row, field: *at }, &[kind], found, text, true);
+                    self.unresolved(cell, &meant, found, (tag, text), true);
                     self.leave_out(kind, row);
                 }
             }

@@ -12,7 +12,7 @@ mod keys;
 mod problems;
 mod resolve;
 
-pub use self::build::{Resolving, build};
+pub use self::build::{Resolving, build, build_with};
 pub use self::columns::{FieldColumn, NOWHERE, Peer, PeerColumn, RefValue};
 pub use self::problems::{DataErrorKind, DataProblem, IDENTITY_DEPTH_MAX, PeerName};
 pub(crate) use self::resolve::hash;

@@ -22,11 +22,20 @@ pub enum DataErrorKind {
         /// The peer as the system names it.
         peer: String,
     },
+    /// A reference to an object of a kind that is not mapped, which the destination does not have.
+    NotInDestination {
+        /// The reference field.
+        field: String,
+        /// The peer's kind; where it may be one of several, `A or B`.
+        kind: String,
+        /// The peer as the source names it.
+        peer: String,
+    },
     /// A reference that objects of several of the field's peer kinds answer to, and nothing says which kind is meant.
     AmbiguousKind {
         /// The reference field.
         field: String,
-        /// The kinds, as `A or B`.
+        /// The kinds that have such an object, as `A or B`.
         kind: String,
         /// The peer as the system names it.
         peer: String,
@@ -97,9 +106,13 @@ impl std::fmt::Display for DataProblem {
                 formatter,
                 "{kind} `{object}`: `{field}` refers to {peer_kind} `{peer}`, and several resources have an object with that id; refer by a natural key (such as `{field}.name`)"
             ),
+            DataErrorKind::NotInDestination { field, kind: peer_kind, peer } => write!(
+                formatter,
+                "{kind} `{object}`: `{field}` refers to {peer_kind} `{peer}`, which the destination does not have; {peer_kind} is not mapped, so create it there first"
+            ),
             DataErrorKind::AmbiguousKind { field, kind: kinds, peer } => write!(
                 formatter,
-                "{kind} `{object}`: `{field}` refers to {kinds} `{peer}`, and more than one of these kinds has it; let each mapping say which kind it means (`reference: …`)"
+                "{kind} `{object}`: `{field}` refers to {kinds} `{peer}`: several kinds have it; name one in the value (`Kind:{peer}`) or in each mapping (`reference: …`)"
             ),
             DataErrorKind::TooDeep { field } => {
                 write!(formatter, "{kind} `{object}` is identified through more than {IDENTITY_DEPTH_MAX} objects by `{field}`")

@@ -1,5 +1,6 @@
 //! Finds the objects that references lead to, by the rule of [`crate::mapping::reference`].
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use hashbrown::HashTable;
@@ -210,7 +211,7 @@ impl Builder<'_> {
         let mut wanted = String::new();
         for (at, name) in spec.identifiers.iter().enumerate() {
             let Some(field) = spec.fields.iter().find(|field| field.name == *name) else { continue };
-            let peer = field.reference.as_ref().and_then(|peer| model.kind(peer)).map(|(peer, _)| peer);
+            let peers = model.peers_of(field);
             let mut values = ValueColumn::default();
             match &parsed {
                 // A plain value is the first identifier; the others, if any, are null.
@@ -222,12 +223,14 @@ impl Builder<'_> {
                         object => object.get(name),
                     };
                     let part = part.unwrap_or(&serde_json::Value::Null);
-                    if peer.is_some() { values.push_peer(part) } else { values.push_json(part) }
+                    if peers.is_empty() || self.are_looked_up(&peers) { values.push_json(part) } else { values.push_peer(part) }
                 }
             }
-            match (peer, values.tag(0)) {
-                (Some(peer), tag) if tag != Tag::Null => {
-                    push_peer_part(&self.nested_key(peer, tag, values.text(0), depth, nested)?, &mut wanted);
+            match values.tag(0) {
+                tag if tag != Tag::Null && !peers.is_empty() => {
+                    let (peer, key) = self.nested_key(&peers, tag, values.text(0), depth, nested)?;
+                    let kind = field.refers_to_several().then(|| model.kinds[peer].name.as_str());
+                    push_peer_part(kind, &key, &mut wanted);
                 }
                 _ => {
                     let values = values.coerced(field.field_type);
@@ -238,15 +241,18 @@ impl Builder<'_> {
         (!key::is_blank(&wanted)).then_some(wanted)
     }
 
-    /// Returns the key of a peer that is a part of a natural key.
-    fn nested_key(&mut self, peer: usize, tag: Tag, text: &str, depth: usize, nested: Nested) -> Option<String> {
-        let found = match (tag, nested) {
-            (Tag::Id, _) => self.by_id(peer, text),
-            (_, Nested::AsWritten) => return self.natural_key(peer, tag, text, depth, nested),
-            (_, Nested::AsFound) => self.find(peer, tag, text),
-        };
+    /// Returns kind and key of a peer that is a part of a natural key.
+    fn nested_key(&mut self, peers: &[usize], tag: Tag, text: &str, depth: usize, nested: Nested) -> Option<(usize, String)> {
+        let (meant, text) = self.named_kind(peers, tag, text);
+        if let (Nested::AsWritten, [peer]) = (nested, &*meant)
+            && tag != Tag::Id
+        {
+            return Some((*peer, self.natural_key(*peer, tag, text, depth, nested)?));
+        }
+        let (place, found) = self.find_among(&meant, tag, text);
+        let peer = *meant.get(usize::from(place))?;
         match found {
-            Resolution::Row(row) if !self.work[peer].keys.is_empty() => Some(self.work[peer].keys.get(row as usize).to_owned()),
+            Resolution::Row(row) if !self.work[peer].keys.is_empty() => Some((peer, self.work[peer].keys.get(row as usize).to_owned())),
             _ => None,
         }
     }
@@ -285,16 +291,27 @@ impl Builder<'_> {
     }
 
     /// Finds a peer among the kinds that a field may refer to. A row comes with the place of its kind.
-    fn find_among(&mut self, kinds: &[usize], tag: Tag, text: &str) -> (u16, Resolution) {
+    pub(super) fn find_among(&mut self, kinds: &[usize], tag: Tag, text: &str) -> (u16, Resolution) {
         if let [only] = kinds {
             return (0, self.find(*only, tag, text));
         }
-        let candidates = self.candidates(kinds, tag, text);
+        let (meant, name) = self.named_kind(kinds, tag, text);
+        let place = |kind: usize| kinds.iter().position(|known| *known == kind).and_then(|at| u16::try_from(at).ok()).unwrap_or(u16::MAX);
+        if name.len() < text.len()
+            && let [only] = *meant
+        {
+            match self.find(only, tag, name) {
+                // The text is a name that happens to begin like this.
+                Resolution::Missing => {}
+                found => return (place(only), found),
+            }
+        }
+        let meant = if name.len() < text.len() { Cow::Borrowed(kinds) } else { meant };
         let mut found = (0, Resolution::Missing);
-        for (place, kind) in kinds.iter().enumerate().filter(|(_, kind)| candidates.contains(kind)) {
+        for kind in &*meant {
             match (self.find(*kind, tag, text), &found.1) {
                 (Resolution::Missing, _) => {}
-                (here, Resolution::Missing) => found = (u16::try_from(place).unwrap_or(u16::MAX), here),
+                (here, Resolution::Missing) => found = (place(*kind), here),
                 // The first is no better than the second, and guessing would write to the wrong object.
                 _ => return (0, Resolution::SeveralKinds),
             }
@@ -302,10 +319,27 @@ impl Builder<'_> {
         found
     }
 
-    /// Returns the kinds that a peer can have, out of those that a field may refer to. An object that names its `kind` has that one. Another
-    /// object has the kinds whose identifiers are its members. Any other value can have all.
-    fn candidates(&self, kinds: &[usize], tag: Tag, text: &str) -> Vec<usize> {
-        let object = if tag == Tag::Json { serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text).ok() } else { None };
+    /// Returns the kinds that a peer can have, out of those that a field may refer to, and the text without the kind. A text `Kind:…` and an
+    /// object that names its `kind` have that one. Another object has the kinds whose identifiers are its members. Any other value can have all.
+    pub(super) fn named_kind<'k, 't>(&self, kinds: &'k [usize], tag: Tag, text: &'t str) -> (Cow<'k, [usize]>, &'t str) {
+        let all = Cow::Borrowed(kinds);
+        match (tag, kinds) {
+            (_, [_]) => (all, text),
+            (Tag::Text, _) => {
+                let named = text.split_once(':').and_then(|(name, rest)| {
+                    let at = kinds.iter().position(|kind| self.model.kinds[*kind].name == name)?;
+                    Some((Cow::Borrowed(kinds.get(at..=at)?), rest))
+                });
+                named.unwrap_or((all, text))
+            }
+            (Tag::Json, _) => (Cow::Owned(self.candidates(kinds, text)), text),
+            _ => (all, text),
+        }
+    }
+
+    /// Returns the kinds that an object can be of.
+    fn candidates(&self, kinds: &[usize], text: &str) -> Vec<usize> {
+        let object = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text).ok();
         let Some(object) = object else { return kinds.to_vec() };
         let identifiers = |kind: usize| self.model.kinds[kind].identifiers.as_slice();
         let narrowed: Vec<usize> = match object.get("kind").and_then(serde_json::Value::as_str) {
@@ -323,11 +357,18 @@ impl Builder<'_> {
     }
 
     /// Reports a reference that leads to no row; nothing is reported where the peer itself is left out.
-    pub(super) fn unresolved(&mut self, cell: Cell, peers: &[usize], found: Resolution, text: &str, left_out: bool) {
+    pub(super) fn unresolved(&mut self, cell: Cell, peers: &[usize], found: Resolution, (tag, text): (Tag, &str), left_out: bool) {
         let field = self.model.kinds[cell.kind].fields[cell.field].name.clone();
+        let mut peers = Cow::Borrowed(peers);
+        if matches!(found, Resolution::SeveralKinds) {
+            // Only those that have it.
+            let has = |peer: &usize| !matches!(self.find(*peer, tag, text), Resolution::Missing);
+            peers = Cow::Owned(peers.iter().copied().filter(has).collect());
+        }
         let names: Vec<&str> = peers.iter().map(|peer| self.model.kinds[*peer].name.as_str()).collect();
         let (kind, peer) = (names.join(" or "), text.trim_end_matches('\n').to_owned());
         let error = match found {
+            Resolution::Missing if self.are_looked_up(&peers) => DataErrorKind::NotInDestination { field, kind, peer },
             Resolution::Missing => DataErrorKind::Dangling { field, kind, peer },
             Resolution::Ambiguous(by) => DataErrorKind::Ambiguous { field, kind, peer, by },
             Resolution::SeveralKinds => DataErrorKind::AmbiguousKind { field, kind, peer },
@@ -340,15 +381,50 @@ impl Builder<'_> {
     ///
     /// `kinds` are those that the field may refer to; the mapping that brought the row may know which one it means.
     pub(super) fn resolve(&mut self, cell: Cell, kinds: &[usize], column: &ValueColumn, set: &mut Vec<(u16, u32)>) -> RefValue {
-        if kinds.len() > 1
-            && let Some(place) =
-                self.work[cell.kind].raw.peer_kind(cell.row, cell.field).and_then(|meant| kinds.iter().position(|known| *known == meant))
-        {
-            let held = self.resolve(cell, &kinds[place..=place], column, set);
-            set.iter_mut().for_each(|(known, _)| *known = u16::try_from(place).unwrap_or(u16::MAX));
-            return held;
+        let meant = self.meant(cell, kinds);
+        if meant.len() == kinds.len() {
+            return self.resolve_in(cell, kinds, column, set);
         }
+        let held = self.resolve_in(cell, &meant, column, set);
+        let place = |kind: usize| kinds.iter().position(|known| *known == kind).and_then(|at| u16::try_from(at).ok()).unwrap_or(u16::MAX);
+        set.iter_mut()
+            .filter(|(_, row)| *row != NOWHERE)
+            .for_each(|(at, _)| *at = meant.get(usize::from(*at)).map_or(0, |kind| place(*kind)));
+        set.sort_unstable();
+        held
+    }
+
+    /// Returns those of a field's peer kinds that its mapping means in a row.
+    pub(super) fn meant<'k>(&self, cell: Cell, kinds: &'k [usize]) -> Cow<'k, [usize]> {
+        if kinds.len() < 2 {
+            return Cow::Borrowed(kinds);
+        }
+        let meant = self.work[cell.kind].raw.peer_kinds(cell.row, cell.field);
+        let place = |kind: usize| kinds.iter().position(|known| *known == kind);
+        let mut places = meant.filter_map(place);
+        match (places.next(), places.next()) {
+            (None, _) => Cow::Borrowed(kinds),
+            // The common case, without an allocation.
+            (Some(one), None) => Cow::Borrowed(kinds.get(one..=one).unwrap_or(kinds)),
+            (Some(one), Some(other)) => {
+                let mut places: Vec<usize> = [one, other].into_iter().chain(places).collect();
+                places.sort_unstable();
+                places.dedup();
+                Cow::Owned(places.into_iter().map(|place| kinds[place]).collect())
+            }
+        }
+    }
+
+    /// Returns whether only the destination has objects of these kinds. Ids of the source mean nothing among them: an object is known by its
+    /// identifiers.
+    fn are_looked_up(&self, kinds: &[usize]) -> bool {
+        self.side == Side::Source && kinds.iter().all(|kind| self.model.kinds[*kind].lookup)
+    }
+
+    /// As [`resolve`](Self::resolve), for the kinds that are meant.
+    fn resolve_in(&mut self, cell: Cell, kinds: &[usize], column: &ValueColumn, set: &mut Vec<(u16, u32)>) -> RefValue {
         let cardinality = self.model.kinds[cell.kind].fields[cell.field].cardinality;
+        let by_name = self.are_looked_up(kinds);
         let (mut tag, mut text) = (column.tag(cell.row), column.text(cell.row));
         if cardinality == Cardinality::One {
             (tag, text) = single(tag, text);
@@ -356,11 +432,13 @@ impl Builder<'_> {
         let mut items = ValueColumn::default();
         match tag {
             Tag::Null => return RefValue::Null,
+            Tag::Text if text.is_empty() => return RefValue::Null,
             Tag::Unresolved => return RefValue::Unresolved,
             Tag::Ids => text.split_terminator('\n').for_each(|id| items.push(Tag::Id, id)),
             Tag::Json if text.starts_with('[') && !kinds.iter().any(|peer| self.is_composite_key(*peer, cardinality, text)) => {
                 let list: Vec<serde_json::Value> = serde_json::from_str(text).unwrap_or_default();
-                list.iter().filter(|item| !item.is_null()).for_each(|item| items.push_peer(item));
+                let items_of = list.iter().filter(|item| !item.is_null());
+                items_of.for_each(|item| if by_name { items.push_json(item) } else { items.push_peer(item) });
             }
             _ => {
                 return match (self.resolve_one(cell, kinds, (tag, text), set), cardinality) {
@@ -416,7 +494,7 @@ impl Builder<'_> {
             set.push((0, NOWHERE));
             return true;
         }
-        self.unresolved(cell, kinds, found, text, false);
+        self.unresolved(cell, kinds, found, (tag, text), false);
         false
     }
 }

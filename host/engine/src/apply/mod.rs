@@ -476,7 +476,7 @@ impl<'w> Writer<'w> {
     async fn complete(&mut self, run: &Run) -> Result<(), EngineError> {
         let system = self.job.system;
         // Kinds without changes are named too, so that their empty collections exist.
-        let all: Vec<String> = self.job.current.model.kinds.iter().map(|kind| kind.name.clone()).collect();
+        let all: Vec<String> = self.job.current.model.kinds.iter().filter(|kind| !kind.lookup).map(|kind| kind.name.clone()).collect();
         system.commit(&all).await?;
         match system.finish_run(run, self.report.run_result()).await {
             Ok(Some(words)) => self.job.events.note(&words),

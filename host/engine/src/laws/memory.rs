@@ -36,7 +36,7 @@ impl Object {
 }
 
 /// The fields that hold sets of peers.
-const SETS: [&str; 1] = ["tags"];
+const SETS: [&str; 2] = ["tags", "groups"];
 
 /// Objects by kind and unique id.
 pub(super) type Net = BTreeMap<String, BTreeMap<String, Object>>;

@@ -18,7 +18,7 @@ pub(super) fn loops(project: &Project) -> Vec<String> {
 }
 
 /// Peers stand behind those that refer to them, so that nothing works by luck of order. `Site.lead` closes a cycle, and a device is mounted in a rack or
-/// on a device.
+/// on a device. Its groups are tags and regions in one set.
 const CONFIG: &str = "
 name: world
 source: {name: source}
@@ -34,6 +34,7 @@ schema_mapping:
       - {name: site, mapping: site, reference: Site}
       - {name: rack, mapping: rack, reference: Rack}
       - {name: tags, mapping: tags, reference: Tag}
+      - {name: groups, mapping: groups, reference: [Region, Tag]}
       - {name: serial, mapping: serial}
       - {name: mount, mapping: mount, reference: Rack}
   - name: Device
@@ -127,6 +128,8 @@ prop_compose! {
             let mut device = at_site(*name, &site);
             device.one.extend(pick(&net, "Rack", *rack).map(|peer| ("rack".to_owned(), peer)));
             device.many.insert("tags".to_owned(), tags.iter().filter_map(|tag| pick(&net, "Tag", *tag)).collect());
+            let group = |at: &usize| pick(&net, if at % 2 == 0 { "Tag" } else { "Region" }, at / 2);
+            device.many.insert("groups".to_owned(), tags.iter().filter_map(group).collect());
             device.values.insert("serial".to_owned(), serial.clone());
             add(&mut net, "Device", device);
         }

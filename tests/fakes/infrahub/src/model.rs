@@ -278,6 +278,17 @@ impl Model {
         MODELS[version as usize].get_or_init(|| packed(parts, version)).clone()
     }
 
+    /// Returns the schema of `check/lab.yml`: relationships to generics, an identifier that refers to one, object templates and profiles.
+    pub fn lab(version: Version) -> Arc<Model> {
+        static MODELS: [OnceLock<Arc<Model>>; 3] = [const { OnceLock::new() }; 3];
+        let parts = [
+            include_bytes!("../fixtures/lab/api_schema.json.gz").as_slice(),
+            include_bytes!("../fixtures/lab/schema.graphql.gz"),
+            include_bytes!("../fixtures/lab/schema_summary.json.gz"),
+        ];
+        MODELS[version as usize].get_or_init(|| packed(parts, version)).clone()
+    }
+
     /// Reads `api_schema.json`, `schema.graphql` and `schema_summary.json` (each also with `.gz`) from a folder.
     pub fn from_folder(folder: &Path, version: Version) -> Result<Arc<Model>, SchemaError> {
         let read = |name: &str| -> Result<String, SchemaError> {

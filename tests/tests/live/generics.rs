@@ -1,0 +1,148 @@
+//! Relationships to objects of several kinds, on a real Infrahub.
+
+use infrahub_sync_tests::Project;
+use infrahub_sync_tests::live::{Branch, Infrahub, Turn};
+use serde_json::{Value, json};
+
+/// The schema of the fake's `lab`, known by one of its kinds.
+const LAB: (&str, &str) = ("LabCable", "tests/fakes/infrahub/check/lab.yml");
+
+const PLACES: &str = "
+  - name: LabSite
+    mapping: sites
+    identifiers: [name]
+    fields: [{name: name, mapping: name}]
+  - name: LabRack
+    mapping: racks
+    identifiers: [name]
+    fields: [{name: name, mapping: name}]
+  - name: LabDevice
+    mapping: devices
+    identifiers: [location, name]
+    filters: [{field: rack, operation: is_not_empty}]
+    fields:
+      - {name: location, mapping: rack, reference: LabRack}
+      - {name: name, mapping: name}
+      - {name: role, mapping: role}
+      - {name: platform, reference: LabPlatform}
+  - name: LabDevice
+    mapping: devices
+    filters: [{field: rack, operation: is_empty}]
+    fields:
+      - {name: location, mapping: site, reference: LabSite}
+      - {name: name, mapping: name}
+      - {name: role, mapping: role}
+      - {name: platform, reference: LabPlatform}
+  - name: LabPort
+    mapping: ports
+    identifiers: [device, name]
+    fields:
+      - {name: device, mapping: device, reference: LabDevice}
+      - {name: name, mapping: name}
+  - name: LabCircuit
+    mapping: circuits
+    identifiers: [name]
+    fields: [{name: name, mapping: name}]
+  - name: LabCable
+    mapping: cables
+    identifiers: [label]
+    fields:
+      - {name: label, mapping: label}
+      - {name: endpoints, mapping: ends, reference: LabEndpoint}
+      - {name: origin, mapping: origin, reference: [LabPort, LabCircuit]}
+";
+
+fn lab(infrahub: &Infrahub, branch: &Branch, mappings: &str) -> Project {
+    let mut project = Project::new(&format!(
+        "name: lab\nsource: {{name: files, settings: {{path: source}}}}\ndestination: {{name: infrahub, settings: {{branch: {}}}}}\n\
+         diffsync_flags: [NONE]\nmax_deletes: 100%\nschema_mapping:{mappings}",
+        branch.name
+    ));
+    project.set("INFRAHUB_ADDRESS", &infrahub.url);
+    project.set("INFRAHUB_API_TOKEN", &infrahub.token);
+    project
+}
+
+fn source(project: &Project, resource: &str, records: Value) {
+    project.write(&format!("source/{resource}.json"), &records.to_string());
+}
+
+/// Syncs; a second run plans nothing.
+fn sync(project: &Project) {
+    project.ok(&["sync", "--no-diff"]);
+    super::infrahub::in_sync(project, &[]);
+}
+
+/// The kind of each peer of a set, sorted.
+fn kinds(set: &Value) -> Vec<&str> {
+    let mut kinds: Vec<&str> = set["edges"].as_array().unwrap().iter().map(|edge| edge["node"]["__typename"].as_str().unwrap()).collect();
+    kinds.sort_unstable();
+    kinds
+}
+
+#[test]
+fn cables_end_at_ports_and_circuits_and_devices_stand_in_racks_or_sites() {
+    let _turn = Turn::wait();
+    let infrahub = Infrahub::up(&[LAB]);
+    let branch = infrahub.branch("cables");
+    let platform = infrahub.create(&branch.name, "LabPlatform", "name:{value:\"os\"}");
+    let project = lab(&infrahub, &branch, PLACES);
+    source(&project, "sites", json!([{"id": 1, "name": "a"}]));
+    source(&project, "racks", json!([{"id": 1, "name": "a"}]));
+    source(
+        &project,
+        "devices",
+        json!([{"id": 1, "name": "d", "rack": 1, "role": "in rack", "platform": "os"}, {"id": 2, "name": "d", "site": 1, "role": "on site"}]),
+    );
+    source(&project, "ports", json!([{"id": 1, "name": "p", "device": 1}, {"id": 2, "name": "p", "device": 2}]));
+    source(&project, "circuits", json!([{"id": 1, "name": "c1"}, {"id": 2, "name": "c2"}]));
+    let (port, circuit) = (json!({"kind": "LabPort", "id": 1}), json!({"kind": "LabCircuit", "id": 1}));
+    source(
+        &project,
+        "cables",
+        json!([{"id": 1, "label": "mixed", "ends": [port, circuit], "origin": circuit}, {"id": 2, "label": "loose", "ends": []}]),
+    );
+    sync(&project);
+    let mut devices = branch.nodes("LabDevice", "", "role{value} location{node{id __typename}} platform{node{id}}");
+    devices.sort_by_key(|device| device["role"]["value"].as_str().unwrap().to_owned());
+    let places: Vec<&Value> = devices.iter().map(|device| &device["location"]["node"]["__typename"]).collect();
+    assert_eq!(places, ["LabRack", "LabSite"]);
+    assert_eq!((&devices[0]["platform"]["node"]["id"], &devices[1]["platform"]["node"]), (&json!(platform), &Value::Null));
+    let cable = |label: &str| {
+        let fields = "endpoints{edges{node{id __typename}}} origin{node{id __typename}}";
+        branch.nodes("LabCable", &format!("label__value:\"{label}\""), fields).remove(0)
+    };
+    assert_eq!(kinds(&cable("mixed")["endpoints"]), ["LabCircuit", "LabPort"]);
+    assert_eq!((&cable("mixed")["origin"]["node"]["__typename"], kinds(&cable("loose")["endpoints"]).len()), (&json!("LabCircuit"), 0));
+    // The ends move, and the origin becomes a port.
+    source(
+        &project,
+        "cables",
+        json!([{"id": 1, "label": "mixed", "ends": ["LabCircuit:c2", {"kind": "LabPort", "id": 2}], "origin": {"kind": "LabPort", "id": 2}}, {"id": 2, "label": "loose", "ends": ["c2"]}]),
+    );
+    sync(&project);
+    assert_eq!(kinds(&cable("mixed")["endpoints"]), ["LabCircuit", "LabPort"]);
+    assert_eq!(
+        (&cable("mixed")["origin"]["node"]["__typename"], kinds(&cable("loose")["endpoints"])),
+        (&json!("LabPort"), vec!["LabCircuit"])
+    );
+    // What another user adds to a set is removed again.
+    let (loose, port) = (branch.nodes("LabCable", "label__value:\"loose\"", "id").remove(0), branch.nodes("LabPort", "", "id").remove(0));
+    branch
+        .must(&format!("mutation{{RelationshipAdd(data:{{id:{},name:\"endpoints\",nodes:[{{id:{}}}]}}){{ok}}}}", loose["id"], port["id"]));
+    assert_eq!(kinds(&cable("loose")["endpoints"]), ["LabCircuit", "LabPort"]);
+    sync(&project);
+    assert_eq!(kinds(&cable("loose")["endpoints"]), ["LabCircuit"]);
+    // A device leaves its rack for the site: another object. The platform stays.
+    source(
+        &project,
+        "devices",
+        json!([{"id": 1, "name": "e", "site": 1, "role": "moved", "platform": "os"}, {"id": 2, "name": "d", "site": 1, "role": "on site"}]),
+    );
+    sync(&project);
+    assert_eq!((branch.count("LabDevice"), branch.count("LabPlatform")), (2, 1));
+    assert_eq!(
+        branch.nodes("LabDevice", "name__value:\"e\"", "location{node{id __typename}}")[0]["location"]["node"]["__typename"],
+        "LabSite"
+    );
+}
