@@ -39,7 +39,23 @@ pub(crate) fn kinds(schema: &Schema, targets: &[Target]) -> Vec<Kind> {
     if targets.is_empty() {
         return schema.all().map(|found| kind(schema, found)).collect();
     }
-    targets.iter().filter_map(|target| Some(kind(schema, schema.kind(&target.kind)?))).collect()
+    let of_target = |target: &Target| {
+        let described = schema.kind(&target.kind)?;
+        let mut found = kind(schema, described);
+        if let Some(template) = described.object_template().filter(|known| target.fields.iter().any(|field| field.name == known.name)) {
+            leave_to_template(schema, &template.peer, &mut found);
+        }
+        Some(found)
+    };
+    targets.iter().filter_map(of_target).collect()
+}
+
+/// Makes the fields optional that a new object may take from its template.
+fn leave_to_template(schema: &Schema, template: &str, kind: &mut Kind) {
+    let Some(template) = schema.kind(template) else { return };
+    for field in kind.fields.iter_mut().filter(|field| !kind.identifiers.contains(&field.name)) {
+        field.optional |= template.field(&field.name).is_some();
+    }
 }
 
 fn kind(schema: &Schema, kind: &KindSchema) -> Kind {

@@ -9,6 +9,7 @@
 //! | [`read`] | reads lists, page by page |
 //! | [`input`] | turns rows into inputs of mutations |
 //! | [`mod@write`] | writes many rows a request, with an outcome a row |
+//! | [`adopt`] | takes over the components that Infrahub makes from a template |
 //! | [`cascade`] | finds the objects that a delete takes along |
 //! | [`run`] | begins and finishes a run: permissions, attribution, branch and proposed change |
 //!
@@ -16,6 +17,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that panics has failed"))]
 
+mod adopt;
 mod cascade;
 mod clock;
 mod graphql;

@@ -3,13 +3,13 @@
 use std::fmt::Write as _;
 
 use infrahub_sync_adapter::memo::{self, Lifetime};
-use infrahub_sync_adapter::{Error, ErrorKind, KindChanges, Result, Run, RunResult, log};
+use infrahub_sync_adapter::{Error, ErrorKind, KindChanges, Moment, Result, Run, RunResult, log};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::Infrahub;
 use crate::clock::Start;
 use crate::graphql::{Answer, Client, Refusal, Sent};
+use crate::{Infrahub, adopt};
 
 /// The memo of the context, for all instances of a run.
 const KEY: &str = "run";
@@ -53,7 +53,8 @@ pub(crate) fn begin(adapter: &Infrahub, run: &Run) -> Result<Option<String>> {
     let base = &adapter.settings.branch;
     let client = Client::new(base);
     Start::writes()?;
-    let default_branch = default_branch(&client)?;
+    let (default_branch, at) = default_branch(&client)?;
+    adopt::begin(at)?;
     let on_default = default_branch.as_deref() == Some(base);
     if adapter.settings.proposed_change && !on_default {
         return Err(Error::config(format!(
@@ -87,12 +88,13 @@ fn review_branch(run: &Run) -> String {
     format!("infrahub-sync-{}", run.id)
 }
 
-/// Returns the branch from which others are made; none where the server does not tell.
-fn default_branch(client: &Client<'_>) -> Result<Option<String>> {
-    let data = client.ask("Branch", "{Branch{name is_default}}", &json!({}))?;
-    let branches = data.get("Branch").and_then(Value::as_array).cloned().unwrap_or_default();
+/// Returns the branch from which others are made, and the time; none where the server does not tell.
+fn default_branch(client: &Client<'_>) -> Result<(Option<String>, Option<Moment>)> {
+    let response = client.query("Branch", "{Branch{name is_default}}", &json!({}), None)?;
+    let at = response.date();
+    let branches: Vec<Value> = response.get("/data/Branch").unwrap_or_default();
     let default = branches.iter().find(|branch| branch.get("is_default").and_then(Value::as_bool) == Some(true));
-    Ok(default.and_then(|branch| Some(branch.get("name")?.as_str()?.to_owned())))
+    Ok((default.and_then(|branch| Some(branch.get("name")?.as_str()?.to_owned())), at))
 }
 
 /// Rejects a run that the token may not write, with all missing permissions.

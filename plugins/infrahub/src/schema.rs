@@ -17,6 +17,10 @@ use crate::graphql::{refused, unexpected};
 const WHAT: &str = "schema";
 /// The generic that all pools belong to.
 const POOL: &str = "CoreResourcePool";
+/// The generics that object templates and those of their components belong to.
+const TEMPLATES: [&str; 2] = ["CoreObjectTemplate", "CoreObjectComponentTemplate"];
+/// The relationship of an object to the template that it is created from.
+const OBJECT_TEMPLATE: &str = "object_template";
 
 /// All kinds of a branch.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -139,6 +143,11 @@ impl KindSchema {
     pub(crate) fn cascading(&self) -> impl Iterator<Item = &Relationship> {
         self.relationships.iter().filter(|relationship| relationship.on_delete == OnDelete::Cascade)
     }
+
+    /// Returns the relationship to the template that an object is created from, if the kind has templates.
+    pub(crate) fn object_template(&self) -> Option<&Relationship> {
+        self.relationships.iter().find(|relationship| relationship.name == OBJECT_TEMPLATE)
+    }
 }
 
 impl Schema {
@@ -165,6 +174,11 @@ impl Schema {
         self.kind(name).ok_or_else(|| Error::config(format!("Infrahub's schema has no kind `{name}`")))
     }
 
+    /// Says whether objects of the kind are templates of other objects.
+    pub(crate) fn is_template(&self, name: &str) -> bool {
+        self.kind(name).is_some_and(|kind| kind.inherit_from.iter().any(|generic| TEMPLATES.contains(&generic.as_str())))
+    }
+
     /// Says whether objects of the kind are pools: a relationship to one gets an object that the pool allocates.
     pub(crate) fn is_pool(&self, name: &str) -> bool {
         self.kind(name).is_some_and(|kind| kind.inherit_from.iter().any(|generic| generic == POOL))
@@ -179,6 +193,11 @@ struct Download {
     nodes: Vec<KindSchema>,
     #[serde(default)]
     generics: Vec<KindSchema>,
+    /// Kinds that Infrahub makes for others: profiles (`ProfileX`) and object templates (`TemplateX`).
+    #[serde(default)]
+    profiles: Vec<KindSchema>,
+    #[serde(default)]
+    templates: Vec<KindSchema>,
 }
 
 /// Returns the current schema of the branch.
@@ -198,7 +217,8 @@ pub(crate) fn current(branch: &str) -> Result<Schema> {
     let response = get("/api/schema", branch)?;
     let download: Download = response.parse().map_err(|_| unexpected(WHAT, &response))?;
     let generics = download.generics.into_iter().map(|kind| KindSchema { generic: true, ..kind });
-    let kinds = download.nodes.into_iter().chain(generics).map(|kind| (kind.kind.clone(), kind)).collect();
+    let made = download.profiles.into_iter().chain(download.templates);
+    let kinds = download.nodes.into_iter().chain(generics).chain(made).map(|kind| (kind.kind.clone(), kind)).collect();
     let schema = Schema { main: download.main, kinds };
     memo::put_as(Lifetime::Lasting, &key, &schema)?;
     Ok(schema)

@@ -593,3 +593,36 @@ fn objects_are_read_back_by_id() {
     assert!(asked[0].0.contains("$ids:[ID]") && asked[0].0.contains("order:{disable:true},ids:$ids)"), "{}", asked[0].0);
     assert_eq!(asked[0].1["ids"], json!(ids));
 }
+
+#[test]
+fn profiles_and_templates_are_kinds_like_others() {
+    let mut schema = schema();
+    let attribute = |name: &str, optional: bool| json!({"name": name, "kind": "Text", "optional": optional});
+    schema["nodes"][0]["relationships"].as_array_mut().unwrap().extend([
+        json!({"name": "object_template", "peer": "TemplateDcimRack", "cardinality": "one", "optional": true}),
+        json!({"name": "profiles", "peer": "CoreProfile", "cardinality": "many", "optional": true}),
+    ]);
+    schema["generics"].as_array_mut().unwrap().push(json!({"kind": "CoreProfile", "attributes": [attribute("profile_name", false)]}));
+    schema["profiles"] = json!([{"kind": "ProfileDcimRack", "inherit_from": ["LineageSource", "CoreProfile", "CoreNode"], "human_friendly_id": ["profile_name__value"],
+        "attributes": [attribute("profile_name", false), attribute("height", true)]}]);
+    schema["templates"] = json!([{"kind": "TemplateDcimRack", "inherit_from": ["LineageSource", "CoreNode", "CoreObjectTemplate"],
+        "human_friendly_id": ["template_name__value"], "attributes": [attribute("template_name", false), attribute("name", true)]}]);
+    let infrahub = server();
+    reset();
+    respond("GET", SUMMARY, 200, r#"{"main": "1234"}"#);
+    respond("GET", SCHEMA, 200, schema.to_string());
+    let with_template =
+        |mapped: &[&str]| Target { fields: mapped.iter().map(|name| TargetField::new(name)).collect(), ..Target::new("DcimRack") };
+    let kinds = infrahub.kinds(&[Target::new("ProfileDcimRack"), Target::new("TemplateDcimRack"), with_template(&["name"])]).unwrap();
+    let told: Vec<(&str, &[String], bool)> =
+        kinds.iter().map(|kind| (kind.name.as_str(), &kind.identifiers[..], kind.can_create && kind.can_delete)).collect();
+    assert_eq!(
+        told[..2],
+        [("ProfileDcimRack", &["profile_name".to_owned()][..], true), ("TemplateDcimRack", &["template_name".to_owned()][..], true)]
+    );
+    assert!(kinds[0].stands_for.contains(&"CoreProfile".to_owned()), "{:?}", kinds[0].stands_for);
+    // A template may give a new rack its name, but only where the project maps the template.
+    let name_of = |kind: &infrahub_sync_adapter::Kind| kind.fields.iter().find(|field| field.name == "name").unwrap().optional;
+    assert!(!name_of(&kinds[2]));
+    assert!(name_of(&infrahub.kinds(&[with_template(&["name", "object_template"])]).unwrap()[0]));
+}

@@ -14,10 +14,11 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 
 use infrahub_sync_adapter::write::Batch;
-use infrahub_sync_adapter::{Error, ErrorKind, Operation, Outcome, Result, Row, WriteRequest};
+use infrahub_sync_adapter::{Error, ErrorKind, Operation, Outcome, Result, Row, Target, WriteRequest};
 use serde_json::{Map, Value, json};
 
 use crate::Infrahub;
+use crate::adopt::{empty_the_rest, has_template};
 use crate::graphql::{Answer, Client, Refusal, Sent, is_collision};
 use crate::input::Inputs;
 use crate::run::Context;
@@ -31,17 +32,18 @@ const REWRITTEN: [&str; 4] = ["IPHost", "IPNetwork", "MacAddress", "DateTime"];
 const COLLISIONS_EXPLAINED: u32 = 10;
 
 /// A row on its way.
-struct Pending {
-    id: String,
+pub(crate) struct Pending {
+    pub(crate) id: String,
     attempt: u32,
-    input: Map<String, Value>,
+    pub(crate) input: Map<String, Value>,
 }
 
-struct Writer<'w> {
-    inputs: Inputs<'w>,
-    client: Client<'w>,
-    rows: Vec<Row>,
-    batch: Batch<Pending>,
+pub(crate) struct Writer<'w> {
+    pub(crate) inputs: Inputs<'w>,
+    pub(crate) client: Client<'w>,
+    pub(crate) target: &'w Target,
+    pub(crate) rows: Vec<Row>,
+    pub(crate) batch: Batch<Pending>,
     explained: u32,
 }
 
@@ -50,9 +52,13 @@ pub(crate) fn write(adapter: &Infrahub, request: &WriteRequest) -> Result<Vec<Ou
     let schema = adapter.schema()?;
     let context = Context::known()?;
     let kind = schema.known(&request.target.kind)?;
-    let rows = request.rows().collect::<Result<Vec<Row>>>()?;
+    let mut rows = request.rows().collect::<Result<Vec<Row>>>()?;
+    if request.operation == Operation::Create {
+        rows.iter_mut().filter(|row| has_template(kind, row)).for_each(|row| empty_the_rest(kind, &request.target, row));
+    }
     let inputs = Inputs { schema: &schema, kind, operation: request.operation, context: &context };
-    let mut writer = Writer { inputs, client: Client::new(&context.branch), batch: Batch::empty(rows.len()), rows, explained: 0 };
+    let (client, batch) = (Client::new(&context.branch), Batch::empty(rows.len()));
+    let mut writer = Writer { inputs, client, target: &request.target, batch, rows, explained: 0 };
     let all = (0..writer.rows.len()).filter_map(|number| writer.pending(number, 0)).collect();
     writer.batch.send_again(all);
     while let Some(rows) = writer.batch.next_request() {
@@ -101,10 +107,15 @@ impl Writer<'_> {
             }
         }
         let mut again = Vec::new();
+        let mut collided = Vec::new();
         for (at, row) in rows.into_iter().enumerate() {
             let alias = format!("m{at}");
             let (number, pending) = &row;
             let outcome = match (refused.get(alias.as_str()), data.get(&alias)) {
+                (Some(refusal), _) if self.may_be_of_template(refusal) => {
+                    collided.push((row, (*refusal).clone()));
+                    continue;
+                }
                 (Some(refusal), _) => match self.refused(&row, refusal)? {
                     Some(outcome) => outcome,
                     None => {
@@ -122,7 +133,7 @@ impl Writer<'_> {
         }
         let again = again.into_iter().filter_map(|(number, attempt)| self.pending(number, attempt)).collect();
         self.batch.send_again(again);
-        Ok(())
+        self.adopt(collided)
     }
 
     /// Returns the outcome of a rejected row; none when it is sent again with another id.
@@ -138,21 +149,22 @@ impl Writer<'_> {
                 let outcome = (row.attempt + 1 >= ATTEMPTS_MAX).then(|| Outcome::Failed(refusal.error()));
                 Ok(outcome)
             }
-            Operation::Create if is_collision(&refusal.message) => {
-                let error = if self.explained < COLLISIONS_EXPLAINED {
-                    self.explained += 1;
-                    self.collision(*number, row, refusal)
-                } else {
-                    refusal.error()
-                };
-                Ok(Some(Outcome::Failed(error)))
-            }
+            Operation::Create if is_collision(&refusal.message) => Ok(Some(Outcome::Failed(self.collided(*number, row, refusal)))),
             // It is gone already.
             Operation::Delete if refusal.is("NODE_NOT_FOUND") || refusal.message.starts_with("Unable to find the node") => {
                 Ok(Some(Outcome::Unchanged(None)))
             }
             _ => Ok(Some(Outcome::Failed(refusal.error()))),
         }
+    }
+
+    /// Makes the failure of a new object that another one is in the way of.
+    pub(crate) fn collided(&mut self, number: usize, row: &Pending, refusal: &Refusal) -> Error {
+        if self.explained >= COLLISIONS_EXPLAINED {
+            return refusal.error();
+        }
+        self.explained += 1;
+        self.collision(number, row, refusal)
     }
 
     /// Takes the answer to a document that was rejected because of one of its rows. Nothing was executed.
@@ -277,7 +289,7 @@ impl Writer<'_> {
 }
 
 /// Returns the document for `count` rows.
-fn document(kind: &str, operation: Operation, count: usize) -> String {
+pub(crate) fn document(kind: &str, operation: Operation, count: usize) -> String {
     let (word, input, answer) = match operation {
         Operation::Create => ("Create", format!("{kind}CreateInput"), "ok object{id}"),
         Operation::Update => ("Update", format!("{kind}UpdateInput"), "ok object{id}"),
@@ -305,13 +317,13 @@ fn variable(message: &str) -> Option<usize> {
 }
 
 /// Returns the name in `Violates uniqueness constraint 'device-name'`.
-fn constraint(message: &str) -> Option<String> {
+pub(crate) fn constraint(message: &str) -> Option<String> {
     let (_, rest) = message.split_once("constraint '")?;
     Some(rest.split_once('\'')?.0.to_owned())
 }
 
 /// Returns the constraints that may be violated, with the kind of the objects: the named one, else each of the schema.
-fn candidates<'s>(schema: &'s Schema, kind: &'s KindSchema, named: Option<&str>) -> Vec<(&'s str, Vec<String>)> {
+pub(crate) fn candidates<'s>(schema: &'s Schema, kind: &'s KindSchema, named: Option<&str>) -> Vec<(&'s str, Vec<String>)> {
     let first = |part: &String| part.split("__").next().unwrap_or(part).to_owned();
     let generics = kind.inherit_from.iter().filter_map(|generic| schema.kind(generic));
     let mut found: Vec<(&str, Vec<String>)> = Vec::new();
@@ -337,7 +349,7 @@ fn candidates<'s>(schema: &'s Schema, kind: &'s KindSchema, named: Option<&str>)
 }
 
 /// Returns the filters that find an object with the row's values; none where the row has no values.
-fn filters(kind: &KindSchema, fields: &[String], input: &Map<String, Value>) -> Option<String> {
+pub(crate) fn filters(kind: &KindSchema, fields: &[String], input: &Map<String, Value>) -> Option<String> {
     let mut filters = Vec::with_capacity(fields.len());
     for field in fields {
         let value = input.get(field)?;

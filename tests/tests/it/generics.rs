@@ -1,4 +1,5 @@
-//! Relationships to objects of several kinds, and objects that only the destination has: the whole program against the fake Infrahub.
+//! Relationships to objects of several kinds, objects that only the destination has, object templates and profiles: the whole program against the fake
+//! Infrahub.
 
 use infrahub_sync_fake_infrahub::{ADMIN_TOKEN, Fake, Model, Options, Version};
 use infrahub_sync_tests::Project;
@@ -312,4 +313,122 @@ fn kind_that_nothing_has_is_an_error_with_a_suggestion() {
     );
     assert!(output.stderr.contains("did you mean `LabPlatform`?"), "{}", output.stderr);
     lab.project.ok(&["validate"]);
+}
+
+/// Templates with their ports, profiles, and devices that are made from them.
+const TEMPLATES: &str = "
+  - name: TemplateLabDevice
+    mapping: types
+    identifiers: [template_name]
+    fields:
+      - {name: template_name, mapping: name}
+      - {name: role, mapping: role}
+      - {name: height, mapping: height}
+  - name: TemplateLabPort
+    mapping: type_ports
+    identifiers: [device, template_name]
+    fields:
+      - {name: device, mapping: type, reference: TemplateLabDevice}
+      - {name: template_name, mapping: name}
+      - {name: name, mapping: name}
+      - {name: note, static: from the template}
+  - name: ProfileLabDevice
+    mapping: profiles
+    identifiers: [profile_name]
+    fields:
+      - {name: profile_name, mapping: name}
+      - {name: profile_priority, mapping: priority}
+      - {name: role, mapping: role}
+  - name: LabSite
+    mapping: sites
+    identifiers: [name]
+    fields: [{name: name, mapping: name}]
+  - name: LabDevice
+    mapping: devices
+    identifiers: [location, name]
+    fields:
+      - {name: location, mapping: site, reference: LabSite}
+      - {name: name, mapping: name}
+      - {name: object_template, mapping: type, reference: TemplateLabDevice}
+      - {name: profiles, mapping: profiles, reference: CoreProfile}
+  - name: LabPort
+    mapping: ports
+    identifiers: [device, name]
+    fields:
+      - {name: device, mapping: device, reference: LabDevice}
+      - {name: name, mapping: name}
+      - {name: note, mapping: note}
+";
+
+#[test]
+fn templates_and_profiles_are_kinds_and_peers_like_others() {
+    let lab = Lab::new(&[TEMPLATES]);
+    lab.source("types", json!([{"id": 1, "name": "leaf", "role": "leaf", "height": 1}, {"id": 2, "name": "spine", "role": "spine"}]));
+    lab.source("type_ports", json!([{"id": 1, "name": "eth0", "type": 1}, {"id": 2, "name": "eth1", "type": 1}]));
+    lab.source("profiles", json!([{"id": 1, "name": "edge", "priority": 10, "role": "edge"}]));
+    lab.source("sites", json!([{"id": 1, "name": "s"}]));
+    lab.source("devices", json!([{"id": 1, "name": "d1", "site": 1, "type": 1, "profiles": [1]}, {"id": 2, "name": "d2", "site": 1, "type": null, "profiles": []}]));
+    // `d1` gets `eth0` and `eth1` from its template; the plan creates them too, and one more.
+    lab.source(
+        "ports",
+        json!([
+            {"id": 1, "name": "eth0", "device": 1, "note": "uplink"}, {"id": 2, "name": "eth1", "device": 1}, {"id": 3, "name": "eth2", "device": 1},
+            {"id": 4, "name": "eth0", "device": 2, "note": "own"}
+        ]),
+    );
+    lab.project.ok(&["sync"]);
+    let device = &lab.nodes(
+        "LabDevice",
+        "name",
+        "name{value} role{value} object_template{node{template_name{value}}} profiles{edges{node{display_label __typename}}}",
+    )[0];
+    assert_eq!((&device["object_template"]["node"]["template_name"]["value"], &device["role"]["value"]), (&json!("leaf"), &json!("leaf")));
+    assert_eq!(peers(&device["profiles"]).len(), 1);
+    let ports = lab.nodes("LabPort", "name", "name{value} note{value} device{node{name{value}}}");
+    let mut told: Vec<String> = ports
+        .iter()
+        .map(|port| format!("{} {} {}", port["device"]["node"]["name"]["value"], port["name"]["value"], port["note"]["value"]))
+        .collect();
+    told.sort();
+    // A field that is mapped has the source's value, also where that is none; others have the template's.
+    assert_eq!(told, [r#""d1" "eth0" "uplink""#, r#""d1" "eth1" null"#, r#""d1" "eth2" null"#, r#""d2" "eth0" "own""#]);
+    assert_eq!(lab.planned(), Vec::<String>::new());
+    // They change and go like others.
+    lab.source("types", json!([{"id": 1, "name": "leaf", "role": "access", "height": 1}]));
+    lab.source("profiles", json!([]));
+    lab.source("devices", json!([{"id": 1, "name": "d1", "site": 1, "type": 1, "profiles": []}, {"id": 2, "name": "d2", "site": 1, "type": null, "profiles": []}]));
+    assert_eq!(
+        lab.planned(),
+        [
+            r#"update TemplateLabDevice leaf {"role":"access"}"#,
+            r#"update LabDevice s__d1 {"profiles":[]}"#,
+            "delete ProfileLabDevice edge null",
+            "delete TemplateLabDevice spine null",
+        ]
+    );
+    lab.sync();
+}
+
+#[test]
+fn port_of_another_user_is_not_taken_for_one_of_the_template() {
+    let lab = Lab::new(&[TEMPLATES]);
+    for resource in ["types", "type_ports", "profiles", "sites", "devices", "ports"] {
+        lab.source(resource, json!([]));
+    }
+    lab.source("sites", json!([{"id": 1, "name": "s"}]));
+    lab.source("devices", json!([{"id": 1, "name": "d1", "site": 1}]));
+    lab.sync();
+    lab.source("ports", json!([{"id": 1, "name": "eth0", "device": 1, "note": "ours"}]));
+    lab.project.ok(&["diff", "--run-id", "planned"]);
+    let device = lab.nodes("LabDevice", "name", "id name{value}")[0]["id"].clone();
+    // It appears between the last look and the write.
+    let port = json!({ "name": { "value": "eth0" }, "note": { "value": "theirs" }, "device": { "id": device } });
+    let fake = &lab.fake;
+    let document = "mutation($d:LabPortCreateInput!){LabPortCreate(data:$d){ok}}";
+    let Value::Object(variables) = json!({ "d": port }) else { unreachable!() };
+    let answer = fake.execute("main", document, variables);
+    assert!(answer["errors"].is_null(), "{answer}");
+    let applied = lab.project.run(&["apply", "--run-id", "planned"]);
+    assert_eq!(applied.code, 7, "{}", applied.stderr);
+    assert_eq!(lab.nodes("LabPort", "name", "name{value} note{value}")[0]["note"]["value"], "theirs");
 }

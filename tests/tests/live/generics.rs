@@ -1,4 +1,4 @@
-//! Relationships to objects of several kinds, on a real Infrahub.
+//! Relationships to objects of several kinds, and object templates and profiles, on a real Infrahub.
 
 use infrahub_sync_tests::Project;
 use infrahub_sync_tests::live::{Branch, Infrahub, Turn};
@@ -50,6 +50,50 @@ const PLACES: &str = "
       - {name: label, mapping: label}
       - {name: endpoints, mapping: ends, reference: LabEndpoint}
       - {name: origin, mapping: origin, reference: [LabPort, LabCircuit]}
+";
+
+const TEMPLATES: &str = "
+  - name: TemplateLabDevice
+    mapping: types
+    identifiers: [template_name]
+    fields:
+      - {name: template_name, mapping: name}
+      - {name: role, mapping: role}
+      - {name: height, mapping: height}
+  - name: TemplateLabPort
+    mapping: type_ports
+    identifiers: [device, template_name]
+    fields:
+      - {name: device, mapping: type, reference: TemplateLabDevice}
+      - {name: template_name, mapping: name}
+      - {name: name, mapping: port}
+      - {name: note, static: from the template}
+  - name: ProfileLabDevice
+    mapping: profiles
+    identifiers: [profile_name]
+    fields:
+      - {name: profile_name, mapping: name}
+      - {name: profile_priority, mapping: priority}
+      - {name: height, mapping: height}
+  - name: LabSite
+    mapping: sites
+    identifiers: [name]
+    fields: [{name: name, mapping: name}]
+  - name: LabDevice
+    mapping: devices
+    identifiers: [location, name]
+    fields:
+      - {name: location, mapping: site, reference: LabSite}
+      - {name: name, mapping: name}
+      - {name: object_template, mapping: type, reference: TemplateLabDevice}
+      - {name: profiles, mapping: profiles, reference: CoreProfile}
+  - name: LabPort
+    mapping: ports
+    identifiers: [device, name]
+    fields:
+      - {name: device, mapping: device, reference: LabDevice}
+      - {name: name, mapping: name}
+      - {name: note, mapping: note}
 ";
 
 fn lab(infrahub: &Infrahub, branch: &Branch, mappings: &str) -> Project {
@@ -145,4 +189,66 @@ fn cables_end_at_ports_and_circuits_and_devices_stand_in_racks_or_sites() {
         branch.nodes("LabDevice", "name__value:\"e\"", "location{node{id __typename}}")[0]["location"]["node"]["__typename"],
         "LabSite"
     );
+}
+
+#[test]
+fn templates_make_components_and_profiles_are_peers() {
+    let _turn = Turn::wait();
+    let infrahub = Infrahub::up(&[LAB]);
+    let branch = infrahub.branch("templates");
+    let project = lab(&infrahub, &branch, TEMPLATES);
+    source(&project, "types", json!([{"id": 1, "name": "leaf", "role": "leaf"}, {"id": 2, "name": "spine", "role": "spine"}]));
+    // Template names are unique; the ports that are made of them are named by the device's own scheme.
+    source(
+        &project,
+        "type_ports",
+        json!([{"id": 1, "name": "leaf-eth0", "port": "eth0", "type": 1}, {"id": 2, "name": "leaf-eth1", "port": "eth1", "type": 1}]),
+    );
+    source(&project, "profiles", json!([{"id": 1, "name": "tall", "priority": 10, "height": 4}]));
+    source(&project, "sites", json!([{"id": 1, "name": "s"}]));
+    source(
+        &project,
+        "devices",
+        json!([{"id": 1, "name": "d1", "site": 1, "type": 1, "profiles": [1]}, {"id": 2, "name": "d2", "site": 1, "type": 1, "profiles": []}, {"id": 3, "name": "d3", "site": 1, "profiles": []}]),
+    );
+    let ports = json!([
+        {"id": 1, "name": "eth0", "device": 1, "note": "uplink"}, {"id": 2, "name": "eth1", "device": 1}, {"id": 3, "name": "eth2", "device": 1},
+        {"id": 4, "name": "eth0", "device": 2}, {"id": 5, "name": "eth1", "device": 2, "note": "down"}, {"id": 6, "name": "eth0", "device": 3}
+    ]);
+    source(&project, "ports", ports);
+    sync(&project);
+    assert_eq!((branch.count("TemplateLabDevice"), branch.count("TemplateLabPort"), branch.count("LabPort")), (2, 2, 6));
+    let mut ports: Vec<String> = branch
+        .nodes("LabPort", "", "name{value} note{value} device{node{id display_label name{value}}}")
+        .iter()
+        .map(|port| format!("{} {} {}", port["device"]["node"]["name"]["value"], port["name"]["value"], port["note"]["value"]))
+        .collect();
+    ports.sort();
+    assert_eq!(
+        ports,
+        [
+            r#""d1" "eth0" "uplink""#,
+            r#""d1" "eth1" null"#,
+            r#""d1" "eth2" null"#,
+            r#""d2" "eth0" null"#,
+            r#""d2" "eth1" "down""#,
+            r#""d3" "eth0" null"#
+        ]
+    );
+    let device =
+        branch.node("LabDevice", "d1", "role{value} object_template{node{id template_name{value}}} profiles{edges{node{id __typename}}}");
+    assert_eq!((&device["role"]["value"], &device["object_template"]["node"]["template_name"]["value"]), (&json!("leaf"), &json!("leaf")));
+    assert_eq!(kinds(&device["profiles"]), ["ProfileLabDevice"]);
+    // Templates and profiles change and go, and devices let go of them.
+    source(&project, "types", json!([{"id": 1, "name": "leaf", "role": "access"}]));
+    source(&project, "profiles", json!([]));
+    source(
+        &project,
+        "devices",
+        json!([{"id": 1, "name": "d1", "site": 1, "type": 1, "profiles": []}, {"id": 2, "name": "d2", "site": 1, "type": null, "profiles": []}, {"id": 3, "name": "d3", "site": 1, "profiles": []}]),
+    );
+    sync(&project);
+    assert_eq!((branch.count("TemplateLabDevice"), branch.count("ProfileLabDevice"), branch.count("LabPort")), (1, 0, 6));
+    assert_eq!(branch.nodes("TemplateLabDevice", "", "role{value}")[0]["role"]["value"], "access");
+    assert_eq!(branch.node("LabDevice", "d2", "object_template{node{id}}")["object_template"]["node"], Value::Null);
 }

@@ -87,16 +87,14 @@ impl<'s> Transaction<'s> {
         Transaction { store, branch, at, account }
     }
 
-    fn view(&self) -> View {
+    pub(crate) fn view(&self) -> View {
         self.store.view(self.branch, self.at)
     }
 
     /// Runs one of the four mutations of a kind; a delete gives no object.
     pub(crate) fn write(&mut self, kind: KindId, write: Write, data: &Map<String, Value>) -> Result<Option<NodeId>, Fail> {
         match write {
-            Write::Create => self.create(kind, data).map(Some).map_err(|fail| match fail {
-                CreateFail::Hfid(fail, _) | CreateFail::Other(fail) => fail,
-            }),
+            Write::Create => self.created(kind, data).map(Some),
             Write::Update => {
                 let node = self.find(kind, data)?;
                 self.update(node, data, true)?;
@@ -111,8 +109,26 @@ impl<'s> Transaction<'s> {
         }
     }
 
+    /// Creates an object.
+    pub(crate) fn created(&mut self, kind: KindId, data: &Map<String, Value>) -> Result<NodeId, Fail> {
+        self.create(kind, data).map_err(|fail| match fail {
+            CreateFail::Hfid(fail, _) | CreateFail::Other(fail) => fail,
+        })
+    }
+
+    /// Creates an object, from its template if the data name one.
+    fn create(&mut self, kind_id: KindId, data: &Map<String, Value>) -> Result<NodeId, CreateFail> {
+        let model = self.store.model.clone();
+        let kind = &model.kinds[kind_id];
+        let Some(template) = self.template(kind, data)? else { return self.create_alone(kind_id, data) };
+        let filled = self.filled(kind, template, data);
+        let node = self.create_alone(kind_id, &filled)?;
+        self.components(node, template, data)?;
+        Ok(node)
+    }
+
     /// Returns an object by id, which wins, or by human friendly id.
-    fn find(&self, kind: KindId, data: &Map<String, Value>) -> Result<NodeId, Fail> {
+    pub(crate) fn find(&self, kind: KindId, data: &Map<String, Value>) -> Result<NodeId, Fail> {
         let id = data.get("id").and_then(Value::as_str).filter(|id| !id.is_empty());
         if let Some(id) = id.filter(|id| is_uuid(id)) {
             return self.by_id(kind, id);
@@ -171,7 +187,7 @@ impl<'s> Transaction<'s> {
     }
 
     #[allow(clippy::too_many_lines, reason = "the fake is frozen: it follows the real server step by step")]
-    fn create(&mut self, kind_id: KindId, data: &Map<String, Value>) -> Result<NodeId, CreateFail> {
+    fn create_alone(&mut self, kind_id: KindId, data: &Map<String, Value>) -> Result<NodeId, CreateFail> {
         let model = self.store.model.clone();
         let kind = &model.kinds[kind_id];
         let id = match data.get("id").and_then(Value::as_str).filter(|id| !id.is_empty()) {

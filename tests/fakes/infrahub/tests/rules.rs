@@ -449,3 +449,38 @@ fn before_1_7_there_are_no_metadata_filters_and_before_1_10_no_codes() {
     assert!(error(&answer).0.starts_with("Unknown argument"), "{answer}");
     assert_eq!(answer["errors"][0]["extensions"], json!({ "code": 500 }));
 }
+
+#[test]
+fn object_is_created_from_its_template_with_the_components() {
+    let fake = Fake::start(Options { model: Some(Model::lab(Version::V1_11)), ..Options::default() }).unwrap();
+    let site = create(&fake, "LabSite", json!({ "name": { "value": "s1" } }));
+    let template = create(
+        &fake,
+        "TemplateLabDevice",
+        json!({ "template_name": { "value": "leaf" }, "role": { "value": "leaf" }, "height": { "value": 2 } }),
+    );
+    for name in ["eth0", "eth1"] {
+        let port = json!({ "template_name": { "value": name }, "name": { "value": name }, "note": { "value": "spare" }, "device": { "id": template } });
+        create(&fake, "TemplateLabPort", port);
+    }
+    let data =
+        json!({ "name": { "value": "d1" }, "height": { "value": 1 }, "location": { "id": site }, "object_template": { "id": template } });
+    let device = create(&fake, "LabDevice", data);
+    assert_eq!((value(&fake, &device, "role"), value(&fake, &device, "height")), (json!("leaf"), json!(1)));
+    let ports =
+        ask(&fake, "{LabPort{edges{node{name{value source{id __typename}} note{value} device{node{id}} object_template{node{id}}}}}}");
+    let mut names: Vec<&str> = Vec::new();
+    for edge in ports["data"]["LabPort"]["edges"].as_array().unwrap() {
+        let node = &edge["node"];
+        names.push(node["name"]["value"].as_str().unwrap());
+        assert_eq!(node["name"]["source"]["__typename"], "TemplateLabPort");
+        assert_eq!((&node["note"]["value"], &node["device"]["node"]["id"]), (&json!("spare"), &json!(device)));
+        assert_eq!(node["object_template"]["node"], Value::Null);
+    }
+    names.sort_unstable();
+    assert_eq!(names, ["eth0", "eth1"]);
+    // Components that the data name are not made again.
+    let bare = json!({ "name": { "value": "d2" }, "location": { "id": site }, "object_template": { "id": template }, "ports": [] });
+    create(&fake, "LabDevice", bare);
+    assert_eq!(fake.store().count("LabPort", "main"), 2);
+}
