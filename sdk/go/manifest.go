@@ -119,6 +119,15 @@ const (
 	ByKind Addressing = "kind"
 )
 
+// ReadingPath is a path below the configured address at which a request with a body only reads.
+type ReadingPath struct {
+	// Path begins with `/`; `*` stands for one segment (`/graphql/*`).
+	Path string
+	// GraphQL: the path takes GraphQL, of which the host lets only queries through while it only reads. Else the system changes nothing there,
+	// whatever the body.
+	GraphQL bool
+}
+
 // ReferenceRule is a rule by which the value of a reference is matched with an object. The host tries the manifest's rules in their order, and
 // the system's id and the natural key last.
 type ReferenceRule string
@@ -165,6 +174,8 @@ type Manifest struct {
 	// FolderSetting is the setting that holds the folder to be granted. Empty: no files.
 	FolderSetting string
 	Credentials   []Credential
+	// ReadingPaths are the paths at which a request with a body only reads. While the host only reads, it denies all other such requests.
+	ReadingPaths []ReadingPath
 	// Aliases are other spellings of settings.
 	Aliases []Alias
 	// Source says how it is addressed as a source; empty if it cannot be read.

@@ -119,6 +119,7 @@ pub async fn record(adapter: &Adapter, options: &Options<'_>, folder: &Path) -> 
     // One session: the values that an adapter keeps for a run (the moment at which all pages are read) are the same for all requests.
     let session = adapter
         .open(SessionConfig {
+            writes: false,
             role: options.role,
             settings: options.settings.clone(),
             environment: options.environment,

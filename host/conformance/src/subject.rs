@@ -152,6 +152,7 @@ impl<'a> Subject<'a> {
         let play = self.stage.play(opening.unrecorded, opening.fault.clone());
         let config = if opening.live {
             SessionConfig {
+                writes: true,
                 role: opening.role,
                 settings: self.options.settings.clone(),
                 environment: self.options.environment,
@@ -165,6 +166,7 @@ impl<'a> Subject<'a> {
             }
         } else {
             SessionConfig {
+                writes: true,
                 role: opening.role,
                 settings: self.settings(opening),
                 environment: &|_| None,

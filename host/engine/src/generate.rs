@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::adapter::{Opened, Runtimes};
+use crate::adapter::{Access, Opened, Runtimes};
 use crate::{EngineError, RunContext, schema};
 
 /// The result of `generate`.
@@ -22,7 +22,7 @@ pub struct Generated {
 /// Every problem of the mapping at once, or what went wrong on the way to the schema.
 pub async fn generate(cx: &RunContext<'_>) -> Result<Generated, EngineError> {
     let runtimes = Runtimes::new(cx)?;
-    let destination = Opened::destination(cx, &runtimes).await?;
+    let destination = Opened::destination(cx, &runtimes, Access::Reads).await?;
     let resolved = schema::live(cx.project, &*destination.system, cx.events).await?;
     // Filters and transforms are checked here too, so that a project that generates also runs.
     crate::targets::Targets::new(cx.project, &resolved.model, destination.manifest())?;

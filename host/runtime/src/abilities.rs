@@ -120,6 +120,7 @@ mod tests {
         let variables: BTreeMap<String, String> = environment.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
         let environment = move |name: &str| variables.get(name).cloned();
         let config = SessionConfig {
+            writes: true,
             role,
             settings: serde_json::from_value(settings).unwrap(),
             environment: &environment,

@@ -187,6 +187,14 @@ pub enum Error {
         /// The failure that the adapter made of it.
         failure: Failure,
     },
+    /// A call would write, and the session only reads. The adapter was not called.
+    #[error("{adapter}: this session only reads, and `{call}` writes")]
+    OnlyReads {
+        /// The adapter.
+        adapter: Arc<AdapterName>,
+        /// The contract's function.
+        call: &'static str,
+    },
     /// The settings of one side cannot work.
     #[error(transparent)]
     Settings(#[from] SettingsError),
@@ -239,7 +247,7 @@ impl Error {
             Error::Adapter { failure, .. } => failure.kind.fault_kind(),
             Error::Settings(_) | Error::Role { .. } | Error::Denied { .. } | Error::Exchanges { .. } => FaultKind::Config,
             Error::Trap { .. } | Error::Limit { .. } | Error::Contract { .. } | Error::Incompatible { .. } => FaultKind::Adapter,
-            Error::Runtime { .. } => FaultKind::Internal,
+            Error::OnlyReads { .. } | Error::Runtime { .. } => FaultKind::Internal,
         }
     }
 
@@ -250,6 +258,7 @@ impl Error {
             | Error::Limit { adapter, .. }
             | Error::Adapter { adapter, .. }
             | Error::Denied { adapter, .. }
+            | Error::OnlyReads { adapter, .. }
             | Error::Contract { adapter, .. }
             | Error::Role { adapter, .. }
             | Error::Incompatible { adapter, .. } => Some(adapter),

@@ -12,17 +12,12 @@ use cap_std::fs::{Dir, OpenOptions};
 
 use infrahub_sync_base::limits::{Limit, Limits};
 
-/// The access to a folder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Access {
-    Read,
-    ReadWrite,
-}
+use crate::access::WriteAccess;
 
 /// A granted folder.
 pub(crate) struct Folder {
     path: PathBuf,
-    access: Access,
+    access: Arc<WriteAccess>,
     /// None as long as the folder of a destination does not exist: it is made by the first write, since a diff writes nothing.
     dir: Mutex<Option<Arc<Dir>>>,
     bytes_max: usize,
@@ -44,10 +39,10 @@ type Outcome<T> = Result<T, FileError>;
 
 impl Folder {
     /// Grants a folder. A source's must exist; the error follows the setting's name.
-    pub(crate) fn new(path: PathBuf, access: Access, limits: &Limits) -> Result<Self, String> {
+    pub(crate) fn new(path: PathBuf, may_be_missing: bool, access: Arc<WriteAccess>, limits: &Limits) -> Result<Self, String> {
         let dir = match Dir::open_ambient_dir(&path, ambient_authority()) {
             Ok(dir) => Some(Arc::new(dir)),
-            Err(error) if error.kind() == ErrorKind::NotFound && access == Access::ReadWrite => None,
+            Err(error) if error.kind() == ErrorKind::NotFound && may_be_missing => None,
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 return Err(format!("names the folder {}, which does not exist", path.display()));
             }
@@ -72,8 +67,8 @@ impl Folder {
 
     /// Returns the folder for writing, and makes it if necessary.
     fn dir_for_writing(&self) -> Outcome<Arc<Dir>> {
-        if self.access == Access::Read {
-            return Err(FileError::Denied(format!("the folder {} belongs to a source and may only be read", self.path.display())));
+        if !self.access.is_writing() {
+            return Err(FileError::Denied(format!("this session only reads the folder {}", self.path.display())));
         }
         if let Some(dir) = self.dir()? {
             return Ok(dir);
@@ -236,8 +231,14 @@ mod tests {
     use crate::limits::tests::limits_with;
     use std::fs;
 
-    fn folder(path: &Path, access: Access) -> Folder {
-        Folder::new(path.to_owned(), access, &limits_with(&[(Limit::ResponseSize, 20)])).unwrap()
+    fn writing(granted: bool) -> Arc<WriteAccess> {
+        let access = WriteAccess::new(granted);
+        access.begin();
+        Arc::new(access)
+    }
+
+    fn folder(path: &Path, writes: bool) -> Folder {
+        Folder::new(path.to_owned(), writes, writing(writes), &limits_with(&[(Limit::ResponseSize, 20)])).unwrap()
     }
 
     fn denied<T>(outcome: Outcome<T>) -> bool {
@@ -250,7 +251,7 @@ mod tests {
         let inside = temporary.path().join("inside");
         fs::create_dir_all(inside.join("sub")).unwrap();
         fs::write(temporary.path().join("secret"), "s").unwrap();
-        let folder = folder(&inside, Access::ReadWrite);
+        let folder = folder(&inside, true);
         for path in ["../secret", "sub/../../secret", "/etc/passwd", "", ".", "a//b", "sub/./x", "..\\secret", "C:x"] {
             assert!(denied(folder.read(path)), "{path}");
             assert!(denied(folder.append(path, b"x")), "{path}");
@@ -281,8 +282,8 @@ mod tests {
     fn a_source_folder_must_exist_and_is_only_read() {
         let temporary = tempfile::tempdir().unwrap();
         let missing = temporary.path().join("missing");
-        assert!(Folder::new(missing.clone(), Access::Read, &Limits::default()).err().unwrap().contains("does not exist"));
-        let folder = folder(temporary.path(), Access::Read);
+        assert!(Folder::new(missing.clone(), false, writing(false), &Limits::default()).err().unwrap().contains("does not exist"));
+        let folder = folder(temporary.path(), false);
         assert!(denied(folder.append("a", b"x")) && denied(folder.replace("a", "b")) && denied(folder.remove("a")));
         assert!(matches!(folder.read("a"), Err(FileError::NotFound)));
     }
@@ -291,7 +292,7 @@ mod tests {
     fn a_destination_folder_is_made_by_the_first_write() {
         let temporary = tempfile::tempdir().unwrap();
         let path = temporary.path().join("a/b");
-        let folder = folder(&path, Access::ReadWrite);
+        let folder = folder(&path, true);
         assert_eq!(folder.list().unwrap(), Vec::<String>::new());
         assert!(matches!(folder.read("x"), Err(FileError::NotFound)));
         assert!(!path.exists());
@@ -308,7 +309,7 @@ mod tests {
     #[test]
     fn lines_are_never_cut() {
         let temporary = tempfile::tempdir().unwrap();
-        let folder = folder(temporary.path(), Access::Read);
+        let folder = folder(temporary.path(), false);
         let text = b"a\nbcdefghij\n\nk\nl";
         fs::write(temporary.path().join("f"), text).unwrap();
         for bytes_max in [0, 1, 2, 3, 4, 5, 12, 13, 14, 15, 16, 20, 1000] {

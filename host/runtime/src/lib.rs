@@ -18,6 +18,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
 
 mod abilities;
+mod access;
 mod adapter;
 mod advice;
 mod error;
@@ -52,7 +53,7 @@ pub use ipnet::IpNet;
 pub use limits::Exceeded;
 pub use manifest::{
     Addressing, Alias, Condition, Credential, CredentialForm, Evidence, HeaderTemplate, Login, LoginBody, LoginPlace, LoginStep, Manifest,
-    ReferenceRule, Setting, SettingType, Table,
+    ReadingForm, ReadingPath, ReferenceRule, Setting, SettingType, Table,
 };
 #[doc(hidden)]
 pub use response::{count_at, json_at};

@@ -364,6 +364,24 @@ pub struct Evidence {
     pub permissions: bool,
 }
 
+/// The bodies of requests at a path for reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadingForm {
+    /// Any body: the system changes nothing at this path.
+    Any,
+    /// GraphQL, of which the host lets only queries through.
+    Graphql,
+}
+
+/// A path at which a request with a body only reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadingPath {
+    /// The path below the configured address; `*` stands for one segment.
+    pub path: String,
+    /// The bodies.
+    pub form: ReadingForm,
+}
+
 /// An adapter's description of itself. Its names are consistent: whatever it refers to is declared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manifest {
@@ -381,6 +399,8 @@ pub struct Manifest {
     pub folder_setting: Option<String>,
     /// The credentials that the host adds to requests.
     pub credentials: Vec<Credential>,
+    /// The paths at which a request with a body only reads. In a session that only reads, the host denies all others.
+    pub reading_paths: Vec<ReadingPath>,
     /// Other spellings of settings.
     pub aliases: Vec<Alias>,
     /// The addressing as a source; none if it cannot be read.
@@ -458,6 +478,7 @@ impl Manifest {
         if !self.credentials.is_empty() && self.address_setting.is_none() {
             return Err("it declares credentials and no `address-setting`".into());
         }
+        self.check_reading_paths()?;
         self.check_loans()?;
         if self.page_size == 0 || self.write_batch_max == 0 || self.write_concurrency == 0 {
             return Err("`page-size`, `write-batch-max` and `write-concurrency` must be at least 1".into());
@@ -511,6 +532,24 @@ impl Manifest {
             }
         }
         Ok(())
+    }
+
+    /// Checks the paths for reading.
+    fn check_reading_paths(&self) -> Result<(), String> {
+        let fine = |path: &str| {
+            path.strip_prefix('/').is_some_and(|rest| {
+                rest.split('/').all(|part| !part.is_empty() && (part == "*" || !part.contains('*')) && !matches!(part, "." | ".."))
+            }) && !path.contains(['?', '#', '\\'])
+        };
+        match self.reading_paths.iter().find(|reading| !fine(reading.path.trim_end_matches('/'))) {
+            Some(reading) => {
+                Err(format!("its path for reading `{}` is not a path that begins with `/`, with `*` for whole segments", reading.path))
+            }
+            None if !self.reading_paths.is_empty() && self.address_setting.is_none() => {
+                Err("it declares paths for reading and no `address-setting`".into())
+            }
+            None => Ok(()),
+        }
     }
 
     /// Checks what it lends to transforms.

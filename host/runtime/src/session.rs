@@ -12,11 +12,12 @@ use ipnet::IpNet;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
+use crate::access::WriteAccess;
 use crate::adapter::{Adapter, Loaded};
 use crate::advice::below;
 use crate::error::{AdapterName, Error, Result, Role};
 use crate::exchange::{Exchange, Exchanges};
-use crate::files::{Access, Folder};
+use crate::files::Folder;
 use crate::guest::{Grants, Instance};
 use crate::http::{Http, HttpConfig, Traffic};
 use crate::limits::Exceeded;
@@ -32,6 +33,9 @@ use crate::waits::{Waiting, Waits, during};
 pub struct SessionConfig<'a> {
     /// The side that it plays.
     pub role: Role,
+    /// A destination may write. Otherwise the host denies every request, file operation and call that may change the system, and it does so
+    /// before the first [`begin`](Session::begin) or write in any case.
+    pub writes: bool,
     /// `settings:` of that side, with `${VAR}` expanded.
     pub settings: BTreeMap<String, Value>,
     /// Environment variables.
@@ -89,6 +93,7 @@ struct Inner {
     manifest: Manifest,
     name: Arc<AdapterName>,
     grants: Grants,
+    access: Arc<WriteAccess>,
     exchange: Exchange,
     /// The settings as the guest gets them.
     settings: String,
@@ -123,7 +128,16 @@ impl Session {
         // An adapter without an address sends nothing, so it has no recording either.
         let exchanges = if manifest.address_setting.is_some() { &config.exchanges } else { &Exchanges::Live };
         let exchange = Exchange::open(exchanges, &manifest.name, |path| adapter.0.shared.recorder(path))?;
-        let opening = Opening { adapter, manifest: &manifest, name: &name, config: &config, resolved: &resolved, exchange: &exchange };
+        let access = Arc::new(WriteAccess::new(config.writes && config.role == Role::Destination));
+        let opening = Opening {
+            adapter,
+            manifest: &manifest,
+            name: &name,
+            config: &config,
+            resolved: &resolved,
+            exchange: &exchange,
+            access: &access,
+        };
         let grants = opening.grants()?;
         let settings = serde_json::to_string(&resolved.plain).map_err(Error::runtime)?;
         manifest.write_batch_max = manifest.write_batch_max.min(resolved.host.write_batch_max);
@@ -133,6 +147,7 @@ impl Session {
             manifest,
             name,
             grants,
+            access,
             exchange,
             settings,
             permits: Semaphore::new(config.limits.count(Limit::Instances).max(1)),
@@ -236,18 +251,21 @@ impl Session {
     /// Announces a run, once before its first write, also when there is nothing to write. The adapter removes leftovers of an interrupted run
     /// and checks what would be rejected. Returns a text for the user.
     pub async fn begin(&self, run: &Run) -> Result<Option<String>> {
+        self.begin_writing("begin")?;
         let run = run.clone();
         self.call("begin the run".to_owned(), |instance| Box::pin(async move { instance.begin(&run).await })).await
     }
 
     /// Writes a batch. Returns exactly one outcome a row, in their order. After an error the outcome of every row is unknown.
     pub async fn write(&self, request: WriteRequest) -> Result<Vec<Outcome>> {
+        self.begin_writing("write")?;
         let what = format!("{} {} {}", request.operation.as_str(), request.count, request.target.kind);
         self.call(what, |instance| Box::pin(async move { instance.write(request).await })).await
     }
 
     /// Makes the staged rows of these kinds durable.
     pub async fn commit(&self, kinds: &[String]) -> Result<()> {
+        self.begin_writing("commit")?;
         let kinds = kinds.to_vec();
         self.call(format!("commit {}", kinds.join(", ")), |instance| Box::pin(async move { instance.commit(&kinds).await })).await
     }
@@ -263,8 +281,14 @@ impl Session {
 
     /// Announces the end of a run that completed, also when rows were rejected, once after its last commit. Returns a text for the user.
     pub async fn finish_run(&self, run: &Run, result: RunResult) -> Result<Option<String>> {
+        self.begin_writing("finish")?;
         let run = run.clone();
         self.call("finish the run".to_owned(), |instance| Box::pin(async move { instance.finish(&run, result).await })).await
+    }
+
+    /// Lets the adapter write from here on, if the session may.
+    fn begin_writing(&self, call: &'static str) -> Result<()> {
+        if self.0.access.begin() { Ok(()) } else { Err(Error::OnlyReads { adapter: self.0.name.clone(), call }) }
     }
 
     /// Drops the instances that wait for a call: the next call has a new one. An adapter must bear that at any time.
@@ -318,6 +342,7 @@ struct Opening<'a> {
     config: &'a SessionConfig<'a>,
     resolved: &'a Resolved,
     exchange: &'a Exchange,
+    access: &'a Arc<WriteAccess>,
 }
 
 impl Opening<'_> {
@@ -343,17 +368,17 @@ impl Opening<'_> {
             limits: &self.config.limits,
             exchange: self.exchange.clone(),
             scrubber: scrubber.clone(),
+            access: self.access.clone(),
         });
         http.map(|http| Some(Arc::new(http))).map_err(|reason| self.invalid(&self.manifest.address_setting, reason))
     }
 
     fn folder(&self) -> Result<Option<Arc<Folder>>> {
         let Some(folder) = &self.resolved.folder else { return Ok(None) };
-        let access = match self.config.role {
-            Role::Source => Access::Read,
-            Role::Destination => Access::ReadWrite,
-        };
-        let folder = Folder::new(self.config.project_dir.join(folder), access, &self.config.limits);
+        // A destination's folder is made by the first write.
+        let may_be_missing = self.config.role == Role::Destination;
+        let path = self.config.project_dir.join(folder);
+        let folder = Folder::new(path, may_be_missing, self.access.clone(), &self.config.limits);
         folder.map(|folder| Some(Arc::new(folder))).map_err(|reason| self.invalid(&self.manifest.folder_setting, reason))
     }
 

@@ -597,6 +597,7 @@ pub(crate) mod tests {
                 ])
                 .into(),
             ],
+            reading_paths: Vec::new(),
             aliases: vec![Alias { name: "verify".into(), setting: "verify_ssl".into(), environment: vec!["NETBOX_VERIFY".into()] }],
             source: Some(Addressing::Mapping),
             destination: None,

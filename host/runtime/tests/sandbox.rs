@@ -53,6 +53,7 @@ fn adapter() -> Adapter {
 
 fn config(settings: Value) -> SessionConfig<'static> {
     SessionConfig {
+        writes: true,
         role: Role::Destination,
         settings: serde_json::from_value(settings).unwrap(),
         environment: &|_| None,
@@ -359,6 +360,9 @@ async fn files_lie_in_the_folder_that_the_project_names() {
     config.project_dir = project.path().to_owned();
     let session = adapter().open(config).await.unwrap();
     assert!(!project.path().join("data").exists());
+    // A destination writes from its announcement of a run, or its first commit, on.
+    session.load(order("append new.jsonl")).await.unwrap_err();
+    session.commit(&["x".to_owned()]).await.unwrap();
     assert_eq!(lines(session.load(order("append new.jsonl")).await), "final.jsonl");
     let Payload::Document { body, layout, .. } = session.load(order("read final.jsonl")).await.unwrap().payload else {
         panic!("no document")
@@ -377,7 +381,10 @@ async fn a_source_does_not_write_and_must_have_its_folder() {
     assert!(error.to_string().contains("`path` names the folder") && error.to_string().contains("does not exist"), "{error}");
     let session = adapter().open(source(".")).await.unwrap();
     let error = session.load(order("append x")).await.unwrap_err();
-    assert!(error.to_string().contains("source `puppet` 1.2.3 was denied") && error.to_string().contains("may only be read"), "{error}");
+    assert!(
+        error.to_string().contains("source `puppet` 1.2.3 was denied") && error.to_string().contains("only reads the folder"),
+        "{error}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

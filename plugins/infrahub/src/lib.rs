@@ -98,6 +98,7 @@ impl Adapter for Infrahub {
             .with_source(Addressing::Kind)
             .with_destination(Addressing::Kind)
             .with_evidence(Evidence::TOTAL)
+            .with_graphql("/graphql/*")
             .with_reads_ids()
             .with_schema()
             .with_page_size(PAGE_SIZE)

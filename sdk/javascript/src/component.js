@@ -139,6 +139,7 @@ function witManifest({ name, version, description, settings = [], credentials = 
     addressSetting: rest.addressSetting,
     folderSetting: rest.folderSetting,
     credentials: credentials.map(witCredential),
+    readingPaths: (rest.readingPaths ?? []).map(({ path, form = 'any' }) => ({ path, form })),
     aliases: (rest.aliases ?? []).map(({ name, setting, environment = [] }) => ({ name, setting, environment })),
     source: rest.source,
     destination: rest.destination,

@@ -310,6 +310,17 @@ export interface LoginStep {
   values?: Record<string, { json: string } | { header: string } | { cookie: string }>;
 }
 
+/** A path below the configured address at which a request with a body only reads. */
+export interface ReadingPath {
+  /** It begins with `/`; `*` stands for one segment (`/graphql/*`). */
+  path: string;
+  /**
+   * `graphql`: the path takes GraphQL, of which the host lets only queries through while it only reads. `any`, the default: the system changes
+   * nothing there, whatever the body.
+   */
+  form?: 'any' | 'graphql';
+}
+
 /**
  * The words of the project that name a resource of this system: the mapping's `mapping:` (for a destination `destination_mapping:` first), or
  * its `name:`, the kind.
@@ -360,6 +371,8 @@ export interface Manifest {
   /** The setting that holds the folder to be granted. Without it there are no files. */
   folderSetting?: string;
   credentials?: Credential[];
+  /** The paths at which a request with a body only reads. While the host only reads, it denies all other such requests. */
+  readingPaths?: ReadingPath[];
   /** Other spellings of settings. */
   aliases?: Alias[];
   /** How it is addressed as a source. Without it, it cannot be read. */

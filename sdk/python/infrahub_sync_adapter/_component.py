@@ -27,7 +27,7 @@ from .adapter import Adapter
 from .errors import Error
 from .http import end_call
 from .kinds import Kind
-from .manifest import Addressing, Basic, Condition, Credential, Evidence, Header, Login, LoginPlace, LoginStep, Manifest, Setting
+from .manifest import Addressing, Basic, Condition, Credential, Evidence, Header, Login, LoginPlace, LoginStep, Manifest, ReadingPath, Setting
 from .page import Document, LoadRequest, Page
 from .target import Target, TargetField
 from .write import Dependents, KindChanges, Operation, Outcome, Run, RunResult, WriteRequest, defect
@@ -357,6 +357,7 @@ def _wit_manifest(manifest: Manifest) -> wit_meta.Manifest:
         manifest.address_setting,
         manifest.folder_setting,
         [_wit_credential(credential) for credential in manifest.credentials],
+        [_wit_reading_path(each) for each in manifest.reading_paths],
         [wit_meta.Alias(each.name, each.setting, list(each.environment)) for each in manifest.aliases],
         _wit_addressing(manifest.source),
         _wit_addressing(manifest.destination),
@@ -372,6 +373,10 @@ def _wit_manifest(manifest: Manifest) -> wit_meta.Manifest:
         manifest.write_concurrency,
         manifest.has_ids,
     )
+
+
+def _wit_reading_path(reading: ReadingPath) -> wit_meta.ReadingPath:
+    return wit_meta.ReadingPath(reading.path, wit_meta.ReadingForm.GRAPHQL if reading.graphql else wit_meta.ReadingForm.ANY)
 
 
 def _wit_evidence(evidence: Evidence) -> wit_meta.Evidence:

@@ -166,6 +166,18 @@ Credential = Union[Header, Basic, QueryParameter, Login]
 """A credential that the host adds to each request to the configured origin if ``when`` holds; None: always."""
 
 
+@dataclass
+class ReadingPath:
+    """A path below the configured address at which a request with a body only reads. While the host only reads, it denies all other such
+    requests."""
+
+    path: str
+    """It begins with ``/``; ``*`` stands for one segment (``/graphql/*``)."""
+    graphql: bool = False
+    """The path takes GraphQL, of which the host lets only queries through while it only reads. Else the system changes nothing there, whatever
+    the body."""
+
+
 class Addressing(enum.Enum):
     """The words of the project that name a resource of this system."""
 
@@ -225,6 +237,8 @@ class Manifest:
     folder_setting: str | None = None
     """The setting that holds the folder to be granted. None: no files."""
     credentials: list[Credential] = field(default_factory=list)
+    reading_paths: list[ReadingPath] = field(default_factory=list)
+    """The paths at which a request with a body only reads."""
     aliases: list[Alias] = field(default_factory=list)
     """Other spellings of settings."""
     source: Addressing | None = None

@@ -45,7 +45,7 @@ pub use bindings::exports::infrahub_sync::adapter::destination::{
 };
 pub use bindings::exports::infrahub_sync::adapter::meta::{
     Addressing, Alias, Condition, Credential, CredentialForm, Evidence, HeaderTemplate, Login, LoginBody, LoginPlace, LoginStep, Manifest,
-    ReferenceRule, Setting, SettingType, Table,
+    ReadingForm, ReadingPath, ReferenceRule, Setting, SettingType, Table,
 };
 pub use bindings::exports::infrahub_sync::adapter::source::{Absence, Column, ColumnData, Columns, Layout, LoadRequest, TextData};
 pub use bindings::infrahub_sync::adapter::types::{Cascade, Error, ErrorKind, Field, FieldType, Kind, Target, TargetField};

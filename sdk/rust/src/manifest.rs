@@ -2,7 +2,7 @@
 
 use crate::{
     Addressing, Alias, Condition, Credential, CredentialForm, Evidence, HeaderTemplate, Login, LoginBody, LoginPlace, LoginStep, Manifest,
-    ReferenceRule, Setting, SettingType, Table,
+    ReadingForm, ReadingPath, ReferenceRule, Setting, SettingType, Table,
 };
 
 /// The default number of records in a page: the maximum of most REST APIs.
@@ -23,6 +23,7 @@ impl Manifest {
             address_setting: None,
             folder_setting: None,
             credentials: Vec::new(),
+            reading_paths: Vec::new(),
             aliases: Vec::new(),
             source: None,
             destination: None,
@@ -72,6 +73,21 @@ impl Manifest {
     #[must_use]
     pub fn with_credential(mut self, credential: Credential) -> Manifest {
         self.credentials.push(credential);
+        self
+    }
+
+    /// Names a path at which a request with a body only reads, whatever the body; `*` stands for one segment. The host denies all other such
+    /// requests while it only reads.
+    #[must_use]
+    pub fn with_reading_path(mut self, path: &str) -> Manifest {
+        self.reading_paths.push(ReadingPath { path: path.into(), form: ReadingForm::Any });
+        self
+    }
+
+    /// Names a path that takes GraphQL; `*` stands for one segment (`/graphql/*`). While the host only reads, it lets queries through.
+    #[must_use]
+    pub fn with_graphql(mut self, path: &str) -> Manifest {
+        self.reading_paths.push(ReadingPath { path: path.into(), form: ReadingForm::Graphql });
         self
     }
 

@@ -105,6 +105,7 @@ func manifest() adapter.Manifest {
 				Refresh: []adapter.LoginStep{{Method: "POST", Path: "/again", Form: []adapter.Template{{Name: "t", Template: "{t}"}}}},
 			}},
 		},
+		ReadingPaths: []adapter.ReadingPath{{Path: "/results"}, {Path: "/graphql/*", GraphQL: true}},
 		Aliases: []adapter.Alias{{Name: "verify", Setting: "verify_ssl", Environment: []string{"VERIFY"}}, {Name: "host", Setting: "url"}},
 		Source:  adapter.ByKind, Destination: adapter.ByMapping,
 		References: []adapter.ReferenceRule{adapter.RuleUniqueID, adapter.RuleFieldName, adapter.RulePeerColumns},

@@ -61,6 +61,7 @@ export default class Prober extends Adapter {
           },
         },
       ],
+      readingPaths: [{ path: '/results' }, { path: '/graphql/*', form: 'graphql' }],
       aliases: [{ name: 'verify', setting: 'verify_ssl', environment: ['VERIFY'] }, { name: 'host', setting: 'url' }],
       source: 'kind',
       destination: 'mapping',

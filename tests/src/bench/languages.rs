@@ -101,6 +101,7 @@ async fn open(folder: &Path, component: &Path) -> Result<Session, Failed> {
     let runtime = Runtime::new(RuntimeOptions { component_store: Some(store), memo_store: None })?;
     let adapter = runtime.load_adapter(&std::fs::read(component)?, "inventory")?;
     let config = SessionConfig {
+        writes: true,
         role: Role::Source,
         settings: BTreeMap::from([("url".to_owned(), json!("http://replay.invalid"))]),
         environment: &|_| None,

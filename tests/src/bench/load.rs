@@ -123,6 +123,7 @@ pub(crate) async fn open(folder: &Path, form: &str) -> Result<Session, Failed> {
 /// Returns the configuration with which the guest is opened.
 pub(crate) fn config<'a>(folder: &Path, form: &str, environment: infrahub_sync_runtime::Environment<'a>) -> SessionConfig<'a> {
     SessionConfig {
+        writes: false,
         role: Role::Source,
         settings: BTreeMap::from([("payload".to_owned(), json!(form))]),
         environment,

@@ -334,6 +334,7 @@ async fn infrahub_conforms_on_its_recordings() {
 
     let folder = root().join("examples/netbox_to_infrahub/exchanges/again");
     let session = SessionConfig {
+        writes: true,
         role: Role::Destination,
         settings: branch(),
         environment: &|_| None,

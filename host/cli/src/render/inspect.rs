@@ -5,7 +5,9 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use infrahub_sync_runtime::{Abilities, Addressing, Alias, Condition, Credential, CredentialForm, Manifest, Setting, SettingType};
+use infrahub_sync_runtime::{
+    Abilities, Addressing, Alias, Condition, Credential, CredentialForm, Manifest, ReadingForm, ReadingPath, Setting, SettingType,
+};
 use serde::Serialize;
 
 use super::output::write_document;
@@ -115,6 +117,14 @@ fn grants(manifest: &Manifest) -> Vec<(&'static str, String)> {
     ));
     for credential in &manifest.credentials {
         grants.push(("", format!("sent to that origin {}", credential_words(credential))));
+    }
+    // Requests that a command which only reads lets through, beyond GET.
+    for ReadingPath { path, form } in &manifest.reading_paths {
+        let words = match form {
+            ReadingForm::Any => "with any body",
+            ReadingForm::Graphql => "with GraphQL queries",
+        };
+        grants.push(("", format!("reads by POST to `{path}`, {words}")));
     }
     let mut variables: Vec<&str> =
         manifest.settings.iter().filter(|setting| !setting.secret).flat_map(|setting| &setting.environment).map(String::as_str).collect();
@@ -322,6 +332,7 @@ pub(crate) fn json(out: &mut impl Write, inspected: &Inspected<'_>) -> io::Resul
         address_setting: Option<&'a str>,
         folder_setting: Option<&'a str>,
         credentials: Vec<String>,
+        reading_paths: Vec<&'a str>,
         settings: Vec<SettingLine<'a>>,
         aliases: Vec<AliasLine<'a>>,
         imports: &'a [String],
@@ -344,6 +355,7 @@ pub(crate) fn json(out: &mut impl Write, inspected: &Inspected<'_>) -> io::Resul
         address_setting: manifest.address_setting.as_deref(),
         folder_setting: manifest.folder_setting.as_deref(),
         credentials: manifest.credentials.iter().map(credential_words).collect(),
+        reading_paths: manifest.reading_paths.iter().map(|reading| reading.path.as_str()).collect(),
         settings: manifest.settings.iter().map(SettingLine::of).collect(),
         aliases: manifest.aliases.iter().map(AliasLine::of).collect(),
         imports: inspected.imports,

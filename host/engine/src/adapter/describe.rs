@@ -20,7 +20,7 @@ impl Runtimes {
     }
 }
 
-/// Returns what one side of a project grants its adapter. No other place decides that.
+/// Returns what one side of a project grants its adapter, for a command that only reads. No other place decides that.
 ///
 /// `built_in`: the adapter is a part of the program and may read the environment variables that it names.
 pub fn session_config<'a>(
@@ -32,6 +32,7 @@ pub fn session_config<'a>(
 ) -> SessionConfig<'a> {
     let endpoint = project.endpoint(side);
     SessionConfig {
+        writes: false,
         role: side,
         settings: endpoint.settings.clone(),
         environment,

@@ -11,4 +11,4 @@ mod pin;
 pub use accept::{Locked, check_adapters, lock_adapters};
 pub(crate) use describe::Runtimes;
 pub use describe::session_config;
-pub(crate) use open::Opened;
+pub(crate) use open::{Access, Opened};

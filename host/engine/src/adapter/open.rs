@@ -11,6 +11,15 @@ use super::describe::{Described, Runtimes};
 use crate::system::System;
 use crate::{EngineError, RunContext, Side};
 
+/// What a command may do to its destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// It reads. The host denies whatever could write.
+    Reads,
+    /// It also writes, from the announcement of its run on.
+    Writes,
+}
+
 /// A system that is open, and what is known of its adapter.
 pub(crate) struct Opened {
     pub(crate) system: Arc<dyn System>,
@@ -22,9 +31,10 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
-    /// Opens an accepted adapter.
-    async fn new(accepted: Accepted<'_>) -> Result<Opened, EngineError> {
-        let Described { adapter, manifest, abilities, config, .. } = accepted.into_described();
+    /// Opens an accepted adapter. A source only reads, whatever the access.
+    async fn new(accepted: Accepted<'_>, access: Access) -> Result<Opened, EngineError> {
+        let Described { side, adapter, manifest, abilities, mut config, .. } = accepted.into_described();
+        config.writes = side == Side::Destination && access == Access::Writes;
         let digest = adapter.digest().trim_start_matches("sha256:").to_owned();
         let folder = abilities.folder.as_ref().map(|(folder, _)| folder);
         let mut place = BTreeMap::from([("address".to_owned(), json!(abilities.address)), ("folder".to_owned(), json!(folder))]);
@@ -41,21 +51,21 @@ impl Opened {
     ///
     /// # Errors
     /// When it is not accepted, or cannot be opened.
-    pub(crate) async fn destination(cx: &RunContext<'_>, runtimes: &Runtimes) -> Result<Opened, EngineError> {
+    pub(crate) async fn destination(cx: &RunContext<'_>, runtimes: &Runtimes, access: Access) -> Result<Opened, EngineError> {
         let described = Described::new(cx, runtimes, Side::Destination).await?;
         let [accepted] = Accepted::all(cx, [described])?;
-        Opened::new(accepted).await
+        Opened::new(accepted, access).await
     }
 
     /// Opens source and destination, if both are the accepted ones; else neither.
     ///
     /// # Errors
     /// When one is not accepted, or cannot be opened.
-    pub(crate) async fn both(cx: &RunContext<'_>, runtimes: &Runtimes) -> Result<(Opened, Opened), EngineError> {
+    pub(crate) async fn both(cx: &RunContext<'_>, runtimes: &Runtimes, access: Access) -> Result<(Opened, Opened), EngineError> {
         let (source, destination) =
             tokio::try_join!(Described::new(cx, runtimes, Side::Source), Described::new(cx, runtimes, Side::Destination))?;
         let [source, destination] = Accepted::all(cx, [source, destination])?;
-        tokio::try_join!(Opened::new(source), Opened::new(destination))
+        tokio::try_join!(Opened::new(source, access), Opened::new(destination, access))
     }
 
     /// Returns the adapter's description of itself.

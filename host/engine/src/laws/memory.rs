@@ -184,6 +184,7 @@ impl MemorySystem {
             address_setting: None,
             folder_setting: None,
             credentials: Vec::new(),
+            reading_paths: Vec::new(),
             aliases: Vec::new(),
             source: Some(Addressing::Kind),
             destination: Some(Addressing::Kind),

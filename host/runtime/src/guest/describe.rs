@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::guest::bindings::exports::infrahub_sync::adapter::meta as wit;
 use crate::manifest::{
     Addressing, Alias, Condition, Credential, CredentialForm, Evidence, HeaderTemplate, Login, LoginBody, LoginPlace, LoginStep, Manifest,
-    ReferenceRule, Setting, SettingType, Table,
+    ReadingForm, ReadingPath, ReferenceRule, Setting, SettingType, Table,
 };
 
 impl Manifest {
@@ -26,6 +26,7 @@ impl Manifest {
             address_setting: wit.address_setting,
             folder_setting: wit.folder_setting,
             credentials: wit.credentials.into_iter().map(credential).collect(),
+            reading_paths: wit.reading_paths.into_iter().map(reading_path).collect(),
             aliases: wit.aliases.into_iter().map(alias).collect(),
             source: wit.source.map(addressing),
             destination: wit.destination.map(addressing),
@@ -55,6 +56,14 @@ fn addressing(addressing: wit::Addressing) -> Addressing {
         wit::Addressing::Mapping => Addressing::Mapping,
         wit::Addressing::Kind => Addressing::Kind,
     }
+}
+
+fn reading_path(reading: wit::ReadingPath) -> ReadingPath {
+    let form = match reading.form {
+        wit::ReadingForm::Any => ReadingForm::Any,
+        wit::ReadingForm::Graphql => ReadingForm::Graphql,
+    };
+    ReadingPath { path: reading.path, form }
 }
 
 fn setting(setting: wit::Setting) -> Setting {

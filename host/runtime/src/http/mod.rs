@@ -9,6 +9,7 @@
 //!
 //! Invariants:
 //!
+//! - A session that only reads sends no request that may write (see [`reading`]), whatever the adapter claims.
 //! - A request, and each of its redirects, goes to an allowed origin or nowhere.
 //! - The addresses of allowed names are checked each time (see [`network`]).
 //! - Credentials go to the configured address alone, and no text holds a URL with them.
@@ -18,10 +19,12 @@ mod authenticated;
 mod connections;
 mod credentials;
 mod environment;
+mod graphql;
 mod login;
 mod network;
 mod origins;
 mod pace;
+mod reading;
 mod request;
 mod retry;
 mod transport;
@@ -34,10 +37,11 @@ use std::time::Duration;
 use ipnet::IpNet;
 use reqwest::header;
 
+use crate::access::WriteAccess;
 use crate::advice::Advice;
 use crate::error::AdapterName;
 use crate::exchange::{BodyLine, Exchange, Mask, REPLAY_ADDRESS, RequestLine};
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, ReadingPath};
 use crate::response::{Body, HostResponse};
 use crate::secret::Scrubber;
 use crate::settings::{Environment, Resolved};
@@ -74,6 +78,7 @@ pub(crate) struct HttpConfig<'a> {
     pub(crate) limits: &'a Limits,
     pub(crate) exchange: Exchange,
     pub(crate) scrubber: Scrubber,
+    pub(crate) access: Arc<WriteAccess>,
 }
 
 /// The HTTP of one session.
@@ -84,6 +89,9 @@ pub(crate) struct Http {
     timeout: Duration,
     exchange: Exchange,
     scrubber: Scrubber,
+    access: Arc<WriteAccess>,
+    /// The paths at which a body only reads.
+    reading_paths: Vec<ReadingPath>,
     /// The user has been warned that answers hold a secret.
     masked: AtomicBool,
 }
@@ -129,6 +137,8 @@ impl Http {
             timeout,
             exchange: config.exchange,
             scrubber: config.scrubber,
+            access: config.access,
+            reading_paths: config.manifest.reading_paths.clone(),
             masked: AtomicBool::new(false),
         })
     }
@@ -151,7 +161,11 @@ impl Http {
 
     fn check(&self, request: AdapterRequest) -> Result<Request, HttpError> {
         let Transport { origins, credentials, .. } = self.transport();
-        request.check(&Rules { origins, credentials, login: self.authenticated.login(), timeout: self.timeout })
+        let request = request.check(&Rules { origins, credentials, login: self.authenticated.login(), timeout: self.timeout })?;
+        if !self.access.is_writing() {
+            reading::check(&request, reading::below(&request.url, origins.configured()), &self.reading_paths)?;
+        }
+        Ok(request)
     }
 
     /// Returns the network traffic so far.

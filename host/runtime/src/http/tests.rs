@@ -17,6 +17,13 @@ use std::time::{Instant, SystemTime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
+/// Returns the access of a session that writes: what a session that only reads may send is tested beside `reading`.
+fn writing() -> Arc<WriteAccess> {
+    let access = WriteAccess::new(true);
+    access.begin();
+    Arc::new(access)
+}
+
 /// Returns an answer after which the connection is closed. `head` is the status, and headers in further lines.
 fn replied(head: &str, body: impl Into<Vec<u8>>) -> Reply {
     let mut lines = head.split("\r\n");
@@ -113,6 +120,7 @@ impl Setup {
             limits: &self.limits,
             exchange: self.exchange,
             scrubber: Scrubber::new(resolved.secrets.values().cloned()),
+            access: writing(),
         })?;
         let waits = Waits::default();
         let written = waits.clone();

@@ -4,6 +4,7 @@
 //! instance.
 
 use std::net::TcpListener;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use infrahub_sync_runtime::{Error, Limit, Limits, Role, Session, SessionConfig};
@@ -45,11 +46,27 @@ impl Scene {
     }
 
     async fn of(role: Role, address: String, change: impl FnOnce(&mut Limits)) -> Scene {
+        Scene::opened(role, true, address, change).await
+    }
+
+    /// A destination whose command only reads, and the number of requests that its server got.
+    async fn reading() -> (Scene, Arc<AtomicUsize>) {
+        let requests = Arc::new(AtomicUsize::new(0));
+        let counted = requests.clone();
+        let address = serve(move |_| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            infrahub_sync_test_server::Answer::ok("{}").into()
+        });
+        (Scene::opened(Role::Destination, false, address, |_| {}).await, requests)
+    }
+
+    async fn opened(role: Role, writes: bool, address: String, change: impl FnOnce(&mut Limits)) -> Scene {
         let project = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(project.path().join("data/sub")).unwrap();
         std::fs::write(project.path().join("secret"), "s").unwrap();
         let config = || SessionConfig {
             role,
+            writes,
             project_dir: project.path().to_owned(),
             ..config(json!({"url": &address, "path": "data", "token": "hunter2-hunter2", "retries": 0}))
         };
@@ -92,6 +109,11 @@ impl Scene {
     fn told(&self, error: &Error) -> String {
         let hint = error.hint().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
         format!("{error}{hint}").replace(&self.address, "ADDRESS").replace(&self.project.path().display().to_string(), "PROJECT")
+    }
+
+    /// The host says that a run writes: until then, every session only reads.
+    async fn begins_to_write(&self) {
+        self.hostile.commit(&["x".to_owned()]).await.unwrap();
     }
 
     fn link(&self, to: &str, name: &str) {
@@ -466,6 +488,124 @@ async fn swallows_a_denial() {
     assert_eq!(scene.hostile.traffic().requests, 0);
 }
 
+/// Asks a session that only reads for a misdeed. Nothing reaches the server.
+async fn denied_while_reading(misdeed: &str) -> String {
+    let (scene, requests) = Scene::reading().await;
+    let told = scene.caught(misdeed).await;
+    assert_eq!(requests.load(Ordering::SeqCst), 0, "{misdeed}");
+    told
+}
+
+#[tokio::test]
+async fn puts_while_it_reads() {
+    insta::assert_snapshot!(denied_while_reading("puts_while_it_reads").await, @"destination `puppet` 1.2.3 was denied: PUT /search: this session only reads, and PUT writes");
+}
+
+#[tokio::test]
+async fn deletes_while_it_reads() {
+    insta::assert_snapshot!(denied_while_reading("deletes_while_it_reads").await, @"destination `puppet` 1.2.3 was denied: DELETE /devices/1: this session only reads, and DELETE writes");
+}
+
+#[tokio::test]
+async fn posts_while_it_reads() {
+    insta::assert_snapshot!(denied_while_reading("posts_while_it_reads").await, @"destination `puppet` 1.2.3 was denied: POST /devices: this session only reads, and the adapter's manifest does not name this path in `reading-paths`");
+}
+
+#[tokio::test]
+async fn sends_a_body_with_a_get() {
+    insta::assert_snapshot!(denied_while_reading("sends_a_body_with_a_get").await, @"destination `puppet` 1.2.3 was denied: GET /devices: this session only reads, and a body needs a path that the adapter's manifest names in `reading-paths`");
+}
+
+#[tokio::test]
+async fn overrides_the_method() {
+    insta::assert_snapshot!(denied_while_reading("overrides_the_method").await, @"destination `puppet` 1.2.3 was denied: GET /devices/1: this session only reads, and the header `x-http-method-override` may stand for another method");
+}
+
+#[tokio::test]
+async fn sends_a_mutation() {
+    insta::assert_snapshot!(denied_while_reading("sends_a_mutation").await, @"destination `puppet` 1.2.3 was denied: POST /graphql/main: this session only reads, and the GraphQL document holds a mutation");
+}
+
+#[tokio::test]
+async fn hides_a_mutation_behind_a_comment() {
+    insta::assert_snapshot!(denied_while_reading("hides_a_mutation_behind_a_comment").await, @"destination `puppet` 1.2.3 was denied: POST /graphql/main: this session only reads, and the GraphQL document holds a mutation");
+}
+
+#[tokio::test]
+async fn hides_a_mutation_behind_an_alias() {
+    insta::assert_snapshot!(denied_while_reading("hides_a_mutation_behind_an_alias").await, @"destination `puppet` 1.2.3 was denied: POST /graphql/main: this session only reads, and the GraphQL document holds a mutation");
+}
+
+#[tokio::test]
+async fn hides_a_mutation_behind_a_string() {
+    insta::assert_snapshot!(denied_while_reading("hides_a_mutation_behind_a_string").await, @"destination `puppet` 1.2.3 was denied: POST /graphql/main: this session only reads, and the host does not understand the GraphQL document at byte 7");
+}
+
+#[tokio::test]
+async fn hides_a_mutation_behind_unicode() {
+    insta::assert_snapshot!(denied_while_reading("hides_a_mutation_behind_unicode").await, @"destination `puppet` 1.2.3 was denied: POST /graphql/main: this session only reads, and the host does not understand the GraphQL document at byte 3");
+}
+
+#[tokio::test]
+async fn hides_a_mutation_behind_an_escape() {
+    insta::assert_snapshot!(denied_while_reading("hides_a_mutation_behind_an_escape").await, @"destination `puppet` 1.2.3 was denied: POST /graphql/main: this session only reads, and the GraphQL document holds a mutation");
+}
+
+#[tokio::test]
+async fn hides_a_mutation_in_a_batch() {
+    insta::assert_snapshot!(denied_while_reading("hides_a_mutation_in_a_batch").await, @"destination `puppet` 1.2.3 was denied: POST /graphql/main: this session only reads, and the host does not understand the GraphQL request: invalid type: sequence, expected an object with `query`, `variables` and `operationName` at line 1 column 0");
+}
+
+#[tokio::test]
+async fn hides_a_mutation_behind_an_operation_name() {
+    insta::assert_snapshot!(denied_while_reading("hides_a_mutation_behind_an_operation_name").await, @"destination `puppet` 1.2.3 was denied: POST /graphql/main: this session only reads, and the GraphQL document holds a mutation");
+}
+
+#[tokio::test]
+async fn hides_a_mutation_behind_a_query_of_the_same_name() {
+    insta::assert_snapshot!(denied_while_reading("hides_a_mutation_behind_a_query_of_the_same_name").await, @"destination `puppet` 1.2.3 was denied: POST /graphql/main: this session only reads, and the host does not understand the GraphQL request: `query` is there twice at line 1 column 57");
+}
+
+#[tokio::test]
+async fn hides_a_mutation_in_a_get() {
+    insta::assert_snapshot!(denied_while_reading("hides_a_mutation_in_a_get").await, @"destination `puppet` 1.2.3 was denied: GET /other: this session only reads, and the parameter `query` may hold a GraphQL mutation");
+}
+
+#[tokio::test]
+async fn hides_a_mutation_in_another_type() {
+    insta::assert_snapshot!(denied_while_reading("hides_a_mutation_in_another_type").await, @"destination `puppet` 1.2.3 was denied: POST /graphql/main: this session only reads, and a GraphQL request has the `content-type` application/json, not application/graphql");
+}
+
+#[tokio::test]
+async fn climbs_out_of_a_reading_path() {
+    insta::assert_snapshot!(denied_while_reading("climbs_out_of_a_reading_path").await, @"destination `puppet` 1.2.3 was denied: POST /graphql/..%2Fdevices: this session only reads, and the adapter's manifest does not name this path in `reading-paths`");
+}
+
+#[tokio::test]
+async fn writes_a_file_while_it_reads() {
+    let (scene, _) = Scene::reading().await;
+    insta::assert_snapshot!(scene.caught("writes_a_file_while_it_reads").await, @"destination `puppet` 1.2.3 was denied: this session only reads the folder PROJECT/data");
+    assert!(!scene.project.path().join("data/new.txt").exists());
+}
+
+#[tokio::test]
+async fn a_session_that_only_reads_calls_no_write() {
+    let (scene, _) = Scene::reading().await;
+    let error = scene.hostile.write(write("calls", 1)).await.unwrap_err();
+    insta::assert_snapshot!(scene.told(&error), @"destination `puppet` 1.2.3: this session only reads, and `write` writes");
+    assert!(matches!(scene.hostile.commit(&[]).await, Err(Error::OnlyReads { call: "commit", .. })));
+    scene.goes_on_with_the_same_instance().await;
+}
+
+/// A session that may write does not write before the host says that a run begins.
+#[tokio::test]
+async fn a_session_that_may_write_only_reads_until_it_begins() {
+    let scene = Scene::of(Role::Destination, server(), |_| {}).await;
+    scene.hostile.load(order("posts_while_it_reads")).await.unwrap_err();
+    scene.begins_to_write().await;
+    scene.hostile.load(order("posts_while_it_reads")).await.unwrap();
+}
+
 #[tokio::test]
 async fn climbs_out_of_the_folder() {
     let scene = Scene::set(|_| {}).await;
@@ -488,6 +628,7 @@ async fn follows_a_link_out() {
 #[tokio::test]
 async fn writes_through_a_link() {
     let scene = Scene::of(Role::Destination, server(), |_| {}).await;
+    scene.begins_to_write().await;
     scene.link("..", "up");
     insta::assert_snapshot!(scene.caught("writes_through_a_link").await, @"destination `puppet` 1.2.3 was denied: a link leads out of the folder PROJECT/data");
     assert!(!scene.project.path().join("planted").exists());
@@ -496,7 +637,7 @@ async fn writes_through_a_link() {
 #[tokio::test]
 async fn writes_to_a_source() {
     let scene = Scene::set(|_| {}).await;
-    insta::assert_snapshot!(scene.caught("writes_to_a_source").await, @"source `puppet` 1.2.3 was denied: the folder PROJECT/data belongs to a source and may only be read");
+    insta::assert_snapshot!(scene.caught("writes_to_a_source").await, @"source `puppet` 1.2.3 was denied: this session only reads the folder PROJECT/data");
     assert!(!scene.project.path().join("data/planted").exists());
 }
 
@@ -523,6 +664,7 @@ async fn reads_a_pipe() {
 #[tokio::test]
 async fn writes_to_a_pipe() {
     let scene = Scene::of(Role::Destination, server(), |_| {}).await;
+    scene.begins_to_write().await;
     let made = std::process::Command::new("mkfifo").arg(scene.project.path().join("data/pipe")).status().unwrap();
     assert!(made.success());
     insta::assert_snapshot!(scene.caught("writes_to_a_pipe pipe").await, @"destination `puppet` 1.2.3: `pipe`: pipe is not a file");

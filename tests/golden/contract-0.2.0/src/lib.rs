@@ -68,6 +68,7 @@ impl Adapter for Golden {
                 )
                 .when("method", &["login"]),
             )
+            .with_reading_path("/seen")
             .with_source(Addressing::Mapping)
             .with_destination(Addressing::Mapping)
             .with_reference_rule(ReferenceRule::FieldName)

@@ -279,6 +279,97 @@ fn swallows_a_denial(_: &Order) -> Result<Page> {
     Ok(text(b"{}\n"))
 }
 
+fn sends(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> Result<Page> {
+    let mut request = Request::new(method, url).only_reads();
+    for (name, value) in headers {
+        request = request.with_header(name, value);
+    }
+    request.body = (!body.is_empty()).then(|| body.as_bytes().to_vec());
+    request.send()?;
+    Ok(Page::empty())
+}
+
+fn puts_while_it_reads(_: &Order) -> Result<Page> {
+    sends("PUT", "/search", &[], "{}")
+}
+
+fn deletes_while_it_reads(_: &Order) -> Result<Page> {
+    sends("delete", "/devices/1", &[], "")
+}
+
+fn posts_while_it_reads(_: &Order) -> Result<Page> {
+    sends("POST", "/devices", &[], "{}")
+}
+
+fn sends_a_body_with_a_get(_: &Order) -> Result<Page> {
+    sends("GET", "/devices", &[], "{\"delete\": true}")
+}
+
+fn overrides_the_method(_: &Order) -> Result<Page> {
+    sends("GET", "/devices/1", &[("X-HTTP-Method-Override", "DELETE")], "")
+}
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+
+/// Sends a document as it would be written in JSON.
+fn graphql(document: &str) -> Result<Page> {
+    sends("POST", "/graphql/main", &[JSON], &format!("{{\"query\": \"{document}\"}}"))
+}
+
+fn sends_a_mutation(_: &Order) -> Result<Page> {
+    graphql("mutation { delete(id: 1) { ok } }")
+}
+
+fn hides_a_mutation_behind_a_comment(_: &Order) -> Result<Page> {
+    graphql("# query {\\r\\n,, # a\\rmutation { delete(id: 1) { ok } }")
+}
+
+fn hides_a_mutation_behind_an_alias(_: &Order) -> Result<Page> {
+    graphql("query query { query: a } mutation query { query: delete(id: 1) { ok } }")
+}
+
+fn hides_a_mutation_behind_a_string(_: &Order) -> Result<Page> {
+    graphql("{ a(b: \\\"\\\"\\\" } #\\\"\\\"\\\") } mutation { delete(id: 1) { ok } }")
+}
+
+fn hides_a_mutation_behind_unicode(_: &Order) -> Result<Page> {
+    graphql("# a\u{2028}mutation { delete(id: 1) { ok } }\\n{ a }")
+}
+
+fn hides_a_mutation_behind_an_escape(_: &Order) -> Result<Page> {
+    graphql("\\u006dutation { delete(id: 1) { ok } }")
+}
+
+fn hides_a_mutation_in_a_batch(_: &Order) -> Result<Page> {
+    sends("POST", "/graphql/main", &[JSON], r#"[{"query": "{ a }"}, {"query": "mutation { delete(id: 1) { ok } }"}]"#)
+}
+
+fn hides_a_mutation_behind_an_operation_name(_: &Order) -> Result<Page> {
+    let body = r#"{"operationName": "B", "query": "query A { a } mutation B { delete(id: 1) { ok } }"}"#;
+    sends("POST", "/graphql/main", &[JSON], body)
+}
+
+fn hides_a_mutation_behind_a_query_of_the_same_name(_: &Order) -> Result<Page> {
+    sends("POST", "/graphql/main", &[JSON], r#"{"query": "mutation { delete(id: 1) { ok } }", "query": "{ a }"}"#)
+}
+
+fn hides_a_mutation_in_a_get(_: &Order) -> Result<Page> {
+    sends("GET", "/other?query=mutation%20%7B%20delete(id:1)%20%7Bok%7D%7D", &[], "")
+}
+
+fn hides_a_mutation_in_another_type(_: &Order) -> Result<Page> {
+    sends("POST", "/graphql/main", &[("content-type", "application/graphql")], "mutation { delete(id: 1) { ok } }")
+}
+
+fn climbs_out_of_a_reading_path(_: &Order) -> Result<Page> {
+    sends("POST", "/graphql/..%2Fdevices", &[JSON], r#"{"query": "{ a }"}"#)
+}
+
+fn writes_a_file_while_it_reads(_: &Order) -> Result<Page> {
+    files::append("new.txt", b"x")?;
+    Ok(Page::empty())
+}
+
 fn climbs_out_of_the_folder(_: &Order) -> Result<Page> {
     Ok(Page::lines(files::read("sub/../../secret")?))
 }

@@ -62,6 +62,8 @@ impl Adapter for Puppet {
                 .renewed_after(600)
                 .with_refresh(LoginStep::get("/refresh").taking_json("access", "/access")),
             ))
+            .with_reading_path("/search")
+            .with_graphql("/graphql/*")
             .with_source(Addressing::Mapping)
             .with_destination(Addressing::Mapping)
             .with_schema()

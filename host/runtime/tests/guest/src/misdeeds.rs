@@ -52,6 +52,25 @@ macro_rules! for_each_misdeed {
             smuggles_a_header
             tunnels
             swallows_a_denial
+            // Writes while it reads, as in a diff.
+            puts_while_it_reads
+            deletes_while_it_reads
+            posts_while_it_reads
+            sends_a_body_with_a_get
+            overrides_the_method
+            sends_a_mutation
+            hides_a_mutation_behind_a_comment
+            hides_a_mutation_behind_an_alias
+            hides_a_mutation_behind_a_string
+            hides_a_mutation_behind_unicode
+            hides_a_mutation_behind_an_escape
+            hides_a_mutation_in_a_batch
+            hides_a_mutation_behind_an_operation_name
+            hides_a_mutation_behind_a_query_of_the_same_name
+            hides_a_mutation_in_a_get
+            hides_a_mutation_in_another_type
+            climbs_out_of_a_reading_path
+            writes_a_file_while_it_reads
             // Files.
             climbs_out_of_the_folder
             names_an_absolute_path
