@@ -18,6 +18,7 @@
 //! further step. A broken frame before a whole one is damage, and an error, because sent rows would be forgotten. The offset is part of
 //! the checksum, so bytes inside an id never look like a frame.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io;
@@ -127,6 +128,15 @@ enum Id {
     Text(Box<str>),
 }
 
+impl Id {
+    fn text(&self) -> String {
+        match self {
+            Id::Uuid(bytes) => format_uuid(bytes),
+            Id::Text(text) => text.to_string(),
+        }
+    }
+}
+
 /// The states of a plan's rows, which are numbered from 0 in the order of `plan.parquet`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Journal {
@@ -134,13 +144,22 @@ pub struct Journal {
     /// The number of each row's id in `ids`, counted from 1, or 0 for none. Empty until a row has an id.
     slots: Vec<u32>,
     ids: Vec<Id>,
+    /// The rows that an earlier, finished attempt wrote, with their ids: a later one finds them unchanged.
+    earlier: BTreeMap<u64, Option<Id>>,
     attempts: u32,
     is_finished: bool,
 }
 
 impl Journal {
     fn new(rows: usize) -> Journal {
-        Journal { states: vec![RowState::Planned; rows], slots: Vec::new(), ids: Vec::new(), attempts: 0, is_finished: false }
+        Journal {
+            states: vec![RowState::Planned; rows],
+            slots: Vec::new(),
+            ids: Vec::new(),
+            earlier: BTreeMap::new(),
+            attempts: 0,
+            is_finished: false,
+        }
     }
 
     /// Returns the number of rows of the plan.
@@ -158,11 +177,32 @@ impl Journal {
     /// Returns the destination's id of a row that is done or unchanged.
     #[must_use]
     pub fn id(&self, row: u64) -> Option<String> {
+        self.stored_id(row).map(Id::text)
+    }
+
+    fn stored_id(&self, row: u64) -> Option<&Id> {
         let slot = *self.slots.get(usize::try_from(row).ok()?)?;
-        match self.ids.get(slot.checked_sub(1)? as usize)? {
-            Id::Uuid(bytes) => Some(format_uuid(bytes)),
-            Id::Text(text) => Some(text.to_string()),
-        }
+        self.ids.get(slot.checked_sub(1)? as usize)
+    }
+
+    /// Returns whether any attempt has written the row: the destination accepted it then.
+    #[must_use]
+    pub fn was_written(&self, row: u64) -> bool {
+        self.state(row) == RowState::Done || self.earlier.contains_key(&row)
+    }
+
+    /// Returns the id that the destination gave when the row was written.
+    #[must_use]
+    pub fn written_id(&self, row: u64) -> Option<String> {
+        let now = self.stored_id(row).filter(|_| self.state(row) == RowState::Done);
+        now.or_else(|| self.earlier.get(&row)?.as_ref()).map(Id::text)
+    }
+
+    /// Keeps what a finished attempt wrote, before the next one begins.
+    fn retire(&mut self) {
+        let done = (0..self.rows()).filter(|row| self.state(*row) == RowState::Done);
+        let written: Vec<(u64, Option<Id>)> = done.map(|row| (row, self.stored_id(row).cloned())).collect();
+        self.earlier.extend(written);
     }
 
     /// Returns whether the last attempt ended, successfully or not.
@@ -193,6 +233,7 @@ impl Journal {
         match payload.split_first().ok_or(Nonsense)? {
             (&BEGIN, []) => {
                 if std::mem::take(&mut self.is_finished) {
+                    self.retire();
                     self.states.fill(RowState::Planned);
                     self.slots = Vec::new();
                     self.ids = Vec::new();

@@ -16,6 +16,7 @@
 //!     ├── plan.parquet                  one row per change; + columns tier, pass, key, peers
 //!     ├── journal.bin                 + the state of each of the plan's rows, since its apply began
 //!     ├── errors.parquet                only when there were errors
+//!     ├── explain.json                  records that filters left out or transforms changed, if any
 //!     ├── cursors.json                  {"A": {Kind: cursor}, "B": {…}}
 //!     ├── schema-sub-hash.txt
 //!     └── run.json                      status, mode, summary, finished_at; + format, started_at, adapters, partial, counts, files
@@ -44,6 +45,7 @@
 
 mod error;
 mod errors_file;
+mod explain_file;
 mod format;
 mod journal;
 mod lock;
@@ -66,6 +68,7 @@ pub use infrahub_sync_base::{PerSide, Side};
 
 pub use error::{CacheError, Remedy};
 pub use errors_file::ErrorRow;
+pub use explain_file::MappingTrace;
 pub use format::{Cursors, FORMAT, FileSum, Rowcounts, RunCounter};
 pub use journal::{Journal, JournalWriter, RowCounts, RowState};
 pub use lock::Holder;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::error::CacheError;
 use crate::format::FORMAT;
 use crate::names::RunId;
-use crate::run_record::RunStatus;
+use crate::run_record::{Mode, RunStatus};
 use crate::store::RunState;
 use crate::survey::{RunInfo, Standing};
 
@@ -101,8 +101,12 @@ pub(crate) fn judge(runs: Vec<RunInfo>, retention: Retention, now: Timestamp) ->
     let newest = |wanted: &dyn Fn(&RunInfo) -> bool| runs.iter().find(|run| wanted(run)).map(|run| run.id.clone());
     let has_status = |run: &RunInfo, wanted: fn(RunStatus) -> bool| run.file().is_some_and(|file| wanted(file.status));
     // The next incremental run starts from the last success, or from the last run whose plan was applied.
-    let baselines =
-        [newest(&|run| has_status(run, RunStatus::is_success)), newest(&|run| has_status(run, |status| status == RunStatus::Applied))];
+    // `drift` compares with the latter. An undo has read no source.
+    let is_undo = |run: &RunInfo| run.file().is_some_and(|file| file.mode == Mode::Undo);
+    let baselines = [
+        newest(&|run| has_status(run, RunStatus::is_success) && !is_undo(run)),
+        newest(&|run| has_status(run, |status| status == RunStatus::Applied)),
+    ];
     let plan = newest(&|run| run.standing == Standing::Planned);
     // A run of unknown age counts as new.
     let age = |run: &RunInfo| run.last.map_or(SignedDuration::ZERO, |last| now.duration_since(last));

@@ -70,6 +70,8 @@ pub enum Mode {
     Sync,
     /// `apply`
     Apply,
+    /// `undo`: the plan takes another run back.
+    Undo,
 }
 
 /// An adapter that took part in a run.
@@ -146,6 +148,9 @@ pub struct RunRecord {
     /// The requests to each side.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traffic: Option<PerSide<TrafficRecord>>,
+    /// The run that the plan of an undo takes back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undoes: Option<String>,
     /// The kinds whose snapshots have unresolved references, by side.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unresolved: Option<PerSide<BTreeSet<String>>>,

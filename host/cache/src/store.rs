@@ -15,7 +15,7 @@ use crate::format::{FORMAT_FILE, LOCK_FILE, ROWCOUNTS_FILE, RUN_COUNTER_FILE, Ro
 use crate::lock::{self, Guard, Holder};
 use crate::names::{RunId, SyncName};
 use crate::reader::RunReader;
-use crate::run_record::RunRecord;
+use crate::run_record::{Mode, RunRecord};
 use crate::small_files;
 
 /// The number of runs in an error message.
@@ -173,7 +173,9 @@ impl Cache {
     /// When the folder cannot be read.
     pub fn latest_success(&self) -> Result<Option<RunReader>, CacheError> {
         let runs = self.list_runs()?;
-        let success = runs.into_iter().find(|run| matches!(&run.state, RunState::Known(file) if file.status.is_success()));
+        // An undo has read no source.
+        let continues = |file: &RunRecord| file.status.is_success() && file.mode != Mode::Undo;
+        let success = runs.into_iter().find(|run| matches!(&run.state, RunState::Known(file) if continues(file)));
         Ok(success.map(|run| self.reader(&run.id)))
     }
 

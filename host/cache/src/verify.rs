@@ -12,6 +12,7 @@ use infrahub_sync_durable as durable;
 
 use crate::Side;
 use crate::error::{CacheError, IoContext, Remedy};
+use crate::explain_file::EXPLAIN_FILE;
 use crate::format::{
     CURSORS_FILE, ERRORS_FILE, FORMAT_FILE, FileSum, JOURNAL_FILE, LOCK_FILE, PARQUET_SUFFIX, PLAN_FILE, PRUNED_PREFIX, ROWCOUNTS_FILE,
     RUN_COUNTER_FILE, RUN_FILE, SCHEMA_SUB_HASH_FILE,
@@ -191,7 +192,7 @@ impl Check<'_> {
             }
         };
         self.names(run.dir(), |name| {
-            let files = [RUN_FILE, PLAN_FILE, JOURNAL_FILE, ERRORS_FILE, CURSORS_FILE, SCHEMA_SUB_HASH_FILE];
+            let files = [RUN_FILE, PLAN_FILE, JOURNAL_FILE, ERRORS_FILE, CURSORS_FILE, SCHEMA_SUB_HASH_FILE, EXPLAIN_FILE];
             files.contains(&name) || Side::BOTH.iter().any(|side| side.letter() == name)
         });
         for side in Side::BOTH {
@@ -202,6 +203,8 @@ impl Check<'_> {
         self.small(ERRORS_FILE, errors);
         let cursors = run.read_cursors().map(drop);
         self.small(CURSORS_FILE, cursors);
+        let traces = run.read_traces().map(drop);
+        self.small(EXPLAIN_FILE, traces);
         let hash = run.read_schema_sub_hash().map(drop);
         self.small(SCHEMA_SUB_HASH_FILE, hash);
     }

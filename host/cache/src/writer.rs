@@ -12,6 +12,7 @@ use infrahub_sync_durable as durable;
 use crate::Side;
 use crate::error::CacheError;
 use crate::errors_file::{self, ErrorRow};
+use crate::explain_file::EXPLAIN_FILE;
 use crate::format::{CURSORS_FILE, Cursors, ERRORS_FILE, FORMAT, JOURNAL_FILE, PARQUET_SUFFIX, PLAN_FILE, RUN_FILE, SCHEMA_SUB_HASH_FILE};
 use crate::journal::JournalWriter;
 use crate::names::{KindName, RunId, snapshot_name};
@@ -47,7 +48,7 @@ impl CacheLock {
         // The plan goes first and alone: a reader that finds it can rely on the rest. Folders are flushed in between.
         let dir = writer.run.dir();
         durable::remove_files(dir, |name| name == PLAN_FILE)?;
-        let sidecars = [JOURNAL_FILE, ERRORS_FILE, CURSORS_FILE, SCHEMA_SUB_HASH_FILE];
+        let sidecars = [JOURNAL_FILE, ERRORS_FILE, CURSORS_FILE, SCHEMA_SUB_HASH_FILE, EXPLAIN_FILE];
         durable::remove_files(dir, |name| sidecars.contains(&name) || durable::is_unfinished(name))?;
         for side in Side::BOTH {
             let unwanted = |name: &str| name.ends_with(PARQUET_SUFFIX) || durable::is_unfinished(name);

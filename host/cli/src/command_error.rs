@@ -156,6 +156,7 @@ impl From<EngineError> for CommandError {
         let exit = match (&error, error.fault()) {
             // The run does not exist; nothing is wrong with this machine.
             (EngineError::Cache(CacheError::UnknownRun { .. } | CacheError::Name(_)), _) => Exit::Usage,
+            (EngineError::NotExplained { .. }, _) => Exit::Usage,
             (EngineError::NoPlan { .. }, _) => Exit::Refused,
             (_, Fault::Config) => Exit::Config,
             (_, Fault::Data | Fault::Refused) => Exit::Refused,

@@ -1,7 +1,7 @@
 //! The exit codes.
 //!
 //! A script must distinguish "there are differences" from "the option was misspelt" and from "NetBox was down". Therefore only
-//! `diff --detailed-exitcode` exits with 2 (as `terraform plan` does), and an invalid command line exits with 64, `EX_USAGE` of `sysexits.h`.
+//! `drift` and `diff --detailed-exitcode` exit with 2 (as `terraform plan` does), and an invalid command line exits with 64, `EX_USAGE` of `sysexits.h`.
 
 use std::process::ExitCode;
 
@@ -12,7 +12,7 @@ pub(crate) enum Exit {
     Done,
     /// A defect of this program, or a problem of this machine: a full disk, a read-only folder.
     Unexpected,
-    /// `diff --detailed-exitcode`: there is something to create, update or delete.
+    /// `diff --detailed-exitcode`: there is something to create, update or delete. `drift`: the destination has changed.
     Differences,
     /// The project cannot be used: `config.yml`, the mapping, a transform, a missing project.
     Config,
@@ -62,7 +62,7 @@ pub(crate) const TABLE: &str = "\
 Exit codes:
     0  success, or in sync
     1  internal error, or a problem of this machine (disk full, no permission)
-    2  differences found (only with diff --detailed-exitcode)
+    2  differences found (only with diff --detailed-exitcode), or drift found (drift)
     3  project unusable: config.yml, the mapping, or no such project
     4  adapter missing, incompatible, not accepted, or failed
     5  a system did not answer, or rejected a request

@@ -35,6 +35,12 @@ pub(crate) fn engine(error: &EngineError) -> Vec<String> {
             vec![format!("to accept the current adapters, run `infrahub-sync adapter lock --config-file {config}`")]
         }
         EngineError::Drift { .. } => vec!["create a new plan with `infrahub-sync diff`".to_owned()],
+        EngineError::NotExplained { candidates, .. } if !candidates.is_empty() => vec!["use one of the names above".to_owned()],
+        EngineError::NotExplained { .. } => vec!["KEY is the unique id that `infrahub-sync diff` prints, such as `a__b`".to_owned()],
+        EngineError::NothingToUndo { .. } => {
+            vec!["`infrahub-sync cache list` lists the runs; only one that was applied can be taken back".to_owned()]
+        }
+        EngineError::NothingApplied { .. } => vec!["`infrahub-sync sync` or `apply` makes a state to compare with".to_owned()],
         EngineError::NoPlan { .. } => vec!["create a plan with `infrahub-sync diff`".to_owned()],
         EngineError::CursorLoop { .. } => {
             vec!["the system or the adapter repeats a page; please report this to the adapter's author".to_owned()]

@@ -72,6 +72,7 @@ pub(crate) async fn compare(
         let unchanged_since = earlier.as_ref().filter(|_| built.read.unchanged);
         write_snapshots(run, model, &built.rows, side, extract_ts_us, unchanged_since)?;
     }
+    run.writer.write_traces(&sides.source.read.traces)?;
     let problems = report_problems(cx, run, &sides)?;
     let flags = cx.project.flags;
     let policy = Policy { create: flags.create, update: flags.update, delete: flags.delete };
@@ -254,7 +255,7 @@ impl Extracts {
     }
 }
 
-fn write_snapshots(
+pub(crate) fn write_snapshots(
     run: &RunInProgress,
     model: &Model,
     rows: &Snapshot,

@@ -176,6 +176,34 @@ pub enum EngineError {
         /// Why.
         reason: String,
     },
+    /// There is nothing to take back.
+    #[error("nothing of run `{run_id}` was written to the destination")]
+    NothingToUndo {
+        /// The run.
+        run_id: String,
+    },
+    /// No run of the sync was applied.
+    #[error("no run of `{sync}` was applied")]
+    NothingApplied {
+        /// The sync.
+        sync: String,
+    },
+    /// An object is not in a run, or a name means several.
+    #[error("{what}")]
+    NotExplained {
+        /// What is missing.
+        what: String,
+        /// The names that may be meant.
+        candidates: Vec<String>,
+    },
+    /// Nothing can be said about objects that an incomplete answer does not hold.
+    #[error("the destination's answer for {kind} is incomplete: {reason}")]
+    PartialDestination {
+        /// The kind.
+        kind: String,
+        /// The adapter's reason.
+        reason: String,
+    },
     /// A row of a stored plan is invalid.
     #[error("row {row} of the plan cannot be read: {reason}")]
     PlanRow {
@@ -236,8 +264,13 @@ impl EngineError {
             EngineError::Records { .. } | EngineError::CursorLoop { .. } => Fault::Adapter,
             EngineError::Moving { .. } | EngineError::Unanswered { .. } => Fault::Remote,
             EngineError::Data { .. } => Fault::Data,
+            EngineError::PartialDestination { .. } => Fault::Remote,
             EngineError::Interrupted => Fault::Interrupted,
-            EngineError::Guardrail(_) | EngineError::Drift { .. } => Fault::Refused,
+            EngineError::Guardrail(_)
+            | EngineError::Drift { .. }
+            | EngineError::NothingToUndo { .. }
+            | EngineError::NothingApplied { .. } => Fault::Refused,
+            EngineError::NotExplained { .. } => Fault::Refused,
             EngineError::NoPlan { .. } | EngineError::PlanRow { .. } | EngineError::File { .. } | EngineError::Review(_) => {
                 Fault::Environment
             }
@@ -254,6 +287,7 @@ impl EngineError {
             EngineError::Data { problems, .. } => problems.iter().map(ToString::to_string).collect(),
             EngineError::NotPinned { pinned, found, .. } => vec![format!("pinned: {pinned}"), format!("found:  {found}")],
             EngineError::NotAccepted { objections, .. } => objections.clone(),
+            EngineError::NotExplained { candidates, .. } => candidates.clone(),
             _ => Vec::new(),
         }
     }

@@ -10,7 +10,9 @@ mod adapter;
 mod apply;
 mod base;
 mod compare;
+mod drift;
 mod error;
+mod explain;
 mod extract;
 mod generate;
 #[cfg(test)]
@@ -27,6 +29,7 @@ mod schedule;
 mod schema;
 mod system;
 mod targets;
+mod undo;
 mod watch;
 
 use std::borrow::Cow;
@@ -37,11 +40,15 @@ use std::time::SystemTime;
 
 pub use adapter::{Locked, check_adapters, lock_adapters, session_config};
 pub use apply::{Failure, FailureReason, SkipReason, StillRefers};
+pub use drift::{Drift, DriftChange, Drifted, DriftedField, drift};
 pub use error::{EngineError, Fault};
+pub use explain::{Explanation, Planned, SideOf, explain};
 pub use generate::{Generated, generate};
+pub use infrahub_sync_core::undo::{Left, LeftReason};
 pub use pages::records;
 pub use pipeline::{apply, diff, show, sync};
 pub use readings::{Reading, destination_readings, source_readings};
+pub use undo::{Undone, undo};
 pub use watch::Waiting;
 
 pub use infrahub_sync_base::Side;

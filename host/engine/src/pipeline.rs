@@ -7,7 +7,7 @@ use infrahub_sync_cache::{Cache, CacheError, ErrorRow, Mode, Outcomes, PerSide, 
 use infrahub_sync_core::guardrail::{ApprovedPlan, Counts, approve};
 use infrahub_sync_core::snapshot::{Snapshot, build};
 
-use crate::adapter::{Opened, Runtimes};
+use crate::adapter::{Access, Opened, Runtimes};
 use crate::apply::{Current, Job, Report, Rules, apply_plan};
 use crate::base::Base;
 use crate::compare::{compare, plans, resolving, stop_on};
@@ -24,7 +24,7 @@ use crate::{Applied, EngineError, Run, RunContext, Side, Summary};
 /// # Errors
 /// Whatever stops the run; its status in the cache is then `failed`.
 pub async fn diff(cx: &RunContext<'_>) -> Result<Run, EngineError> {
-    diff_of(cx, open_both(cx)).await
+    diff_of(cx, open_both(cx, Access::Reads)).await
 }
 
 /// As [`diff`]; `open` opens source and destination.
@@ -49,7 +49,7 @@ pub(crate) async fn diff_of(
 /// # Errors
 /// Whatever stops the run. Rows that the destination rejects do not: they are counted.
 pub async fn sync(cx: &RunContext<'_>, review: &mut dyn FnMut(&Run) -> std::io::Result<()>) -> Result<Applied, EngineError> {
-    sync_of(cx, open_both(cx), review).await
+    sync_of(cx, open_both(cx, Access::Writes), review).await
 }
 
 /// As [`sync`]; `open` opens source and destination.
@@ -92,7 +92,7 @@ pub(crate) async fn sync_of(
 pub async fn apply(cx: &RunContext<'_>) -> Result<Applied, EngineError> {
     let open = async {
         let runtimes = Runtimes::new(cx)?;
-        Opened::destination(cx, &runtimes).await
+        Opened::destination(cx, &runtimes, Access::Writes).await
     };
     apply_of(cx, open).await
 }
@@ -118,7 +118,7 @@ pub(crate) async fn apply_of(cx: &RunContext<'_>, open: impl Future<Output = Res
     let mut report = Report::default();
     let mut run = RunInProgress { writer: lock.continue_run(&id)?, lock, record };
     let done = async {
-        let snapshot = interruptible(cx, read_destination(cx, &run, &destination, &resolved, &targets)).await?;
+        let (snapshot, _) = interruptible(cx, read_destination(cx, &run, &destination, &resolved, &targets)).await?;
         let as_of = BTreeMap::new();
         let current = Current { model: &resolved.model, targets: &targets, snapshot: &snapshot, fresh: false, as_of: &as_of };
         report.errors = left_out;
@@ -131,7 +131,7 @@ pub(crate) async fn apply_of(cx: &RunContext<'_>, open: impl Future<Output = Res
 }
 
 /// Checks that a run has a plan, as it was written.
-fn check_plan(reader: &RunReader, record: &RunRecord) -> Result<(), EngineError> {
+pub(crate) fn check_plan(reader: &RunReader, record: &RunRecord) -> Result<(), EngineError> {
     let no_plan = |reason: &str| EngineError::NoPlan { run_id: reader.id().to_string(), reason: reason.to_owned() };
     if !reader.has_plan() {
         return Err(no_plan(match record.status {
@@ -149,7 +149,7 @@ fn check_plan(reader: &RunReader, record: &RunRecord) -> Result<(), EngineError>
 }
 
 /// Checks that the destination is the one that the plan was made for, before any request goes to it.
-fn check_place(reader: &RunReader, record: &RunRecord, destination: &Opened) -> Result<(), EngineError> {
+pub(crate) fn check_place(reader: &RunReader, record: &RunRecord, destination: &Opened) -> Result<(), EngineError> {
     if record.destination.is_empty() || record.destination == destination.place {
         return Ok(());
     }
@@ -157,7 +157,7 @@ fn check_place(reader: &RunReader, record: &RunRecord, destination: &Opened) -> 
 }
 
 /// Checks that mapping and schema are those that the plan was made for.
-fn check_drift(reader: &RunReader, record: &RunRecord, resolved: &Resolved) -> Result<(), EngineError> {
+pub(crate) fn check_drift(reader: &RunReader, record: &RunRecord, resolved: &Resolved) -> Result<(), EngineError> {
     let run_id = reader.id().to_string();
     let planned = reader.read_schema_sub_hash()?;
     if planned.as_deref().map(str::trim) == Some(resolved.sub_hash().as_str()) {
@@ -171,26 +171,26 @@ fn check_drift(reader: &RunReader, record: &RunRecord, resolved: &Resolved) -> R
     Err(EngineError::Drift { run_id, what: if is_mapping { "a mapping" } else { "a destination schema" }, kinds })
 }
 
-/// Reads the destination in full, for a plan that was made earlier.
-async fn read_destination(
+/// Reads the destination in full, for a plan that was made earlier. Returns the kinds whose answer is incomplete, with the reason, too.
+pub(crate) async fn read_destination(
     cx: &RunContext<'_>,
     run: &RunInProgress,
     destination: &Opened,
     resolved: &Resolved,
     targets: &Targets,
-) -> Result<Snapshot, EngineError> {
+) -> Result<(Snapshot, BTreeMap<String, String>), EngineError> {
     let model = &resolved.model;
     let plans = plans(cx, Side::Destination, destination, model, targets)?;
     let base = Base::none(model, &FullReason::Apply);
-    let rows = load(cx, Side::Destination, &destination.system, model, plans, base).await?.raw;
-    let (snapshot, problems) = build(model, rows, resolving(Side::Destination, destination));
+    let read = load(cx, Side::Destination, &destination.system, model, plans, base).await?;
+    let (snapshot, problems) = build(model, read.raw, resolving(Side::Destination, destination));
     stop_on(cx, run, Side::Destination, &problems)?;
-    Ok(snapshot)
+    Ok((snapshot, read.partial))
 }
 
-async fn open_both(cx: &RunContext<'_>) -> Result<(Opened, Opened), EngineError> {
+async fn open_both(cx: &RunContext<'_>, access: Access) -> Result<(Opened, Opened), EngineError> {
     let runtimes = Runtimes::new(cx)?;
-    Opened::both(cx, &runtimes).await
+    Opened::both(cx, &runtimes, access).await
 }
 
 /// Passes the plan through the guardrail, and applies it.
@@ -237,7 +237,9 @@ pub fn show(cache_root: &std::path::Path, sync: &str, run_id: &str) -> Result<Op
 /// Passes the guardrail. An apply accepts nothing else.
 fn approved(cx: &RunContext<'_>, run: &RunInProgress, summary: &Summary) -> Result<ApprovedPlan<RunReader>, EngineError> {
     let cache = run.lock.cache();
-    let baseline: BTreeMap<String, u64> = cache.rowcounts()?.unwrap_or_default().into_iter().collect();
+    // An undo has no source whose rows could be missing.
+    let counts = if run.record.mode == Mode::Undo { None } else { cache.rowcounts()? };
+    let baseline: BTreeMap<String, u64> = counts.unwrap_or_default().into_iter().collect();
     let kinds = summary.kinds.iter().map(|kind| Counts {
         kind: &kind.kind,
         source_rows: kind.source_rows,
@@ -255,7 +257,7 @@ fn conclude(cx: &RunContext<'_>, mut run: RunInProgress, summary: Summary, repor
     run.record.summary.set_outcomes(counts, report.left);
     run.record.summary.applied = report.kinds;
     run.finish(cx, if whole { RunStatus::Applied } else { RunStatus::Partial }, &summary, is_full)?;
-    if whole {
+    if whole && run.record.mode != Mode::Undo {
         // The baseline moves only on a success. A kind that is partial keeps the count of its last complete load.
         let mut counts: BTreeMap<String, u64> = run.lock.cache().rowcounts()?.unwrap_or_default();
         for kind in summary.kinds.iter().filter(|kind| !kind.partial) {

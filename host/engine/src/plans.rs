@@ -208,6 +208,8 @@ impl<'p> Compiler<'p> {
         let Some(plan) = self.plans.get_mut(at_plan) else { return };
         let mut feed = Feed::new(kind, filters, transforms, fields, &mut plan.projection);
         feed.mark_references(|at| references.get(at) == Some(&true));
+        let position = |name: &String| spec.fields.iter().position(|field| field.name == *name);
+        feed.identify_by(spec.identifiers.iter().filter_map(position).collect());
         for (position, meant) in meant {
             feed.hint_peer_kind(position, meant);
         }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use infrahub_sync_cache::FullRead;
+use infrahub_sync_cache::{FullRead, MappingTrace};
 use infrahub_sync_core::changes::{Changes, RemovalReason};
 use infrahub_sync_core::key::Keys;
 use infrahub_sync_core::mapping::RawKind;
@@ -40,6 +40,8 @@ pub(crate) struct Loaded {
     pub(crate) unchanged: bool,
     /// The kinds that the adapter could not read completely, with its reason.
     pub(crate) partial: BTreeMap<String, String>,
+    /// Records that `explain` can tell of, by mapping.
+    pub(crate) traces: Vec<MappingTrace>,
 }
 
 /// Reads all resources of one side into the kinds of the model.
@@ -173,6 +175,7 @@ impl<'m> Merge<'m> {
             readings: BTreeMap::new(),
             unchanged: base.is_whole(),
             partial: BTreeMap::new(),
+            traces: Vec::new(),
         };
         Merge { model, base, feeding, kept: model.kinds.iter().map(|_| None).collect(), parts: Vec::new(), loaded }
     }
@@ -228,8 +231,12 @@ impl<'m> Merge<'m> {
     /// Joins the rows of all resources, in the order of the mappings, whichever resource was quickest.
     fn finish(mut self) -> Result<Loaded, EngineError> {
         self.parts.sort_by_key(|part| part.mapping);
-        for Part { kind, rows, .. } in self.parts {
+        for Part { mapping, kind, mut rows } in self.parts {
             let Some(place) = self.kept.get_mut(kind) else { continue };
+            let trace = std::mem::take(&mut rows.trace);
+            if let Some(spec) = self.model.kinds.get(kind).filter(|_| !trace.is_empty()) {
+                self.loaded.traces.push(MappingTrace { kind: spec.name.clone(), mapping, trace });
+            }
             match place {
                 None => *place = Some(rows),
                 Some(_) if rows.rows == 0 => {}

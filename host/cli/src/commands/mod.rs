@@ -7,12 +7,15 @@ mod apply;
 mod cache;
 mod completions;
 mod diff;
+mod drift;
+mod explain;
 mod generate;
 mod list;
 #[cfg(test)]
 mod reference;
 mod show;
 mod sync;
+mod undo;
 mod validate;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -63,10 +66,16 @@ enum Command {
     Diff(diff::Diff),
     /// Print the plan of a cached run
     Show(show::Show),
+    /// Explain the way of one object through a cached run: record, filters, transforms, both sides, plan and outcome
+    Explain(explain::Explain),
     /// Apply the plan of a cached run without reading the source again
     Apply(apply::Apply),
     /// Compare source and destination, and update the destination to match
     Sync(sync::Sync),
+    /// Compare the destination with its state after the last applied run, without reading the source; writes nothing
+    Drift(drift::Drift),
+    /// Create a plan that takes an applied run back; writes only to the cache
+    Undo(undo::Undo),
     /// List, prune or verify cached runs
     Cache(cache::Cache),
     /// List, inspect, check, lock or create adapters
@@ -99,8 +108,11 @@ pub(crate) fn run(cli: Cli, context: Context) -> Result<Exit, CommandError> {
         Command::Generate(args) => generate::run(&args, &context),
         Command::Diff(args) => diff::run(&args, context),
         Command::Show(args) => show::run(&args, &context),
+        Command::Explain(args) => explain::run(&args, &context),
         Command::Apply(args) => apply::run(&args, context),
         Command::Sync(args) => sync::run(&args, context),
+        Command::Drift(args) => drift::run(&args, context),
+        Command::Undo(args) => undo::run(&args, context),
         Command::Cache(args) => cache::run(&args, &context),
         Command::Adapter(args) => adapter::run(&args, &context),
         Command::Completions(args) => completions::run(&args, &context),

@@ -65,7 +65,8 @@ fn separator(index: usize) -> &'static [u8] {
     if index == 0 { b"\n" } else { b",\n" }
 }
 
-fn put(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
+/// Writes a value, with every character escaped that could affect a terminal.
+pub(super) fn put(out: &mut (impl Write + ?Sized), value: &impl Serialize) -> io::Result<()> {
     let mut serializer = serde_json::Serializer::with_formatter(out, Careful);
     value.serialize(&mut serializer).map_err(io::Error::from)
 }

@@ -11,7 +11,7 @@ use super::look::Look;
 use super::output::Failure;
 use super::overview::{Counts, Overview};
 use super::value::{Fields, write_change, write_value};
-use super::words::plural;
+use super::words::{evidence_words, plural};
 use crate::escape::{Escaped, write_escaped};
 
 /// The largest text, in bytes: GitHub accepts comments of 65,536 characters, and GitLab folds longer ones.
@@ -141,7 +141,7 @@ fn write_row(out: &mut impl Write, row: &PlanRow, look: &Look) -> io::Result<()>
         return writeln!(out, " ({} skipped: {})", row.action.as_str(), Escaped(reason));
     }
     if let Some(evidence) = &row.evidence {
-        write!(out, " (not in the source: {})", Escaped(evidence))?;
+        write!(out, " ({}{})", evidence_words(evidence), Escaped(evidence))?;
     }
     out.write_all(b"\n")?;
     match (Fields::parse(row.old_value.as_deref()), Fields::parse(row.new_value.as_deref())) {

@@ -7,6 +7,8 @@ pub(crate) mod adapters;
 pub(crate) mod cache;
 pub(crate) mod components;
 pub(crate) mod conformance;
+pub(crate) mod drift;
+pub(crate) mod explain;
 #[cfg(test)]
 mod fixture;
 pub(crate) mod inspect;

@@ -11,7 +11,7 @@ use super::output::Failure;
 use super::overview::{Counts, Overview};
 use super::table::{Cell, Table};
 use super::value::{Fields, write_change, write_value};
-use super::words::plural;
+use super::words::{evidence_words, plural};
 use crate::escape::{Escaped, columns, write_escaped};
 
 /// The widest column of field names that values are aligned to. A longer name moves only its own value.
@@ -121,7 +121,7 @@ fn write_row(out: &mut impl Write, row: &PlanRow, look: &Look) -> io::Result<()>
         write!(out, "{dim} (skipped: {}){dim:#}", Escaped(reason), dim = look.dim)?;
     }
     if let Some(evidence) = &row.evidence {
-        write!(out, "{dim} (not in the source: {}){dim:#}", Escaped(evidence), dim = look.dim)?;
+        write!(out, "{dim} ({}{}){dim:#}", evidence_words(evidence), Escaped(evidence), dim = look.dim)?;
     }
     if let Some(conflict) = &row.conflict_class {
         write!(out, "{style} (conflict: {}){style:#}", Escaped(conflict), style = look.delete)?;

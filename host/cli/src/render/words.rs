@@ -8,6 +8,11 @@ pub(crate) fn plural(count: u64, one: &'static str, several: &'static str) -> &'
     if count == 1 { one } else { several }
 }
 
+/// Returns what stands before the evidence of a delete. An undo deletes what a run created, whatever the source has.
+pub(super) fn evidence_words(evidence: &str) -> &'static str {
+    if evidence.starts_with("created by run ") { "" } else { "not in the source: " }
+}
+
 /// Returns a number of bytes with a unit.
 pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];

@@ -12,6 +12,7 @@ use super::RawKind;
 use super::filter::{Filter, FilterError};
 use super::lent::{Lent, Lookup, LookupKey, Needs};
 use super::reference::{KeyPart, PeerKey};
+use super::trace::{Trace, name_of};
 use super::transform::{TransformError, Transforms};
 use crate::records::{Projection, Records, Shape};
 use crate::value::{ColumnTooLarge, Tag, ValueColumn, json_string};
@@ -106,6 +107,8 @@ pub struct Feed {
     destination: Option<String>,
     /// The records that look-ups read.
     lent: Option<Arc<Lent>>,
+    /// The identifiers, by their positions among the kind's fields: they name a record that is left out.
+    identifiers: Vec<usize>,
 }
 
 impl Feed {
@@ -169,7 +172,19 @@ impl Feed {
         }
         let computed = compiler.computed;
         let peer_kinds = Vec::new();
-        Feed { kind, filters, transforms, fields: grouped, computed, names, id, peer_kinds, destination: None, lent: None }
+        Feed {
+            kind,
+            filters,
+            transforms,
+            fields: grouped,
+            computed,
+            names,
+            id,
+            peer_kinds,
+            destination: None,
+            lent: None,
+            identifiers: Vec::new(),
+        }
     }
 
     /// Says that the references of a field may mean objects of a kind, both by their positions. Kinds that are not given like this are not meant,
@@ -181,6 +196,11 @@ impl Feed {
     /// Says which resource of the destination the rows belong to: for kinds whose mappings have several.
     pub fn write_to(&mut self, resource: &str) {
         self.destination = Some(resource.to_owned());
+    }
+
+    /// Says which fields identify an object, in the order of the key: records that are left out are named by them.
+    pub fn identify_by(&mut self, fields: Vec<usize>) {
+        self.identifiers = fields;
     }
 
     /// Says which of its fields are references, for those that come out of a transform, a look-up or a literal.
@@ -227,31 +247,36 @@ impl Feed {
     pub fn append(&self, records: &Records, into: &mut RawKind) -> Result<usize, FeedError> {
         let mut page = Page { records, rows: None, computed: Vec::new() };
         if !self.filters.is_empty() || self.transforms.is_some() {
-            self.compute(&mut page)?;
+            self.compute(&mut page, &mut into.trace)?;
         }
         self.keep(&page, into)
     }
 
     /// Filters and transforms the records one by one, and takes the computed columns from them.
-    fn compute(&self, page: &mut Page<'_>) -> Result<(), FeedError> {
+    fn compute(&self, page: &mut Page<'_>, trace: &mut Trace) -> Result<(), FeedError> {
         let records = page.records;
         let mut rows = Vec::with_capacity(records.rows);
         page.computed = vec![ValueColumn::default(); self.computed.len()];
         for row in 0..records.rows {
             let mut record = self.record(records, row);
             let name = || records.columns.get(self.id).map_or_else(String::new, |ids| ids.text(row).to_owned());
-            let mut passed = true;
+            let mut against = None;
             for filter in &self.filters {
                 if !filter.matches(&record).map_err(|source| FeedError::Filter { id: name(), source })? {
-                    passed = false;
+                    against = Some(filter);
                     break;
                 }
             }
-            if !passed {
+            if let Some(filter) = against {
+                trace.leave_out(filter, &record, || (name(), self.name_of_record(records, &record, row)));
                 continue;
             }
             if let Some(transforms) = &self.transforms {
+                let before = trace.wants_transformed().then(|| record.clone());
                 transforms.apply(&mut record).map_err(|source| FeedError::Transform { id: name(), source })?;
+                if let Some(before) = before {
+                    trace.transform(&before, &record, (name(), self.name_of_record(records, &record, row)));
+                }
             }
             for (computed, out) in self.computed.iter().zip(&mut page.computed) {
                 match (at_path(&record, &computed.path), computed.is_reference) {
@@ -331,6 +356,19 @@ impl Feed {
                 Cow::Owned(peer_keys(present.as_deref(), &columns, page.len()))
             }
         })
+    }
+
+    /// Returns the identifiers of a record as they were read, joined.
+    fn name_of_record(&self, records: &Records, record: &Map<String, Value>, row: usize) -> String {
+        let value = |taken: &Taken| match taken {
+            Taken::Column(slot) => records.columns.get(*slot).map(|column| column.to_json(row)),
+            Taken::Computed(column) => self.computed.get(*column).and_then(|computed| at_path(record, &computed.path)).cloned(),
+            Taken::Static { value, .. } => Some(value.clone()),
+            Taken::Lookup { .. } | Taken::PeerKey { .. } => None,
+        };
+        let places = |field: &usize| self.fields.iter().find(|(at, _)| at == field).map(|(_, places)| places);
+        let named = |field: &usize| places(field).into_iter().flatten().filter_map(value).rfind(|value| !value.is_null());
+        name_of(self.identifiers.iter().map(|field| named(field).unwrap_or_default()))
     }
 
     fn record(&self, records: &Records, row: usize) -> Map<String, Value> {

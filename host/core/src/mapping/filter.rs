@@ -111,6 +111,16 @@ impl Operation {
     }
 }
 
+impl std::fmt::Display for Filter {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{} {}", self.field, self.operation.name())?;
+        match &self.operation {
+            Operation::IsEmpty | Operation::IsNotEmpty => Ok(()),
+            _ => write!(out, " {}", self.value),
+        }
+    }
+}
+
 impl Filter {
     /// Compiles a filter.
     ///
@@ -146,6 +156,12 @@ impl Filter {
     /// Returns the dotted path that the filter reads.
     pub fn fields_read(&self) -> &str {
         &self.field
+    }
+
+    /// Returns the value of its field in a record.
+    #[must_use]
+    pub fn value_in<'r>(&self, record: &'r Map<String, Value>) -> Option<&'r Value> {
+        value_at(record, &self.field)
     }
 
     /// Returns whether a record passes.

@@ -4,8 +4,10 @@ pub mod feed;
 pub mod filter;
 pub mod lent;
 pub mod reference;
+pub mod trace;
 pub mod transform;
 
+use self::trace::Trace;
 use crate::value::{ColumnTooLarge, ValueColumn};
 
 /// The rows of one kind as they were read, before references are resolved.
@@ -24,6 +26,8 @@ pub struct RawKind {
     pub peer_kind_hints: Vec<PeerKindHint>,
     /// The destination's resource of each row; empty where the kind has one.
     pub resources: ResourceColumn,
+    /// Records that `explain` can tell of: of one mapping, until its rows are merged with those of others.
+    pub trace: Trace,
 }
 
 /// The destination's resource of each row of a kind whose mappings have several. Empty for other kinds, which pay nothing.

@@ -8,6 +8,7 @@
 mod answers;
 mod lists;
 mod memory;
+mod undo;
 mod world;
 
 use std::borrow::Cow;
@@ -27,7 +28,7 @@ use self::memory::{Behaviour, Edit, Faults, MemorySystem, Net, Object, To, norma
 use self::world::{loops, net, project};
 use crate::adapter::Opened;
 use crate::apply::FailureReason;
-use crate::{AdapterSource, Applied, EngineError, Events, Options, Outcomes, Run, RunContext, Stop, pipeline};
+use crate::{AdapterSource, Applied, Drift, EngineError, Events, Options, Outcomes, Run, RunContext, Stop, Undone, pipeline};
 
 struct Silence;
 
@@ -70,12 +71,18 @@ enum Command {
     Sync,
     Diff,
     Apply,
+    /// Takes a run back.
+    Undo(String),
+    /// Compares the destination with its state after a run.
+    Drift,
 }
 
 /// The result of a command that was not killed.
 enum Done {
     Applied(Applied),
     Planned(Run),
+    Undone(Undone),
+    Drifted(Drift),
 }
 
 impl Pair {
@@ -118,6 +125,8 @@ impl Pair {
             match command {
                 Command::Sync => pipeline::sync_of(&cx, both, &mut |_| Ok(())).await.map(Done::Applied),
                 Command::Diff => pipeline::diff_of(&cx, both).await.map(Done::Planned),
+                Command::Undo(of) => crate::undo::undo_of(&cx, &of, async { Ok(opened(&self.destination)) }).await.map(Done::Undone),
+                Command::Drift => crate::drift::drift_of(&cx, async { Ok(opened(&self.destination)) }).await.map(Done::Drifted),
                 Command::Apply => pipeline::apply_of(&cx, async { Ok(opened(&self.destination)) }).await.map(Done::Applied),
             }
         };
