@@ -22,6 +22,23 @@ pub(crate) enum Format {
     Markdown,
 }
 
+/// The number of objects that are named among those that an undo leaves.
+const LEFT_SHOWN: usize = 20;
+
+/// Shows what the plan of an undo leaves as it is.
+pub(crate) fn show_left(run: &Run, context: &Context) -> Result<(), CommandError> {
+    let left = run.left()?;
+    for (kind, unique_id, reason) in left.iter().take(LEFT_SHOWN) {
+        context.screen.warn(&format!("{kind} `{unique_id}` stays as it is: {reason}"));
+    }
+    let more = left.len().saturating_sub(LEFT_SHOWN) as u64;
+    if more > 0 {
+        let stay = render::plural(more, "stays as it is", "stay as they are");
+        context.screen.warn(&format!("{more} more {stay}; errors.parquet of the run lists all of them"));
+    }
+    Ok(())
+}
+
 /// Prints a plan to stdout while the progress bars are hidden.
 pub(crate) fn print_plan(run: &Run, format: Format, context: &Context) -> Result<(), CommandError> {
     let fates = run.fates()?;

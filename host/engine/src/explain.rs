@@ -67,7 +67,7 @@ pub struct Planned {
 }
 
 /// Explains an object of a run; `run_id`: none for the latest run with a plan. `wanted` is its unique id, its id in one of the systems, or its key
-/// as a JSON array.
+/// as a JSON array. None if the sync has no cache.
 ///
 /// # Errors
 /// When there is no such run, kind or object, or the name means several objects.
@@ -76,15 +76,15 @@ pub fn explain(
     sync: &str,
     run_id: Option<&str>,
     (kind, wanted): (&str, &str),
-) -> Result<Explanation, EngineError> {
-    let cache = Cache::open(cache_root, SyncName::parse(sync).map_err(CacheError::from)?)?;
+) -> Result<Option<Explanation>, EngineError> {
+    let Some(cache) = Cache::existing(cache_root, SyncName::parse(sync).map_err(CacheError::from)?)? else { return Ok(None) };
     let reader = match run_id {
         Some(id) => cache.open_run(&parse_run_id(id)?)?,
         None => latest(&cache, sync)?,
     };
     let record = reader.run_file()?;
     let search = Search { reader: &reader, record: &record, kind, wanted };
-    search.explain()
+    search.explain().map(Some)
 }
 
 /// Returns the latest run that has read both sides.

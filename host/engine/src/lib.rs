@@ -236,6 +236,15 @@ impl Run {
         Ok(Box::new(self.reader.read_plan()?))
     }
 
+    /// Returns what an undo leaves as it is, because others changed it since: kind, unique id and the reason.
+    ///
+    /// # Errors
+    /// When the errors cannot be read.
+    pub fn left(&self) -> Result<Vec<(String, String, String)>, EngineError> {
+        let errors = self.reader.read_errors()?.into_iter().filter(|error| error.error_class.starts_with("left_"));
+        Ok(errors.map(|error| (error.resource, error.source_id.unwrap_or_default(), error.message)).collect())
+    }
+
     /// Returns the outcome of the rows, once an apply has begun.
     ///
     /// # Errors

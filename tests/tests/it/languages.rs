@@ -354,6 +354,8 @@ async fn probed(adapter: &Adapter, project: &Path) -> Vec<String> {
         }
         Err(error) => format!("{resource}: {}", text_of(&error)),
     };
+    // The order `files` writes: until a run begins, or a commit, a session only reads.
+    session.commit(&["Good".into()]).await.unwrap();
     for resource in
         ["text", "empty", "wait", "many", "part", "parse", "refused", "denied", "memo", "memo", "helpers", "missing", "files", "lines"]
     {

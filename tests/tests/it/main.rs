@@ -25,4 +25,5 @@ mod quiet;
 mod rest;
 mod storage;
 mod storms;
+mod undo;
 mod whole;

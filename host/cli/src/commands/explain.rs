@@ -1,7 +1,6 @@
 //! `explain`: the way of one object through a cached run.
 
 use clap::Args;
-use infrahub_sync_cache::SyncName;
 use infrahub_sync_engine as engine;
 
 use crate::args::{Output, ProjectArgs, Selection, UsageError};
@@ -45,11 +44,8 @@ pub(super) fn run(args: &Explain, context: &Context) -> Result<Exit, CommandErro
         (Err(UsageError::NoProject), Some(run_id)) => sync_of_run(&root, run_id)?,
         (Err(error), _) => return Err(error.into()),
     };
-    // The engine creates a missing cache folder; a question must not leave one behind.
-    if SyncName::parse(&sync).is_ok() && !root.join(&sync).is_dir() {
-        return Err(no_runs(&root, &sync));
-    }
-    let explanation = engine::explain(&root, &sync, args.run_id.as_deref(), (&args.kind, &args.key))?;
+    let explained = engine::explain(&root, &sync, args.run_id.as_deref(), (&args.kind, &args.key))?;
+    let explanation = explained.ok_or_else(|| no_runs(&root, &sync))?;
     let look = Look::new(data_has_colour(), context.is_verbose());
     context.print(|out| match args.output {
         Output::Text => render::explain::text(out, &explanation, &look),

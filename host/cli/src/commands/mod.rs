@@ -12,6 +12,8 @@ mod explain;
 mod generate;
 mod list;
 #[cfg(test)]
+mod promises;
+#[cfg(test)]
 mod reference;
 mod show;
 mod sync;

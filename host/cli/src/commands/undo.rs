@@ -8,11 +8,8 @@ use crate::call::Call;
 use crate::command_error::CommandError;
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::plan::{Format, print_plan};
+use crate::plan::{Format, print_plan, show_left};
 use crate::render::plural;
-
-/// The number of objects that are named among those that stay as they are.
-const LEFT_SHOWN: usize = 20;
 
 /// The arguments of `undo`.
 #[derive(Debug, Args)]
@@ -58,15 +55,8 @@ pub(super) fn run(args: &Undo, context: Context) -> Result<Exit, CommandError> {
     };
     let undone = call.run(&context, async |run| engine::undo(run, &args.run_id).await)?;
     print_plan(&undone.run, args.output, &context)?;
+    show_left(&undone.run, &context)?;
     let screen = &context.screen;
-    for left in undone.left.iter().take(LEFT_SHOWN) {
-        screen.warn(&format!("{} `{}` stays as it is: {}", left.kind, left.unique_id, left.reason));
-    }
-    let count = undone.left.len() as u64;
-    if count > LEFT_SHOWN as u64 {
-        let more = count - LEFT_SHOWN as u64;
-        screen.warn(&format!("{more} more {} as they are; errors.parquet of the run lists all of them", plural(more, "stays", "stay")));
-    }
     if undone.done > 0 {
         screen.info(&format!("{} {} as before run {} already", undone.done, plural(undone.done, "object is", "objects are"), undone.of));
     }

@@ -563,7 +563,7 @@ async fn hides_a_mutation_behind_an_operation_name() {
 
 #[tokio::test]
 async fn hides_a_mutation_behind_a_query_of_the_same_name() {
-    insta::assert_snapshot!(denied_while_reading("hides_a_mutation_behind_a_query_of_the_same_name").await, @"destination `puppet` 1.2.3 was denied: POST /graphql/main: this session only reads, and the host does not understand the GraphQL request: `query` is there twice at line 1 column 57");
+    insta::assert_snapshot!(denied_while_reading("hides_a_mutation_behind_a_query_of_the_same_name").await, @"destination `puppet` 1.2.3 was denied: POST /graphql/main: this session only reads, and the host does not understand the GraphQL request: `query` is there twice at line 1 column 54");
 }
 
 #[tokio::test]
