@@ -1,4 +1,4 @@
-//! What a destination holds after a run: its snapshot from before the run, with the changes that the run wrote.
+//! The state of a destination after a run: its snapshot from before the run, with the changes that the run wrote.
 
 use std::collections::BTreeMap;
 

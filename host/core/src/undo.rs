@@ -116,7 +116,7 @@ pub struct Undo {
     pub done: u64,
 }
 
-/// What a run did to one object, all rows of its plan taken together.
+/// The effect of a run on one object, all rows of its plan taken together.
 struct Effect {
     action: Action,
     old: Map<String, Value>,
@@ -292,7 +292,7 @@ impl Undoing<'_> {
         self.edits.added.push(Added { kind, key: object.key.clone(), id: None, resource: resource.clone(), fields });
     }
 
-    /// What the run deleted is there: as it was, or not.
+    /// Decides about an object that the run deleted and that is there again: as it was, or not.
     fn there_again(&mut self, effect: &Effect, row: usize) {
         let spec = self.model.kinds.get(effect.last.object.kind);
         let as_before = spec.is_some_and(|spec| {
@@ -323,7 +323,7 @@ impl Undoing<'_> {
             .collect()
     }
 
-    /// Returns whether a reference was written as none, and is none: not one that leads out of the sync.
+    /// Returns whether a reference was written as none, and holds nothing: not one that leads out of the sync.
     fn holds_nothing(&self, effect: &Effect, row: usize, name: &str) -> bool {
         let kind = effect.last.object.kind;
         let at = self.model.kinds.get(kind).and_then(|spec| spec.fields.iter().position(|field| field.name == name));

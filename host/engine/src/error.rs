@@ -191,7 +191,7 @@ pub enum EngineError {
     /// An object is not in a run, or a name means several.
     #[error("{what}")]
     NotExplained {
-        /// What is missing.
+        /// The missing thing, in words.
         what: String,
         /// The names that may be meant.
         candidates: Vec<String>,

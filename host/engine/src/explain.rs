@@ -36,7 +36,7 @@ pub struct Explanation {
     pub filtered: u64,
     /// Its changes in the plan.
     pub changes: Vec<Planned>,
-    /// What is in `errors.parquet` about it.
+    /// Its rows of `errors.parquet`.
     pub errors: Vec<ErrorRow>,
     /// The counts of its kind, if the run has a plan.
     pub counts: Option<KindSummary>,

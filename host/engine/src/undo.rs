@@ -29,7 +29,7 @@ pub struct Undone {
     pub run: Run,
     /// The run that it takes back.
     pub of: String,
-    /// What stays as it is, because others changed it since.
+    /// Objects that stay as they are, because others changed them since.
     pub left: Vec<Left>,
     /// Objects that are as they were before the run already.
     pub done: u64,

@@ -1,4 +1,4 @@
-//! What became of records on their way through a mapping, for `explain`: a bounded number of them, so that a run costs the same without it.
+//! The way of records through a mapping, for `explain`: a bounded number of them, so that a run costs the same without it.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

@@ -11,7 +11,7 @@ use super::describe::{Described, Runtimes};
 use crate::system::System;
 use crate::{EngineError, RunContext, Side};
 
-/// What a command may do to its destination.
+/// The access of a command to its destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
     /// It reads. The host denies whatever could write.
