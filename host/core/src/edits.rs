@@ -114,9 +114,14 @@ fn push(out: &mut ValueColumn, value: &Value, is_reference: bool) {
 fn identifier_value(model: &Model, field: &FieldModel, key: &str, place: usize) -> Option<Value> {
     Some(match key::parts(key).nth(place)? {
         Part::Value(tag, text) => value_json(tag, &text),
-        Part::Peer(peer) => {
+        // The object of a key names the kind of each peer where that is needed.
+        Part::Peer { kind: Some(kind), key } => {
+            let (kind, _) = model.kind(&kind)?;
+            peer_value(model, field, kind, key)
+        }
+        Part::Peer { kind: None, key } => {
             let (kind, _) = model.kind(field.reference.as_deref()?)?;
-            key_object(model, kind, &peer)
+            key_object(model, kind, key)
         }
     })
 }
