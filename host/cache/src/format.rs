@@ -18,6 +18,8 @@ pub(crate) const FORMAT_FILE: &str = ".format";
 pub(crate) const ROWCOUNTS_FILE: &str = "last-successful-rowcounts.json";
 /// The runs since the last full extract.
 pub(crate) const RUN_COUNTER_FILE: &str = "run-counter.json";
+/// Objects of the source that vanished without a trace.
+pub(crate) const VANISHED_FILE: &str = "vanished.json";
 /// The prefix of folders that are about to be removed.
 pub(crate) const PRUNED_PREFIX: &str = ".pruned-";
 
@@ -36,6 +38,17 @@ pub type Cursors = PerSide<BTreeMap<String, String>>;
 
 /// `last-successful-rowcounts.json`: the source's rows by kind after the last success.
 pub type Rowcounts = BTreeMap<String, u64>;
+
+/// `vanished.json`: objects that an earlier run had read, and that the source neither lists any more nor reports as deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Vanished {
+    /// The digest of the source's settings: the ids of another system are other objects.
+    #[serde(default)]
+    pub source: String,
+    /// The natural key (as JSON) of each object, by kind and id.
+    #[serde(default)]
+    pub kinds: BTreeMap<String, BTreeMap<String, String>>,
+}
 
 /// `run-counter.json`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -10,6 +10,7 @@
 //! ├── .format                         + the cache's format version
 //! ├── last-successful-rowcounts.json    {Kind: rows}
 //! ├── run-counter.json                  {"runs_since_full": n}
+//! ├── vanished.json                   + objects that the source neither lists any more nor reports as deleted
 //! └── <run_id>/
 //!     ├── A/<Kind>.parquet              source snapshot
 //!     ├── B/<Kind>.parquet              destination snapshot
@@ -69,7 +70,7 @@ pub use infrahub_sync_base::{PerSide, Side};
 pub use error::{CacheError, Remedy};
 pub use errors_file::ErrorRow;
 pub use explain_file::MappingTrace;
-pub use format::{Cursors, FORMAT, FileSum, Rowcounts, RunCounter};
+pub use format::{Cursors, FORMAT, FileSum, Rowcounts, RunCounter, Vanished};
 pub use journal::{Journal, JournalWriter, RowCounts, RowState};
 pub use lock::Holder;
 pub use names::{KindName, NameError, RunId, SyncName};

@@ -69,7 +69,7 @@ macro_rules! column_of {
 }
 
 /// All columns, in the order of the file.
-const COLUMNS: [Column; 16] = [
+const COLUMNS: [Column; 17] = [
     Column { name: "action", value: Value::Text(|row| row.action.as_str(), set_action), repeated: true, later: false },
     Column { repeated: true, ..column_of!(text resource) },
     column_of!(text source_id),
@@ -86,6 +86,7 @@ const COLUMNS: [Column; 16] = [
     column_of!(text_or_null peers),
     Column { repeated: true, later: true, ..column_of!(text_or_null evidence) },
     Column { repeated: true, later: true, ..column_of!(text_or_null destination_mapping) },
+    Column { later: true, ..column_of!(text_or_null along) },
 ];
 
 fn set_action(row: &mut PlanRow, text: &str) -> Result<(), String> {

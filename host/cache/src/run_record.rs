@@ -217,6 +217,9 @@ pub struct KindReading {
     /// The number of deleted objects, if only the changes were read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deleted: Option<u64>,
+    /// The system's statements about the objects: totals, and what it says of objects that are missing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<String>,
     /// The last full read.
     pub full: FullRead,
     /// The words on the screen.

@@ -11,7 +11,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 use crate::error::{CacheError, IoContext, Remedy};
-use crate::format::{FORMAT_FILE, LOCK_FILE, ROWCOUNTS_FILE, RUN_COUNTER_FILE, Rowcounts, RunCounter};
+use crate::format::{FORMAT_FILE, LOCK_FILE, ROWCOUNTS_FILE, RUN_COUNTER_FILE, Rowcounts, RunCounter, VANISHED_FILE, Vanished};
 use crate::lock::{self, Guard, Holder};
 use crate::names::{RunId, SyncName};
 use crate::reader::RunReader;
@@ -137,6 +137,15 @@ impl Cache {
     /// When the file is damaged.
     pub fn run_counter(&self) -> Result<RunCounter, CacheError> {
         Ok(small_files::read_json(&self.dir.join(RUN_COUNTER_FILE), &Remedy::DeleteFile)?.unwrap_or_default())
+    }
+
+    /// Reads the objects of the source that vanished without a trace, or returns `None` where there were never any.
+    ///
+    /// # Errors
+    ///
+    /// When the file is damaged.
+    pub fn vanished(&self) -> Result<Option<Vanished>, CacheError> {
+        small_files::read_json(&self.dir.join(VANISHED_FILE), &Remedy::DeleteFile)
     }
 
     /// Returns all runs, newest first. The entry of an unreadable run has the reason.
@@ -280,6 +289,15 @@ impl CacheLock {
     /// When the system refuses.
     pub fn write_run_counter(&self, counter: RunCounter) -> Result<(), CacheError> {
         small_files::write_json(&self.cache.dir.join(RUN_COUNTER_FILE), &counter)
+    }
+
+    /// Writes the objects of the source that vanished without a trace.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses.
+    pub fn write_vanished(&self, vanished: &Vanished) -> Result<(), CacheError> {
+        small_files::write_json(&self.cache.dir.join(VANISHED_FILE), vanished)
     }
 }
 

@@ -43,7 +43,7 @@ check(
         )
     ]
     + [("tier", "INTEGER"), ("pass", "INTEGER"), ("key", "VARCHAR"), ("peers", "VARCHAR"), ("evidence", "VARCHAR")]
-    + [("destination_mapping", "VARCHAR")],
+    + [("destination_mapping", "VARCHAR"), ("along", "VARCHAR")],
 )
 check(
     rows("select action, resource, count(*), max(tier) from 'RUN/plan.parquet' group by all order by all"),

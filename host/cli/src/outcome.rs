@@ -3,6 +3,7 @@
 use infrahub_sync_engine::{Applied, Failure, Outcomes, Stopped};
 
 use crate::command_error::CommandError;
+use crate::escape::Escaped;
 use crate::exit::Exit;
 use crate::render::plural;
 use crate::screen::Screen;
@@ -58,7 +59,13 @@ pub(crate) fn show_outcome(applied: &Applied, screen: &Screen) -> Exit {
         return Exit::Done;
     }
     // The user asked for it, and yet a script must notice that a part of the source is missing.
-    screen.warn(&format!("the sync is partial: objects that cannot be identified were left out; {} lists them", errors.display()));
+    let reasons = applied.run.summary.kinds.iter().filter_map(|kind| Some((&kind.kind, kind.partial_reason.as_ref()?)));
+    for (kind, reason) in reasons.clone() {
+        screen.warn(&format!("the sync is partial: nothing of {} was deleted: {}", Escaped(kind), Escaped(reason)));
+    }
+    if reasons.count() == 0 || applied.run.summary.problems > 0 {
+        screen.warn(&format!("the sync is partial: objects that cannot be identified were left out; {} lists them", errors.display()));
+    }
     Exit::Partial
 }
 

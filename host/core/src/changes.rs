@@ -59,6 +59,17 @@ impl Deletions {
     }
 }
 
+impl Deletions {
+    /// Returns whether the deleted objects and the number of all objects cannot both be right. `total`: none where it says nothing.
+    #[must_use]
+    pub fn contradict(&self, known: &HashSet<String>, changed: &HashSet<String>, total: Option<u64>) -> bool {
+        let (Deletions::These(deleted), Some(total)) = (self, total) else { return false };
+        let new = changed.iter().filter(|id| !known.contains(*id)).count();
+        let gone = deleted.iter().filter(|id| known.contains(*id) && !changed.contains(*id)).count();
+        (known.len() + new - gone) as u64 != total
+    }
+}
+
 impl Changes {
     /// Returns why the row of an id is not kept; none if it is.
     #[must_use]

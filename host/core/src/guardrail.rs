@@ -29,7 +29,7 @@ pub struct Drop {
 pub struct Deletes {
     /// The kind.
     pub kind: String,
-    /// Objects that the plan deletes.
+    /// Objects that the plan deletes, with those that go along.
     pub deletes: u64,
     /// Objects that the destination has.
     pub of: u64,
@@ -108,7 +108,7 @@ pub struct Counts<'k> {
     pub source_rows: u64,
     /// Objects of the destination.
     pub destination_rows: u64,
-    /// Objects that the plan deletes.
+    /// Objects that the plan deletes, with those that go along.
     pub deletes: u64,
 }
 

@@ -6,6 +6,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that fails may panic"))]
 
+pub mod along;
 pub mod batches;
 pub mod canonical;
 pub mod change;

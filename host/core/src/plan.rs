@@ -5,8 +5,12 @@
 //! pass. A partial source kind never deletes. An object is not deleted if one that stays refers to it. Where nothing is created,
 //! references to what is missing are not written.
 
+mod along;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+pub use self::along::{Because, Dependents, LeftOut, PlannedDelete};
+use crate::along::Along;
 use serde::{Deserialize, Serialize};
 
 use crate::diff::{Diff, KindDiff, Update};
@@ -28,7 +32,7 @@ pub struct Policy {
 }
 
 /// The counts of one kind.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct KindSummary {
     /// The kind.
     pub kind: String,
@@ -48,6 +52,20 @@ pub struct KindSummary {
     pub skipped: u64,
     /// Objects were left out of the source: the kind is partial.
     pub partial: bool,
+    /// Why it is partial, where the source does not say which objects are missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partial_reason: Option<String>,
+    /// Objects without a row in the plan that its deletes take along, by kind.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub along: BTreeMap<String, u64>,
+}
+
+impl KindSummary {
+    /// Returns the objects that the plan deletes, with those that go along.
+    #[must_use]
+    pub fn deletes_in_all(&self) -> u64 {
+        self.along.values().fold(self.delete, |sum, count| sum.saturating_add(*count))
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -71,6 +89,8 @@ pub struct Plan<'s> {
     pub summary: Vec<KindSummary>,
     partner: Vec<Vec<u32>>,
     proofs: &'s [Proof],
+    /// What the deletes take along.
+    along: HashMap<Peer, Vec<Along>>,
 }
 
 /// Why the source is known not to have an object, in words, for the objects of a kind.
@@ -102,11 +122,8 @@ pub fn plan<'s>(model: &'s Model, source: &'s Snapshot, destination: &'s Snapsho
             tier: spec.tier,
             source_rows: source.kinds[kind].rows() as u64,
             destination_rows: destination.kinds[kind].rows() as u64,
-            create: 0,
-            update: 0,
-            delete: 0,
-            skipped: 0,
             partial: completeness == Completeness::Partial,
+            ..KindSummary::default()
         };
         written.creates(kind, &found.only_source, &mut counts);
         written.updates(kind, found.updates, &mut counts);
@@ -132,7 +149,7 @@ pub fn plan<'s>(model: &'s Model, source: &'s Snapshot, destination: &'s Snapsho
         downward.push(rows.into_iter().map(entry).collect());
     }
     let entries = first.into_iter().chain(second).chain(downward.into_iter().rev().flatten()).collect();
-    Plan { model, source, destination, entries, summary, partner, proofs: &[] }
+    Plan { model, source, destination, entries, summary, partner, proofs: &[], along: HashMap::new() }
 }
 
 /// The creates and updates of a plan.
@@ -361,6 +378,15 @@ impl<'s> Plan<'s> {
         Plan { proofs, ..self }
     }
 
+    /// Returns the same with the reasons why kinds are partial, by name, where the source gives them.
+    #[must_use]
+    pub fn with_reasons(mut self, reasons: &BTreeMap<String, String>) -> Plan<'s> {
+        for kind in self.summary.iter_mut().filter(|kind| kind.partial) {
+            kind.partial_reason = reasons.get(&kind.kind).cloned();
+        }
+        self
+    }
+
     /// Returns the number of rows, second passes included.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -419,6 +445,10 @@ impl<'s> Plan<'s> {
             evidence: self.proofs.get(entry.kind).filter(|_| entry.action == Action::Delete).map(|proof| {
                 let of_key = proof.by_key.get(key);
                 of_key.unwrap_or(&proof.all).clone()
+            }),
+            along: self.along.get(&Peer { kind: entry.kind, row: entry.destination }).and_then(|along| match entry.action {
+                Action::Delete => Along::column(along),
+                Action::Create | Action::Update => None,
             }),
         }
     }

@@ -76,6 +76,9 @@ pub struct PlanRow {
     /// For a delete: how it is known that the source no longer has the object, in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evidence: Option<String>,
+    /// For a delete: the objects that it takes along, as a JSON list of [`Along`](crate::along::Along).
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "embed")]
+    pub along: Option<String>,
     /// The destination's resource of the row, if the mappings of the kind have several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub destination_mapping: Option<String>,

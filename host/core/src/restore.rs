@@ -52,6 +52,28 @@ fn of_kind(spec: &KindModel, mut object: Value) -> Value {
     object
 }
 
+/// Calls `each` with the natural key and the id of the rows of a stored batch that have an id.
+///
+/// # Errors
+/// When a column is missing or damaged.
+pub fn each_id(batch: &RecordBatch, mut each: impl FnMut(&str, &str)) -> Result<(), String> {
+    let (ids, keys) = (texts(batch, "_source_id")?, texts(batch, "_key")?);
+    let without = batch.schema_ref().field_with_name("_source_id").is_ok_and(|field| field.metadata().contains_key(WITHOUT_IDS));
+    let (mut key, mut name) = (String::new(), String::new());
+    for row in 0..batch.num_rows() {
+        key.clear();
+        key::write_key_from_json(keys.value(row), &mut key).ok_or("a key is not a list")?;
+        if without {
+            name.clear();
+            key::write_unique_id(&key, &mut name);
+        }
+        if !(without && ids.value(row) == name) {
+            each(&key, ids.value(row));
+        }
+    }
+    Ok(())
+}
+
 /// A kind of an earlier run.
 #[derive(Debug, Clone)]
 pub struct Restored {

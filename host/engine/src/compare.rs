@@ -1,27 +1,28 @@
 //! Compares: both sides are read, and their difference becomes a plan in the cache.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Instant;
 
 use infrahub_sync_base::PerSide;
 use infrahub_sync_cache::{AdapterRecord, Cursors, ErrorRow, RunCounter, RunReader};
 use infrahub_sync_core::batches::batches;
 use infrahub_sync_core::changes::contradicts;
-use infrahub_sync_core::diff::diff;
-use infrahub_sync_core::model::Model;
+use infrahub_sync_core::diff::{Diff, diff};
+use infrahub_sync_core::model::{KindModel, Model};
 use infrahub_sync_core::plan::{Plan, Policy, Proof, plan};
-use infrahub_sync_core::snapshot::{Completeness, DataErrorKind, DataProblem, Resolving, Snapshot, build_with};
+use infrahub_sync_core::snapshot::{Completeness, DataErrorKind, DataProblem, KindSnapshot, Resolving, Snapshot, build_with};
 use infrahub_sync_runtime::Addressing;
 
 use crate::adapter::Opened;
 use crate::base::{self, Base};
+use crate::cascades;
 use crate::extract::{self, FullReason, Reading};
 use crate::plans::{ResourcePlan, Terms, destination_plans, source_plans};
 use crate::run::{RunInProgress, elapsed_ms, now, traffic};
 use crate::schedule::{Loaded, load};
 use crate::schema::{self, Resolved};
 use crate::targets::Targets;
-use crate::{EngineError, RunContext, Side, Summary};
+use crate::{EngineError, RunContext, Side, Summary, vanished};
 
 /// Both sides, compared. The plan is in the cache.
 pub(crate) struct Compared {
@@ -63,8 +64,7 @@ pub(crate) async fn compare(
             rows.completeness = Completeness::Unread;
         }
     }
-    source.system.finish()?;
-    let extracts = Extracts::new(cx, model, &sides.source.read, &sides.destination.read);
+    let mut extracts = Extracts::new(cx, model, &sides.source.read, &sides.destination.read);
     let extract_ts_us = now(cx).as_microsecond();
     for (side, built, earlier) in
         [(Side::Source, &sides.source, &source_read.earlier), (Side::Destination, &sides.destination, &destination_read.earlier)]
@@ -76,9 +76,14 @@ pub(crate) async fn compare(
     let problems = report_problems(cx, run, &sides)?;
     let flags = cx.project.flags;
     let policy = Policy { create: flags.create, update: flags.update, delete: flags.delete };
+    let found = diff(model, &sides.source.rows, &sides.destination.rows);
+    let gone = vanished(cx, run, &source, model, &targets, (&mut sides, &mut extracts, &found)).await?;
+    source.system.finish()?;
     let (source_rows, destination_rows) = (&sides.source.rows, &sides.destination.rows);
-    let proofs = extracts.proofs(model, source_rows);
-    let plan = plan(model, source_rows, destination_rows, diff(model, source_rows, destination_rows), policy).with_proofs(&proofs);
+    let proofs = extracts.proofs(model, source_rows, gone);
+    let plan = plan(model, source_rows, destination_rows, found, policy).with_proofs(&proofs);
+    let plan = cascades::settle(cx, &destination.system, &resolved.cascading, model, &targets, plan).await?;
+    let plan = plan.with_reasons(&sides.source.read.partial);
     let summary = Summary { kinds: plan.summary.clone(), problems: sides.source.problems.len() as u64 };
     record(run, &resolved, [(&source, source_rows), (&destination, destination_rows)], &extracts, &summary);
     run.record.duration_ms.compare = Some(elapsed_ms(compared_at));
@@ -162,6 +167,35 @@ async fn built(
     Ok(Built { read, rows, problems })
 }
 
+/// Asks the source for objects that an earlier run had read and this one did not. Marks kinds as partial whose objects may exist. Returns the
+/// evidence that an object is gone, by kind and natural key.
+async fn vanished(
+    cx: &RunContext<'_>,
+    run: &RunInProgress,
+    source: &Opened,
+    model: &Model,
+    targets: &Targets,
+    (sides, extracts, diff): (&mut Sides, &mut Extracts, &Diff),
+) -> Result<BTreeMap<usize, HashMap<String, String>>, EngineError> {
+    let (rows, loaded) = (&sides.source.rows, &sides.source.read);
+    let compared = vanished::Compared { model, source: rows, destination: &sides.destination.rows, loaded, diff };
+    let of_source = || Ok(plans(cx, Side::Source, source, model, targets)?.iter().flat_map(|plan| plan.request(1).targets).collect());
+    let mut gone = BTreeMap::new();
+    for (at, finding) in vanished::check(cx, run, source, &compared, of_source).await? {
+        let (Some(kind), Some(rows)) = (model.kinds.get(at), sides.source.rows.kinds.get_mut(at)) else { continue };
+        if let Some(reason) = finding.partial {
+            rows.completeness = Completeness::Partial;
+            cx.events.warn(&format!("source {}: nothing of it is deleted: {reason}", kind.name));
+            sides.source.read.partial.insert(kind.name.clone(), reason);
+        }
+        if let Some(reading) = extracts.readings.source.get_mut(&kind.name) {
+            reading.evidence.extend(finding.words);
+        }
+        gone.insert(at, finding.proofs);
+    }
+    Ok(gone)
+}
+
 /// Marks the kinds that the adapter could not read completely: a missing object may exist, so it is not deleted.
 fn mark_partial(cx: &RunContext<'_>, side: Side, model: &Model, read: &Loaded, rows: &mut Snapshot) {
     for (kind, rows) in model.kinds.iter().zip(&mut rows.kinds) {
@@ -242,11 +276,15 @@ impl Extracts {
     }
 
     /// Returns the evidence that an object is gone which the source does not have, by kind.
-    fn proofs(&self, model: &Model, source: &Snapshot) -> Vec<Proof> {
-        let kinds = model.kinds.iter().zip(&source.kinds);
-        kinds
-            .map(|(kind, rows)| self.readings.source.get(&kind.name).map(|reading| reading.proof(rows.rows() as u64)).unwrap_or_default())
-            .collect()
+    fn proofs(&self, model: &Model, source: &Snapshot, mut gone: BTreeMap<usize, HashMap<String, String>>) -> Vec<Proof> {
+        let kinds = model.kinds.iter().zip(&source.kinds).enumerate();
+        let proof = |(at, (kind, rows)): (usize, (&KindModel, &KindSnapshot))| {
+            let reading = self.readings.source.get(&kind.name);
+            let mut proof = reading.map(|reading| reading.proof(rows.rows() as u64)).unwrap_or_default();
+            proof.by_key.extend(gone.remove(&at).unwrap_or_default());
+            proof
+        };
+        kinds.map(proof).collect()
     }
 
     /// Returns whether everything was read.

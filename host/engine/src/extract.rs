@@ -112,6 +112,10 @@ pub(crate) struct Reading {
     /// When it began, by this machine's clock.
     pub(crate) at: Timestamp,
     pub(crate) way: Way,
+    /// The number of records that the system reports, where as many were read.
+    pub(crate) total: Option<u64>,
+    /// What the system says of objects that are missing, in words.
+    pub(crate) evidence: Vec<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -139,6 +143,11 @@ pub(crate) fn moment(at: Timestamp) -> String {
 /// `1 object`, `2 objects`.
 fn objects_of(count: u64) -> String {
     format!("{count} {}", if count == 1 { "object" } else { "objects" })
+}
+
+/// `1 record`, `2 records`.
+fn records_of(count: u64) -> String {
+    format!("{count} {}", if count == 1 { "record" } else { "records" })
 }
 
 impl Reading {
@@ -173,14 +182,17 @@ impl Reading {
             Way::Full(_) => (None, None),
             Way::Changes { changed, left, .. } => (Some(*changed), Some(Self::deleted(left) as u64)),
         };
-        KindReading { at: moment(self.at), changed, deleted, full: self.full(run, objects), how: self.words() }
+        let total = self.total.map(|total| format!("{} read, as many as the system reports", records_of(total)));
+        let evidence = total.into_iter().chain(self.evidence.iter().cloned()).collect();
+        KindReading { at: moment(self.at), changed, deleted, evidence, full: self.full(run, objects), how: self.words() }
     }
 
     /// Returns why an object of the kind that is not among its `objects` rows is gone.
     pub(crate) fn proof(&self, objects: u64) -> Proof {
         let at = moment(self.at);
         let Way::Changes { since, left, full, .. } = &self.way else {
-            return Proof { all: format!("full read of {} at {at}", objects_of(objects)), ..Proof::default() };
+            let total = self.total.map(|total| format!(", of {} that the source reports", records_of(total))).unwrap_or_default();
+            return Proof { all: format!("full read of {} at {at}{total}", objects_of(objects)), ..Proof::default() };
         };
         let FullRead { run, at: full_at, objects } = full;
         let all =
@@ -243,7 +255,7 @@ mod tests {
     }
 
     fn reading(way: Way) -> Reading {
-        Reading { at: Timestamp::UNIX_EPOCH, way }
+        Reading { at: Timestamp::UNIX_EPOCH, way, total: None, evidence: Vec::new() }
     }
 
     fn changes() -> Reading {
@@ -266,7 +278,8 @@ mod tests {
         assert_eq!(changes().words(), "12 changed, 2 deleted since the run of 1969-12-31T23:00:00Z");
         let full = FullRead { run: "r1".to_owned(), at: "1969-12-31T22:00:00Z".to_owned(), objects: 50 };
         let how = changes().words();
-        let record = KindReading { at: "1970-01-01T00:00:00Z".to_owned(), changed: Some(12), deleted: Some(2), full, how };
+        let record =
+            KindReading { at: "1970-01-01T00:00:00Z".to_owned(), changed: Some(12), deleted: Some(2), evidence: Vec::new(), full, how };
         assert_eq!(changes().record("r2", 48), record);
         let full = reading(Way::Full(FullReason::Asked)).record("r2", 48).full;
         assert_eq!(full, FullRead { run: "r2".to_owned(), at: "1970-01-01T00:00:00Z".to_owned(), objects: 48 });
@@ -291,6 +304,9 @@ mod tests {
     #[test]
     fn evidence_says_by_what_an_object_is_known_to_be_gone() {
         assert_eq!(reading(Way::Full(FullReason::Asked)).proof(48).all, "full read of 48 objects at 1970-01-01T00:00:00Z");
+        let counted = Reading { total: Some(51), evidence: vec!["a word".to_owned()], ..reading(Way::Full(FullReason::Asked)) };
+        assert_eq!(counted.proof(48).all, "full read of 48 objects at 1970-01-01T00:00:00Z, of 51 records that the source reports");
+        assert_eq!(counted.record("r2", 48).evidence, ["51 records read, as many as the system reports", "a word"]);
         let proof = changes().proof(48);
         assert_eq!(
             proof.all,

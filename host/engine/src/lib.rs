@@ -9,6 +9,7 @@
 mod adapter;
 mod apply;
 mod base;
+mod cascades;
 mod compare;
 mod drift;
 mod error;
@@ -28,8 +29,10 @@ mod run;
 mod schedule;
 mod schema;
 mod system;
+mod tally;
 mod targets;
 mod undo;
+mod vanished;
 mod watch;
 
 use std::borrow::Cow;

@@ -68,6 +68,7 @@ pub(crate) async fn sync_of(
         let current = Current {
             model: &compared.resolved.model,
             targets: &compared.targets,
+            cascading: &compared.resolved.cascading,
             snapshot: &compared.destination_rows,
             fresh: true,
             as_of: &compared.destination_as_of,
@@ -120,7 +121,14 @@ pub(crate) async fn apply_of(cx: &RunContext<'_>, open: impl Future<Output = Res
     let done = async {
         let (snapshot, _) = interruptible(cx, read_destination(cx, &run, &destination, &resolved, &targets)).await?;
         let as_of = BTreeMap::new();
-        let current = Current { model: &resolved.model, targets: &targets, snapshot: &snapshot, fresh: false, as_of: &as_of };
+        let current = Current {
+            model: &resolved.model,
+            targets: &targets,
+            cascading: &resolved.cascading,
+            snapshot: &snapshot,
+            fresh: false,
+            as_of: &as_of,
+        };
         report.errors = left_out;
         apply_to(cx, &mut run, &destination, &current, &summary, &mut report).await
     };
@@ -244,7 +252,7 @@ fn approved(cx: &RunContext<'_>, run: &RunInProgress, summary: &Summary) -> Resu
         kind: &kind.kind,
         source_rows: kind.source_rows,
         destination_rows: kind.destination_rows,
-        deletes: kind.delete,
+        deletes: kind.deletes_in_all(),
     });
     let limit = cx.project.apply.with(&cx.options.rules).max_deletes.unwrap_or_default();
     Ok(approve(run.writer.reader().clone(), &baseline, kinds, cx.options.allow_rowcount_drop, limit)?)

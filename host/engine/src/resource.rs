@@ -20,6 +20,7 @@ use crate::pages::{Ended, Flow, Header, Pages, Place, unchecked};
 use crate::plans::{Part, ResourcePlan};
 use crate::reread::repeated;
 use crate::system::System;
+use crate::tally::Tally;
 use crate::{EngineError, Side};
 
 /// How far a mapping is.
@@ -36,8 +37,12 @@ pub(crate) struct Read {
     pub(crate) kinds: Vec<usize>,
     pub(crate) parts: Vec<Part>,
     pub(crate) watermark: Option<String>,
-    /// Why the records are not complete, if the adapter says so.
+    /// Why the records are not complete, if the adapter says so, or contradicts itself.
     pub(crate) partial: Option<String>,
+    /// The number of records that the system reports, where as many were read.
+    pub(crate) total: Option<u64>,
+    /// The hashes of the ids of all records of the source, sorted, when everything was read.
+    pub(crate) seen: Vec<u64>,
     /// Set when only what changed was read.
     pub(crate) changes: Option<Changes>,
     /// Why it was read in full although an earlier run was there.
@@ -61,6 +66,12 @@ pub(crate) struct Resource {
     pub(crate) now: fn() -> SystemTime,
     /// Notified when the first request is answered.
     pub(crate) answered: Arc<Notify>,
+}
+
+/// A list as it was read so far.
+struct Whole {
+    rows: Vec<RawKind>,
+    tally: Tally,
 }
 
 /// The result of a list of changes so far.
@@ -122,6 +133,9 @@ impl Resource {
         let is_whole = self.plan.feeds().len() == 1 && self.plan.feeds().iter().all(|each| !each.feed.filters_records());
         let mut partial = header.doubt();
         let deletions = match Deletions::of_answer(&since.ids, &ids, header.deleted, header.total, is_whole) {
+            Some(deletions) if deletions.contradict(&since.ids, &ids, header.total.filter(|_| is_whole)) => {
+                return Ok(Err(FullReason::Contradiction));
+            }
             Some(deletions) => deletions,
             None => match self.inventory().await? {
                 (Some(ids), doubt) => {
@@ -134,13 +148,18 @@ impl Resource {
         self.report(&rows, true);
         let changes = Some(Changes { changed: ids, deletions });
         let (kinds, parts) = (self.plan.kinds(), self.plan.parts(rows));
-        Ok(Ok(Read { kinds, parts, watermark: Some(watermark), partial, changes, reason: None, at }))
+        let (watermark, seen) = (Some(watermark), Vec::new());
+        Ok(Ok(Read { kinds, parts, watermark, partial, total: None, seen, changes, reason: None, at }))
     }
 
     /// Reads the ids of all objects, none if an object has no id; and why they may not be all.
     async fn inventory(&self) -> Result<(Option<HashSet<String>>, Option<String>), EngineError> {
         let mut projection = Projection::default();
         let slot = projection.slot("id", Shape::Value);
+        let check = |header: &Header, ids: &Option<HashSet<String>>| {
+            let tally = ids.iter().flatten().map(String::as_str).collect::<Tally>();
+            ids.as_ref().and_then(|_| tally.contradiction(&self.plan.resource, header))
+        };
         let pages = self.pages(LoadRequest { fields: vec!["id".to_owned()], targets: Vec::new(), ..self.request.clone() });
         let take = move |into: &mut Option<HashSet<String>>, place: &Place, payload: Payload| -> Flow {
             let records = place.records(&projection, payload)?;
@@ -152,7 +171,7 @@ impl Resource {
             }
             Ok(ControlFlow::Continue(()))
         };
-        match pages.read(|| Some(HashSet::new()), take, |_, _| (), unchecked).await? {
+        match pages.read(|| Some(HashSet::new()), take, |_, _| (), check).await? {
             Ended::Read(mut header, ids) => Ok((ids, header.doubt())),
             Ended::Declined(_) => Ok((None, None)),
         }
@@ -162,18 +181,23 @@ impl Resource {
     async fn read_all(self) -> Result<Read, EngineError> {
         let at = self.moment();
         let plan = self.plan.clone();
-        let take = move |into: &mut Vec<RawKind>, place: &Place, payload: Payload| -> Flow {
+        let take = move |into: &mut Whole, place: &Place, payload: Payload| -> Flow {
             let records = place.records(plan.projection(), payload)?;
-            plan.append(&records, into)?;
+            into.tally.add(plan.feeds().first().and_then(|each| each.feed.record_ids(&records)), &records);
+            plan.append(&records, &mut into.rows)?;
             Ok(ControlFlow::Continue(()))
         };
         let pages = self.pages(self.request.clone());
-        let report = |rows: &Vec<RawKind>, is_last| self.report(rows, is_last);
-        match pages.read(|| self.plan.empty(), take, report, |header, rows| self.contradiction(header, rows)).await? {
-            Ended::Read(mut header, rows) => Ok(Read {
+        let empty = || Whole { rows: self.plan.empty(), tally: Tally::default() };
+        let report = |whole: &Whole, is_last| self.report(&whole.rows, is_last);
+        match pages.read(empty, take, report, |header, whole| self.contradiction(header, whole)).await? {
+            Ended::Read(mut header, Whole { rows, tally }) => Ok(Read {
                 kinds: self.plan.kinds(),
                 parts: self.plan.parts(rows),
+                total: header.total.filter(|_| header.contradiction.is_none()),
                 partial: header.doubt(),
+                // Only of the source an object can be missing that an earlier run had read.
+                seen: if self.side == Side::Source { tally.into_ids() } else { Vec::new() },
                 watermark: header.watermark,
                 changes: None,
                 reason: None,
@@ -186,16 +210,18 @@ impl Resource {
 
     /// Returns why the records of a full read may not be all, as far as the pages show it. Further contradictions belong here: each costs one further
     /// read, and makes the kinds partial if it stays.
-    fn contradiction(&self, header: &Header, rows: &[RawKind]) -> Option<String> {
-        // A list that is not asked for over a network is read as it is: who repeats an id there means it.
-        if header.pages < 2 || self.system.manifest().address_setting.is_none() {
+    fn contradiction(&self, header: &Header, Whole { rows, tally }: &Whole) -> Option<String> {
+        if let Some(contradiction) = tally.contradiction(&self.plan.resource, header) {
+            return Some(contradiction);
+        }
+        // A list that is not asked for over a network is read as it is: who repeats an id there means it. Nor is a record missing where there are
+        // as many as the system reports.
+        if header.pages < 2 || header.total.is_some() || self.system.manifest().address_setting.is_none() {
             return None;
         }
+        // Records that came twice say that the list moved.
         let most = rows.iter().map(repeated).max().filter(|most| *most > 0)?;
-        // Records that came twice say that the list moved. None is missing where the others are as many as there are objects.
-        let whole = self.plan.feeds().iter().zip(rows).filter(|(each, _)| !each.feed.filters_records());
-        let is_all = header.total.is_some_and(|total| whole.into_iter().any(|(_, rows)| rows.rows as u64 - repeated(rows) == total));
-        (!is_all).then(|| format!("{most} records stood on two pages"))
+        Some(format!("{most} records stood on two pages"))
     }
 
     fn report(&self, rows: &[RawKind], is_finished: bool) {

@@ -42,6 +42,8 @@ pub(crate) struct Loaded {
     pub(crate) partial: BTreeMap<String, String>,
     /// Records that `explain` can tell of, by mapping.
     pub(crate) traces: Vec<MappingTrace>,
+    /// The hashes of the ids of all records that were read in full, sorted, by the kind's position; a set for each list of the source.
+    pub(crate) seen: BTreeMap<usize, Vec<Arc<Vec<u64>>>>,
 }
 
 /// Reads all resources of one side into the kinds of the model.
@@ -176,12 +178,14 @@ impl<'m> Merge<'m> {
             unchanged: base.is_whole(),
             partial: BTreeMap::new(),
             traces: Vec::new(),
+            seen: BTreeMap::new(),
         };
         Merge { model, base, feeding, kept: model.kinds.iter().map(|_| None).collect(), parts: Vec::new(), loaded }
     }
 
     /// Adds a resource.
     fn add(&mut self, read: Read) {
+        let seen = Arc::new(read.seen);
         for kind in &read.kinds {
             let Some(spec) = self.model.kinds.get(*kind) else { continue };
             if let Some(watermark) = read.watermark.as_ref().filter(|_| self.feeding.get(*kind) == Some(&1)) {
@@ -189,6 +193,9 @@ impl<'m> Merge<'m> {
             }
             if let Some(reason) = &read.partial {
                 self.loaded.partial.entry(spec.name.clone()).or_insert_with(|| reason.clone());
+            }
+            if !seen.is_empty() {
+                self.loaded.seen.entry(*kind).or_default().push(seen.clone());
             }
             let kept = read.changes.as_ref().and_then(|changes| Some((changes, self.base.take(*kind)?)));
             let way = match kept {
@@ -198,8 +205,10 @@ impl<'m> Merge<'m> {
                     Way::Full(self.reason(*kind, &spec.name, read.reason.as_ref()))
                 }
             };
-            let at = self.loaded.readings.get(&spec.name).map_or(read.at, |known| known.at.min(read.at));
-            self.loaded.readings.insert(spec.name.clone(), Reading { at, way });
+            let known = self.loaded.readings.get(&spec.name);
+            let at = known.map_or(read.at, |known| known.at.min(read.at));
+            let total = known.map_or(Some(0), |known| known.total).zip(read.total).map(|(known, total)| known + total);
+            self.loaded.readings.insert(spec.name.clone(), Reading { at, way, total, evidence: Vec::new() });
         }
         self.parts.extend(read.parts);
     }

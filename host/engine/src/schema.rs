@@ -9,6 +9,7 @@ use infrahub_sync_config::{
 use infrahub_sync_core::model::{Cardinality, FieldType, Model};
 use infrahub_sync_runtime as runtime;
 
+use crate::cascades::Cascading;
 use crate::system::System;
 use crate::{EngineError, Events, targets};
 
@@ -19,6 +20,8 @@ pub(crate) struct Resolved {
     pub(crate) schema_hash: String,
     /// The parts of [`schema_hash`](Self::schema_hash), by kind.
     pub(crate) kind_hashes: BTreeMap<String, String>,
+    /// The kinds whose deletes take others along.
+    pub(crate) cascading: Cascading,
 }
 
 impl Resolved {
@@ -43,6 +46,7 @@ pub(crate) async fn live(project: &Project, destination: &dyn System, events: &d
         kinds.extend(all);
     }
     let kinds = merged(kinds);
+    let cascading = Cascading::of(&kinds);
     // An adapter that has no schema to show answers with nothing: the mapping alone gives the shapes.
     let schema: Option<Vec<SchemaKind>> = (!kinds.is_empty()).then(|| kinds.into_iter().map(schema_kind).collect());
     if schema.is_none() {
@@ -57,7 +61,7 @@ pub(crate) async fn live(project: &Project, destination: &dyn System, events: &d
     }
     let schema_hash = schema_hash(&resolved.model, schema.as_deref());
     let kind_hashes = schema_kind_hashes(&resolved.model, schema.as_deref());
-    Ok(Resolved { model: resolved.model, mapping_hash: mapping_hash(project), schema_hash, kind_hashes })
+    Ok(Resolved { model: resolved.model, mapping_hash: mapping_hash(project), schema_hash, kind_hashes, cascading })
 }
 
 /// Returns whether references lead to kinds that the project does not map: then all kinds matter, since some may stand for those.

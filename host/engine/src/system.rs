@@ -7,7 +7,8 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use infrahub_sync_runtime::{
-    Error, Kind, LoadRequest, Manifest, Outcome, Page, Result, Run, RunResult, Session, Target, Traffic, Waiting, WriteRequest,
+    Absence, Dependents, Error, Kind, LoadRequest, Manifest, Outcome, Page, Result, Run, RunResult, Session, Target, Traffic, Waiting,
+    WriteRequest,
 };
 
 /// The answer to a call, once it is there.
@@ -37,6 +38,10 @@ pub(crate) trait System: Send + Sync + 'static {
     fn too_many_records(&self, resource: &str) -> Error;
     /// Counts the records of a page against the limit of its resource.
     fn count_records(&self, resource: &str, records: usize) -> Result<()>;
+    /// Says of objects that an earlier run had read and this one did not whether they are deleted, in the order of the ids.
+    fn absent<'s>(&'s self, target: &'s Target, ids: &'s [String]) -> Answer<'s, Vec<Absence>>;
+    /// Returns what a delete of these objects takes along, beyond the objects themselves.
+    fn cascade<'s>(&'s self, target: &'s Target, ids: &'s [String]) -> Answer<'s, Vec<Dependents>>;
     /// Announces a run, before its first write.
     fn begin<'s>(&'s self, run: &'s Run) -> Answer<'s, Option<String>>;
     /// Writes a batch: one outcome a row, in their order.
@@ -92,6 +97,14 @@ impl System for Session {
 
     fn count_records(&self, resource: &str, records: usize) -> Result<()> {
         Session::count_records(self, resource, records)
+    }
+
+    fn absent<'s>(&'s self, target: &'s Target, ids: &'s [String]) -> Answer<'s, Vec<Absence>> {
+        Box::pin(Session::absent(self, target, ids))
+    }
+
+    fn cascade<'s>(&'s self, target: &'s Target, ids: &'s [String]) -> Answer<'s, Vec<Dependents>> {
+        Box::pin(Session::cascade(self, target, ids))
     }
 
     fn begin<'s>(&'s self, run: &'s Run) -> Answer<'s, Option<String>> {

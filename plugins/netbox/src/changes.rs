@@ -19,7 +19,7 @@ use crate::depends::Need;
 use crate::read::List;
 
 /// The paths of the log, newer servers first: it moved in 4.1.
-const PATHS: [&str; 2] = ["core/object-changes", "extras/object-changes"];
+pub(crate) const PATHS: [&str; 2] = ["core/object-changes", "extras/object-changes"];
 /// The fields read of an entry. Whole entries have the object before and after.
 const FIELDS: [&str; 5] = ["id", "time", "action", "changed_object_type", "changed_object_id"];
 /// The most pages of the log. For more changes, reading the lists costs little more than reading the log.
@@ -27,7 +27,7 @@ const PAGES_MAX: usize = 20;
 /// NetBox keeps entries for a day at least (`CHANGELOG_RETENTION`). Younger ones are never pruned.
 const KEPT: Duration = Duration::from_hours(23);
 /// Applications whose objects are all in the log. Others have lists whose objects are not.
-const LOGGED: [&str; 7] = ["circuits", "dcim", "ipam", "tenancy", "virtualization", "vpn", "wireless"];
+pub(crate) const LOGGED: [&str; 7] = ["circuits", "dcim", "ipam", "tenancy", "virtualization", "vpn", "wireless"];
 
 /// The log since a moment.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -144,14 +144,22 @@ impl Log {
         if !any && LOGGED.contains(&app) {
             return Ok(Some(Vec::new()));
         }
-        let below = path.strip_prefix(api).unwrap_or(path);
-        let Some(types) = logged_types(api)? else { return Ok(None) };
-        // An address in NetBox's words has its base path, ours may not.
-        let mut of_list = types.iter().filter(|(endpoint, _)| endpoint.ends_with(&format!("/api{below}")));
-        let (Some((_, kind)), None) = (of_list.next(), of_list.next()) else { return Ok(None) };
-        let deleted = self.deleted.get(kind).into_iter().flatten().filter(|(_, time)| *time >= asked);
+        let Some(kind) = type_of_list(api, path)? else { return Ok(None) };
+        let deleted = self.deleted.get(&kind).into_iter().flatten().filter(|(_, time)| *time >= asked);
         Ok(Some(deleted.map(|(id, _)| id.to_string()).collect()))
     }
+}
+
+/// Returns the type of a list's objects, if their changes are logged; none where NetBox does not tell.
+pub(crate) fn type_of_list(api: &str, path: &str) -> Result<Option<String>> {
+    let below = path.strip_prefix(api).unwrap_or(path);
+    let Some(types) = logged_types(api)? else { return Ok(None) };
+    // An address in NetBox's words has its base path, ours may not.
+    let mut of_list = types.into_iter().filter(|(endpoint, _)| endpoint.ends_with(&format!("/api{below}")));
+    Ok(match (of_list.next(), of_list.next()) {
+        (Some((_, kind)), None) => Some(kind),
+        _ => None,
+    })
 }
 
 /// Says whether no entry since then can have been pruned. NetBox prunes older ones first, so an older delete proves it. Creates and updates

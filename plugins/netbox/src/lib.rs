@@ -5,12 +5,14 @@
 //! | [`read`] | reads pages in the way that loses nothing on the server's version |
 //! | [`incremental`] | reads only the records modified since the last run |
 //! | [`changes`] | reads the change log: deleted objects, and types of objects that changed |
+//! | [`absent`] | says of objects that a list lacks whether they are deleted |
 //! | [`depends`] | knows which values change without a trace in their own record |
 //!
 //! The README describes it for users.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that panics has failed"))]
 
+mod absent;
 mod changes;
 mod depends;
 mod incremental;
@@ -19,7 +21,8 @@ mod read;
 mod tests;
 
 use infrahub_sync_adapter::{
-    Adapter, Addressing, Credential, Error, HeaderTemplate, LoadRequest, Manifest, Page, Result, Setting, System, settings,
+    Absence, Adapter, Addressing, Credential, Error, Evidence, HeaderTemplate, LoadRequest, Manifest, Page, Result, Setting, System,
+    Target, settings,
 };
 use serde::Deserialize;
 
@@ -55,6 +58,8 @@ impl Adapter for Netbox {
                 HeaderTemplate::new("authorization", "Token {token}"),
             ]))
             .with_source(Addressing::Mapping)
+            // No totals: where NetBox pages by id it does not count, and a count of its own would be of another moment than the pages.
+            .with_evidence(Evidence::CHANGE_LOG | Evidence::PERMISSIONS)
             .with_page_size(PAGE_SIZE)
             .with_ids()
     }
@@ -72,6 +77,10 @@ impl Adapter for Netbox {
             None => read::List::new(&path, request).page(),
             Some(since) => incremental::load(self.api, &path, request, since),
         }
+    }
+
+    fn absent(&self, target: &Target, ids: &[String]) -> Result<Vec<Absence>> {
+        absent::absent(self.api, target, ids)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Tests the adapter against answers of a NetBox 4.7.3 (`fixtures/`), and of servers that behave worse.
 
+mod absent;
 mod incremental;
 
 use infrahub_sync_adapter::testing::{first_page, load_all, requests, reset, respond, respond_with_headers};

@@ -26,13 +26,13 @@ prop_compose! {
         (resource, source_id, key) in (text(), text(), text()),
         (dest_id, attribute, old_value, new_value) in (optional_text(), optional_text(), optional_text(), optional_text()),
         (owner, skip_reason, conflict_class, peers) in (optional_text(), optional_text(), optional_text(), optional_text()),
-        (evidence, destination_mapping) in (optional_text(), optional_text()),
+        (evidence, along, destination_mapping) in (optional_text(), optional_text(), optional_text()),
         tier in 0..=i32::MAX as u32,
         pass in 0..=i32::MAX as u32,
     ) -> PlanRow {
         PlanRow {
             action, resource, source_id, dest_id, attribute, old_value, new_value, owner, skip_reason, conflict_class, tier,
-            pass, key, peers, evidence, destination_mapping,
+            pass, key, peers, evidence, along, destination_mapping,
         }
     }
 }

@@ -24,7 +24,7 @@ pub(super) fn ok(rows: Vec<PlanRow>) -> impl Iterator<Item = Result<PlanRow, Inf
 }
 
 pub(super) fn counts(create: u64, update: u64, delete: u64, skipped: u64) -> Counts {
-    Counts { create, update, delete, skipped }
+    Counts { create, update, delete, skipped, ..Counts::default() }
 }
 
 pub(super) fn overview(kinds: &[(&'static str, u64, u64, Counts)]) -> Overview<'static> {
@@ -38,6 +38,7 @@ pub(super) fn overview(kinds: &[(&'static str, u64, u64, Counts)]) -> Overview<'
         delete: counts.delete,
         skipped: counts.skipped,
         partial: *kind == "LocationSite",
+        ..KindSummary::default()
     });
     Overview { run_id: "20260102T0304-0011aabb", kinds: kinds.collect(), fates: None }
 }

@@ -11,7 +11,7 @@ use super::look::Look;
 use super::output::Failure;
 use super::overview::{Counts, Overview};
 use super::value::{Fields, write_change, write_value};
-use super::words::{evidence_words, plural};
+use super::words::{evidence_words, plural, taken_along};
 use crate::escape::{Escaped, write_escaped};
 
 /// The largest text, in bytes: GitHub accepts comments of 65,536 characters, and GitLab folds longer ones.
@@ -67,7 +67,7 @@ pub(crate) fn write<E>(
     let run_id = overview.run_id;
     writeln!(out, "**{}**\n\nRun `{}`.", overview.sentence(), Escaped(run_id))?;
     for (kind, sentence) in overview.partial() {
-        writeln!(out, "\n{} {sentence}.", Inline(kind))?;
+        writeln!(out, "\n{} {}.", Inline(kind), Inline(&sentence))?;
     }
     if overview.is_in_sync() {
         return Ok(());
@@ -142,6 +142,9 @@ fn write_row(out: &mut impl Write, row: &PlanRow, look: &Look) -> io::Result<()>
     }
     if let Some(evidence) = &row.evidence {
         write!(out, " ({}{})", evidence_words(evidence), Escaped(evidence))?;
+    }
+    if let Some(along) = taken_along(row) {
+        write!(out, " (takes along: {along})")?;
     }
     out.write_all(b"\n")?;
     match (Fields::parse(row.old_value.as_deref()), Fields::parse(row.new_value.as_deref())) {

@@ -18,12 +18,21 @@ pub(crate) struct Counts {
     pub(crate) delete: u64,
     /// Differences that are not applied.
     pub(crate) skipped: u64,
+    /// Objects without a row in the plan that its deletes take along.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) along: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Counts {
     /// Returns the counts of one kind.
     pub(super) fn of(kind: &KindSummary) -> Counts {
-        Counts { create: kind.create, update: kind.update, delete: kind.delete, skipped: kind.skipped }
+        let along = kind.deletes_in_all().saturating_sub(kind.delete);
+        Counts { create: kind.create, update: kind.update, delete: kind.delete, skipped: kind.skipped, along }
     }
 
     /// Returns whether anything would be written.
@@ -37,6 +46,7 @@ impl Counts {
             update: self.update + other.update,
             delete: self.delete + other.delete,
             skipped: self.skipped + other.skipped,
+            along: self.along.saturating_add(other.along),
         }
     }
 }
@@ -79,11 +89,12 @@ impl Overview<'_> {
         self.totals() == Counts::default()
     }
 
-    /// Returns a sentence for each partial kind.
-    pub(super) fn partial(&self) -> impl Iterator<Item = (&str, &'static str)> {
+    /// Returns a sentence for each partial kind, which may hold words of an adapter.
+    pub(super) fn partial(&self) -> impl Iterator<Item = (&str, String)> {
         let partial = self.kinds.iter().filter(|kind| kind.partial);
         partial.map(|kind| {
-            (kind.kind.as_str(), "is partial: objects that cannot be identified are left out, and none of its objects is deleted")
+            let reason = kind.partial_reason.as_deref().unwrap_or("objects that cannot be identified are left out");
+            (kind.kind.as_str(), format!("is partial: {reason}, and none of its objects is deleted"))
         })
     }
 
@@ -92,7 +103,11 @@ impl Overview<'_> {
         let totals = self.totals();
         let mut sentence = if totals.has_changes() {
             let Counts { create, update, delete, .. } = totals;
-            format!("Plan: {create} to create, {update} to update, {delete} to delete.")
+            let along = match totals.along {
+                0 => String::new(),
+                along => format!(", which {} {along} more along", plural(delete, "takes", "take")),
+            };
+            format!("Plan: {create} to create, {update} to update, {delete} to delete{along}.")
         } else {
             let objects: u64 = self.kinds.iter().map(|kind| kind.source_rows).sum();
             let kinds = self.kinds.len() as u64;
@@ -122,6 +137,9 @@ mod tests {
         insta::assert_snapshot!(say(&[]), @"In sync: nothing to create, update or delete (0 objects of 0 kinds in the source).");
         insta::assert_snapshot!(say(&[("A", 1, 1, counts(0, 0, 0, 0))]), @"In sync: nothing to create, update or delete (1 object of 1 kind in the source).");
         insta::assert_snapshot!(say(&[("A", 1, 2, counts(0, 0, 0, 1)), ("B", 4, 4, counts(0, 0, 0, 0))]), @"Nothing to create, update or delete (5 objects of 2 kinds in the source). 1 difference is skipped.");
+        let mut taking = overview(&[("A", 1, 2, counts(0, 0, 1, 0))]);
+        taking.kinds[0].along = [("B".to_owned(), 40)].into();
+        insta::assert_snapshot!(taking.sentence(), @"Plan: 0 to create, 0 to update, 1 to delete, which takes 40 more along.");
         insta::assert_snapshot!(say(&[("A", 1, 2, counts(3, 1, 0, 2))]), @"Plan: 3 to create, 1 to update, 0 to delete. 2 differences are skipped.");
     }
 }

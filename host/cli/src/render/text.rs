@@ -11,7 +11,7 @@ use super::output::Failure;
 use super::overview::{Counts, Overview};
 use super::table::{Cell, Table};
 use super::value::{Fields, write_change, write_value};
-use super::words::{evidence_words, plural};
+use super::words::{evidence_words, plural, taken_along};
 use crate::escape::{Escaped, columns, write_escaped};
 
 /// The widest column of field names that values are aligned to. A longer name moves only its own value.
@@ -82,7 +82,7 @@ fn write_table(out: &mut impl Write, overview: &Overview<'_>, look: &Look) -> io
 /// Writes a line for each partial kind.
 fn write_partial(out: &mut impl Write, overview: &Overview<'_>, look: &Look) -> io::Result<()> {
     for (kind, sentence) in overview.partial() {
-        writeln!(out, "{style}{}{style:#} {sentence}", Escaped(kind), style = look.update)?;
+        writeln!(out, "{style}{}{style:#} {}", Escaped(kind), Escaped(&sentence), style = look.update)?;
     }
     Ok(())
 }
@@ -122,6 +122,9 @@ fn write_row(out: &mut impl Write, row: &PlanRow, look: &Look) -> io::Result<()>
     }
     if let Some(evidence) = &row.evidence {
         write!(out, "{dim} ({}{}){dim:#}", evidence_words(evidence), Escaped(evidence), dim = look.dim)?;
+    }
+    if let Some(along) = taken_along(row) {
+        write!(out, "{style} (takes along: {along}){style:#}", style = look.delete)?;
     }
     if let Some(conflict) = &row.conflict_class {
         write!(out, "{style} (conflict: {}){style:#}", Escaped(conflict), style = look.delete)?;

@@ -1,7 +1,14 @@
 //! Numbers and times in words.
 
+use infrahub_sync_core::along::Along;
+use infrahub_sync_core::plan_row::PlanRow;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+
+use crate::escape::Escaped;
+
+/// Objects that are named for each kind that goes along.
+const NAMES_SHOWN: usize = 3;
 
 /// Returns the word for one or for several.
 pub(crate) fn plural(count: u64, one: &'static str, several: &'static str) -> &'static str {
@@ -11,6 +18,22 @@ pub(crate) fn plural(count: u64, one: &'static str, several: &'static str) -> &'
 /// Returns what stands before the evidence of a delete. An undo deletes what a run created, whatever the source has.
 pub(super) fn evidence_words(evidence: &str) -> &'static str {
     if evidence.starts_with("created by run ") { "" } else { "not in the source: " }
+}
+
+/// Returns what a delete takes along: `40 InfraInterface, 2 FakeNote ("a", "b")`; none if that is nothing.
+pub(super) fn taken_along(row: &PlanRow) -> Option<String> {
+    let kinds = Along::parse(row.along.as_deref()).ok()?;
+    let one = |Along { kind, count, names, .. }: &Along| {
+        let shown: Vec<String> = names.iter().take(NAMES_SHOWN).map(|name| format!("\"{}\"", Escaped(name))).collect();
+        let more = match names.len().saturating_sub(NAMES_SHOWN) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let names = if shown.is_empty() { String::new() } else { format!(" ({}{more})", shown.join(", ")) };
+        format!("{count} {}{names}", Escaped(kind))
+    };
+    let kinds: Vec<String> = kinds.iter().filter(|along| !along.released).map(one).collect();
+    (!kinds.is_empty()).then(|| kinds.join(", "))
 }
 
 /// Returns a number of bytes with a unit.
@@ -56,6 +79,23 @@ pub(crate) fn pruned_sentence(removed: (u64, [&'static str; 2], String), kept: &
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_delete_names_some_of_what_it_takes_along() {
+        let names = |count: usize| (0..count).map(|at| format!("p{at}")).collect::<Vec<_>>();
+        let along = |kind: &str, count: u64, names: Vec<String>, released: bool| Along {
+            kind: kind.to_owned(),
+            count,
+            mapped: !names.is_empty(),
+            released,
+            names,
+            ids: Vec::new(),
+        };
+        let kinds = [along("Port", 5, names(5), false), along("No\nte", 40, Vec::new(), false), along("Port", 1, names(1), true)];
+        let row = PlanRow { along: Along::column(&kinds), ..PlanRow::default() };
+        assert_eq!(taken_along(&row).unwrap(), r#"5 Port ("p0", "p1", "p2" and 2 more), 40 No\nte"#);
+        assert_eq!(taken_along(&PlanRow::default()), None);
+    }
 
     #[test]
     fn sizes() {

@@ -16,6 +16,7 @@ struct Draft {
     adapters_path: Vec<PathBuf>,
     store: bool,
     order: Vec<(String, Span)>,
+    delete_along: Vec<String>,
     schema_mapping: Vec<Mapping>,
     /// How many mappings the file has; those without a name are not decoded.
     mappings: usize,
@@ -25,7 +26,7 @@ struct Draft {
 }
 
 /// The keys of the whole file but for those of [`ApplyRules`]. `description` has no meaning for a run; projects have one.
-const KEYS: [Key<Draft>; 10] = [
+const KEYS: [Key<Draft>; 11] = [
     Key::required("name", |decoder, node, path, draft| draft.name = sync_name(decoder, node, path)),
     Key::optional("description", |decoder, node, path, _| _ = decoder.text(node, path)),
     Key::required("source", |decoder, node, path, draft| draft.source = endpoint::endpoint(decoder, node, path)),
@@ -35,6 +36,9 @@ const KEYS: [Key<Draft>; 10] = [
     }),
     Key::optional("store", store),
     Key::optional("order", |decoder, node, path, draft| draft.order = decoder.each(node, path, Decoder::text_at)),
+    Key::optional("delete_along", |decoder, node, path, draft| {
+        draft.delete_along = decoder.each(node, path, Decoder::text_at).into_iter().map(|(kind, _)| kind).collect();
+    }),
     Key::optional("schema_mapping", |decoder, node, path, draft| {
         draft.mappings = decoder.list(node, path).len();
         draft.schema_mapping = decoder.each(node, path, mapping::mapping);
@@ -99,6 +103,7 @@ fn project(decoder: &mut Decoder<'_>, tree: &Node) -> Option<Project> {
         adapters_path: draft.adapters_path,
         store: draft.store,
         order,
+        delete_along: draft.delete_along,
         schema_mapping: draft.schema_mapping,
         flags: draft.flags,
         incremental: draft.incremental,

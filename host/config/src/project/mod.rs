@@ -42,6 +42,8 @@ pub struct Project {
     pub store: bool,
     /// The explicit write order; empty where the computed tiers decide. Kinds that it leaves out are not synced.
     pub order: Vec<String>,
+    /// Kinds that are not mapped and whose objects may be deleted along with those that a plan deletes.
+    pub delete_along: Vec<String>,
     /// The mappings, in file order. A kind may occur several times.
     pub schema_mapping: Vec<Mapping>,
     /// The changes that the run may make to the destination.

@@ -185,7 +185,7 @@ fn unknown_and_missing_keys() {
     11 | x:
        | ^
 
-    hint: known keys: `name`, `description`, `source`, `destination`, `adapters_path`, `store`, `order`, `schema_mapping`, `diffsync_flags`, `incremental`, `on_conflict`, `max_deletes`, `max_failures`
+    hint: known keys: `name`, `description`, `source`, `destination`, `adapters_path`, `store`, `order`, `delete_along`, `schema_mapping`, `diffsync_flags`, `incremental`, `on_conflict`, `max_deletes`, `max_failures`
     ");
 }
 

@@ -19,7 +19,7 @@ pub enum RefValue {
 }
 
 /// An object that a reference leads to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Peer {
     /// The kind's position in the model; of no meaning [`NOWHERE`].
     pub kind: usize,

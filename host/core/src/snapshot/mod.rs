@@ -15,7 +15,7 @@ mod resolve;
 pub use self::build::{Resolving, build, build_with};
 pub use self::columns::{FieldColumn, NOWHERE, Peer, PeerColumn, RefValue};
 pub use self::problems::{DataErrorKind, DataProblem, IDENTITY_DEPTH_MAX, PeerName};
-pub(crate) use self::resolve::hash;
+pub use self::resolve::hash;
 use crate::key::{self, Keys};
 use crate::mapping::ResourceColumn;
 use crate::model::Model;

@@ -17,7 +17,9 @@ use crate::value::{Tag, ValueColumn};
 /// Rows, found by the hash of a text that stands elsewhere.
 pub(super) type Table = HashTable<u32>;
 
-pub(crate) fn hash(text: &str) -> u64 {
+/// Returns the hash by which texts such as ids are found. It is the same in each run.
+#[must_use]
+pub fn hash(text: &str) -> u64 {
     use std::hash::BuildHasher;
     // A fixed seed: ids come from systems that the user configured, and the same inputs must cost the same.
     foldhash::fast::FixedState::with_seed(0x5eed).hash_one(text)

@@ -25,6 +25,8 @@ pub enum FailureReason {
     Rejected(infrahub_sync_runtime::Failure),
     /// Another user modified the object after the plan was made.
     Conflict(Conflict),
+    /// The destination would delete along what the plan does not list: these objects.
+    Along(String),
     /// It was not tried.
     Skipped(SkipReason),
     /// Its answer was lost, and reading back did not show the outcome.
@@ -82,6 +84,7 @@ impl FailureReason {
         match self {
             FailureReason::Rejected(failure) => failure.kind.as_str().to_owned(),
             FailureReason::Conflict(conflict) => format!("conflict_{}", conflict.class.as_str()),
+            FailureReason::Along(_) => "conflict_along".to_owned(),
             FailureReason::Skipped(_) => "skipped".to_owned(),
             FailureReason::Batch(_) => "batch".to_owned(),
             FailureReason::Commit(_) => "commit".to_owned(),
@@ -96,6 +99,7 @@ impl FailureReason {
             FailureReason::Conflict(_) => {
                 Some("make a new plan with `infrahub-sync diff`, or write over the object with --on-conflict overwrite")
             }
+            FailureReason::Along(_) => Some("make a new plan with `infrahub-sync diff`, and review what goes along"),
             FailureReason::Batch(_) => Some("run `infrahub-sync diff` to see what is left to do"),
             _ => None,
         }
@@ -107,6 +111,9 @@ impl fmt::Display for FailureReason {
         match self {
             FailureReason::Rejected(failure) => failure.fmt(out),
             FailureReason::Conflict(conflict) => conflict.fmt(out),
+            FailureReason::Along(more) => {
+                write!(out, "the destination would delete objects along that the plan does not list: {more}")
+            }
             FailureReason::Skipped(reason) => write!(out, "skipped: {reason}"),
             FailureReason::Batch(error) => write!(out, "the answer was lost, so it is unknown whether this was written: {error}"),
             FailureReason::Commit(error) => write!(out, "the row could not be made durable: {error}"),

@@ -10,6 +10,7 @@
 //! Key types: [`Job`] (the plan and its destination), [`Writer`] (the apply in progress). Its parts: `known` (ids and dependencies), `ledger` (the
 //! journal), `batch` (requests and batches in flight), `recover` (rows whose answers were lost), `report` (counts and failures).
 
+mod along;
 mod batch;
 mod failure;
 mod known;
@@ -33,12 +34,14 @@ use infrahub_sync_core::reconcile::{ConflictClass, Decision, Now, by_key, reconc
 use infrahub_sync_core::snapshot::Snapshot;
 use infrahub_sync_runtime::{FaultKind, KindChanges, Outcome, Run, Target};
 
+use self::along::Taken;
 use self::batch::{Answered, Batch, Window, line};
 use self::known::Known;
 use self::ledger::Ledger;
 use self::recover::{Lost, is_lost};
 use self::report::Progress;
 use self::touched::Touched;
+use crate::cascades::Cascading;
 use crate::system::System;
 use crate::targets::Targets;
 use crate::{EngineError, Events, Options, Stop, Stopped};
@@ -50,6 +53,7 @@ pub(crate) use report::Report;
 pub(crate) struct Current<'s> {
     pub(crate) model: &'s Model,
     pub(crate) targets: &'s Targets,
+    pub(crate) cascading: &'s Cascading,
     pub(crate) snapshot: &'s Snapshot,
     /// The plan was made from this very snapshot.
     pub(crate) fresh: bool,
@@ -111,6 +115,9 @@ pub(crate) async fn apply_plan(job: &Job<'_>, journal: JournalWriter, report: &m
         job.events.note(&words);
     }
     writer.read_touched(&run.changes).await?;
+    if run.changes.iter().any(|change| change.deletes > 0) {
+        writer.taken = Taken::read(job, reader).await?;
+    }
     writer.write_rows().await?;
     if writer.report.stopped.is_none() {
         writer.complete(&run).await?;
@@ -156,6 +163,8 @@ struct Writer<'w> {
     window: Window,
     /// The changes of other users since the snapshot was read, by kind.
     touched: HashMap<usize, Touched>,
+    /// What the deletes take along.
+    taken: Taken,
     /// Rows that count once `commit` succeeds.
     staged: Vec<Row>,
     /// The destination stages rows.
@@ -180,6 +189,7 @@ impl<'w> Writer<'w> {
             ledger: Ledger::new(journal),
             window: Window::new(job.system.clone(), widest, job.system.manifest().write_batch_max),
             touched: HashMap::new(),
+            taken: Taken::default(),
             staged: Vec::new(),
             stages: false,
             progress: Progress::new(job.events, totals),
@@ -266,7 +276,9 @@ impl<'w> Writer<'w> {
         }
         let snapshot = self.job.current.snapshot;
         let there = change.object.row_in(snapshot);
-        let held = there.map(|row| self.known.held_by(&change.object, row)).unwrap_or_default();
+        let mut held = there.map(|row| self.known.held_by(&change.object, row)).unwrap_or_default();
+        // If this object is not deleted, those that would take it along stay, too.
+        held.extend_from_slice(self.taken.parents(&change));
         let mut row = Row { at, change, held, line: String::new() };
         if let Some(reason) = self.known.skip_reason(&row.change, there.is_some()) {
             self.not_sent(&row, FailureReason::Skipped(reason))?;
@@ -293,6 +305,11 @@ impl<'w> Writer<'w> {
                 };
                 row.change.action = action;
             }
+        }
+        if let Some(more) = self.taken.more(at).filter(|_| row.change.action == Action::Delete) {
+            let more = more.to_owned();
+            self.not_sent(&row, FailureReason::Along(more))?;
+            return Ok(None);
         }
         if row.change.action != Action::Create
             && let Some(id) = self.known.id_of(&row.change.object)

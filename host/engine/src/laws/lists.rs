@@ -36,6 +36,7 @@ proptest! {
         // Both are there, or neither: no read mixes two states of the list.
         let tags = pair.destination.net().get("Tag").map(|tags| tags.keys().filter(|uid| ["a", "z"].contains(&uid.as_str())).count());
         prop_assert!(matches!(tags, None | Some(0 | 2)), "{:?}", tags);
+        // An edit that is still to come would come between two lists of the next run.
         pair.source.fail(Faults::default());
         pair.sync();
         pair.assert_in_sync();

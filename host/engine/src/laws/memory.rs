@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use infrahub_sync_runtime::{
-    AdapterName, Addressing, Cursor, Error, Evidence, Failure, FailureKind, Kind, LoadRequest, Manifest, Operation, Outcome, Page, Payload,
-    Result, Run, RunResult, Target, Traffic, Waiting, WriteRequest,
+    Absence, AdapterName, Addressing, Cursor, Dependents, Error, Evidence, Failure, FailureKind, Kind, LoadRequest, Manifest, Operation,
+    Outcome, Page, Payload, Result, Run, RunResult, Target, Traffic, Waiting, WriteRequest,
 };
 use serde_json::{Map, Value, json};
 use tokio::sync::Notify;
@@ -65,10 +65,14 @@ pub(super) struct Behaviour {
     pub(super) late: u64,
     /// It can list what changed.
     pub(super) changes: bool,
-    /// Each page says another number of objects.
+    /// A further page says another number of objects than the first one.
     pub(super) wobbles: bool,
     /// A read can be limited to ids.
     pub(super) reads_ids: bool,
+    /// The kinds whose objects are deleted along with an object that their field leads to: kind, field, kind of that object.
+    pub(super) cascades: Vec<(&'static str, &'static str, &'static str)>,
+    /// It only counts what goes along.
+    pub(super) only_counts: bool,
 }
 
 /// The fate of a write whose answer is lost.
@@ -97,6 +101,8 @@ impl Default for Behaviour {
             changes: true,
             wobbles: false,
             reads_ids: true,
+            cascades: Vec::new(),
+            only_counts: false,
         }
     }
 }
@@ -114,6 +120,14 @@ pub(super) struct Faults {
     pub(super) rejected: BTreeSet<To>,
     /// Edits by other users, by the call before which they happen.
     pub(super) edits: BTreeMap<u64, Vec<Edit>>,
+    /// Objects that the credentials do not show; the log does.
+    pub(super) hidden: BTreeSet<To>,
+    /// Objects that a list loses on its way: the total counts them.
+    pub(super) lost_rows: BTreeSet<To>,
+    /// The reads of a list that lose them; then the list is whole again. None: all.
+    pub(super) loses: Option<u32>,
+    /// The log cannot be read.
+    pub(super) no_log: bool,
 }
 
 #[derive(Default)]
@@ -131,6 +145,8 @@ pub(super) struct State {
     late: Vec<(u64, WriteRequest)>,
     /// The objects that such a write has created.
     made_late: BTreeSet<To>,
+    /// The reads of each list that have begun.
+    reads: BTreeMap<String, u32>,
     next_id: u64,
     staged: Vec<(String, Operation, Value)>,
     /// The changes in order: kind, unique id, id, and whether it was deleted.
@@ -191,7 +207,7 @@ impl MemorySystem {
             references: Vec::new(),
             tables: Vec::new(),
             lookup: None,
-            evidence: Evidence::default(),
+            evidence: Evidence { total: true, change_log: true, permissions: true },
             ownership: false,
             reads_ids: behaviour.reads_ids,
             schema: false,
@@ -219,6 +235,7 @@ impl MemorySystem {
     pub(super) fn fail(&self, faults: Faults) {
         let mut state = self.state();
         (state.faults, state.calls, state.writes, state.loads, state.rests) = (faults, 0, 0, 0, 0);
+        state.reads.clear();
         // What was staged by a run that is gone is not there.
         state.staged.clear();
     }
@@ -288,8 +305,12 @@ impl MemorySystem {
         let news = since.map(|since| &state.log[since..]);
         let is_new = |uid: &String| news.is_none_or(|news| news.iter().any(|((kind, key), ..)| *kind == request.resource && key == uid));
         let is_asked = |object: &Object| request.ids.is_empty() || request.ids.contains(&object.id);
-        let rows = objects.iter().filter(|(uid, _)| is_new(uid)).map(|(_, object)| object);
-        let rows: Vec<&Object> = rows.filter(|object| is_asked(object)).collect();
+        let named = |uid: &String, set: &BTreeSet<To>| set.contains(&to(&request.resource, uid));
+        let shown = |uid: &String| !named(uid, &state.faults.hidden);
+        let loses = state.faults.loses.is_none_or(|reads| state.reads.get(&request.resource).copied().unwrap_or_default() <= reads);
+        let is_lost = |uid: &String| loses && named(uid, &state.faults.lost_rows);
+        let all = objects.iter().filter(|(uid, _)| is_new(uid) && shown(uid) && !is_lost(uid));
+        let rows: Vec<&Object> = all.map(|(_, object)| object).filter(|object| is_asked(object)).collect();
         let deleted = news.map(|news| {
             let gone = |(object, id, deleted): &(To, String, bool)| (*deleted && object.0 == request.resource).then(|| id.clone());
             news.iter().filter_map(gone).collect()
@@ -297,14 +318,14 @@ impl MemorySystem {
         let start = request.cursor.as_ref().map_or(0, |cursor| String::from_utf8_lossy(&cursor.0).parse::<usize>().unwrap());
         let wobble = if self.behaviour.wobbles { start as u64 % 2 } else { 0 };
         let end = (start + request.page_size as usize).min(rows.len());
-        let shown = &rows[start.saturating_sub(self.behaviour.overlap).min(end)..end];
-        let lines: Vec<String> = shown.iter().map(|object| self.record(state, object).to_string()).collect();
+        let listed = &rows[start.saturating_sub(self.behaviour.overlap).min(end)..end];
+        let lines: Vec<String> = listed.iter().map(|object| self.record(state, object).to_string()).collect();
         Ok(Page {
             payload: Payload::JsonLines(lines.join("\n")),
             next: (end < rows.len()).then(|| Cursor(end.to_string().into_bytes())),
             watermark: Some(watermark.to_string()),
             deleted,
-            total: request.ids.is_empty().then_some(objects.len() as u64 + wobble),
+            total: request.ids.is_empty().then(|| objects.keys().filter(|uid| shown(uid)).count() as u64 + wobble),
             partial: None,
         })
     }
@@ -388,6 +409,26 @@ impl MemorySystem {
         }
     }
 
+    /// Returns the objects that go along with some others, in turn.
+    fn along(&self, state: &State, objects: &[To]) -> Vec<To> {
+        let mut going: Vec<To> = objects.to_vec();
+        let mut next = 0;
+        while let Some(current) = going.get(next).cloned() {
+            next += 1;
+            for (kind, field, _) in self.behaviour.cascades.iter().filter(|(.., of)| *of == current.0) {
+                for (uid, other) in state.net.get(*kind).into_iter().flatten() {
+                    let leads =
+                        other.one.get(*field) == Some(&current) || other.many.get(*field).is_some_and(|peers| peers.contains(&current));
+                    let child = to(kind, uid);
+                    if leads && !going.contains(&child) {
+                        going.push(child);
+                    }
+                }
+            }
+        }
+        going.split_off(objects.len())
+    }
+
     fn write_row(&self, state: &mut State, object: &To, operation: Operation, row: &Value) -> Outcome {
         let there = state.net.get(&object.0).and_then(|objects| objects.get(&object.1)).cloned();
         match (operation, there) {
@@ -401,8 +442,9 @@ impl MemorySystem {
             (Operation::Update, None) => Outcome::Failed(failure(FailureKind::NotFound, "it is gone")),
             (Operation::Delete, None) => Outcome::Unchanged(None),
             (Operation::Delete, Some(_)) => {
-                state.check_unused(object, &self.loops);
-                state.delete(object);
+                let along = self.along(state, std::slice::from_ref(object));
+                state.check_unused(object, &along, &self.loops);
+                along.iter().chain([object]).for_each(|gone| state.delete(gone));
                 Outcome::Written(None)
             }
             (_, there) => {
@@ -490,10 +532,11 @@ impl State {
     }
 
     /// Checks that no object refers to a deleted one, unless the two may refer to each other.
-    fn check_unused(&mut self, object: &To, loops: &[String]) {
+    fn check_unused(&mut self, object: &To, along: &[To], loops: &[String]) {
         let mut broken = Vec::new();
         for (kind, objects) in &self.net {
-            for (uid, other) in objects.iter().filter(|(uid, _)| (kind, *uid) != (&object.0, &object.1)) {
+            for (uid, other) in objects.iter().filter(|(uid, _)| (kind, *uid) != (&object.0, &object.1) && !along.contains(&to(kind, uid)))
+            {
                 let by_one = other.one.iter().filter(|(_, peer)| *peer == object).map(|(field, _)| field);
                 let by_many = other.many.iter().filter(|(_, peers)| peers.contains(object)).map(|(field, _)| field);
                 for field in by_one.chain(by_many).filter(|field| !loops.contains(*field)) {
@@ -540,7 +583,12 @@ impl System for MemorySystem {
     }
 
     fn load(&self, request: LoadRequest) -> Answer<'_, Page> {
-        self.call(move |state| self.page(state, &request))
+        self.call(move |state| {
+            if request.cursor.is_none() {
+                *state.reads.entry(request.resource.clone()).or_default() += 1;
+            }
+            self.page(state, &request)
+        })
     }
 
     fn waits(&self) -> Vec<Waiting> {
@@ -565,6 +613,33 @@ impl System for MemorySystem {
 
     fn count_records(&self, _resource: &str, _records: usize) -> Result<()> {
         Ok(())
+    }
+
+    fn absent<'s>(&'s self, target: &'s Target, ids: &'s [String]) -> Answer<'s, Vec<Absence>> {
+        self.call(move |state| {
+            let objects = state.net.get(&target.kind);
+            let one = |id: &String| match () {
+                () if state.faults.no_log => Absence::Unknown,
+                () if objects.is_some_and(|objects| objects.values().any(|object| object.id == *id)) => Absence::Present,
+                () if state.log.iter().any(|(_, gone, deleted)| *deleted && gone == id) => Absence::Deleted,
+                () => Absence::Unknown,
+            };
+            Ok(ids.iter().map(one).collect())
+        })
+    }
+
+    fn cascade<'s>(&'s self, target: &'s Target, ids: &'s [String]) -> Answer<'s, Vec<Dependents>> {
+        self.call(move |state| {
+            let of_kind = state.net.get(&target.kind).into_iter().flatten();
+            let objects: Vec<To> = of_kind.filter(|(_, object)| ids.contains(&object.id)).map(|(uid, _)| to(&target.kind, uid)).collect();
+            let mut kinds: BTreeMap<String, Vec<String>> = BTreeMap::new();
+            for (kind, uid) in self.along(state, &objects) {
+                let id = state.net[&kind][&uid].id.clone();
+                kinds.entry(kind).or_default().push(id);
+            }
+            let told = |ids: Vec<String>| if self.behaviour.only_counts { Vec::new() } else { ids };
+            Ok(kinds.into_iter().map(|(kind, ids)| Dependents { kind, count: ids.len() as u64, ids: told(ids) }).collect())
+        })
     }
 
     fn begin<'s>(&'s self, _run: &'s Run) -> Answer<'s, Option<String>> {

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 mod answers;
+mod deletes;
 mod lists;
 mod memory;
 mod undo;
@@ -202,6 +203,8 @@ fn behaviour() -> impl Strategy<Value = Behaviour> {
             changes,
             wobbles: false,
             reads_ids,
+            cascades: Vec::new(),
+            only_counts: false,
         },
     )
 }
