@@ -367,19 +367,19 @@ fn without_a_name_the_row_is_found_by_halves() {
 #[test]
 fn creates_whose_answer_was_lost_are_looked_up() {
     let infrahub = server();
-    let made: Rc<RefCell<Vec<String>>> = Rc::default();
+    let made: Rc<RefCell<Vec<(String, Value)>>> = Rc::default();
     let server = made.clone();
     let asked = begun(&infrahub, move |document, variables| {
         if document.contains("ids:$ids") {
-            let wanted = variables["ids"].as_array().unwrap().clone();
-            let there: Vec<Value> = wanted
-                .into_iter()
-                .filter(|id| server.borrow().iter().any(|made| id == made))
-                .map(|id| json!({"node": {"id": id}}))
-                .collect();
-            return Some(json!({"data": {"DcimRack": {"edges": there}}}));
+            // As the server knows them: with the fields of their key.
+            let wanted = variables["ids"].as_array().unwrap();
+            let store = server.borrow();
+            let there = store.iter().filter(|(id, _)| wanted.iter().any(|wanted| wanted == id));
+            let node = |(id, input): &(String, Value)| json!({"node": {"id": id, "name": input["name"], "site": {"node": input["site"]}}});
+            return Some(json!({"data": {"DcimRack": {"edges": there.map(node).collect::<Vec<_>>()}}}));
         }
-        server.borrow_mut().extend(variables.as_object().unwrap().values().map(|input| input["id"].as_str().unwrap().to_owned()));
+        let inputs = variables.as_object().unwrap().values();
+        server.borrow_mut().extend(inputs.map(|input| (input["id"].as_str().unwrap().to_owned(), input.clone())));
         Some(all_written(variables))
     });
     let write = |operation: Operation, rows: &[Value]| infrahub.write(&request(operation, rows)).unwrap();
@@ -390,7 +390,8 @@ fn creates_whose_answer_was_lost_are_looked_up() {
     assert!(lost.iter().all(|outcome| matches!(outcome, Outcome::Failed(error) if error.kind == ErrorKind::RateLimited)), "{lost:?}");
     assert_eq!((mutations(), made.borrow().len()), (0, 0));
     let written = ids(&write(Operation::Create, &[rack("A"), rack("B")]));
-    assert_eq!((written.clone(), mutations()), (made.borrow().clone(), 1));
+    let ids_made: Vec<String> = made.borrow().iter().map(|(id, _)| id.clone()).collect();
+    assert_eq!((written.clone(), mutations()), (ids_made, 1));
     // Now they are there: whatever happens to the answer, they are found.
     fail_request(|request| request.url.starts_with("/graphql"));
     assert_eq!(ids(&write(Operation::Create, &[rack("A"), rack("B")])), written);
