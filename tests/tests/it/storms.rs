@@ -72,7 +72,8 @@ fn one_answer_in_five_is_lost_and_the_end_is_the_same() {
                     network.fake.faults().storm(None);
                     network.check(&seed);
                     let requests = network.fake.requests().len();
-                    assert!(requests <= 3 * quiet, "{requests} requests in {commands} commands, {quiet} on a quiet day; storm {seed}");
+                    // A lost answer of a write is read back before its rows are sent again, in smaller batches.
+                    assert!(requests <= 5 * quiet, "{requests} requests in {commands} commands, {quiet} on a quiet day; storm {seed}");
                     most.fetch_max(requests as u64, Ordering::SeqCst);
                     assert_eq!(network.project.plan(&[]).0, 0, "storm {seed}");
                 }
