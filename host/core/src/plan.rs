@@ -89,7 +89,7 @@ pub struct Plan<'s> {
     pub summary: Vec<KindSummary>,
     partner: Vec<Vec<u32>>,
     proofs: &'s [Proof],
-    /// What the deletes take along.
+    /// The objects that the deletes take along.
     along: HashMap<Peer, Vec<Along>>,
 }
 

@@ -41,7 +41,7 @@ impl Cascading {
     }
 }
 
-/// The name by which the destination calls the objects of a target.
+/// Returns the name by which the destination calls the objects of a target.
 pub(crate) fn name_of(target: &Target) -> &str {
     target.resource.as_ref().unwrap_or(&target.kind)
 }

@@ -114,7 +114,7 @@ pub(crate) struct Reading {
     pub(crate) way: Way,
     /// The number of records that the system reports, where as many were read.
     pub(crate) total: Option<u64>,
-    /// What the system says of objects that are missing, in words.
+    /// The statements of the system about missing objects, in words.
     pub(crate) evidence: Vec<String>,
 }
 

@@ -36,7 +36,7 @@ struct Missing {
     id: String,
 }
 
-/// What the source says of the missing objects of a kind.
+/// The statements of the source about the missing objects of a kind.
 #[derive(Debug, Default)]
 pub(crate) struct Finding {
     /// Why the kind is partial.

@@ -1,4 +1,4 @@
-//! What the deletes of a plan take along, when it is applied: no more than was reviewed.
+//! The objects that the deletes of a plan take along when it is applied: no more than was reviewed.
 //!
 //! A stored plan is applied later than it was made. Before its first write, the destination is asked again what its deletes take along. A delete
 //! that would take along an object which neither has a row in the plan nor is named beside a delete is not done. A delete waits for
@@ -19,7 +19,7 @@ use crate::cascades::{each, name_of};
 /// Ids that are named in one message.
 const IDS_NAMED: usize = 3;
 
-/// What the deletes of a plan take along.
+/// The objects that the deletes of a plan take along.
 #[derive(Default)]
 pub(super) struct Taken {
     /// The deletes that go along with others, and those others.
@@ -123,7 +123,7 @@ fn deletes(job: &Job<'_>, plan: &RunReader) -> Result<Vec<Delete>, EngineError> 
             continue;
         }
         let damaged = |reason: String| EngineError::PlanRow { row: at + 1, reason };
-        let along = Along::parse(row.along.as_deref()).map_err(|error| damaged(format!("what it takes along is damaged: {error}")))?;
+        let along = Along::parse(row.along.as_deref()).map_err(|error| damaged(format!("its `along` is damaged: {error}")))?;
         let PlanRow { resource: kind, destination_mapping: resource, dest_id: id, .. } = row.clone();
         let change = row.into_change(job.current.model).map_err(|error| damaged(error.to_string()))?;
         deletes.push(Delete { at, object: change.object, kind, resource, along, id });

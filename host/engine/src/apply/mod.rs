@@ -163,7 +163,7 @@ struct Writer<'w> {
     window: Window,
     /// The changes of other users since the snapshot was read, by kind.
     touched: HashMap<usize, Touched>,
-    /// What the deletes take along.
+    /// The objects that the deletes take along.
     taken: Taken,
     /// Rows that count once `commit` succeeds.
     staged: Vec<Row>,
