@@ -91,7 +91,8 @@ proptest! {
             let is_wanted = pair.source.net().get(&object.0).is_some_and(|objects| objects.contains_key(&object.1));
             prop_assert!(!is_wanted || after.contains_key(&id), "{:?} {:?}", object, plan);
         }
-        prop_assert_eq!(told, gone, "{:?}", plan);
+        // Objects without names that go along with several deletes are counted with each of them: never too few.
+        prop_assert!(if only_counts { told >= gone } else { told == gone }, "{} {} {:?}", told, gone, plan);
         prop_assert!(named || told == 0);
         for (kind, uid, object) in all(&before).filter(|(kind, ..)| *kind == "Port") {
             let now = &pair.destination.state().net;
