@@ -101,7 +101,7 @@ impl Project {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary());
         command.current_dir(self.path()).args(arguments).stdin(Stdio::null());
-        if arguments.first().is_some_and(|first| ["diff", "sync", "apply", "generate", "validate", "show"].contains(first))
+        if arguments.first().is_some_and(|first| ["diff", "sync", "apply", "generate", "validate", "show", "adopt"].contains(first))
             && !arguments.iter().any(|argument| argument.starts_with("--name") || argument.starts_with("--config-file"))
         {
             command.args(["--config-file", "config.yml"]);

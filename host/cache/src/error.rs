@@ -134,6 +134,8 @@ pub enum Remedy {
     ReplaceJournal,
     /// Delete the file; the next successful run writes it again.
     DeleteFile,
+    /// Delete the record of ownership, and adopt its objects again.
+    DeleteOwnership,
     /// Delete the file, unless a newer version of this program uses the cache.
     DeleteFormat,
     /// Delete the folder: it is not a run, or a run that was killed at its start.

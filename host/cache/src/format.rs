@@ -20,6 +20,10 @@ pub(crate) const ROWCOUNTS_FILE: &str = "last-successful-rowcounts.json";
 pub(crate) const RUN_COUNTER_FILE: &str = "run-counter.json";
 /// Objects of the source that vanished without a trace.
 pub(crate) const VANISHED_FILE: &str = "vanished.json";
+/// The objects that this sync made or adopted.
+pub(crate) const OWNERSHIP_FILE: &str = "ownership.parquet";
+/// The run whose objects are not in that file yet.
+pub(crate) const APPLYING_FILE: &str = "ownership.json";
 /// The prefix of folders that are about to be removed.
 pub(crate) const PRUNED_PREFIX: &str = ".pruned-";
 

@@ -11,6 +11,8 @@
 //! ├── last-successful-rowcounts.json    {Kind: rows}
 //! ├── run-counter.json                  {"runs_since_full": n}
 //! ├── vanished.json                   + objects that the source neither lists any more nor reports as deleted
+//! ├── ownership.parquet               + the objects that this sync made or adopted
+//! ├── ownership.json                  + the run whose objects are not in it yet
 //! └── <run_id>/
 //!     ├── A/<Kind>.parquet              source snapshot
 //!     ├── B/<Kind>.parquet              destination snapshot
@@ -51,6 +53,7 @@ mod format;
 mod journal;
 mod lock;
 mod names;
+mod ownership_file;
 mod parquet_file;
 mod plan_file;
 mod prune;
@@ -74,6 +77,7 @@ pub use format::{Cursors, FORMAT, FileSum, Rowcounts, RunCounter, Vanished};
 pub use journal::{Journal, JournalWriter, RowCounts, RowState};
 pub use lock::Holder;
 pub use names::{KindName, NameError, RunId, SyncName};
+pub use ownership_file::OwnedObject;
 pub use parquet_file::Written;
 pub use plan_file::{PlanReader, PlanWriter};
 pub use prune::Pruned;

@@ -94,6 +94,10 @@ pub(crate) fn remedy(remedy: &Remedy) -> String {
              `infrahub-sync diff` makes a plan with the remaining changes"
             .to_owned(),
         Remedy::DeleteFile => "delete it; the next successful run writes it again".to_owned(),
+        Remedy::DeleteOwnership => {
+            "restore it from a copy, or delete it; nothing is then deleted until `infrahub-sync adopt` takes the objects over again"
+                .to_owned()
+        }
         Remedy::DeleteFormat => "the file contains the version of the cache's format, a whole number; \
              if no newer version of infrahub-sync uses this cache, delete the file"
             .to_owned(),

@@ -14,14 +14,14 @@
 //!       - {name: site, reference: LocationSite, cardinality: one}
 //! ```
 //!
-//! Absent keys: `type: any`, `optional: false`, `cardinality: unknown`, no reference, nothing deferred. A field whose peers are of several kinds
-//! has them all: `reference: [LocationSite, LocationArea]`. A kind with `lookup: true` is not mapped, and only referred to. A newer format is
+//! Absent keys: `type: any`, `optional: false`, `cardinality: unknown`, `ownership: usual`, no reference, nothing deferred. A field whose peers are of several
+//! kinds has them all: `reference: [LocationSite, LocationArea]`. A kind with `lookup: true` is not mapped, and only referred to. A newer format is
 //! refused.
 
 use std::collections::HashSet;
 use std::path::Path;
 
-use infrahub_sync_core::model::{Cardinality, FieldModel, FieldType, KindModel, Model};
+use infrahub_sync_core::model::{Cardinality, FieldModel, FieldType, KindModel, Model, Ownership};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -148,6 +148,9 @@ fn field_text(field: &FieldModel) -> String {
     if field.cardinality != Cardinality::Unknown {
         word("cardinality", serde_json::to_value(field.cardinality));
     }
+    if field.ownership != Ownership::Usual {
+        word("ownership", serde_json::to_value(field.ownership));
+    }
     if field.optional {
         parts.push("optional: true".to_owned());
     }
@@ -224,12 +227,13 @@ fn kind(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> Option<KindModel>
 }
 
 fn field(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> Option<FieldModel> {
-    let record = decoder.record(node, path, &["name", "type", "reference", "cardinality", "optional", "default"])?;
+    let record = decoder.record(node, path, &["name", "type", "reference", "cardinality", "optional", "default", "ownership"])?;
     let name = decoder.required_text(&record, "name");
     let types =
         ["any", "boolean", "integer", "float", "text", "timestamp", "ip-interface", "ip-network", "ip-address", "mac", "json", "list"];
     let field_type = word(decoder, &record, "type", &types);
     let cardinality = word(decoder, &record, "cardinality", &["one", "many", "unknown"]);
+    let ownership = word(decoder, &record, "ownership", &["usual", "source", "destination", "create-only", "merge"]);
     let mut references: Vec<String> = Vec::new();
     match record.get("reference") {
         Some(Node { data: load::Data::List(_), .. }) => {
@@ -253,7 +257,7 @@ fn field(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> Option<FieldMode
             None
         }
     });
-    Some(FieldModel { name: name?.0.to_owned(), field_type, optional, reference, also, cardinality, default })
+    Some(FieldModel { name: name?.0.to_owned(), field_type, optional, reference, also, cardinality, default, ownership })
 }
 
 /// Returns a truth value; false where the key is absent.
@@ -296,6 +300,7 @@ mod tests {
             also: Vec::new(),
             cardinality: Cardinality::Unknown,
             default: None,
+            ownership: Ownership::Usual,
         };
         let site = FieldModel {
             field_type: FieldType::Any,

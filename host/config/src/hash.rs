@@ -9,16 +9,18 @@ use infrahub_sync_core::value::canonical_json;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::project::{Field, FieldSource, Mapping, Project};
+use crate::project::{Field, FieldSource, Mapping, Owned, Project};
 use crate::resolve::{SchemaField, SchemaKind};
 
-/// SHA-256 (hex) of what the mapping means: kinds, resources, identifiers, filters, transforms, fields and order.
+/// SHA-256 (hex) of what the mapping means: kinds, resources, identifiers, filters, transforms, fields, ownership and order.
 ///
 /// Neither settings nor flags: a new token, or the permission to delete, does not change what a stored plan says.
 #[must_use]
 pub fn mapping_hash(project: &Project) -> String {
     let mappings: Vec<Value> = project.schema_mapping.iter().map(mapping_value).collect();
-    hash(&json!({ "order": project.order, "schema_mapping": mappings }))
+    let mut value = json!({ "order": project.order, "schema_mapping": mappings });
+    add_ownership(&mut value, project.ownership);
+    hash(&value)
 }
 
 /// SHA-256 (hex) of the part of the destination's schema that the model uses, kind by kind.
@@ -83,7 +85,18 @@ fn mapping_value(mapping: &Mapping) -> Value {
     if let (true, Some(value)) = (mapping.destination_mapping != mapping.mapping, value.as_object_mut()) {
         value.insert("destination_mapping".to_owned(), json!(mapping.destination_mapping));
     }
+    add_ownership(&mut value, mapping.ownership);
     value
+}
+
+/// Adds an `ownership:`; a mapping without any keeps the hash that it had before there was the key.
+fn add_ownership(value: &mut Value, owned: Option<Owned>) {
+    let Some(owned) = owned else { return };
+    match value {
+        Value::Object(members) => drop(members.insert("ownership".to_owned(), json!(owned.ownership))),
+        Value::Array(items) => items.push(json!({ "ownership": owned.ownership })),
+        _ => {}
+    }
 }
 
 fn field_value(field: &Field) -> Value {
@@ -94,11 +107,13 @@ fn field_value(field: &Field) -> Value {
         FieldSource::Unmapped => (json!([]), None),
     };
     let reference = one_or_several(&field.references);
-    if field.destination_mapping.as_ref() == path {
+    let mut value = if field.destination_mapping.as_ref() == path {
         json!([field.name, source, reference])
     } else {
         json!([field.name, source, reference, field.destination_mapping])
-    }
+    };
+    add_ownership(&mut value, field.ownership);
+    value
 }
 
 fn schema_field_value(field: &SchemaField) -> Value {
@@ -171,6 +186,9 @@ schema_mapping:
             ("identifiers: [x], ", ""),
             ("fields:", "filters: [{field: a, operation: is_empty}], fields:"),
             ("fields:", "transforms: [{field: a, expression: a}], fields:"),
+            ("fields:", "ownership: create-only, fields:"),
+            ("mapping: x}", "mapping: x, ownership: merge}"),
+            ("schema_mapping:", "ownership: destination\nschema_mapping:"),
         ] {
             assert_ne!(hash, mapping_hash(&project(&TEXT.replace(from, to))), "{to}");
         }

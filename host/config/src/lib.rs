@@ -27,6 +27,6 @@ pub use hash::{mapping_hash, schema_hash, schema_kind_hashes, schema_sub_hash};
 pub use problem::{Problem, Problems, Severity, Span};
 pub use project::{
     AdapterLocation, ApplyOverrides, ApplyRules, Endpoint, Environment, Field, FieldSource, FilterConfig, Flags, Grants, Incremental,
-    Mapping, OnConflict, Pin, Project, TransformConfig,
+    Mapping, OnConflict, Owned, Pin, Project, Reaches, TransformConfig,
 };
 pub use resolve::{Resolved, SchemaField, SchemaKind, resolve, unmapped_references};

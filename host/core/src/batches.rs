@@ -4,7 +4,8 @@
 //! objects, the column holds JSON text, and its metadata says so (`infrahub-sync:encoding` = `json`). References are unique ids (behind
 //! `Kind:`, where a field refers to several kinds), a list of them where any row holds a set. Four columns are added: `_extract_ts`,
 //! `_source_id` (the object's id in its system, else its unique id), `_tombstone` and `_key` (the natural key as a JSON array). A kind whose
-//! mappings have several resources in the destination has a fifth, `_destination_mapping`.
+//! mappings have several resources in the destination has a fifth, `_destination_mapping`. Where the system records who made an object there is
+//! `_owner`, too.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,6 +26,9 @@ const BATCH_ROWS: usize = 8192;
 
 /// In the metadata of `_source_id`, where objects have no id of their own and the unique id stands in its place.
 pub(crate) const WITHOUT_IDS: &str = "infrahub-sync:without-ids";
+
+/// The column of the syncs that made the objects.
+pub(crate) const OWNER: &str = "_owner";
 
 /// The column of the destination's resources.
 pub(crate) const DESTINATION_MAPPING: &str = "_destination_mapping";
@@ -95,6 +99,9 @@ pub fn batches<'s>(model: &'s Model, snapshot: &'s Snapshot, kind: usize, extrac
     fields.push(Field::new("_key", DataType::Utf8, false));
     if !snapshot.kinds[kind].resources.is_empty() {
         fields.push(Field::new(DESTINATION_MAPPING, DataType::Utf8, true));
+    }
+    if !snapshot.kinds[kind].owners.is_empty() {
+        fields.push(Field::new(OWNER, DataType::Utf8, true));
     }
     Batches { schema: Arc::new(Schema::new(fields)), encodings, model, snapshot, kind, extract_ts_us, next: 0 }
 }
@@ -225,7 +232,10 @@ impl Batches<'_> {
         columns.push(Arc::new(BooleanArray::new(BooleanBuffer::new_unset(count), None)));
         columns.push(Arc::new(keys.finish()));
         if !kind.resources.is_empty() {
-            columns.push(Arc::new(rows.map(|row| kind.resources.get(row)).collect::<StringArray>()));
+            columns.push(Arc::new(rows.clone().map(|row| kind.resources.get(row)).collect::<StringArray>()));
+        }
+        if !kind.owners.is_empty() {
+            columns.push(Arc::new(rows.map(|row| kind.owner(row)).collect::<StringArray>()));
         }
         RecordBatch::try_new(self.schema.clone(), columns)
     }

@@ -103,6 +103,17 @@ pub struct Change {
     pub new: Map<String, Value>,
     /// The references among the wanted values.
     pub peers: BTreeMap<String, PeerRefs>,
+    /// The peers outside of the sync that stay in sets among the wanted values, by field.
+    pub outside: BTreeMap<String, Vec<OutsideRef>>,
+}
+
+/// A peer outside of the sync, which has an id and no key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutsideRef {
+    /// Its kind; empty where the destination does not tell.
+    pub kind: String,
+    /// Its id in the destination.
+    pub id: String,
 }
 
 /// Why a row is not a change.
@@ -127,6 +138,12 @@ impl Change {
     pub fn all_peers(&self) -> impl Iterator<Item = (&str, &PeerRef)> {
         self.peers.iter().flat_map(|(field, peers)| peers.as_slice().iter().map(|peer| (field.as_str(), peer)))
     }
+
+    /// Returns the peers outside of the sync that stay in a field's set.
+    #[must_use]
+    pub fn outside(&self, field: &str) -> &[OutsideRef] {
+        self.outside.get(field).map_or(&[], Vec::as_slice)
+    }
 }
 
 impl PlanRow {
@@ -137,9 +154,9 @@ impl PlanRow {
     pub fn into_change(self, model: &Model) -> Result<Change, ChangeError> {
         let Some((kind, _)) = model.kind(&self.resource) else { return Err(ChangeError::Kind(self.resource)) };
         let key = serde_json::from_str(&self.key).ok().and_then(|key| key::key_from_json(&key)).ok_or(ChangeError::Key)?;
-        let peers = match &self.peers {
+        let (peers, outside) = match &self.peers {
             Some(text) => peers(model, text).map_err(ChangeError::Peers)?,
-            None => BTreeMap::new(),
+            None => (BTreeMap::new(), BTreeMap::new()),
         };
         Ok(Change {
             object: ObjectKey { kind, key },
@@ -155,6 +172,7 @@ impl PlanRow {
             old: object(self.old_value.as_deref())?,
             new: object(self.new_value.as_deref())?,
             peers,
+            outside,
         })
     }
 }
@@ -163,7 +181,10 @@ fn object(text: Option<&str>) -> Result<Map<String, Value>, serde_json::Error> {
     text.map_or_else(|| Ok(Map::new()), serde_json::from_str)
 }
 
-fn peers(model: &Model, text: &str) -> Result<BTreeMap<String, PeerRefs>, String> {
+/// The references of a change by field: the peers, and those outside of the sync.
+type References = (BTreeMap<String, PeerRefs>, BTreeMap<String, Vec<OutsideRef>>);
+
+fn peers(model: &Model, text: &str) -> Result<References, String> {
     let fields: BTreeMap<String, Value> = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let one = |peer: &Value| -> Option<PeerRef> {
         let (kind, _) = model.kind(peer.get("kind")?.as_str()?)?;
@@ -171,18 +192,27 @@ fn peers(model: &Model, text: &str) -> Result<BTreeMap<String, PeerRefs>, String
         let id = peer.get("id").and_then(Value::as_str).map(str::to_owned);
         Some(PeerRef { object: ObjectKey { kind, key }, id })
     };
+    let is_outside = |peer: &Value| peer.get("key").is_none() && peer.get("id").is_some();
+    let mut outside: BTreeMap<String, Vec<OutsideRef>> = BTreeMap::new();
     let peers = fields.into_iter().map(|(field, value)| {
         let unknown = |peer: &Value| format!("`{field}` has {peer}");
         let peers = match &value {
             Value::Null => PeerRefs::One(None),
             Value::Array(items) => {
-                PeerRefs::Many(items.iter().map(|peer| one(peer).ok_or_else(|| unknown(peer))).collect::<Result<_, _>>()?)
+                let (stay, items): (Vec<&Value>, Vec<&Value>) = items.iter().partition(|peer| is_outside(peer));
+                let text = |peer: &Value, name: &str| peer.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+                if !stay.is_empty() {
+                    let stay = stay.into_iter().map(|peer| OutsideRef { kind: text(peer, "kind"), id: text(peer, "id") });
+                    outside.insert(field.clone(), stay.collect());
+                }
+                PeerRefs::Many(items.into_iter().map(|peer| one(peer).ok_or_else(|| unknown(peer))).collect::<Result<_, _>>()?)
             }
             peer => PeerRefs::One(Some(one(peer).ok_or_else(|| unknown(peer))?)),
         };
         Ok((field, peers))
     });
-    peers.collect()
+    let peers = peers.collect::<Result<_, String>>()?;
+    Ok((peers, outside))
 }
 
 impl fmt::Display for Change {

@@ -3,7 +3,8 @@
 //! Rows are sorted by key on both sides, so one merge walk a kind finds what is only here, only there, or in both. Of what is in both, fields are
 //! compared column by column; references by the row numbers that the walk has put side by side. Linear, and it cannot fail.
 
-use crate::model::{FieldModel, Model};
+use crate::model::{FieldModel, Model, Ownership};
+use crate::ownership::{self, Both, NOTHING, Recorded};
 use crate::snapshot::{FieldColumn, KindSnapshot, NOWHERE, Peer, PeerColumn, RefValue, Snapshot};
 use crate::value::{Tag, ValueColumn};
 
@@ -49,6 +50,12 @@ impl Diff {
 /// Compares two snapshots of `model`.
 #[must_use]
 pub fn diff(model: &Model, source: &Snapshot, destination: &Snapshot) -> Diff {
+    diff_with(model, source, destination, &NOTHING)
+}
+
+/// Compares two snapshots of `model`. `recorded` knows which members of merged sets the sync has added.
+#[must_use]
+pub fn diff_with(model: &Model, source: &Snapshot, destination: &Snapshot, recorded: &Recorded) -> Diff {
     let empty = KindSnapshot::default();
     let mut diff = Diff::default();
     let mut partner: Vec<Vec<u32>> = Vec::with_capacity(model.kinds.len());
@@ -66,10 +73,26 @@ pub fn diff(model: &Model, source: &Snapshot, destination: &Snapshot) -> Diff {
             if spec.identifiers.contains(&field.name) {
                 continue; // equal keys
             }
+            if !field.ownership.is_compared() {
+                continue;
+            }
             let (Some(ours), Some(theirs)) = (a.fields.get(at), b.fields.get(at)) else { continue };
             let mut differs = |row: usize| changed.push((row as u32, at as u16));
             match (ours, theirs) {
+                (ours, theirs) if field.ownership == Ownership::Merge => {
+                    for (row, other) in in_both(&partner, kind) {
+                        let at = Both { kind, field: at, source: row as u32, destination: other as u32 };
+                        if merge_differs(recorded, field, at, (ours, theirs), &partner) {
+                            differs(row);
+                        }
+                    }
+                }
                 (FieldColumn::Values(ours), FieldColumn::Values(theirs)) => values(field, ours, theirs, &runs, &mut differs),
+                (FieldColumn::Peers(ours), FieldColumn::Peers(theirs)) if field.ownership == Ownership::Usual && theirs.has_outside() => {
+                    // Peers outside of the sync stay, so they are no difference.
+                    let same = |row, other| same_peers_of_kinds((ours, row), (theirs, other), theirs.outside(other).len(), &partner);
+                    in_both(&partner, kind).filter(|(row, other)| !same(*row, *other)).for_each(|(row, _)| differs(row));
+                }
                 (FieldColumn::Peers(ours), FieldColumn::Peers(theirs)) => peers(ours, theirs, kind, &partner, &mut differs),
                 // Not of one model.
                 _ => runs.iter().flat_map(|run| run.row..run.row + run.rows).for_each(differs),
@@ -129,15 +152,40 @@ fn values(field: &FieldModel, ours: &ValueColumn, theirs: &ValueColumn, runs: &[
     }
 }
 
+/// Returns the rows of a kind that both sides have, with their partners.
+fn in_both(partner: &[Vec<u32>], kind: usize) -> impl Iterator<Item = (usize, usize)> {
+    let own = partner.get(kind).map_or(&[][..], Vec::as_slice);
+    own.iter().enumerate().filter(|(_, other)| **other != NOWHERE).map(|(row, other)| (row, *other as usize))
+}
+
+/// Returns whether a field differs of which the sync owns its own members only.
+fn merge_differs(recorded: &Recorded, field: &FieldModel, at: Both, columns: (&FieldColumn, &FieldColumn), partner: &[Vec<u32>]) -> bool {
+    let (row, other) = (at.source as usize, at.destination as usize);
+    match columns {
+        (FieldColumn::Peers(ours), FieldColumn::Peers(theirs)) => {
+            let is_known = ours.get(row).0 != RefValue::Unresolved && theirs.get(other).0 != RefValue::Unresolved;
+            is_known && !ownership::merged(recorded, at, ours, theirs, partner).is_done()
+        }
+        (FieldColumn::Values(ours), FieldColumn::Values(theirs)) if ownership::are_lists(ours, row, theirs, other) => {
+            ownership::merged_list(recorded, at, ours, theirs).is_some()
+        }
+        (FieldColumn::Values(ours), FieldColumn::Values(theirs)) => {
+            let mut differs = false;
+            values(field, ours, theirs, &[Run { row, other, rows: 1 }], &mut |_| differs = true);
+            differs
+        }
+        _ => true,
+    }
+}
+
 /// Finds the rows in which a reference differs. `partner` are the destination rows of the source rows, by kind.
 fn peers(ours: &PeerColumn, theirs: &PeerColumn, kind: usize, partner: &[Vec<u32>], differs: &mut impl FnMut(usize)) {
-    let own = partner.get(kind).map_or(&[][..], Vec::as_slice);
-    let in_both = own.iter().enumerate().filter(|(_, other)| **other != NOWHERE).map(|(row, other)| (row, *other as usize));
+    let in_both = in_both(partner, kind);
     if let [peer] = ours.kinds() {
         let pairs = partner.get(*peer).map_or(&[][..], Vec::as_slice);
         in_both.filter(|(row, other)| !same_peers(ours.get(*row), theirs.get(*other), pairs)).for_each(|(row, _)| differs(row));
     } else {
-        in_both.filter(|(row, other)| !same_peers_of_kinds(ours, *row, theirs, *other, partner)).for_each(|(row, _)| differs(row));
+        in_both.filter(|(row, other)| !same_peers_of_kinds((ours, *row), (theirs, *other), 0, partner)).for_each(|(row, _)| differs(row));
     }
 }
 
@@ -180,13 +228,15 @@ fn same_peers(ours: (RefValue, &[u32]), theirs: (RefValue, &[u32]), partner: &[u
         && ours.1.iter().zip(theirs.1).all(|(ours, theirs)| *theirs != NOWHERE && partner.get(*ours as usize) == Some(theirs))
 }
 
-/// Compares peers that may be of several kinds. Sets are sorted by kind first, the kinds in one order on both sides.
-fn same_peers_of_kinds(ours: &PeerColumn, row: usize, theirs: &PeerColumn, other: usize, partner: &[Vec<u32>]) -> bool {
-    let ((held, ours), (other_held, theirs)) = (ours.peers(row), theirs.peers(other));
+/// Compares peers that may be of several kinds. Sets are sorted by kind first, the kinds in one order on both sides. `without`: the number of the
+/// destination's last peers that do not count.
+fn same_peers_of_kinds(ours: (&PeerColumn, usize), theirs: (&PeerColumn, usize), without: usize, partner: &[Vec<u32>]) -> bool {
+    let ((held, ours), (other_held, theirs)) = (ours.0.peers(ours.1), theirs.0.peers(theirs.1));
+    let count = theirs.len().saturating_sub(without);
     if held == RefValue::Unresolved || other_held == RefValue::Unresolved {
         return true;
     }
     let there = |peer: Peer| partner.get(peer.kind).and_then(|rows| rows.get(peer.row as usize));
-    ours.len() == theirs.len()
+    ours.len() == count
         && ours.zip(theirs).all(|(ours, theirs)| theirs.row != NOWHERE && ours.kind == theirs.kind && there(ours) == Some(&theirs.row))
 }

@@ -18,6 +18,7 @@ pub mod guardrail;
 pub mod key;
 pub mod mapping;
 pub mod model;
+pub mod ownership;
 pub mod plan;
 pub mod plan_row;
 mod python;

@@ -16,8 +16,37 @@ pub enum Cardinality {
     Unknown,
 }
 
+/// Whose a field's value is, once its object exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ownership {
+    /// The source's. Only peers outside of the sync stay, as the source cannot name them.
+    #[default]
+    Usual,
+    /// The source's alone: peers outside of the sync are removed as well.
+    Source,
+    /// The destination's: never compared, never written.
+    Destination,
+    /// The source's when the object is created, the destination's afterwards.
+    CreateOnly,
+    /// A set of which the sync adds and removes its own members; all others stay.
+    Merge,
+}
+
+impl Ownership {
+    /// Returns whether an object that exists is compared in this field.
+    #[must_use]
+    pub fn is_compared(self) -> bool {
+        !matches!(self, Ownership::Destination | Ownership::CreateOnly)
+    }
+
+    fn is_usual(&self) -> bool {
+        *self == Ownership::Usual
+    }
+}
+
 /// A field of a kind.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FieldModel {
     /// The field's name in the model.
@@ -40,6 +69,9 @@ pub struct FieldModel {
     /// The value that the destination sets when it receives none. It does not differ from a source without a value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<serde_json::Value>,
+    /// Whose the value is. Identifiers are always the source's.
+    #[serde(default, skip_serializing_if = "Ownership::is_usual")]
+    pub ownership: Ownership,
 }
 
 impl FieldModel {

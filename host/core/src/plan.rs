@@ -15,9 +15,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::diff::{Diff, KindDiff, Update};
 use crate::key;
-use crate::model::{KindModel, Model};
+use crate::model::{KindModel, Model, Ownership};
+use crate::ownership::{self, Both, Kept, NOTHING, Recorded};
 use crate::plan_row::{Action, PlanRow};
-use crate::snapshot::{Completeness, FieldColumn, KindSnapshot, NOWHERE, Peer, RefValue, Snapshot};
+use crate::snapshot::{Completeness, FieldColumn, KindSnapshot, NOWHERE, OutsidePeer, Peer, PeerColumn, RefValue, Snapshot};
 use crate::value::json_string;
 
 /// The operations that the project's flags allow.
@@ -58,6 +59,12 @@ pub struct KindSummary {
     /// Objects without a row in the plan that its deletes take along, by kind.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub along: BTreeMap<String, u64>,
+    /// Objects that only the destination has and that stay, as this sync has not made them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unowned: u64,
+    /// Objects that differ and are left alone, as this sync has not made them (`updates: owned`).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unowned_updates: u64,
 }
 
 impl KindSummary {
@@ -66,6 +73,11 @@ impl KindSummary {
     pub fn deletes_in_all(&self) -> u64 {
         self.along.values().fold(self.delete, |sum, count| sum.saturating_add(*count))
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde wants")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 #[derive(Debug, Clone)]
@@ -91,6 +103,7 @@ pub struct Plan<'s> {
     proofs: &'s [Proof],
     /// The objects that the deletes take along.
     along: HashMap<Peer, Vec<Along>>,
+    recorded: &'s Recorded,
 }
 
 /// Why the source is known not to have an object, in words, for the objects of a kind.
@@ -105,6 +118,19 @@ pub struct Proof {
 /// Puts the differences in order.
 #[must_use]
 pub fn plan<'s>(model: &'s Model, source: &'s Snapshot, destination: &'s Snapshot, diff: Diff, policy: Policy) -> Plan<'s> {
+    plan_with(model, source, destination, diff, policy, &NOTHING)
+}
+
+/// Puts the differences in order. `recorded` is what they were found with.
+#[must_use]
+pub fn plan_with<'s>(
+    model: &'s Model,
+    source: &'s Snapshot,
+    destination: &'s Snapshot,
+    diff: Diff,
+    policy: Policy,
+    recorded: &'s Recorded,
+) -> Plan<'s> {
     let mut order: Vec<usize> = (0..model.kinds.len()).filter(|kind| !model.kinds[*kind].lookup).collect();
     order.sort_by_key(|kind| model.kinds[*kind].tier);
     let partner = partners(model, source, destination);
@@ -136,7 +162,8 @@ pub fn plan<'s>(model: &'s Model, source: &'s Snapshot, destination: &'s Snapsho
         summary.push(counts);
     }
     let Written { first, second, .. } = written;
-    let kept = still_needed(model, destination, &deletes, first.iter().chain(&second));
+    let sides = Sides { model, source, destination, partner: &partner, recorded };
+    let kept = still_needed(&sides, &deletes, first.iter().chain(&second));
     let mut downward: Vec<Vec<Entry>> = Vec::new();
     for ((kind, mut rows), counts) in deletes.into_iter().zip(&mut summary) {
         let all = rows.len();
@@ -149,7 +176,43 @@ pub fn plan<'s>(model: &'s Model, source: &'s Snapshot, destination: &'s Snapsho
         downward.push(rows.into_iter().map(entry).collect());
     }
     let entries = first.into_iter().chain(second).chain(downward.into_iter().rev().flatten()).collect();
-    Plan { model, source, destination, entries, summary, partner, proofs: &[], along: HashMap::new() }
+    Plan { model, source, destination, entries, summary, partner, proofs: &[], along: HashMap::new(), recorded }
+}
+
+/// Both sides of a comparison.
+struct Sides<'s> {
+    model: &'s Model,
+    source: &'s Snapshot,
+    destination: &'s Snapshot,
+    partner: &'s [Vec<u32>],
+    recorded: &'s Recorded,
+}
+
+impl<'s> Sides<'s> {
+    /// Returns a reference field on both sides.
+    fn peers(&self, at: Both) -> Option<(Ownership, &'s PeerColumn, &'s PeerColumn)> {
+        let ownership = self.model.kinds.get(at.kind)?.fields.get(at.field)?.ownership;
+        match (self.source.kinds.get(at.kind)?.fields.get(at.field)?, self.destination.kinds.get(at.kind)?.fields.get(at.field)?) {
+            (FieldColumn::Peers(ours), FieldColumn::Peers(theirs)) => Some((ownership, ours, theirs)),
+            _ => None,
+        }
+    }
+
+    /// Returns the members of a set that stay although the source does not name them, if there are any.
+    fn kept(&self, at: Both) -> Option<Kept<'s>> {
+        let (ownership, ours, theirs) = self.peers(at).filter(|_| at.destination != NOWHERE)?;
+        ownership::kept(self.recorded, ownership, at, (ours, theirs), self.partner)
+    }
+
+    /// Returns the peers that an object keeps in a field that is updated.
+    fn staying(&self, at: Both) -> Vec<Peer> {
+        match self.peers(at) {
+            Some((Ownership::Merge, ours, theirs)) => {
+                ownership::merged(self.recorded, at, ours, theirs, self.partner).stays().copied().collect()
+            }
+            _ => Vec::new(),
+        }
+    }
 }
 
 /// The creates and updates of a plan.
@@ -175,7 +238,7 @@ impl Written<'_> {
         let deferred = deferred(spec);
         let (rows, loops) = peers_first(self.model, kind, source, rows);
         for row in rows {
-            let mut fields: Vec<u16> = (0..spec.fields.len() as u16).filter(|at| is_set(source, *at, row)).collect();
+            let mut fields: Vec<u16> = (0..spec.fields.len() as u16).filter(|at| is_given(spec, *at) && is_set(source, *at, row)).collect();
             let mut later: Vec<u16> = fields.iter().copied().filter(|at| deferred.contains(at)).collect();
             if let Some(own) = loops.get(&row) {
                 later.extend(own.iter().filter(|at| fields.contains(at)));
@@ -226,28 +289,28 @@ fn deferred(spec: &KindModel) -> Vec<u16> {
 
 /// Returns the objects to delete to which a remaining object still refers. Without them, the reference would lead nowhere. If the schema
 /// cascades, the remaining object would be deleted as well.
-fn still_needed<'e>(
-    model: &Model,
-    destination: &Snapshot,
-    deletes: &[(usize, Vec<u32>)],
-    written: impl Iterator<Item = &'e Entry>,
-) -> HashSet<(usize, u32)> {
+fn still_needed<'e>(sides: &Sides<'_>, deletes: &[(usize, Vec<u32>)], written: impl Iterator<Item = &'e Entry>) -> HashSet<(usize, u32)> {
+    let (model, destination) = (sides.model, sides.destination);
     let goes: HashSet<(usize, u32)> = deletes.iter().flat_map(|(kind, rows)| rows.iter().map(|row| (*kind, *row))).collect();
     let mut needed = HashSet::new();
     if goes.is_empty() {
         return needed;
     }
     let updated = written.filter(|entry| entry.destination != NOWHERE);
-    let updated: HashSet<(usize, u32, u16)> =
-        updated.flat_map(|entry| entry.fields.iter().map(|field| (entry.kind, entry.destination, *field))).collect();
+    let updated: HashMap<(usize, u32, u16), u32> =
+        updated.flat_map(|entry| entry.fields.iter().map(|field| ((entry.kind, entry.destination, *field), entry.source))).collect();
     // What is needed stays, and needs what it refers to itself.
     let mut found: Vec<(usize, u32)> = Vec::new();
     let of = |kind: usize, row: u32, found: &mut Vec<(usize, u32)>| {
         for (at, field) in destination.kinds[kind].fields.iter().enumerate() {
-            if let FieldColumn::Peers(peers) = field
-                && !updated.contains(&(kind, row, at as u16))
-            {
-                found.extend(peers.peers(row as usize).1.map(|peer| (peer.kind, peer.row)).filter(|peer| goes.contains(peer)));
+            let FieldColumn::Peers(peers) = field else { continue };
+            let goes = |peer: &(usize, u32)| goes.contains(peer);
+            match updated.get(&(kind, row, at as u16)) {
+                None => found.extend(peers.peers(row as usize).1.map(|peer| (peer.kind, peer.row)).filter(goes)),
+                Some(source) => {
+                    let staying = sides.staying(Both { kind, field: at, source: *source, destination: row });
+                    found.extend(staying.iter().map(|peer| (peer.kind, peer.row)).filter(goes));
+                }
             }
         }
     };
@@ -261,6 +324,11 @@ fn still_needed<'e>(
         }
     }
     needed
+}
+
+/// Returns whether a new object is given a value of the field.
+fn is_given(spec: &KindModel, field: u16) -> bool {
+    spec.fields.get(field as usize).is_some_and(|field| field.ownership != Ownership::Destination)
 }
 
 fn is_set(kind: &KindSnapshot, field: u16, row: u32) -> bool {
@@ -422,8 +490,7 @@ impl<'s> Plan<'s> {
                 entry.fields.iter().map(|at| *at as usize),
             )),
         };
-        let new = (entry.action != Action::Delete)
-            .then(|| values_json(self.model, self.source, entry.kind, entry.source as usize, entry.fields.iter().map(|at| *at as usize)));
+        let new = (entry.action != Action::Delete).then(|| self.new_values(entry));
         let names: Vec<&str> =
             entry.fields.iter().filter_map(|at| spec.fields.get(*at as usize)).map(|field| field.name.as_str()).collect();
         PlanRow {
@@ -463,6 +530,71 @@ impl<'s> Plan<'s> {
         }
     }
 
+    fn sides(&self) -> Sides<'_> {
+        Sides { model: self.model, source: self.source, destination: self.destination, partner: &self.partner, recorded: self.recorded }
+    }
+
+    /// Returns the wanted values: the source's, and with them the members of sets that stay.
+    fn new_values(&self, entry: &Entry) -> String {
+        let mut out = String::from("{");
+        for at in &entry.fields {
+            let Some(field) = self.model.kinds[entry.kind].fields.get(*at as usize) else { continue };
+            if out.len() > 1 {
+                out.push(',');
+            }
+            json_string(&field.name, &mut out);
+            out.push(':');
+            let both = both(entry, *at);
+            match (self.sides().kept(both), self.merged_list(field.ownership, both)) {
+                (Some(kept), _) => {
+                    write_held(RefValue::Many, self.members(both, &kept), |member, out| self.write_name(both, member, out), &mut out);
+                }
+                (None, Some(list)) => out.push_str(&list.to_string()),
+                (None, None) => write_field(self.model, self.source, (entry.kind, *at as usize), entry.source as usize, &mut out),
+            }
+        }
+        out.push('}');
+        out
+    }
+
+    /// Returns the members of a set that is written: the source's, and those that stay.
+    fn members<'k>(&self, at: Both, kept: &'k Kept<'_>) -> impl Iterator<Item = Staying<'k>> {
+        let ours = match self.source.kinds[at.kind].fields.get(at.field) {
+            Some(FieldColumn::Peers(peers)) => peers.peers(at.source as usize).1.map(Staying::Ours).collect(),
+            _ => Vec::new(),
+        };
+        let theirs = kept.peers.iter().copied().map(Staying::Theirs);
+        ours.into_iter().chain(theirs).chain(kept.outside.iter().copied().map(Staying::Outside))
+    }
+
+    /// Writes how a member of a set is shown.
+    fn write_name(&self, at: Both, member: Staying<'_>, out: &mut String) {
+        let (side, peer) = match member {
+            Staying::Ours(peer) => (self.source, peer),
+            Staying::Theirs(peer) => (self.destination, peer),
+            Staying::Outside(peer) => return write_outside(peer, out),
+        };
+        if let Some(FieldColumn::Peers(peers)) = side.kinds[at.kind].fields.get(at.field) {
+            json_string(&side.peer_name(self.model, peers, peer), out);
+        }
+    }
+
+    /// Returns a plain list that is merged, if it is more than the source's.
+    fn merged_list(&self, owned: Ownership, at: Both) -> Option<serde_json::Value> {
+        if owned != Ownership::Merge || at.destination == NOWHERE {
+            return None;
+        }
+        let column = |side: &'s Snapshot| side.kinds.get(at.kind)?.fields.get(at.field);
+        match (column(self.source)?, column(self.destination)?) {
+            (FieldColumn::Values(ours), FieldColumn::Values(theirs))
+                if ownership::are_lists(ours, at.source as usize, theirs, at.destination as usize) =>
+            {
+                ownership::merged_list(self.recorded, at, ours, theirs)
+            }
+            _ => None,
+        }
+    }
+
     /// Returns the references of the new values without loss, where there are any.
     fn peers(&self, entry: &Entry) -> Option<String> {
         let spec = &self.model.kinds[entry.kind];
@@ -478,67 +610,134 @@ impl<'s> Plan<'s> {
             json_string(&field.name, &mut out);
             out.push(':');
             let (held, rows) = peers.peers(entry.source as usize);
-            let one = |Peer { kind, row }: Peer, out: &mut String| {
-                out.push_str("{\"kind\":");
-                json_string(&self.model.kinds[kind].name, out);
-                out.push_str(",\"key\":");
-                key::write_key_json(self.source.kinds[kind].keys.get(row as usize), out);
-                let partner = self.partner[kind].get(row as usize).copied().unwrap_or(NOWHERE);
-                if let Some(id) = (partner != NOWHERE).then(|| self.destination.kinds[kind].id(partner as usize)).flatten() {
-                    out.push_str(",\"id\":");
-                    json_string(id, out);
+            let one = |peer: Peer, out: &mut String| self.write_peer(peer, out);
+            let both = both(entry, *at);
+            match self.sides().kept(both) {
+                None => write_held(held, rows, one, &mut out),
+                Some(kept) => {
+                    write_held(RefValue::Many, self.members(both, &kept), |member, out| self.write_member(member, out), &mut out);
                 }
-                out.push('}');
-            };
-            write_held(held, rows, one, &mut out);
+            }
         }
         out.push('}');
         (out.len() > 2).then_some(out)
     }
+
+    /// Writes a peer of the source without loss.
+    fn write_peer(&self, Peer { kind, row }: Peer, out: &mut String) {
+        let partner = self.partner[kind].get(row as usize).copied().unwrap_or(NOWHERE);
+        let id = (partner != NOWHERE).then(|| self.destination.kinds[kind].id(partner as usize)).flatten();
+        self.write_key(kind, self.source.kinds[kind].keys.get(row as usize), id, out);
+    }
+
+    fn write_key(&self, kind: usize, key: &str, id: Option<&str>, out: &mut String) {
+        out.push_str("{\"kind\":");
+        json_string(&self.model.kinds[kind].name, out);
+        out.push_str(",\"key\":");
+        key::write_key_json(key, out);
+        if let Some(id) = id {
+            out.push_str(",\"id\":");
+            json_string(id, out);
+        }
+        out.push('}');
+    }
+
+    /// Writes a member of a set without loss. One outside of the sync has no key.
+    fn write_member(&self, member: Staying<'_>, out: &mut String) {
+        match member {
+            Staying::Ours(peer) => self.write_peer(peer, out),
+            Staying::Theirs(Peer { kind, row }) => {
+                let rows = &self.destination.kinds[kind];
+                self.write_key(kind, rows.keys.get(row as usize), rows.id(row as usize), out);
+            }
+            Staying::Outside(peer) => {
+                out.push_str("{\"kind\":");
+                json_string(peer.kind, out);
+                out.push_str(",\"id\":");
+                json_string(peer.id, out);
+                out.push('}');
+            }
+        }
+    }
+}
+
+/// A member of a set that is written.
+enum Staying<'k> {
+    /// A row of the source.
+    Ours(Peer),
+    /// A row of the destination.
+    Theirs(Peer),
+    Outside(OutsidePeer<'k>),
+}
+
+/// Returns a field of an entry, as both sides have it.
+fn both(entry: &Entry, field: u16) -> Both {
+    Both { kind: entry.kind, field: field as usize, source: entry.source, destination: entry.destination }
 }
 
 /// Fields of a row (by their positions) as a JSON object, references as unique ids (behind their kind, where a field refers to several):
-/// what `old_value` and `new_value` of a plan hold.
+/// what `old_value` and `new_value` of a plan hold. A peer outside of the sync is named by kind and id.
 #[must_use]
 pub fn values_json(model: &Model, side: &Snapshot, kind: usize, row: usize, fields: impl Iterator<Item = usize>) -> String {
     let mut out = String::from("{");
-    let (Some(spec), Some(rows)) = (model.kinds.get(kind), side.kinds.get(kind)) else { return "{}".to_owned() };
+    let (Some(spec), Some(_)) = (model.kinds.get(kind), side.kinds.get(kind)) else { return "{}".to_owned() };
     for at in fields {
-        let (Some(field), Some(column)) = (spec.fields.get(at), rows.fields.get(at)) else { continue };
+        let Some(field) = spec.fields.get(at).filter(|_| side.kinds[kind].fields.len() > at) else { continue };
         if out.len() > 1 {
             out.push(',');
         }
         json_string(&field.name, &mut out);
         out.push(':');
-        match column {
-            FieldColumn::Values(values) => values.write_json(row, &mut out),
-            FieldColumn::Peers(peers) => {
-                let (held, rows) = peers.peers(row);
-                let one = |peer: Peer, out: &mut String| match peer.row {
-                    NOWHERE => out.push_str("null"),
-                    _ => json_string(&side.peer_name(model, peers, peer), out),
-                };
-                write_held(held, rows, one, &mut out);
-            }
-        }
+        write_field(model, side, (kind, at), row, &mut out);
     }
     out.push('}');
     out
 }
 
-fn write_held(held: RefValue, mut peers: impl Iterator<Item = Peer>, one: impl Fn(Peer, &mut String), out: &mut String) {
+/// Writes a field of a row as JSON.
+fn write_field(model: &Model, side: &Snapshot, (kind, at): (usize, usize), row: usize, out: &mut String) {
+    match side.kinds.get(kind).and_then(|rows| rows.fields.get(at)) {
+        Some(FieldColumn::Values(values)) => values.write_json(row, out),
+        Some(FieldColumn::Peers(peers)) => {
+            let ((held, all), outside) = (peers.peers(row), peers.outside(row));
+            let inside = all.len() - outside.len();
+            let members = all.take(inside).map(Member::Peer).chain(outside.map(Member::Outside));
+            let one = |member: Member<'_>, out: &mut String| match member {
+                Member::Peer(peer) if peer.row == NOWHERE => out.push_str("null"),
+                Member::Peer(peer) => json_string(&side.peer_name(model, peers, peer), out),
+                Member::Outside(peer) => write_outside(peer, out),
+            };
+            write_held(held, members, one, out);
+        }
+        None => out.push_str("null"),
+    }
+}
+
+/// A peer, or one outside of the sync.
+enum Member<'c> {
+    Peer(Peer),
+    Outside(OutsidePeer<'c>),
+}
+
+fn write_outside(peer: OutsidePeer<'_>, out: &mut String) {
+    let mut name = String::new();
+    peer.write_name(&mut name);
+    json_string(&name, out);
+}
+
+fn write_held<T>(held: RefValue, mut members: impl Iterator<Item = T>, one: impl Fn(T, &mut String), out: &mut String) {
     match held {
-        RefValue::One => match peers.next() {
-            Some(peer) => one(peer, out),
+        RefValue::One => match members.next() {
+            Some(member) => one(member, out),
             None => out.push_str("null"),
         },
         RefValue::Many => {
             out.push('[');
-            for (at, peer) in peers.enumerate() {
+            for (at, member) in members.enumerate() {
                 if at > 0 {
                     out.push(',');
                 }
-                one(peer, out);
+                one(member, out);
             }
             out.push(']');
         }

@@ -3,11 +3,12 @@
 //! Two ways lead to it. A stored plan is compared by natural key with a new snapshot ([`by_key`]). A plan that was made minutes ago is compared by
 //! id with the objects that have changed since ([`by_id`]). Either yields the same facts about each field, and [`reconcile`] decides.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde_json::{Map, Value};
 
-use crate::change::{Change, PeerRef, PeerRefs};
+use crate::change::{Change, OutsideRef, PeerRef, PeerRefs};
 use crate::diff::default_column;
 use crate::key;
 use crate::mapping::RawKind;
@@ -178,7 +179,9 @@ pub fn by_key(model: &Model, snapshot: &Snapshot, change: &Change, row: usize) -
                 column.same(row, &one, 0)
                     || (wanted.is_null() && default_column(field).is_some_and(|default| column.same(row, &default, 0)))
             }),
-            Some((_, FieldColumn::Peers(column))) => wanted.is_some() && holds_peers(snapshot, column, row, change.peers.get(name)),
+            Some((_, FieldColumn::Peers(column))) => {
+                wanted.is_some() && holds_peers(snapshot, column, row, (change.peers.get(name), change.outside(name)))
+            }
             None => false,
         };
         let as_planned = change.old.get(name).is_none_or(|old| {
@@ -212,7 +215,7 @@ fn lost_only_deleted(model: &Model, snapshot: &Snapshot, column: Option<&FieldCo
 }
 
 /// Returns whether a reference holds just these peers.
-fn holds_peers(snapshot: &Snapshot, column: &PeerColumn, row: usize, wanted: Option<&PeerRefs>) -> bool {
+fn holds_peers(snapshot: &Snapshot, column: &PeerColumn, row: usize, (wanted, stay): (Option<&PeerRefs>, &[OutsideRef])) -> bool {
     let peer = |peer: &PeerRef| {
         let row = u32::try_from(peer.object.row_in(snapshot)?).ok()?;
         Some(Peer { kind: peer.object.kind, row })
@@ -222,7 +225,14 @@ fn holds_peers(snapshot: &Snapshot, column: &PeerColumn, row: usize, wanted: Opt
     let place = |peer: &Peer| column.kinds().iter().position(|kind| *kind == peer.kind);
     wanted.sort_unstable_by_key(|peer| peer.map(|peer| (place(&peer), peer.row)));
     let (held, peers) = column.peers(row);
-    held != RefValue::Unresolved && peers.len() == wanted.len() && peers.zip(&wanted).all(|(peer, wanted)| Some(peer) == *wanted)
+    // Outside peers come last, sorted on both sides.
+    let outside = column.outside(row);
+    let count = peers.len() - outside.len();
+    held != RefValue::Unresolved
+        && count == wanted.len()
+        && outside.len() == stay.len()
+        && outside.zip(stay).all(|(there, wanted)| there.id == wanted.id)
+        && peers.zip(&wanted).all(|(peer, wanted)| Some(peer) == *wanted)
 }
 
 /// Compares a change of the object at row `at` of the plan's snapshot with the object as it was read since: row `row` of `read`.
@@ -246,10 +256,12 @@ pub fn by_id(model: &Model, snapshot: &Snapshot, change: &Change, at: usize, rea
             ),
             FieldColumn::Peers(peers) => {
                 let ids_now = sorted(ids(now, row));
-                let wanted = change.peers.get(name).map(|peers| peers.as_slice().iter().map(|peer| peer.id.as_deref()).collect());
-                // Peers outside of this sync cannot be compared.
-                let as_planned = ids_at(snapshot, peers, at).is_none_or(|then| sorted(then) == ids_now);
-                let as_wanted = wanted.is_some_and(|wanted: Option<Vec<&str>>| wanted.is_some_and(|wanted| sorted(wanted) == ids_now));
+                let stay = change.outside(name).iter().map(|peer| Some(peer.id.as_str()));
+                let wanted =
+                    change.peers.get(name).map(|peers| peers.as_slice().iter().map(|peer| peer.id.as_deref()).chain(stay).collect());
+                // A peer that is known by name only cannot be compared.
+                let as_planned = ids_at(snapshot, peers, at).is_none_or(|then| is_set(then, &ids_now));
+                let as_wanted = wanted.is_some_and(|wanted: Option<Vec<&str>>| wanted.is_some_and(|wanted| is_set(wanted, &ids_now)));
                 // Some systems refer by unique ids, which are the values of the plan.
                 let names = names_peers(now, row).then(|| now.to_json(row));
                 let is = |planned: Option<&Value>| names.is_some() && planned == names.as_ref();
@@ -265,18 +277,38 @@ pub(crate) fn is_null(column: &ValueColumn, row: usize) -> bool {
     matches!(column.tag(row), Tag::Null | Tag::Missing)
 }
 
-pub(crate) fn sorted(mut ids: Vec<&str>) -> Vec<&str> {
+pub(crate) fn sorted<T: Ord>(mut ids: Vec<T>) -> Vec<T> {
     ids.sort_unstable();
     ids.dedup();
     ids
 }
 
+/// Returns whether ids are those of a sorted set.
+fn is_set(ids: Vec<&str>, set: &[Cow<'_, str>]) -> bool {
+    let ids = sorted(ids);
+    ids.len() == set.len() && ids.iter().zip(set).all(|(one, other)| *one == other.as_ref())
+}
+
 /// Returns the peers of a row as it was read, by id. A text may be the id of one.
-pub(crate) fn ids(column: &ValueColumn, row: usize) -> Vec<&str> {
+pub(crate) fn ids(column: &ValueColumn, row: usize) -> Vec<Cow<'_, str>> {
+    let id = |peer: &Value| -> Option<Cow<'_, str>> {
+        match peer.get("id")? {
+            Value::String(id) => Some(Cow::Owned(id.clone())),
+            Value::Number(id) => Some(Cow::Owned(id.to_string())),
+            _ => None,
+        }
+    };
     match column.tag(row) {
-        Tag::Ids => column.text(row).split_terminator('\n').collect(),
+        Tag::Ids => column.text(row).split_terminator('\n').map(Cow::Borrowed).collect(),
         Tag::Null | Tag::Missing => Vec::new(),
-        _ => vec![column.text(row)],
+        // A peer of a kind that the project does not map comes with its kind.
+        Tag::Json => {
+            let value = column.to_json(row);
+            let items = value.as_array().map_or(std::slice::from_ref(&value), Vec::as_slice);
+            let found: Option<Vec<_>> = items.iter().filter(|item| !item.is_null()).map(id).collect();
+            found.unwrap_or_else(|| vec![Cow::Borrowed(column.text(row))])
+        }
+        _ => vec![Cow::Borrowed(column.text(row))],
     }
 }
 
@@ -286,11 +318,13 @@ fn names_peers(column: &ValueColumn, row: usize) -> bool {
 }
 
 /// Returns the peers of a snapshot's row by id; none if one of them is unknown.
-fn ids_at<'s>(snapshot: &'s Snapshot, column: &PeerColumn, row: usize) -> Option<Vec<&'s str>> {
+fn ids_at<'s>(snapshot: &'s Snapshot, column: &'s PeerColumn, row: usize) -> Option<Vec<&'s str>> {
     let (held, peers) = column.peers(row);
     if held == RefValue::Unresolved {
         return None;
     }
+    let outside = column.outside(row);
+    let inside = peers.len() - outside.len();
     let id = |peer: Peer| snapshot.kinds.get(peer.kind).filter(|_| peer.row != NOWHERE)?.id(peer.row as usize);
-    peers.map(id).collect()
+    peers.take(inside).map(id).chain(outside.map(|peer| Some(peer.id))).collect()
 }

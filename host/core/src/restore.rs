@@ -15,7 +15,7 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use serde_json::{Value, json};
 
-use crate::batches::{DESTINATION_MAPPING, WITHOUT_IDS};
+use crate::batches::{DESTINATION_MAPPING, OWNER, WITHOUT_IDS};
 use crate::key::{self, Keys, Part};
 use crate::mapping::RawKind;
 use crate::model::{FieldModel, KindModel, Model};
@@ -215,6 +215,11 @@ fn rows(
     if batches.iter().any(|batch| batch.column_by_name(DESTINATION_MAPPING).is_some()) {
         for batch in batches {
             texts(batch, DESTINATION_MAPPING)?.iter().for_each(|resource| raw.resources.push(resource));
+        }
+    }
+    if batches.iter().any(|batch| batch.column_by_name(OWNER).is_some()) {
+        for batch in batches {
+            plain(column(batch, OWNER)?, false, &mut raw.owners).map_err(|reason| format!("the column `{OWNER}` {reason}"))?;
         }
     }
     if !meant.is_empty() {
@@ -427,6 +432,9 @@ pub fn without(raw: &RawKind, leaves: impl Fn(&str) -> bool) -> RawKind {
     out.rows = rows.len();
     out.ids = raw.ids.gather(&rows);
     out.resources = raw.resources.gather(&rows);
+    if !raw.owners.is_empty() {
+        out.owners = raw.owners.gather(&rows);
+    }
     for (to, from) in out.columns.iter_mut().zip(&raw.columns) {
         *to = from.gather(&rows);
     }

@@ -42,7 +42,8 @@ impl Wanted {
             let identifier = spec.identifiers.contains(name);
             let is = if field.reference.is_some() {
                 let peers = change.peers.get(name).map(|peers| peers.as_slice()).unwrap_or_default();
-                let ids = peers.iter().map(|peer| id_of(peer).or_else(|| peer.id.clone())).collect::<Option<Vec<String>>>();
+                let outside = change.outside(name).iter().map(|peer| Some(peer.id.clone()));
+                let ids = peers.iter().map(|peer| id_of(peer).or_else(|| peer.id.clone())).chain(outside).collect::<Option<Vec<String>>>();
                 Is::Peers(ids.map(|mut ids| {
                     ids.sort_unstable();
                     ids.dedup();
@@ -100,7 +101,7 @@ mod tests {
 
     use super::*;
     use crate::change::{ObjectKey, PeerRefs};
-    use crate::model::{Cardinality, FieldModel, FieldType, KindModel};
+    use crate::model::{Cardinality, FieldModel, FieldType, KindModel, Ownership};
     use crate::plan_row::Action;
 
     fn field(name: &str, field_type: FieldType, reference: Option<&str>) -> FieldModel {
@@ -113,6 +114,7 @@ mod tests {
             also: Vec::new(),
             cardinality: Cardinality::One,
             default: (name == "mtu").then(|| json!(1500)),
+            ownership: Ownership::Usual,
         }
     }
 
@@ -132,6 +134,7 @@ mod tests {
             old: serde_json::Map::new(),
             new: new.as_object().unwrap().clone(),
             peers: BTreeMap::from([("site".to_owned(), PeerRefs::One(Some(peer)))]),
+            outside: BTreeMap::new(),
         }
     }
 

@@ -19,7 +19,7 @@ use infrahub_sync_core::changes::{Changes, Deletions, contradicts};
 use infrahub_sync_core::mapping::RawKind;
 use infrahub_sync_core::mapping::feed::{Feed, FieldSource};
 use infrahub_sync_core::mapping::filter::Filter;
-use infrahub_sync_core::model::{Cardinality, FieldModel, FieldType, KindModel, Model};
+use infrahub_sync_core::model::{Cardinality, FieldModel, FieldType, KindModel, Model, Ownership};
 use infrahub_sync_core::records::Projection;
 use infrahub_sync_core::restore::{restore, without};
 use infrahub_sync_core::snapshot::{Completeness, DataProblem, Snapshot, build};
@@ -76,6 +76,7 @@ fn field(name: &str) -> FieldModel {
         also: Vec::new(),
         cardinality: Cardinality::Unknown,
         default: None,
+        ownership: Ownership::Usual,
     }
 }
 

@@ -21,7 +21,7 @@ use infrahub_sync_core::mapping::feed::{Feed, FieldSource};
 use infrahub_sync_core::mapping::filter::Filter;
 use infrahub_sync_core::mapping::reference::ReferenceRule;
 use infrahub_sync_core::mapping::transform::Transforms;
-use infrahub_sync_core::model::{Cardinality, FieldModel, FieldType, KindModel, Model};
+use infrahub_sync_core::model::{Cardinality, FieldModel, FieldType, KindModel, Model, Ownership};
 use infrahub_sync_core::plan::{Policy, plan};
 use infrahub_sync_core::plan_row::{Action, PlanRow};
 use infrahub_sync_core::records::Projection;
@@ -48,6 +48,7 @@ fn plain(name: &str) -> FieldModel {
         also: Vec::new(),
         cardinality: Cardinality::Unknown,
         default: None,
+        ownership: Ownership::Usual,
     }
 }
 

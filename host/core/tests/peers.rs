@@ -8,7 +8,7 @@ use infrahub_sync_core::diff::diff;
 use infrahub_sync_core::key;
 use infrahub_sync_core::mapping::RawKind;
 use infrahub_sync_core::mapping::feed::{Feed, FieldSource};
-use infrahub_sync_core::model::{Cardinality, FieldModel, FieldType, KindModel, Model};
+use infrahub_sync_core::model::{Cardinality, FieldModel, FieldType, KindModel, Model, Ownership};
 use infrahub_sync_core::plan::{Policy, plan};
 use infrahub_sync_core::plan_row::PlanRow;
 use infrahub_sync_core::records::Projection;
@@ -25,6 +25,7 @@ fn plain(name: &str) -> FieldModel {
         also: Vec::new(),
         cardinality: Cardinality::Unknown,
         default: None,
+        ownership: Ownership::Usual,
     }
 }
 

@@ -7,9 +7,10 @@ use infrahub_sync_base::PerSide;
 use infrahub_sync_cache::{AdapterRecord, Cursors, ErrorRow, RunCounter, RunReader};
 use infrahub_sync_core::batches::batches;
 use infrahub_sync_core::changes::contradicts;
-use infrahub_sync_core::diff::{Diff, diff};
-use infrahub_sync_core::model::{KindModel, Model};
-use infrahub_sync_core::plan::{Plan, Policy, Proof, plan};
+use infrahub_sync_core::diff::{Diff, diff_with};
+use infrahub_sync_core::model::{KindModel, Model, Ownership};
+use infrahub_sync_core::ownership::{Reach, Recorded, Unowned, note_unowned};
+use infrahub_sync_core::plan::{Plan, Policy, Proof, plan_with};
 use infrahub_sync_core::snapshot::{Completeness, DataErrorKind, DataProblem, KindSnapshot, Resolving, Snapshot, build_with};
 use infrahub_sync_runtime::Addressing;
 
@@ -17,6 +18,7 @@ use crate::adapter::Opened;
 use crate::base::{self, Base};
 use crate::cascades;
 use crate::extract::{self, FullReason, Reading};
+use crate::ownership::{self, Owners};
 use crate::plans::{ResourcePlan, Terms, destination_plans, source_plans};
 use crate::run::{RunInProgress, elapsed_ms, now, traffic};
 use crate::schedule::{Loaded, load};
@@ -76,14 +78,17 @@ pub(crate) async fn compare(
     let problems = report_problems(cx, run, &sides)?;
     let flags = cx.project.flags;
     let policy = Policy { create: flags.create, update: flags.update, delete: flags.delete };
-    let found = diff(model, &sides.source.rows, &sides.destination.rows);
-    let gone = vanished(cx, run, &source, model, &targets, (&mut sides, &mut extracts, &found)).await?;
+    let mut owned = Differences::find(cx, run, model, &destination, (&sides.source.rows, &sides.destination.rows))?;
+    let gone = vanished(cx, run, &source, model, &targets, (&mut sides, &mut extracts, &owned.diff)).await?;
     source.system.finish()?;
     let (source_rows, destination_rows) = (&sides.source.rows, &sides.destination.rows);
     let proofs = extracts.proofs(model, source_rows, gone);
-    let plan = plan(model, source_rows, destination_rows, found, policy).with_proofs(&proofs);
+    let left = owned.limit(cx, run, model, &destination, (source_rows, destination_rows), policy)?;
+    let found = std::mem::take(&mut owned.diff);
+    let plan = plan_with(model, source_rows, destination_rows, found, policy, &owned.recorded).with_proofs(&proofs);
     let plan = cascades::settle(cx, &destination.system, &resolved.cascading, model, &targets, plan).await?;
-    let plan = plan.with_reasons(&sides.source.read.partial);
+    let mut plan = plan.with_reasons(&sides.source.read.partial);
+    note_unowned(model, &left, &mut plan.summary);
     let summary = Summary { kinds: plan.summary.clone(), problems: sides.source.problems.len() as u64 };
     record(run, &resolved, [(&source, source_rows), (&destination, destination_rows)], &extracts, &summary);
     run.record.duration_ms.compare = Some(elapsed_ms(compared_at));
@@ -96,6 +101,67 @@ pub(crate) async fn compare(
     drop(plan);
     let destination_rows = sides.destination.rows;
     Ok(Compared { destination, resolved, targets, summary, problems, is_full: extracts.is_full(), destination_rows, destination_as_of })
+}
+
+/// The differences, and who made what.
+struct Differences {
+    diff: Diff,
+    recorded: Recorded,
+    /// The record of the sync, which may be large: it is read only by runs that need it.
+    owners: Option<Owners>,
+}
+
+impl Differences {
+    /// Finds the differences.
+    fn find(
+        cx: &RunContext<'_>,
+        run: &RunInProgress,
+        model: &Model,
+        destination: &Opened,
+        (source, rows): (&Snapshot, &Snapshot),
+    ) -> Result<Differences, EngineError> {
+        ownership::take_over(cx, &run.lock, model)?;
+        let (mut recorded, mut owners) = (Recorded::new(), None);
+        if model.kinds.iter().flat_map(|kind| &kind.fields).any(|field| field.ownership == Ownership::Merge) {
+            owners.insert(Owners::read(cx, &run.lock, &destination.place)?).mark_members(model, rows, &mut recorded);
+        }
+        let diff = diff_with(model, source, rows, &recorded);
+        Ok(Differences { diff, recorded, owners })
+    }
+
+    /// Takes out what other users made and the project leaves to them. Returns how much that is, by kind.
+    fn limit(
+        &mut self,
+        cx: &RunContext<'_>,
+        run: &RunInProgress,
+        model: &Model,
+        destination: &Opened,
+        (source, rows): (&Snapshot, &Snapshot),
+        policy: Policy,
+    ) -> Result<Vec<Unowned>, EngineError> {
+        let reaches = cx.project.reaches;
+        for (kind, (spec, found)) in model.kinds.iter().zip(&self.diff.kinds).enumerate() {
+            let deletes = policy.delete && reaches.deletes == Reach::Owned && !found.only_destination.is_empty();
+            let updates = policy.update && reaches.updates == Reach::Owned && !found.updates.is_empty();
+            if (deletes || updates) && !spec.lookup {
+                let owners = match &mut self.owners {
+                    Some(owners) => owners,
+                    none => none.insert(Owners::read(cx, &run.lock, &destination.place)?),
+                };
+                owners.mark_made(model, rows, kind, &mut self.recorded);
+            }
+        }
+        let left = self.recorded.limit(source, &mut self.diff, policy, reaches.deletes, reaches.updates);
+        if let Some(reason) = self.owners.as_ref().and_then(Owners::lost)
+            && left.iter().any(|left| left.deletes + left.updates > 0)
+        {
+            cx.events.warn(&format!(
+                "the record of the objects that this sync made ({}) {reason}, so none of them is deleted: restore it, or adopt the objects again",
+                run.lock.cache().dir().join("ownership.parquet").display()
+            ));
+        }
+        Ok(left)
+    }
 }
 
 /// One side, read, and the run that an incremental one continues from.
@@ -217,7 +283,7 @@ pub(crate) fn plans(
     let terms = Terms::new(side, opened.manifest());
     match side {
         Side::Source => source_plans(cx.project, model, &terms, Some(targets)),
-        Side::Destination => Ok(destination_plans(model, targets, &terms.rules)),
+        Side::Destination => Ok(destination_plans(model, targets, &terms.rules, opened.manifest().ownership)),
     }
 }
 

@@ -133,6 +133,14 @@ pub enum EngineError {
         /// The kinds whose schema changed, where that is known.
         kinds: Vec<String>,
     },
+    /// The command line names a kind that the project does not map.
+    #[error("the project does not map the kind `{kind}`; its kinds are {}", .known.join(", "))]
+    UnknownKind {
+        /// The kind.
+        kind: String,
+        /// The mapped kinds.
+        known: Vec<String>,
+    },
     /// The user stopped it before anything was written.
     #[error("interrupted")]
     Interrupted,
@@ -252,7 +260,9 @@ impl EngineError {
     pub fn fault(&self) -> Fault {
         use infrahub_sync_runtime::FaultKind;
         match self {
-            EngineError::Project(_) | EngineError::WrongSide { .. } | EngineError::Mapping { .. } => Fault::Config,
+            EngineError::Project(_) | EngineError::WrongSide { .. } | EngineError::Mapping { .. } | EngineError::UnknownKind { .. } => {
+                Fault::Config
+            }
             EngineError::Adapter(error) => match error.fault_kind() {
                 FaultKind::Config => Fault::Config,
                 FaultKind::Auth => Fault::Auth,

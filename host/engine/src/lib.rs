@@ -19,6 +19,7 @@ mod generate;
 #[cfg(test)]
 mod laws;
 mod lent;
+mod ownership;
 mod pages;
 mod pipeline;
 mod plans;
@@ -48,6 +49,7 @@ pub use error::{EngineError, Fault};
 pub use explain::{Explanation, Planned, SideOf, explain};
 pub use generate::{Generated, generate};
 pub use infrahub_sync_core::undo::{Left, LeftReason};
+pub use ownership::{Adoption, KindAdoption, adopt};
 pub use pages::records;
 pub use pipeline::{apply, diff, show, sync};
 pub use readings::{Reading, destination_readings, source_readings};

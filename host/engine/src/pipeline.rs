@@ -17,7 +17,7 @@ use crate::schedule::load;
 use crate::schema::{self, Resolved};
 use crate::targets::Targets;
 use crate::watch::Watch;
-use crate::{Applied, EngineError, Run, RunContext, Side, Summary};
+use crate::{Applied, EngineError, Run, RunContext, Side, Summary, ownership};
 
 /// Loads both sides, compares them and writes the run to the cache. The destination is not written.
 ///
@@ -221,7 +221,16 @@ async fn apply_to(
         current,
         plan: &plan,
     };
-    apply_plan(&job, run.writer.open_journal()?, report).await?;
+    let writes = run.writer.reader().read_plan()?.rows() > 0;
+    let journal = run.writer.open_journal()?;
+    if writes {
+        ownership::begin(&run.lock, run.writer.id())?;
+    }
+    let applied = apply_plan(&job, journal, report).await;
+    // Also of an apply that failed: whatever the destination has accepted is recorded.
+    let settled = if writes { ownership::settle(&run.lock, current.model, run.writer.reader(), current.snapshot) } else { Ok(()) };
+    applied?;
+    settled?;
     run.record.duration_ms.apply = Some(elapsed_ms(applying_at));
     run.record.traffic.get_or_insert_with(PerSide::default).destination = traffic(&*destination.system);
     Ok(())

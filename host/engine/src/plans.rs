@@ -407,8 +407,9 @@ pub(crate) fn bare_model(project: &Project) -> Model {
     model
 }
 
-/// Returns what is read back of a destination: each place of each kind, each field at its path there, else by its name.
-pub(crate) fn destination_plans(model: &Model, targets: &Targets, rules: &[ReferenceRule]) -> Vec<ResourcePlan> {
+/// Returns what is read back of a destination: each place of each kind, each field at its path there, else by its name. `owners`: also the sync
+/// that made each object.
+pub(crate) fn destination_plans(model: &Model, targets: &Targets, rules: &[ReferenceRule], owners: bool) -> Vec<ResourcePlan> {
     let mut plans: Vec<ResourcePlan> = Vec::new();
     for place in targets.places() {
         let Some(spec) = model.kinds.get(place.kind) else { continue };
@@ -429,6 +430,9 @@ pub(crate) fn destination_plans(model: &Model, targets: &Targets, rules: &[Refer
         });
         let mut feed = Feed::new(place.kind, Vec::new(), None, fields.collect(), &mut plan.projection);
         place.meant.iter().for_each(|(field, kind)| feed.hint_peer_kind(*field, *kind));
+        if owners {
+            feed.read_owner(&mut plan.projection);
+        }
         if targets.are_several(place.kind) {
             feed.write_to(resource);
         }

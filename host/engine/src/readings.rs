@@ -40,6 +40,6 @@ pub async fn destination_readings(project: &Project, session: &Session, events: 
     let resolved = schema::live(project, session, events).await?;
     let manifest = session.manifest();
     let targets = Targets::new(project, &resolved.model, manifest)?;
-    let plans = destination_plans(&resolved.model, &targets, &Terms::new(Side::Destination, manifest).rules);
+    let plans = destination_plans(&resolved.model, &targets, &Terms::new(Side::Destination, manifest).rules, false);
     Ok(plans.iter().map(|plan| Reading { request: plan.request(manifest.page_size), computed: Vec::new() }).collect())
 }

@@ -32,6 +32,13 @@ pub(crate) fn parse_run_id(id: &str) -> Result<RunId, EngineError> {
     Ok(RunId::parse(id).map_err(CacheError::from)?)
 }
 
+/// Makes a run id.
+pub(crate) fn new_run_id(cx: &RunContext<'_>) -> Result<RunId, EngineError> {
+    let mut random = [0u8; 4];
+    getrandom::fill(&mut random).map_err(|error| EngineError::Internal(format!("no randomness for a run id: {error}")))?;
+    Ok(RunId::new(now(cx), random))
+}
+
 /// Returns the milliseconds since a moment.
 pub(crate) fn elapsed_ms(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
@@ -92,11 +99,7 @@ impl RunInProgress {
         let cache = open_cache(cx)?;
         let id = match &cx.run_id {
             Some(id) => parse_run_id(id)?,
-            None => {
-                let mut random = [0u8; 4];
-                getrandom::fill(&mut random).map_err(|error| EngineError::Internal(format!("no randomness for a run id: {error}")))?;
-                RunId::new(now(cx), random)
-            }
+            None => new_run_id(cx)?,
         };
         let lock = take_lock(cx, &cache, &id).await?;
         let record = RunRecord::running(mode, now(cx));

@@ -117,7 +117,8 @@ pub(crate) fn load(adapter: &Infrahub, request: &LoadRequest) -> Result<Page> {
     }
     let pinned = start.as_ref().filter(|start| Start::known().as_ref() != Some(*start)).and_then(|start| start.at);
     let next = (read < list.count).then_some(Position { offset: read, count: list.count, at: pinned });
-    let records = list.edges.into_iter().map(|edge| record(edge.node, &asked));
+    let known: Vec<Vec<&str>> = asked.iter().map(|(name, _)| known_peers(request, name)).collect();
+    let records = list.edges.into_iter().map(|edge| record(edge.node, &asked, &known));
     let page = Page::records(records)?.with_next(next)?;
     let page = match at {
         Some(at) => page.with_watermark(&at),
@@ -204,14 +205,22 @@ fn document(kind: &str, asked: &[(&str, Asked)], request: &LoadRequest) -> Strin
     )
 }
 
-/// Turns an object into a record: attributes into values, relationships into objects with an id.
-fn record(mut node: Map<String, Value>, asked: &[(&str, Asked)]) -> Map<String, Value> {
+/// Returns the kinds that a field of the project may refer to.
+fn known_peers<'r>(request: &'r LoadRequest, name: &str) -> Vec<&'r str> {
+    let fields = request.targets.iter().flat_map(|target| &target.fields).filter(|field| field.name == name);
+    fields.flat_map(|field| &field.peers).map(String::as_str).collect()
+}
+
+/// Turns an object into a record: attributes into values, relationships into objects with an id. A peer of a kind that the project does not map, which
+/// is not among the `known` ones of the field, comes with its kind: the host shows it, and leaves it alone.
+fn record(mut node: Map<String, Value>, asked: &[(&str, Asked)], known: &[Vec<&str>]) -> Map<String, Value> {
     let mut record = Map::new();
     if let Some(id) = node.remove("id") {
         record.insert("id".to_owned(), id);
     }
-    for (name, asked) in asked {
+    for ((name, asked), known) in asked.iter().zip(known) {
         let Some(value) = node.remove(*name) else { continue };
+        let peer = |edge: Value| peer(edge, known);
         let value = match (asked, value) {
             (Asked::Attribute { .. }, Value::Object(mut attribute)) => {
                 // A value of a profile is not the object's own: a source without a value does not differ.
@@ -231,10 +240,14 @@ fn record(mut node: Map<String, Value>, asked: &[(&str, Asked)]) -> Map<String, 
     record
 }
 
-fn peer(edge: Value) -> Option<Value> {
-    match edge {
-        Value::Object(mut edge) => edge.remove("node")?.as_object_mut()?.remove("id").map(|id| json!({ "id": id })),
-        _ => None,
+fn peer(edge: Value, known: &[&str]) -> Option<Value> {
+    let Value::Object(mut edge) = edge else { return None };
+    let mut node = edge.remove("node")?;
+    let node = node.as_object_mut()?;
+    let id = node.remove("id")?;
+    match node.remove("__typename") {
+        Some(Value::String(kind)) if !known.is_empty() && !known.contains(&kind.as_str()) => Some(json!({ "id": id, "kind": kind })),
+        _ => Some(json!({ "id": id })),
     }
 }
 

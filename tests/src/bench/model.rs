@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use infrahub_sync_core::mapping::RawKind;
-use infrahub_sync_core::model::{Cardinality, FieldModel, FieldType, KindModel, Model};
+use infrahub_sync_core::model::{Cardinality, FieldModel, FieldType, KindModel, Model, Ownership};
 use infrahub_sync_core::value::Tag;
 
 /// Of 100 objects: 1 tag, 4 sites, 5 racks, 30 devices, 60 interfaces. An interface is identified by its name and its device.
@@ -37,6 +37,7 @@ pub(crate) fn model() -> Model {
             also: Vec::new(),
             cardinality: Cardinality::Unknown,
             default: None,
+            ownership: Ownership::Usual,
         });
         let references = REFERENCES.iter().filter(|(kind, ..)| kind == name).map(|(_, field, peer, many)| FieldModel {
             name: (*field).to_owned(),
@@ -46,6 +47,7 @@ pub(crate) fn model() -> Model {
             also: Vec::new(),
             cardinality: if *many { Cardinality::Many } else { Cardinality::One },
             default: None,
+            ownership: Ownership::Usual,
         });
         KindModel {
             name: (*name).to_owned(),

@@ -32,7 +32,7 @@ impl Lab {
         make("FakeTag", TAGS, "t");
         let mut project = Project::new(&format!(
             "name: answers\nsource: {{name: files, settings: {{path: source}}}}\n\
-             destination: {{name: infrahub, settings: {{url: \"{}\"{settings}}}}}\ndiffsync_flags: [NONE]\nmax_deletes: 100%\nschema_mapping:\n  \
+             destination: {{name: infrahub, settings: {{url: \"{}\"{settings}}}}}\ndiffsync_flags: [NONE]\ndeletes: all\nmax_deletes: 100%\nschema_mapping:\n  \
              - {{name: FakeSite, mapping: sites, identifiers: [name], fields: [{{name: name, mapping: name}}, {{name: description, mapping: description}}]}}\n  \
              - {{name: FakeTag, mapping: tags, identifiers: [name], fields: [{{name: name, mapping: name}}]}}\n",
             fake.url()

@@ -39,7 +39,7 @@ impl Lab {
             "config.yml",
             &format!(
                 "name: lab\nsource: {{name: files, settings: {{path: source}}}}\n\
-                 destination: {{name: infrahub, settings: {{url: \"{url}\"}}}}\ndiffsync_flags: [NONE]\n{lines}schema_mapping:\n  \
+                 destination: {{name: infrahub, settings: {{url: \"{url}\"}}}}\ndiffsync_flags: [NONE]\ndeletes: all\n{lines}schema_mapping:\n  \
                  - {{name: LocationSite, mapping: sites, identifiers: [name], fields: [{{name: name, mapping: name}}]}}\n  \
                  - name: InfraDevice\n    mapping: devices\n    identifiers: [name]\n    \
                  fields: [{{name: name, mapping: name}}, {{name: site, mapping: site, reference: LocationSite}}]\n"
@@ -148,7 +148,7 @@ fn source_that_reports_more_than_it_lists_deletes_nothing() {
     let server = lists(total.clone(), listed.clone());
     let project = Project::new(&format!(
         "name: short\nsource: {{name: lists, adapter: ./rest-lists.wasm, settings: {{url: \"{}\", token: t}}}}\n\
-         destination: {{name: files, settings: {{path: out}}}}\ndiffsync_flags: [NONE]\nschema_mapping:\n  \
+         destination: {{name: files, settings: {{path: out}}}}\ndiffsync_flags: [NONE]\ndeletes: all\nschema_mapping:\n  \
          - {{name: Device, mapping: devices, identifiers: [name], fields: [{{name: name, mapping: name}}]}}\n",
         server.url()
     ));
@@ -227,7 +227,7 @@ fn devices_that_a_permission_hides_are_not_deleted() {
     let server = netbox(shown.clone());
     let mut project = Project::new(&format!(
         "name: hidden\nsource: {{name: netbox, settings: {{url: \"{}\"}}}}\ndestination: {{name: files, settings: {{path: out}}}}\n\
-         diffsync_flags: [NONE]\nschema_mapping:\n  \
+         diffsync_flags: [NONE]\ndeletes: all\nschema_mapping:\n  \
          - {{name: Device, mapping: dcim.devices, identifiers: [name], fields: [{{name: name, mapping: name}}]}}\n",
         server.url()
     ));

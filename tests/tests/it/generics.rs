@@ -63,7 +63,7 @@ impl Lab {
         let fake = Fake::start(Options { model: Some(Model::lab(Version::V1_11)), ..Options::default() }).unwrap();
         let mut project = Project::new(&format!(
             "name: lab\nsource: {{name: files, settings: {{path: source}}}}\ndestination: {{name: infrahub, settings: {{url: \"{}\"}}}}\n\
-             diffsync_flags: [NONE]\nmax_deletes: 100%\nschema_mapping:{}",
+             diffsync_flags: [NONE]\ndeletes: all\nmax_deletes: 100%\nschema_mapping:{}",
             fake.url(),
             mappings.concat()
         ));

@@ -21,6 +21,7 @@ mod infrahub;
 mod kills;
 mod languages;
 mod network;
+mod ownership;
 mod puppet;
 mod quiet;
 mod rest;

@@ -12,6 +12,7 @@ pub(crate) const KINDS: [&str; 6] = ["FakeSite", "FakeTag", "CoreStandardGroup",
 /// Groups stand in groups, so that a batch ends at each level; a device and its twin refer to each other, which takes a second pass.
 pub(crate) const MAPPING: &str = "
 diffsync_flags: [NONE]
+deletes: all
 schema_mapping:
   - name: FakeSite
     mapping: sites

@@ -84,8 +84,11 @@ fn project(from: &Rest, to: &Rest, back: bool) -> Project {
         format!("{{name: {name}, adapter: ./rest-lists.wasm, settings: {{{setting}: \"{}\", token: {TOKEN}}}}}", rest.url())
     };
     let turned = |(here, there): (&'static str, &'static str)| if back { (there, here) } else { (here, there) };
-    let mut config =
-        format!("name: lists\ndiffsync_flags: [NONE]\nsource: {}\ndestination: {}\nschema_mapping:\n", side("from", from), side("to", to));
+    let mut config = format!(
+        "name: lists\ndiffsync_flags: [NONE]\ndeletes: all\nsource: {}\ndestination: {}\nschema_mapping:\n",
+        side("from", from),
+        side("to", to)
+    );
     for (kind, here, there, identifiers, fields) in MAPPINGS {
         let (source, destination) = turned((here, there));
         config.push_str(&format!(

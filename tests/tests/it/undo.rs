@@ -18,7 +18,7 @@ impl World {
         let url = fake.url();
         let text = format!(
             "name: world\nsource: {{name: files, settings: {{path: data}}}}\n\
-             destination: {{name: infrahub, settings: {{url: \"{url}\", retries: 1}}}}\ndiffsync_flags: [NONE]\n\
+             destination: {{name: infrahub, settings: {{url: \"{url}\", retries: 1}}}}\ndiffsync_flags: [NONE]\ndeletes: all\n\
              schema_mapping:\n\
              \x20 - {{name: LocationSite, mapping: sites, identifiers: [name], fields: [{{name: name, mapping: name}}]}}\n\
              \x20 - name: InfraDevice\n\

@@ -181,7 +181,7 @@ fn objects_that_cannot_be_told_apart_stop_the_run_before_anything_is_written() {
     let run: Value = serde_json::from_str(&project.read(&format!("{run}/run.json"))).unwrap();
     assert_eq!(run["status"], "failed");
     // Going on leaves them out, and what is left out is never deleted.
-    project.write("config.yml", &CONFIG.replace("schema_mapping:", "diffsync_flags: [NONE]\nschema_mapping:"));
+    project.write("config.yml", &CONFIG.replace("schema_mapping:", "diffsync_flags: [NONE]\ndeletes: all\nschema_mapping:"));
     project.write("destination/Device.jsonl", "{\"name\":\"old\",\"site\":{\"name\":\"Zürich\"}}\n");
     project.write("destination/Site.jsonl", "{\"name\":\"Zürich\"}\n");
     let partial = project.run(&["sync", "--continue-on-error"]);
@@ -301,6 +301,8 @@ fn the_cache_has_exactly_the_documented_files() {
             ".format",
             ".lock",
             "last-successful-rowcounts.json",
+            "ownership.json",
+            "ownership.parquet",
             "r1/A/Device.parquet",
             "r1/A/Site.parquet",
             "r1/A/Tag.parquet",

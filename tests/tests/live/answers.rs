@@ -130,7 +130,7 @@ fn pass(host: &str, request: &Request) -> Reply {
 fn project(proxy: &Proxy, infrahub: &Infrahub, branch: &Branch) -> Project {
     let mut project = Project::new(&format!(
         "name: live\nsource: {{name: files, settings: {{path: source}}}}\n\
-         destination: {{name: infrahub, settings: {{url: \"{}\", branch: {}}}}}\ndiffsync_flags: [NONE]\nmax_deletes: 100%\nschema_mapping:\n  \
+         destination: {{name: infrahub, settings: {{url: \"{}\", branch: {}}}}}\ndiffsync_flags: [NONE]\ndeletes: all\nmax_deletes: 100%\nschema_mapping:\n  \
          - {{name: {KIND}, mapping: all, identifiers: [name], fields: [{{name: name, mapping: name}}, {{name: text, mapping: text}}]}}\n",
         proxy.server.url(),
         branch.name

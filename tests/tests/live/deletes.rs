@@ -16,7 +16,7 @@ fn machine_takes_its_ports_along_only_with_a_line_of_the_project() {
     let config = |lines: &str| {
         format!(
             "name: along\nsource: {{name: files, settings: {{path: source}}}}\n\
-             destination: {{name: infrahub, settings: {{branch: {}}}}}\ndiffsync_flags: [NONE]\n{lines}schema_mapping:\n  \
+             destination: {{name: infrahub, settings: {{branch: {}}}}}\ndiffsync_flags: [NONE]\ndeletes: all\n{lines}schema_mapping:\n  \
              - {{name: VirtualizationCluster, mapping: clusters, identifiers: [name], fields: [{{name: name, mapping: name}}]}}\n  \
              - name: VirtualizationVirtualMachine\n    mapping: machines\n    identifiers: [name, cluster]\n    \
              fields: [{{name: name, mapping: name}}, {{name: cluster, mapping: cluster, reference: VirtualizationCluster}}]\n",
@@ -117,7 +117,7 @@ fn devices_that_a_constraint_hides_are_not_gone() {
     let token = format!("nbt_{}.{}", token["key"].as_str().unwrap(), token["token"].as_str().unwrap());
 
     let mut project = Project::new(
-        "name: hiding\nsource: {name: netbox}\ndestination: {name: files, settings: {path: out}}\ndiffsync_flags: [NONE]\n\
+        "name: hiding\nsource: {name: netbox}\ndestination: {name: files, settings: {path: out}}\ndiffsync_flags: [NONE]\ndeletes: all\n\
          max_deletes: 100\nschema_mapping:\n  - name: Device\n    mapping: dcim.devices\n    identifiers: [number]\n    \
          fields: [{name: number, mapping: id}, {name: name, mapping: name}]\n",
     );

@@ -99,7 +99,7 @@ const TEMPLATES: &str = "
 fn lab(infrahub: &Infrahub, branch: &Branch, mappings: &str) -> Project {
     let mut project = Project::new(&format!(
         "name: lab\nsource: {{name: files, settings: {{path: source}}}}\ndestination: {{name: infrahub, settings: {{branch: {}}}}}\n\
-         diffsync_flags: [NONE]\nmax_deletes: 100%\nschema_mapping:{mappings}",
+         diffsync_flags: [NONE]\ndeletes: all\nmax_deletes: 100%\nschema_mapping:{mappings}",
         branch.name
     ));
     project.set("INFRAHUB_ADDRESS", &infrahub.url);

@@ -11,4 +11,5 @@ mod generics;
 mod histories;
 mod infrahub;
 mod netbox;
+mod ownership;
 mod smoke;

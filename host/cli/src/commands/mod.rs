@@ -3,6 +3,7 @@
 //! Commands share [`crate::context::Context`] and do not call one another. The plan goes to stdout, and everything else to stderr.
 
 mod adapter;
+mod adopt;
 mod apply;
 mod cache;
 mod completions;
@@ -78,6 +79,8 @@ enum Command {
     Drift(drift::Drift),
     /// Create a plan that takes an applied run back; writes only to the cache
     Undo(undo::Undo),
+    /// Show the objects of the destination that this sync has not made, and take them over
+    Adopt(adopt::Adopt),
     /// List, prune or verify cached runs
     Cache(cache::Cache),
     /// List, inspect, check, lock or create adapters
@@ -115,6 +118,7 @@ pub(crate) fn run(cli: Cli, context: Context) -> Result<Exit, CommandError> {
         Command::Sync(args) => sync::run(&args, context),
         Command::Drift(args) => drift::run(&args, context),
         Command::Undo(args) => undo::run(&args, context),
+        Command::Adopt(args) => adopt::run(&args, context),
         Command::Cache(args) => cache::run(&args, &context),
         Command::Adapter(args) => adapter::run(&args, &context),
         Command::Completions(args) => completions::run(&args, &context),

@@ -69,6 +69,13 @@ pub(crate) fn write<E>(
     for (kind, sentence) in overview.partial() {
         writeln!(out, "\n{} {}.", Inline(kind), Inline(&sentence))?;
     }
+    let (unowned, hint) = overview.unowned();
+    for (kind, sentence) in unowned {
+        writeln!(out, "\n{}: {sentence}.", Inline(kind))?;
+    }
+    if let Some(hint) = hint {
+        writeln!(out, "\n{hint}.")?;
+    }
     if overview.is_in_sync() {
         return Ok(());
     }

@@ -98,6 +98,38 @@ impl Overview<'_> {
         })
     }
 
+    /// Returns a sentence for each kind with objects that other users made and that are left alone, and behind them one about what to do.
+    pub(super) fn unowned(&self) -> (Vec<(&str, String)>, Option<&'static str>) {
+        let (mut lines, mut hint) = (Vec::new(), None);
+        for kind in &self.kinds {
+            if kind.unowned > 0 {
+                let (objects, are, they) = (
+                    plural(kind.unowned, "object", "objects"),
+                    plural(kind.unowned, "is", "are"),
+                    plural(kind.unowned, "it stays", "they stay"),
+                );
+                let text = format!("{} {objects} only in the destination {are} not recorded as made by this sync: {they}", kind.unowned);
+                lines.push((kind.kind.as_str(), text));
+                hint = Some(
+                    "to delete such objects, take them over with `infrahub-sync adopt --unmatched --yes`, or set `deletes: all` in config.yml",
+                );
+            }
+            if kind.unowned_updates > 0 {
+                let (objects, are, they) = (
+                    plural(kind.unowned_updates, "object", "objects"),
+                    plural(kind.unowned_updates, "is", "are"),
+                    plural(kind.unowned_updates, "it stays", "they stay"),
+                );
+                let text = format!(
+                    "{} {objects} with differences {are} not recorded as made by this sync: {they} (`updates: owned`)",
+                    kind.unowned_updates
+                );
+                lines.push((kind.kind.as_str(), text));
+            }
+        }
+        (lines, hint)
+    }
+
     /// Returns `Plan: 3 to create, 1 to update, 0 to delete.`, or that both sides are in sync.
     pub(super) fn sentence(&self) -> String {
         let totals = self.totals();
@@ -130,6 +162,20 @@ impl Overview<'_> {
 mod tests {
     use super::super::fixture::{counts, overview};
     use super::*;
+
+    #[test]
+    fn objects_of_other_users_are_counted_with_the_way_to_take_them_over() {
+        let mut overview = overview(&[("A", 3, 4, counts(0, 0, 0, 0)), ("B", 1, 1, counts(0, 0, 0, 0))]);
+        (overview.kinds[0].unowned, overview.kinds[1].unowned_updates) = (1, 2);
+        let (lines, hint) = overview.unowned();
+        let lines: Vec<String> = lines.into_iter().map(|(kind, sentence)| format!("{kind}: {sentence}")).collect();
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        A: 1 object only in the destination is not recorded as made by this sync: it stays
+        B: 2 objects with differences are not recorded as made by this sync: they stay (`updates: owned`)
+        ");
+        assert!(hint.is_some_and(|hint| hint.contains("adopt --unmatched") && hint.contains("deletes: all")));
+        assert!(overview.is_in_sync());
+    }
 
     #[test]
     fn the_sentence_distinguishes_one_from_many() {

@@ -30,10 +30,12 @@ pub(crate) fn write<E>(
     if overview.is_in_sync() {
         writeln!(out, "{}", overview.sentence())?;
         write_partial(out, overview, look)?;
+        write_unowned(out, overview, look)?;
         return Ok(());
     }
     write_table(out, overview, look)?;
     write_partial(out, overview, look)?;
+    write_unowned(out, overview, look)?;
     let mut group: Option<Group> = None;
     for (at, row) in rows.enumerate() {
         let row = row.map_err(Failure::Rows)?;
@@ -85,6 +87,18 @@ fn write_partial(out: &mut impl Write, overview: &Overview<'_>, look: &Look) -> 
         writeln!(out, "{style}{}{style:#} {}", Escaped(kind), Escaped(&sentence), style = look.update)?;
     }
     Ok(())
+}
+
+/// Writes a line for each kind with objects of other users, and how to take them over.
+fn write_unowned(out: &mut impl Write, overview: &Overview<'_>, look: &Look) -> io::Result<()> {
+    let (lines, hint) = overview.unowned();
+    for (kind, sentence) in lines {
+        writeln!(out, "{}: {sentence}", Escaped(kind))?;
+    }
+    match hint {
+        Some(hint) => writeln!(out, "{dim}{hint}{dim:#}", dim = look.dim),
+        None => Ok(()),
+    }
 }
 
 /// The rows below one heading.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::ownership::{Owned, REACH_KEYS, Reaches, ownership};
 use super::rules::{APPLY_KEYS, INCREMENTAL_KEYS};
 use super::{ApplyRules, Endpoint, Environment, Flags, Incremental, Mapping, Project, check, endpoint, flags, mapping};
 use crate::decode::{Decoder, Key, names};
@@ -23,10 +24,12 @@ struct Draft {
     flags: Flags,
     incremental: Incremental,
     apply: ApplyRules,
+    ownership: Option<Owned>,
+    reaches: Reaches,
 }
 
-/// The keys of the whole file but for those of [`ApplyRules`]. `description` has no meaning for a run; projects have one.
-const KEYS: [Key<Draft>; 11] = [
+/// The keys of the whole file but for those of [`ApplyRules`] and [`Reaches`]. `description` has no meaning for a run; projects have one.
+const KEYS: [Key<Draft>; 12] = [
     Key::required("name", |decoder, node, path, draft| draft.name = sync_name(decoder, node, path)),
     Key::optional("description", |decoder, node, path, _| _ = decoder.text(node, path)),
     Key::required("source", |decoder, node, path, draft| draft.source = endpoint::endpoint(decoder, node, path)),
@@ -43,6 +46,7 @@ const KEYS: [Key<Draft>; 11] = [
         draft.mappings = decoder.list(node, path).len();
         draft.schema_mapping = decoder.each(node, path, mapping::mapping);
     }),
+    Key::optional("ownership", |decoder, node, path, draft| draft.ownership = ownership(decoder, node, path)),
     Key::optional("diffsync_flags", |decoder, node, path, draft| draft.flags = flags::flags(decoder, node, path)),
     Key::optional("incremental", |decoder, node, path, draft| drop(decoder.fill(node, path, &INCREMENTAL_KEYS, &mut draft.incremental))),
 ];
@@ -76,10 +80,11 @@ fn project(decoder: &mut Decoder<'_>, tree: &Node) -> Option<Project> {
         }
     }
     let mut draft = Draft::default();
-    let known: Vec<&str> = names(&KEYS).chain(names(&APPLY_KEYS)).collect();
+    let known: Vec<&str> = names(&KEYS).chain(names(&APPLY_KEYS)).chain(names(&REACH_KEYS)).collect();
     let record = decoder.record(tree, "", &known)?;
     decoder.read(&record, &KEYS, &mut draft);
     decoder.read(&record, &APPLY_KEYS, &mut draft.apply);
+    decoder.read(&record, &REACH_KEYS, &mut draft.reaches);
     let mapped = record.get_or_null("schema_mapping");
     let empty = mapped.is_none_or(|node| match &node.data {
         Data::List(items) => items.is_empty(),
@@ -108,6 +113,8 @@ fn project(decoder: &mut Decoder<'_>, tree: &Node) -> Option<Project> {
         flags: draft.flags,
         incremental: draft.incremental,
         apply: draft.apply,
+        ownership: draft.ownership,
+        reaches: draft.reaches,
         directory: directory.to_owned(),
         file: file.to_owned(),
         warnings: Vec::new(),

@@ -56,7 +56,7 @@ pub(super) fn flags(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> Flags
     }
     // An unknown flag may be the one that keeps them.
     if flags.delete && found.len() == items.len() {
-        let message = "these flags replace the default `SKIP_UNMATCHED_DST`: objects that only the destination has will be deleted";
+        let message = "these flags replace the default `SKIP_UNMATCHED_DST`: objects that only the destination has may be deleted";
         decoder.report(Severity::Warning, node.span, path, message, Some("add `SKIP_UNMATCHED_DST` to keep them".to_owned()));
     }
     flags

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::decode::{Decoder, Key, Record, suggest};
 use crate::load::{Data, Node};
 use crate::problem::{Severity, Span};
+use crate::project::ownership::{Owned, ownership};
 
 /// One resource that feeds one kind.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +27,8 @@ pub struct Mapping {
     pub transforms: Vec<TransformConfig>,
     /// The fields, in order. A field may occur twice (with a warning): the last one that yields a value wins.
     pub fields: Vec<Field>,
+    /// Whose its fields' values are, where a field does not say so.
+    pub ownership: Option<Owned>,
     /// Its path, `schema_mapping[2]`.
     pub path: String,
     /// Where its name stands.
@@ -85,6 +88,8 @@ pub struct Field {
     /// The kinds of its peers, as they are written: mapped kinds, kinds of the destination, generic kinds. Also set beside `static` (a peer's
     /// unique id).
     pub references: Vec<String>,
+    /// Whose its value is.
+    pub ownership: Option<Owned>,
     /// Its path, `schema_mapping[2].fields[0]`.
     pub path: String,
     /// Where its name stands.
@@ -117,13 +122,15 @@ struct Draft {
     filters: Vec<FilterConfig>,
     transforms: Vec<TransformConfig>,
     fields: Vec<Field>,
+    ownership: Option<Owned>,
 }
 
-const KEYS: [Key<Draft>; 7] = [
+const KEYS: [Key<Draft>; 8] = [
     Key::required("name", |decoder, node, path, draft| draft.name = decoder.text_at(node, path)),
     Key::optional("mapping", |decoder, node, path, draft| draft.mapping = address(decoder, node, path)),
     Key::optional("destination_mapping", |decoder, node, path, draft| draft.destination_mapping = address(decoder, node, path)),
     Key::optional("identifiers", |decoder, node, path, draft| draft.identifiers = decoder.each(node, path, Decoder::text_at)),
+    Key::optional("ownership", |decoder, node, path, draft| draft.ownership = ownership(decoder, node, path)),
     Key::optional("filters", |decoder, node, path, draft| draft.filters = decoder.each(node, path, filter)),
     Key::optional("transforms", |decoder, node, path, draft| draft.transforms = decoder.each(node, path, transform)),
     Key::optional("fields", |decoder, node, path, draft| draft.fields = decoder.each(node, path, field)),
@@ -150,6 +157,7 @@ pub(super) fn mapping(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> Opt
         filters: draft.filters,
         transforms: draft.transforms,
         fields,
+        ownership: draft.ownership,
         path: path.to_owned(),
         span,
         identifier_spans,
@@ -268,14 +276,16 @@ struct FieldDraft {
     destination_mapping: Option<String>,
     literal: Option<Value>,
     references: Vec<(String, Span)>,
+    ownership: Option<Owned>,
 }
 
-const FIELD_KEYS: [Key<FieldDraft>; 5] = [
+const FIELD_KEYS: [Key<FieldDraft>; 6] = [
     Key::required("name", |decoder, node, path, draft| draft.name = decoder.text_at(node, path)),
     Key::optional("mapping", |decoder, node, path, draft| draft.mapping = address(decoder, node, path)),
     Key::optional("destination_mapping", |decoder, node, path, draft| draft.destination_mapping = address(decoder, node, path)),
     Key::optional("static", |_, node, _, draft| draft.literal = Some(node.to_value())),
     Key::optional("reference", |decoder, node, path, draft| draft.references = references(decoder, node, path)),
+    Key::optional("ownership", |decoder, node, path, draft| draft.ownership = ownership(decoder, node, path)),
 ];
 
 /// Decodes `reference:`, a kind or a list of kinds.
@@ -306,7 +316,7 @@ fn references(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> Vec<(String
 fn field(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> Option<Field> {
     let mut draft = FieldDraft::default();
     decoder.fill(node, path, &FIELD_KEYS, &mut draft)?;
-    let FieldDraft { name, mapping, destination_mapping, literal, references } = draft;
+    let FieldDraft { name, mapping, destination_mapping, literal, references, ownership } = draft;
     let destination_mapping = destination_mapping.or_else(|| mapping.clone());
     let (name, span) = name?;
     let (references, reference_spans): (Vec<_>, Vec<_>) = references.into_iter().unzip();
@@ -317,7 +327,7 @@ fn field(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> Option<Field> {
         (None, None, false) => FieldSource::Reference(name.clone()),
         (None, None, true) => FieldSource::Unmapped,
     };
-    Some(Field { name, source, destination_mapping, references, path: path.to_owned(), span, reference_spans })
+    Some(Field { name, source, destination_mapping, references, ownership, path: path.to_owned(), span, reference_spans })
 }
 
 /// Reports fields that stand twice in one mapping, and drops those that say the same again.
@@ -331,6 +341,7 @@ fn without_repeats(decoder: &mut Decoder<'_>, fields: Vec<Field>) -> Vec<Field> 
             let first: &Field = &kept[before];
             let same = first.source == field.source
                 && first.references == field.references
+                && first.ownership.map(|owned| owned.ownership) == field.ownership.map(|owned| owned.ownership)
                 && first.destination_mapping == field.destination_mapping;
             let line = first.span.line;
             let message = format!("the field `{}` is mapped here a second time; the first is on line {line}", field.name);

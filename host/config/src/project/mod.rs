@@ -9,6 +9,7 @@ pub(crate) mod endpoint;
 mod flags;
 mod headers;
 mod mapping;
+pub(crate) mod ownership;
 mod rules;
 mod variables;
 
@@ -20,6 +21,7 @@ pub use self::abilities::Grants;
 pub use self::endpoint::{AdapterLocation, Endpoint, Pin};
 pub use self::flags::Flags;
 pub use self::mapping::{Field, FieldSource, FilterConfig, Mapping, TransformConfig};
+pub use self::ownership::{Owned, Reaches};
 pub use self::rules::{ApplyOverrides, ApplyRules, Incremental, OnConflict};
 use crate::load;
 use crate::problem::{Document, Problem, Severity, Span};
@@ -52,6 +54,10 @@ pub struct Project {
     pub incremental: Incremental,
     /// The rules of an apply.
     pub apply: ApplyRules,
+    /// Whose a field's value is, where neither its mapping nor the field says so.
+    pub ownership: Option<Owned>,
+    /// The objects that a run may change and delete.
+    pub reaches: Reaches,
     /// The folder of `file`; `.` where the file's name has none.
     pub directory: PathBuf,
     /// The file, as it was given.

@@ -162,7 +162,7 @@ fn unknown_and_missing_keys() {
     41 |         colour: red
        |         ^^^^^^
 
-    hint: known keys: `name`, `mapping`, `destination_mapping`, `static`, `reference`
+    hint: known keys: `name`, `mapping`, `destination_mapping`, `static`, `reference`, `ownership`
     ");
     assert_snapshot!(broken("name: from-netbox\n", "name:\n"), @r"
     error: `name` has no value
@@ -185,7 +185,7 @@ fn unknown_and_missing_keys() {
     11 | x:
        | ^
 
-    hint: known keys: `name`, `description`, `source`, `destination`, `adapters_path`, `store`, `order`, `delete_along`, `schema_mapping`, `diffsync_flags`, `incremental`, `on_conflict`, `max_deletes`, `max_failures`
+    hint: known keys: `name`, `description`, `source`, `destination`, `adapters_path`, `store`, `order`, `delete_along`, `schema_mapping`, `ownership`, `diffsync_flags`, `incremental`, `on_conflict`, `max_deletes`, `max_failures`, `deletes`, `updates`
     ");
 }
 
@@ -557,6 +557,39 @@ fn order() {
 }
 
 #[test]
+fn the_reach_of_a_run_and_ownership_are_words() {
+    let with = |lines: &str| {
+        let text = format!("{GOOD}{lines}\n");
+        match parse_text(&text) {
+            Ok(project) => {
+                format!("{:?} {:?} {:?}", project.reaches.deletes, project.reaches.updates, project.ownership.map(|owned| owned.ownership))
+            }
+            Err(problems) => show(&problems),
+        }
+    };
+    assert_snapshot!(with(""), @"Owned All None");
+    assert_snapshot!(with("deletes: all\nupdates: owned\nownership: create-only"), @"All Owned Some(CreateOnly)");
+    assert_snapshot!(with("deletes: some"), @r"
+    error: `some` is neither `owned` nor `all`
+      --> sync/config.yml:49:10 (deletes)
+       |
+    49 | deletes: some
+       |          ^^^^
+
+    hint: `owned` reaches the objects that this sync made or adopted, `all` reaches every object of the mapped kinds
+    ");
+    assert_snapshot!(with("ownership: create_only"), @r"
+    error: unknown ownership `create_only`
+      --> sync/config.yml:49:12 (ownership)
+       |
+    49 | ownership: create_only
+       |            ^^^^^^^^^^^
+
+    hint: did you mean `create-only`?
+    ");
+}
+
+#[test]
 fn flags() {
     let with = |flags: &str| {
         let text = format!("{GOOD}diffsync_flags: {flags}\n");
@@ -570,7 +603,7 @@ fn flags() {
     assert_snapshot!(with("[4, 2]"), @r"Flags { create: false, update: true, delete: false }");
     assert_snapshot!(with("[CONTINUE_ON_FAILURE]"), @r"
     Flags { create: true, update: true, delete: true }
-    warning: these flags replace the default `SKIP_UNMATCHED_DST`: objects that only the destination has will be deleted
+    warning: these flags replace the default `SKIP_UNMATCHED_DST`: objects that only the destination has may be deleted
       --> sync/config.yml:49:17 (diffsync_flags)
        |
     49 | diffsync_flags: [CONTINUE_ON_FAILURE]

@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 
+use infrahub_sync_core::model::Ownership;
+
 use crate::problem::Span;
-use crate::project::Project;
+use crate::project::{self, Mapping, Project};
 
 /// A kind with the fields of all its mappings.
 pub(super) struct Kind<'p> {
@@ -30,6 +32,18 @@ pub(super) struct Field<'p> {
     /// Where it is named, or where its first reference is.
     pub(super) span: Span,
     pub(super) path: String,
+    /// Whose its value is, by each of its mappings.
+    pub(super) owned: Vec<Whose>,
+}
+
+/// Whose a field's value is, by one mapping.
+pub(super) struct Whose {
+    /// By the field, its mapping or the project: the nearest that says so.
+    pub(super) ownership: Ownership,
+    /// Where the field itself says so, else where it is named.
+    pub(super) span: Span,
+    /// The field itself says so.
+    pub(super) by_field: bool,
 }
 
 /// A kind that a field refers to.
@@ -83,9 +97,10 @@ pub(super) fn kinds(project: &Project) -> Vec<Kind<'_>> {
             let known = *kind.positions.entry(&field.name).or_insert(next);
             let (span, path) = (field.reference_spans.first().copied().unwrap_or(field.span), field.path.clone());
             if known == next {
-                kind.fields.push(Field { name: &field.name, references: Vec::new(), span, path: path.clone() });
+                kind.fields.push(Field { name: &field.name, references: Vec::new(), span, path: path.clone(), owned: Vec::new() });
             }
             let Some(first) = kind.fields.get_mut(known) else { continue };
+            first.owned.push(whose(project, mapping, field));
             for (kind, span) in field.references.iter().zip(&field.reference_spans) {
                 if first.references.iter().any(|known| known.kind == kind) {
                     continue;
@@ -99,4 +114,14 @@ pub(super) fn kinds(project: &Project) -> Vec<Kind<'_>> {
         }
     }
     kinds
+}
+
+/// Returns whose a field's value is: the nearest of field, mapping and project decides. `source` of a mapping or project means the usual rule, that of a
+/// field the source alone.
+fn whose(project: &Project, mapping: &Mapping, field: &project::Field) -> Whose {
+    let above = || mapping.ownership.or(project.ownership).map(|owned| owned.ownership).filter(|owned| *owned != Ownership::Source);
+    match field.ownership {
+        Some(owned) => Whose { ownership: owned.ownership, span: owned.span, by_field: true },
+        None => Whose { ownership: above().unwrap_or_default(), span: field.span, by_field: false },
+    }
 }

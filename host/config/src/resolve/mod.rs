@@ -6,6 +6,7 @@
 
 mod merge;
 mod order;
+mod ownership;
 mod peers;
 mod schema;
 
@@ -116,6 +117,7 @@ fn kind_model(decoder: &mut Decoder<'_>, kind: &Kind<'_>, schema: Option<&schema
             also: field.references.iter().skip(1).map(|further| further.kind.to_owned()).collect(),
             cardinality: known.map_or(Cardinality::Unknown, |known| known.cardinality),
             default: known.and_then(|known| known.default.clone()),
+            ownership: ownership::of_field(decoder, kind, field, known, identifiers.iter().any(|name| name == field.name)),
         });
     }
     KindModel { name: kind.name.to_owned(), identifiers, tier: 0, deferred: Vec::new(), lookup: false, fields }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use infrahub_sync_core::model::{FieldModel, KindModel};
+use infrahub_sync_core::model::{FieldModel, KindModel, Ownership};
 
 use super::merge::{Field, Kind, Reference};
 use super::schema::Schema;
@@ -215,6 +215,7 @@ pub(super) fn lookups<'p>(
                 also: named.collect(),
                 cardinality: known.cardinality,
                 default: None,
+                ownership: Ownership::Usual,
             });
         }
         if fields.is_empty() || fields.len() < identifiers.len() {

@@ -103,7 +103,8 @@ fn check_mandatory(decoder: &mut Decoder<'_>, kind: &Kind<'_>, described: &Schem
     }
     let mandatory: Vec<&str> =
         described.fields.iter().filter(|field| !field.optional && !field.read_only).map(|field| field.name.as_str()).collect();
-    let nowhere: HashSet<&str> = mandatory.iter().copied().filter(|name| kind.field(name).is_none()).collect();
+    let is_given = |name: &str| kind.field(name).is_some_and(Field::is_given);
+    let nowhere: HashSet<&str> = mandatory.iter().copied().filter(|name| !is_given(name)).collect();
     if !nowhere.is_empty() {
         let names = list_names(mandatory.iter().copied().filter(|name| nowhere.contains(name)));
         let message = format!("the destination cannot create a `{}` without {names}", kind.name);

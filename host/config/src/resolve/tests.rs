@@ -2,6 +2,8 @@ use std::path::Path;
 
 use insta::assert_snapshot;
 
+use infrahub_sync_core::model::Ownership;
+
 use super::*;
 
 const HEAD: &str = "name: a\nsource: {name: netbox}\ndestination: {name: infrahub}\n";
@@ -550,4 +552,67 @@ fn an_identifier_may_refer_to_several_kinds() {
     Site tier 0 by [name] deferred []
       name: Any optional
     ");
+}
+
+/// Returns the owner of each field of a kind.
+fn owners(project: &Project, schema: Option<&[SchemaKind]>, kind: &str) -> Vec<(String, Ownership)> {
+    let resolved = resolve(project, schema).unwrap_or_else(|problems| panic!("{}", show(&problems)));
+    let (_, kind) = resolved.model.kind(kind).unwrap();
+    kind.fields.iter().map(|field| (field.name.clone(), field.ownership)).collect()
+}
+
+#[test]
+fn the_nearest_ownership_wins_and_identifiers_are_always_the_sources() {
+    let mappings = "  - name: Device
+    identifiers: [name]
+    ownership: create-only
+    fields:
+      - {name: name, mapping: n}
+      - {name: serial, mapping: s}
+      - {name: site, mapping: site, reference: Site, ownership: source}
+      - {name: place, mapping: p, reference: Site, ownership: destination}
+  - {name: Site, identifiers: [name], ownership: source, fields: [{name: name, mapping: n}, {name: slug, mapping: s}]}
+  - {name: Port, identifiers: [name], fields: [{name: name, mapping: n}, {name: device, mapping: d, reference: Device}]}
+";
+    let text = format!("{HEAD}ownership: merge\nschema_mapping:\n{mappings}");
+    let project = Project::parse(&text, Path::new("config.yml"), &|_: &str| None).unwrap();
+    let of = |kind: &str| owners(&project, Some(&schema()), kind).into_iter().map(|(_, owner)| owner).collect::<Vec<_>>();
+    assert_eq!(of("Device"), [Ownership::Usual, Ownership::CreateOnly, Ownership::Source, Ownership::Destination]);
+    // `source` of a mapping is the usual rule; `merge` of the project is for its lists.
+    assert_eq!(of("Site"), [Ownership::Usual, Ownership::Usual]);
+    assert_eq!(of("Port"), [Ownership::Usual, Ownership::Usual]);
+    let without_schema: Vec<Ownership> = owners(&project, None, "Port").into_iter().map(|(_, owner)| owner).collect();
+    assert_eq!(without_schema, [Ownership::Usual, Ownership::Merge]);
+}
+
+#[test]
+fn an_ownership_that_cannot_be_is_reported_at_its_place() {
+    let device = |fields: &str| {
+        let mappings = format!("{SITE}  - {{name: Device, identifiers: [name], fields: [{fields}]}}\n");
+        outcome(&project(&mappings), Some(&schema()))
+    };
+    let reported = |text: &str, words: &[&str]| {
+        assert!(text.starts_with("error: "), "{text}");
+        words.iter().for_each(|word| assert!(text.contains(word), "`{word}` is not in\n{text}"));
+    };
+    let identifier = device("{name: name, mapping: n, ownership: create-only}");
+    reported(
+        &identifier,
+        &["`Device.name` identifies `Device`, so its ownership cannot be `create-only`", "config.yml:6:", "remove `ownership` here"],
+    );
+    let single = device("{name: name, mapping: n}, {name: serial, mapping: s, ownership: merge}");
+    reported(
+        &single,
+        &["`Device.serial` holds a single value, so its ownership cannot be `merge`", "(schema_mapping[1].fields[1].ownership)"],
+    );
+    let reference = device("{name: name, mapping: n}, {name: site, mapping: s, reference: Site, ownership: merge}");
+    reported(&reference, &["`Device.site` holds a single value", "write `source`, `create-only` or `destination`"]);
+    let mandatory = device("{name: name, mapping: n, ownership: destination}");
+    reported(&mandatory, &["the destination cannot create a `Device` without `name`"]);
+    let two = format!(
+        "{SITE}  - {{name: Site, fields: [{{name: name, mapping: n}}, {{name: slug, mapping: s, ownership: destination}}]}}\n  \
+         - {{name: Site, fields: [{{name: name, mapping: n}}, {{name: slug, mapping: s}}]}}\n"
+    );
+    let two = outcome(&project(&two), Some(&schema()));
+    reported(&two, &["`Site.slug` has the ownership `source` here and `destination` on line 6", "config.yml:7:", "a field has one owner"]);
 }

@@ -17,6 +17,9 @@ use super::transform::{TransformError, Transforms};
 use crate::records::{Projection, Records, Shape};
 use crate::value::{ColumnTooLarge, Tag, ValueColumn, json_string};
 
+/// The path at which a system returns the sync that made an object.
+pub const OWNER: &str = "@owner";
+
 /// Where a field's value comes from.
 #[derive(Debug, Clone, PartialEq)]
 pub enum FieldSource {
@@ -101,6 +104,8 @@ pub struct Feed {
     /// Top-level names that filters and transforms read, with their slots.
     names: Vec<(String, usize)>,
     id: usize,
+    /// The slot of the sync that made a record, where that is read.
+    owner: Option<usize>,
     /// Of fields whose peers may be of several kinds: the kinds that this mapping refers to.
     peer_kinds: Vec<(usize, usize)>,
     /// The destination's resource for the rows, where the kind has several.
@@ -180,6 +185,7 @@ impl Feed {
             computed,
             names,
             id,
+            owner: None,
             peer_kinds,
             destination: None,
             lent: None,
@@ -191,6 +197,11 @@ impl Feed {
     /// although the field's peers may be of them: an id of one kind means nothing in the others.
     pub fn hint_peer_kind(&mut self, field: usize, kind: usize) {
         self.peer_kinds.push((field, kind));
+    }
+
+    /// Reads which sync made each record, too.
+    pub fn read_owner(&mut self, projection: &mut Projection) {
+        self.owner = Some(projection.slot(OWNER, Shape::Value));
     }
 
     /// Says which resource of the destination the rows belong to: for kinds whose mappings have several.
@@ -303,7 +314,9 @@ impl Feed {
         let ids = page.column(self.id);
         // Everything is looked at before anything is added, so that a page is kept whole or not at all.
         let fits = |(at, column): &(usize, Cow<'_, ValueColumn>)| into.columns.get(*at).is_none_or(|out| out.has_room(column.text_bytes()));
-        if !(into.ids.has_room(ids.text_bytes()) && parts.iter().all(fits)) {
+        let owners = self.owner.map(|slot| page.column(slot));
+        let room_for_owners = owners.as_ref().is_none_or(|owners| into.owners.has_room(owners.text_bytes()));
+        if !(into.ids.has_room(ids.text_bytes()) && room_for_owners && parts.iter().all(fits)) {
             return Err(ColumnTooLarge.into());
         }
         for (at, column) in &parts {
@@ -312,6 +325,11 @@ impl Feed {
             }
         }
         into.ids.append(&ids)?;
+        if let Some(owners) = owners {
+            into.owners.fill(into.rows);
+            into.owners.append(&owners)?;
+            into.owners.fill(into.rows + kept);
+        }
         if !(self.peer_kinds.is_empty() && into.peer_kind_hints.is_empty()) {
             into.hint_until(into.rows, &[]);
             into.hint_until(into.rows + kept, &self.peer_kinds);

@@ -28,6 +28,8 @@ pub struct RawKind {
     pub resources: ResourceColumn,
     /// Records that `explain` can tell of: of one mapping, until its rows are merged with those of others.
     pub trace: Trace,
+    /// The sync that made each object, where the system records it; empty where that was not read.
+    pub owners: ValueColumn,
 }
 
 /// The destination's resource of each row of a kind whose mappings have several. Empty for other kinds, which pay nothing.
@@ -121,11 +123,17 @@ impl RawKind {
             raw.columns.iter_mut().for_each(|column| column.fill(raw.rows));
         }
         if !(self.ids.has_room(other.ids.text_bytes())
+            && self.owners.has_room(other.owners.text_bytes())
             && self.columns.iter().zip(&other.columns).all(|(ours, theirs)| ours.has_room(theirs.text_bytes())))
         {
             return Err(ColumnTooLarge);
         }
         self.resources.append(self.rows, &other.resources, other.rows);
+        if !(self.owners.is_empty() && other.owners.is_empty()) {
+            self.owners.fill(self.rows);
+            other.owners.fill(other.rows);
+            self.owners.append(&other.owners)?;
+        }
         self.ids.append(&other.ids)?;
         for (ours, theirs) in self.columns.iter_mut().zip(&other.columns) {
             ours.append(theirs)?;

@@ -5,7 +5,7 @@ use infrahub_sync_base::Side;
 use super::columns::{FieldColumn, NOWHERE, PeerColumn};
 use super::keys::{identity_order, parents_by_id};
 use super::problems::{DataErrorKind, DataProblem};
-use super::resolve::{IdIndex, Table, UniqueIdIndex};
+use super::resolve::{Found, IdIndex, Table, UniqueIdIndex};
 use super::{Completeness, KindSnapshot, Snapshot};
 use crate::key::Keys;
 use crate::mapping::RawKind;
@@ -113,6 +113,9 @@ pub fn build_with(
         }
         raw.columns.resize_with(kind.fields.len(), ValueColumn::default);
         raw.ids.fill(raw.rows);
+        if !raw.owners.is_empty() {
+            raw.owners.fill(raw.rows);
+        }
         for (field, column) in kind.fields.iter().zip(&mut raw.columns) {
             column.fill(raw.rows);
             if field.reference.is_none() {
@@ -349,12 +352,12 @@ impl Builder<'_> {
                 Some(kinds) if kinds.is_empty() => fields.push(FieldColumn::Peers(PeerColumn::default())),
                 Some(kinds) => {
                     let mut peers = PeerColumn::new(kinds, order.len());
-                    let mut set: Vec<(u16, u32)> = Vec::new();
+                    let mut found = Found::default();
                     for row in &order {
-                        set.clear();
+                        found.clear();
                         let cell = Cell { kind, row: *row as usize, field: at };
-                        let held = self.resolve(cell, peers.kinds(), column, &mut set);
-                        peers.push(held, &set);
+                        let held = self.resolve(cell, peers.kinds(), column, &mut found);
+                        peers.push(held, &found.set, &found.outside);
                     }
                     fields.push(FieldColumn::Peers(peers));
                 }
@@ -366,6 +369,7 @@ impl Builder<'_> {
             ids: if in_order { raw.ids.clone() } else { raw.ids.gather(&order) },
             fields,
             resources: if in_order { raw.resources.clone() } else { raw.resources.gather(&order) },
+            owners: if in_order || raw.owners.is_empty() { raw.owners.clone() } else { raw.owners.gather(&order) },
             completeness: Completeness::Complete,
         }
     }

@@ -1,5 +1,6 @@
 //! The columns of a snapshot: plain values, and references as row numbers.
 
+use crate::key::Keys;
 use crate::value::ValueColumn;
 
 /// A peer that is not in the snapshot: equal to no row.
@@ -27,6 +28,34 @@ pub struct Peer {
     pub row: u32,
 }
 
+/// A peer that is not in the snapshot and that the system names by its id: of a kind that the project does not map, usually.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct OutsidePeer<'c> {
+    /// Its kind; empty where the system does not tell.
+    pub kind: &'c str,
+    /// Its id in the system.
+    pub id: &'c str,
+}
+
+impl OutsidePeer<'_> {
+    /// Writes how the peer is shown: by kind and id, as it has no known name.
+    pub fn write_name(&self, out: &mut String) {
+        out.push_str(self.kind);
+        out.push_str(if self.kind.is_empty() { "(id " } else { " (id " });
+        out.push_str(self.id);
+        out.push(')');
+    }
+}
+
+/// The outside peers of a column. A column without them, as nearly all are, pays one look at an empty list.
+#[derive(Debug, Clone, Default)]
+struct Outside {
+    /// Their places among the peers of the column, rising.
+    places: Vec<u32>,
+    kinds: Keys,
+    ids: Keys,
+}
+
 /// A reference field: rows of the peer kind, or of several kinds.
 #[derive(Debug, Clone, Default)]
 pub struct PeerColumn {
@@ -36,18 +65,29 @@ pub struct PeerColumn {
     rows: Vec<u32>,
     /// Of each peer the place of its kind in `kinds`. Empty where there is one kind: such fields, nearly all, pay nothing for the others.
     of: Vec<u16>,
+    outside: Outside,
 }
 
 impl PeerColumn {
     pub(super) fn new(kinds: Vec<usize>, rows: usize) -> PeerColumn {
-        PeerColumn { kinds, held: Vec::with_capacity(rows), ends: Vec::with_capacity(rows), rows: Vec::new(), of: Vec::new() }
+        let (held, ends) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
+        PeerColumn { kinds, held, ends, rows: Vec::new(), of: Vec::new(), outside: Outside::default() }
     }
 
-    /// Adds a row; a peer is the place of its kind among the field's and its row.
-    pub(super) fn push(&mut self, held: RefValue, peers: &[(u16, u32)]) {
+    /// Adds a row; a peer is the place of its kind among the field's and its row. Outside peers, by kind and id, follow the others.
+    pub(super) fn push(&mut self, held: RefValue, peers: &[(u16, u32)], outside: &[(String, String)]) {
         self.rows.extend(peers.iter().map(|(_, row)| *row));
         if self.kinds.len() > 1 {
             self.of.extend(peers.iter().map(|(kind, _)| *kind));
+        }
+        for (kind, id) in outside {
+            self.outside.places.push(u32::try_from(self.rows.len()).unwrap_or(u32::MAX));
+            self.outside.kinds.push(kind);
+            self.outside.ids.push(id);
+            self.rows.push(NOWHERE);
+            if self.kinds.len() > 1 {
+                self.of.push(0);
+            }
         }
         self.ends.push(u32::try_from(self.rows.len()).unwrap_or(u32::MAX));
         self.held.push(held);
@@ -74,6 +114,24 @@ impl PeerColumn {
     /// Returns whether a reference could not be resolved, or leads out of the sync.
     pub(super) fn has_unresolved(&self) -> bool {
         self.held.contains(&RefValue::Unresolved) || self.rows.contains(&NOWHERE)
+    }
+
+    /// Returns whether any row has an outside peer.
+    #[must_use]
+    pub fn has_outside(&self) -> bool {
+        !self.outside.places.is_empty()
+    }
+
+    /// Returns the outside peers of a row, sorted: they are the last of its [`peers`](Self::peers), where they are [`NOWHERE`].
+    #[inline]
+    pub fn outside(&self, row: usize) -> impl ExactSizeIterator<Item = OutsidePeer<'_>> + Clone {
+        let range = if self.outside.places.is_empty() {
+            0..0
+        } else {
+            let from = |place: usize| self.outside.places.partition_point(|at| (*at as usize) < place);
+            from(self.start(row))..from(self.ends.get(row).map_or(0, |end| *end as usize))
+        };
+        range.map(|at| OutsidePeer { kind: self.outside.kinds.get(at), id: self.outside.ids.get(at) })
     }
 
     fn start(&self, row: usize) -> usize {

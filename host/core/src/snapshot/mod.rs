@@ -13,7 +13,7 @@ mod problems;
 mod resolve;
 
 pub use self::build::{Resolving, build, build_with};
-pub use self::columns::{FieldColumn, NOWHERE, Peer, PeerColumn, RefValue};
+pub use self::columns::{FieldColumn, NOWHERE, OutsidePeer, Peer, PeerColumn, RefValue};
 pub use self::problems::{DataErrorKind, DataProblem, IDENTITY_DEPTH_MAX, PeerName};
 pub use self::resolve::hash;
 use crate::key::{self, Keys};
@@ -44,6 +44,8 @@ pub struct KindSnapshot {
     pub fields: Vec<FieldColumn>,
     /// The destination's resource of each row, where the kind has several.
     pub resources: ResourceColumn,
+    /// The sync that made each object, where the system records it; empty where that was not read.
+    pub owners: ValueColumn,
     /// Whether all rows are there.
     pub completeness: Completeness,
 }
@@ -62,6 +64,12 @@ impl KindSnapshot {
             FieldColumn::Values(_) => false,
             FieldColumn::Peers(peers) => peers.has_unresolved(),
         })
+    }
+
+    /// Returns the sync that made an object, where the system records it.
+    #[must_use]
+    pub fn owner(&self, row: usize) -> Option<&str> {
+        (row < self.owners.len() && self.owners.tag(row) == Tag::Text).then(|| self.owners.text(row))
     }
 
     /// Returns the id of a row in the system that was read.

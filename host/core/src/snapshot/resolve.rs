@@ -38,6 +38,39 @@ pub(super) enum Resolution {
     Missing,
 }
 
+/// The peers of a reference, as they are found.
+#[derive(Default)]
+pub(super) struct Found {
+    /// The rows, each with the place of its kind.
+    pub(super) set: Vec<(u16, u32)>,
+    /// The peers outside of the snapshot, by kind (which may be unknown) and id.
+    pub(super) outside: Vec<(String, String)>,
+}
+
+impl Found {
+    pub(super) fn clear(&mut self) {
+        self.set.clear();
+        self.outside.clear();
+    }
+
+    /// Puts the peers in order, each once. Returns how many there are.
+    fn sort(&mut self) -> usize {
+        self.set.sort_unstable();
+        self.set.dedup();
+        self.outside.sort_unstable();
+        self.outside.dedup();
+        self.set.len() + self.outside.len()
+    }
+}
+
+/// Returns the kind and the id of a peer that is named by its id; the kind is empty where it is unknown.
+fn by_id_alone(tag: Tag, text: &str) -> Option<(String, String)> {
+    match tag {
+        Tag::Id => Some((String::new(), text.to_owned())),
+        _ => kind_and_id(tag, text),
+    }
+}
+
 /// Rows by id.
 pub(super) struct IdIndex {
     /// The first row of each id.
@@ -382,17 +415,18 @@ impl Builder<'_> {
     /// Finds the peers of a reference; the field's cardinality decides what a list is.
     ///
     /// `kinds` are those that the field may refer to; the mapping that brought the row may know which one it means.
-    pub(super) fn resolve(&mut self, cell: Cell, kinds: &[usize], column: &ValueColumn, set: &mut Vec<(u16, u32)>) -> RefValue {
+    pub(super) fn resolve(&mut self, cell: Cell, kinds: &[usize], column: &ValueColumn, out: &mut Found) -> RefValue {
         let meant = self.meant(cell, kinds);
         if meant.len() == kinds.len() {
-            return self.resolve_in(cell, kinds, column, set);
+            return self.resolve_in(cell, kinds, column, out);
         }
-        let held = self.resolve_in(cell, &meant, column, set);
+        let held = self.resolve_in(cell, &meant, column, out);
         let place = |kind: usize| kinds.iter().position(|known| *known == kind).and_then(|at| u16::try_from(at).ok()).unwrap_or(u16::MAX);
-        set.iter_mut()
+        out.set
+            .iter_mut()
             .filter(|(_, row)| *row != NOWHERE)
             .for_each(|(at, _)| *at = meant.get(usize::from(*at)).map_or(0, |kind| place(*kind)));
-        set.sort_unstable();
+        out.set.sort_unstable();
         held
     }
 
@@ -424,7 +458,7 @@ impl Builder<'_> {
     }
 
     /// As [`resolve`](Self::resolve), for the kinds that are meant.
-    fn resolve_in(&mut self, cell: Cell, kinds: &[usize], column: &ValueColumn, set: &mut Vec<(u16, u32)>) -> RefValue {
+    fn resolve_in(&mut self, cell: Cell, kinds: &[usize], column: &ValueColumn, out: &mut Found) -> RefValue {
         let cardinality = self.model.kinds[cell.kind].fields[cell.field].cardinality;
         let by_name = self.are_looked_up(kinds);
         let (mut tag, mut text) = (column.tag(cell.row), column.text(cell.row));
@@ -443,7 +477,7 @@ impl Builder<'_> {
                 items_of.for_each(|item| if by_name { items.push_json(item) } else { items.push_peer(item) });
             }
             _ => {
-                return match (self.resolve_one(cell, kinds, (tag, text), set), cardinality) {
+                return match (self.resolve_one(cell, kinds, (tag, text), out), cardinality) {
                     (false, _) => RefValue::Unresolved,
                     (true, Cardinality::Many) => RefValue::Many,
                     (true, _) => RefValue::One,
@@ -453,15 +487,13 @@ impl Builder<'_> {
         let mut all = true;
         for item in (0..items.len()).filter(|item| items.tag(*item) != Tag::Null) {
             // Not the first only: each that is not there is reported.
-            all &= self.resolve_one(cell, kinds, (items.tag(item), items.text(item)), set);
+            all &= self.resolve_one(cell, kinds, (items.tag(item), items.text(item)), out);
         }
         if !all {
-            set.clear();
+            out.clear();
             return RefValue::Unresolved;
         }
-        set.sort_unstable();
-        set.dedup();
-        match (cardinality, set.len()) {
+        match (cardinality, out.sort()) {
             (Cardinality::One, 0) => RefValue::Null,
             (Cardinality::One, 1) => RefValue::One,
             _ => RefValue::Many,
@@ -486,14 +518,18 @@ impl Builder<'_> {
     }
 
     /// Finds one peer of a reference, given as type and text. Returns false where there is none, and reports it.
-    fn resolve_one(&mut self, cell: Cell, kinds: &[usize], (tag, text): (Tag, &str), set: &mut Vec<(u16, u32)>) -> bool {
+    fn resolve_one(&mut self, cell: Cell, kinds: &[usize], (tag, text): (Tag, &str), out: &mut Found) -> bool {
         let (place, found) = self.find_among(kinds, tag, text);
         if let (Resolution::Row(found), Some(peer)) = (found, kinds.get(place as usize)) {
-            set.push((place, self.work[*peer].position[found as usize]));
+            out.set.push((place, self.work[*peer].position[found as usize]));
             return true;
         }
         if self.side == Side::Destination {
-            set.push((0, NOWHERE));
+            match by_id_alone(tag, text) {
+                Some(peer) => out.outside.push(peer),
+                // A name that leads nowhere is not a peer.
+                None => out.set.push((0, NOWHERE)),
+            }
             return true;
         }
         self.unresolved(cell, kinds, found, (tag, text), false);

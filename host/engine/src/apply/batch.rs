@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use infrahub_sync_core::change::{Change, PeerRef, PeerRefs};
+use infrahub_sync_core::change::{Change, OutsideRef, PeerRef, PeerRefs};
 use infrahub_sync_core::model::{FieldModel, Model};
 use infrahub_sync_core::plan_row::Action;
 use infrahub_sync_core::restore::key_object;
@@ -99,7 +99,10 @@ pub(super) fn line(change: &mut Change, model: &Model, known: &Known<'_>) -> Str
     let field = |(name, value): (String, Value)| {
         let value = match (reference(&name), change.peers.get(&name)) {
             (None, _) => value,
-            (Some(field), Some(PeerRefs::Many(peers))) => peers.iter().map(|peer| reference_json(peer, field, model, known)).collect(),
+            (Some(field), Some(PeerRefs::Many(peers))) => {
+                let ours = peers.iter().map(|peer| reference_json(peer, field, model, known));
+                ours.chain(change.outside(&name).iter().map(outside_json)).collect()
+            }
             (Some(field), Some(PeerRefs::One(Some(peer)))) => reference_json(peer, field, model, known),
             (Some(_), _) => Value::Null,
         };
@@ -108,6 +111,16 @@ pub(super) fn line(change: &mut Change, model: &Model, known: &Known<'_>) -> Str
     let fields = new.into_iter().map(field).collect();
     line.insert("fields".to_owned(), Value::Object(fields));
     Value::Object(line).to_string()
+}
+
+/// Returns a peer outside of the sync, as the adapter receives it: by id alone.
+fn outside_json(peer: &OutsideRef) -> Value {
+    let mut out = Map::new();
+    if !peer.kind.is_empty() {
+        out.insert("kind".to_owned(), json!(peer.kind));
+    }
+    out.insert("id".to_owned(), json!(peer.id));
+    Value::Object(out)
 }
 
 /// Returns a peer as the adapter receives it: its identifiers, and its id where it has one.

@@ -290,7 +290,13 @@ impl<'w> Writer<'w> {
             Decision::Unchanged => {
                 self.report.unchanged(&row.change);
                 self.progress.row(&row.change);
-                self.ledger.settled(at, RowState::Unchanged)?;
+                if state == RowState::Sent && row.change.action == Action::Create {
+                    // An earlier attempt sent it, so it is this sync's object.
+                    let id = self.known.id_of(&row.change.object).map(str::to_owned);
+                    self.ledger.answered(at, RowState::Done, id);
+                } else {
+                    self.ledger.settled(at, RowState::Unchanged)?;
+                }
                 return Ok(None);
             }
             Decision::Conflict(conflict) => {

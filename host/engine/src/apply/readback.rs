@@ -99,7 +99,7 @@ pub(crate) fn plan_of(system: &Arc<dyn System>, current: &Current<'_>, kind: usi
     let rules = Terms::new(Side::Destination, system.manifest()).rules;
     let target = current.targets.of(kind, resource)?;
     let list = target.resource.as_ref().unwrap_or(&target.kind);
-    let mut plans = destination_plans(current.model, current.targets, &rules).into_iter();
+    let mut plans = destination_plans(current.model, current.targets, &rules, false).into_iter();
     plans.find(|plan| plan.resource == *list && plan.kinds().contains(&kind)).map(Arc::new)
 }
 

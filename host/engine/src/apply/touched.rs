@@ -33,7 +33,7 @@ impl Touched {
     ) -> Result<Touched, EngineError> {
         let rules = Terms::new(Side::Destination, system.manifest()).rules;
         let mut lists = Vec::new();
-        for plan in destination_plans(current.model, current.targets, &rules) {
+        for plan in destination_plans(current.model, current.targets, &rules, false) {
             if !plan.kinds().contains(&kind) {
                 continue;
             }

@@ -35,6 +35,9 @@ impl Object {
     }
 }
 
+/// A kind that no project maps.
+pub(super) const OUTSIDE: &str = "Extra";
+
 /// The fields that hold sets of peers.
 const SETS: [&str; 2] = ["tags", "groups"];
 
@@ -151,6 +154,12 @@ pub(super) struct State {
     staged: Vec<(String, Operation, Value)>,
     /// The changes in order: kind, unique id, id, and whether it was deleted.
     log: Vec<(To, String, bool)>,
+    /// The sync that is writing.
+    writer: String,
+    /// The sync that made each object; none of an object that was there from the beginning.
+    pub(super) makers: BTreeMap<To, String>,
+    /// Deletes of what another sync made break a rule; with true, updates do as well.
+    pub(super) peace: Option<bool>,
 }
 
 /// A system in memory.
@@ -225,6 +234,15 @@ impl MemorySystem {
             }
         }
         Arc::new(MemorySystem { manifest, behaviour, loops, state: Mutex::new(state), killed: Notify::new() })
+    }
+
+    /// Returns a system that records which sync made an object, or one that does not.
+    pub(super) fn recording(name: &str, net: &Net, behaviour: Behaviour, loops: Vec<String>, records: bool) -> Arc<MemorySystem> {
+        let mut system = MemorySystem::new(name, net, behaviour, loops);
+        if let Some(system) = Arc::get_mut(&mut system) {
+            system.manifest.ownership = records;
+        }
+        system
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -319,7 +337,15 @@ impl MemorySystem {
         let wobble = if self.behaviour.wobbles { start as u64 % 2 } else { 0 };
         let end = (start + request.page_size as usize).min(rows.len());
         let listed = &rows[start.saturating_sub(self.behaviour.overlap).min(end)..end];
-        let lines: Vec<String> = listed.iter().map(|object| self.record(state, object).to_string()).collect();
+        let line = |object: &&Object| {
+            let mut record = self.record(state, object);
+            if request.fields.iter().any(|field| field == "@owner") {
+                let uid = unique_id(&Value::Object(object.key.clone()));
+                record["@owner"] = json!(state.makers.get(&to(&request.resource, &uid)));
+            }
+            record.to_string()
+        };
+        let lines: Vec<String> = listed.iter().map(line).collect();
         Ok(Page {
             payload: Payload::JsonLines(lines.join("\n")),
             next: (end < rows.len()).then(|| Cursor(end.to_string().into_bytes())),
@@ -338,6 +364,9 @@ impl MemorySystem {
         }
         let peer = |(kind, uid): &To| {
             let peer = state.net.get(kind).and_then(|objects| objects.get(uid)).unwrap_or_else(|| panic!("{kind} {uid} is not there"));
+            if self.behaviour.has_ids && kind == OUTSIDE {
+                return json!({ "id": peer.id, "kind": kind });
+            }
             if self.behaviour.has_ids {
                 return json!({ "id": peer.id });
             }
@@ -431,6 +460,7 @@ impl MemorySystem {
 
     fn write_row(&self, state: &mut State, object: &To, operation: Operation, row: &Value) -> Outcome {
         let there = state.net.get(&object.0).and_then(|objects| objects.get(&object.1)).cloned();
+        state.check_peace(object, operation);
         match (operation, there) {
             (Operation::Create, Some(_)) => {
                 // The lost request was executed between the host's look and its second attempt.
@@ -460,6 +490,9 @@ impl MemorySystem {
                     self.set(state, &mut new, field, value);
                 }
                 let id = self.behaviour.has_ids.then(|| new.id.clone());
+                if operation == Operation::Create {
+                    state.makers.insert(object.clone(), state.writer.clone());
+                }
                 state.put(object, new);
                 Outcome::Written(id)
             }
@@ -468,6 +501,14 @@ impl MemorySystem {
 
     fn set(&self, state: &mut State, object: &mut Object, field: &str, value: &Value) {
         let mut peer = |value: &Value| -> Option<To> {
+            if value["kind"] == OUTSIDE {
+                let named = state.net.get(OUTSIDE).into_iter().flatten().find(|(_, there)| value["id"] == json!(there.id));
+                let uid = named.map(|(uid, _)| uid.clone());
+                if uid.is_none() {
+                    state.violation(format!("`{field}` refers to {value}, which is not there"));
+                }
+                return uid.map(|uid| to(OUTSIDE, &uid));
+            }
             let peer = to(value.get("kind")?.as_str()?, &unique_id(value.get("key")?));
             let there = state.net.get(&peer.0).and_then(|objects| objects.get(&peer.1)).map(|there| there.id.clone());
             match (there, value.get("id").and_then(Value::as_str)) {
@@ -503,6 +544,18 @@ impl State {
         self.violations.push(what);
     }
 
+    fn check_peace(&mut self, object: &To, operation: Operation) {
+        let counts = match (operation, self.peace) {
+            (_, None) | (Operation::Create, _) => false,
+            (Operation::Delete, Some(_)) => true,
+            (Operation::Update, Some(updates)) => updates,
+        };
+        let maker = self.makers.get(object);
+        if counts && maker != Some(&self.writer) {
+            self.violation(format!("{} does a {operation:?} of {object:?}, which {maker:?} made", self.writer));
+        }
+    }
+
     fn note(&mut self, object: &To, deleted: bool) {
         let id = self.net.get(&object.0).and_then(|objects| objects.get(&object.1)).map(|there| there.id.clone()).unwrap_or_default();
         self.log.push((object.clone(), id, deleted));
@@ -516,6 +569,7 @@ impl State {
     /// Removes an object, and the references to it.
     fn delete(&mut self, object: &To) {
         self.note(object, true);
+        self.makers.remove(object);
         self.net.get_mut(&object.0).and_then(|objects| objects.remove(&object.1));
         let mut touched = Vec::new();
         for (kind, objects) in &mut self.net {
@@ -642,8 +696,9 @@ impl System for MemorySystem {
         })
     }
 
-    fn begin<'s>(&'s self, _run: &'s Run) -> Answer<'s, Option<String>> {
+    fn begin<'s>(&'s self, run: &'s Run) -> Answer<'s, Option<String>> {
         self.call(|state| {
+            state.writer.clone_from(&run.sync);
             state.staged.clear();
             Ok(None)
         })

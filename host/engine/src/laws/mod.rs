@@ -9,6 +9,7 @@ mod answers;
 mod deletes;
 mod lists;
 mod memory;
+mod ownership;
 mod undo;
 mod world;
 
@@ -102,6 +103,27 @@ impl Pair {
 
     /// Runs a command; none if it was killed. The runtime dies with it, and with it whatever was in flight.
     fn run(&self, command: Command, run_id: &str) -> Option<Result<Done, EngineError>> {
+        self.with_context(run_id, async |cx, opened| {
+            let both = async { Ok((opened(&self.source), opened(&self.destination))) };
+            let work = async {
+                match command {
+                    Command::Sync => pipeline::sync_of(cx, both, &mut |_| Ok(())).await.map(Done::Applied),
+                    Command::Diff => pipeline::diff_of(cx, both).await.map(Done::Planned),
+                    Command::Undo(of) => crate::undo::undo_of(cx, &of, async { Ok(opened(&self.destination)) }).await.map(Done::Undone),
+                    Command::Drift => crate::drift::drift_of(cx, async { Ok(opened(&self.destination)) }).await.map(Done::Drifted),
+                    Command::Apply => pipeline::apply_of(cx, async { Ok(opened(&self.destination)) }).await.map(Done::Applied),
+                }
+            };
+            tokio::select! {
+                done = work => Some(done),
+                () = self.source.killed.notified() => None,
+                () = self.destination.killed.notified() => None,
+            }
+        })
+    }
+
+    /// Calls the engine with both systems.
+    fn with_context<T>(&self, run_id: &str, action: impl AsyncFnOnce(&RunContext<'_>, &dyn Fn(&Arc<MemorySystem>) -> Opened) -> T) -> T {
         let adapter = || AdapterSource { name: String::new(), bytes: Cow::Borrowed(&[]), origin: String::new() };
         let stop = Stop::default();
         let cx = RunContext {
@@ -121,23 +143,8 @@ impl Pair {
             now: || SystemTime::UNIX_EPOCH,
         };
         let opened = |system: &Arc<MemorySystem>| Opened { system: system.clone(), digest: String::new(), place: BTreeMap::new() };
-        let both = async { Ok((opened(&self.source), opened(&self.destination))) };
-        let work = async {
-            match command {
-                Command::Sync => pipeline::sync_of(&cx, both, &mut |_| Ok(())).await.map(Done::Applied),
-                Command::Diff => pipeline::diff_of(&cx, both).await.map(Done::Planned),
-                Command::Undo(of) => crate::undo::undo_of(&cx, &of, async { Ok(opened(&self.destination)) }).await.map(Done::Undone),
-                Command::Drift => crate::drift::drift_of(&cx, async { Ok(opened(&self.destination)) }).await.map(Done::Drifted),
-                Command::Apply => pipeline::apply_of(&cx, async { Ok(opened(&self.destination)) }).await.map(Done::Applied),
-            }
-        };
-        tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
-            tokio::select! {
-                done = work => Some(done),
-                () = self.source.killed.notified() => None,
-                () = self.destination.killed.notified() => None,
-            }
-        })
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(action(&cx, &opened))
     }
 
     fn next_id(&mut self) -> String {

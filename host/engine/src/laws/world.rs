@@ -25,6 +25,7 @@ source: {name: source}
 destination: {name: destination}
 max_deletes: 100%
 diffsync_flags: [NONE]
+deletes: all
 schema_mapping:
   - name: Device
     mapping: devices
