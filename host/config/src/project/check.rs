@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::Mapping;
 use crate::decode::{Decoder, list_names, suggest};
-use crate::problem::{Severity, Span};
+use crate::problem::{Problem, Severity, Span};
 
 /// Checks the mappings and the order of a project.
 pub(super) fn check(decoder: &mut Decoder<'_>, mappings: &[Mapping], complete: bool, order: &[String], order_spans: &[Span]) {
@@ -14,6 +14,24 @@ pub(super) fn check(decoder: &mut Decoder<'_>, mappings: &[Mapping], complete: b
         check_references(decoder, mappings, &kinds, order);
     }
     check_identifiers(decoder, mappings);
+    if decoder.problems.iter().any(Problem::is_error) {
+        note_unmapped(decoder, mappings, &kinds);
+    }
+}
+
+/// Notes references to kinds that are not mapped, with the nearest mapped one. A project without errors is checked against the destination's
+/// schema instead; errors must not hide such a mistake.
+fn note_unmapped(decoder: &mut Decoder<'_>, mappings: &[Mapping], kinds: &[&str]) {
+    let known: HashSet<&str> = kinds.iter().copied().collect();
+    for mapping in mappings {
+        for field in &mapping.fields {
+            for (kind, span) in field.references.iter().zip(&field.reference_spans).filter(|(kind, _)| !known.contains(kind.as_str())) {
+                let message = format!("`{}.{}` refers to `{kind}`, which is not mapped", mapping.name, field.name);
+                let hint = suggest(kind, kinds.iter().copied(), "mapped kinds");
+                decoder.report(Severity::Warning, *span, format!("{}.reference", field.path), message, hint);
+            }
+        }
+    }
 }
 
 /// Returns the mapped kinds in the order of their first mention: what a hint lists must not depend on a hash.
