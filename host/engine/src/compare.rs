@@ -76,16 +76,14 @@ pub(crate) async fn compare(
     }
     run.writer.write_traces(&sides.source.read.traces)?;
     let problems = report_problems(cx, run, &sides)?;
-    let flags = cx.project.flags;
-    let policy = Policy { create: flags.create, update: flags.update, delete: flags.delete };
     let mut owned = Differences::find(cx, run, model, &destination, (&sides.source.rows, &sides.destination.rows))?;
     let gone = vanished(cx, run, &source, model, &targets, (&mut sides, &mut extracts, &owned.diff)).await?;
     source.system.finish()?;
     let (source_rows, destination_rows) = (&sides.source.rows, &sides.destination.rows);
     let proofs = extracts.proofs(model, source_rows, gone);
-    let left = owned.limit(cx, run, model, &destination, (source_rows, destination_rows), policy)?;
+    let left = owned.limit(cx, run, model, &destination, (source_rows, destination_rows))?;
     let found = std::mem::take(&mut owned.diff);
-    let plan = plan_with(model, source_rows, destination_rows, found, policy, &owned.recorded).with_proofs(&proofs);
+    let plan = plan_with(model, source_rows, destination_rows, found, policy(cx), &owned.recorded).with_proofs(&proofs);
     let plan = cascades::settle(cx, &destination.system, &resolved.cascading, model, &targets, plan).await?;
     let mut plan = plan.with_reasons(&sides.source.read.partial);
     note_unowned(model, &left, &mut plan.summary);
@@ -137,9 +135,8 @@ impl Differences {
         model: &Model,
         destination: &Opened,
         (source, rows): (&Snapshot, &Snapshot),
-        policy: Policy,
     ) -> Result<Vec<Unowned>, EngineError> {
-        let reaches = cx.project.reaches;
+        let (reaches, policy) = (cx.project.reaches, policy(cx));
         for (kind, (spec, found)) in model.kinds.iter().zip(&self.diff.kinds).enumerate() {
             let deletes = policy.delete && reaches.deletes == Reach::Owned && !found.only_destination.is_empty();
             let updates = policy.update && reaches.updates == Reach::Owned && !found.updates.is_empty();
@@ -162,6 +159,12 @@ impl Differences {
         }
         Ok(left)
     }
+}
+
+/// Returns the operations that the project's flags allow.
+fn policy(cx: &RunContext<'_>) -> Policy {
+    let flags = cx.project.flags;
+    Policy { create: flags.create, update: flags.update, delete: flags.delete }
 }
 
 /// One side, read, and the run that an incremental one continues from.

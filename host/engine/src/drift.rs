@@ -167,7 +167,7 @@ impl Applied {
     }
 
     /// Returns the changes that the destination holds since, and the objects of which that is not known.
-    fn written(&self, model: &Model) -> Result<(Vec<(Change, Option<String>)>, Vec<ObjectKey>), EngineError> {
+    fn written(&self, model: &Model) -> Result<Written, EngineError> {
         let (mut written, mut unknown) = (Vec::new(), Vec::new());
         let Some(journal) = &self.journal else { return Ok((written, unknown)) };
         for (at, row) in (0..).zip(self.reader.read_plan()?) {
@@ -182,3 +182,6 @@ impl Applied {
         Ok((written, unknown))
     }
 }
+
+/// The changes that the destination holds, each with the id of its object, and the objects of which that is not known.
+type Written = (Vec<(Change, Option<String>)>, Vec<ObjectKey>);

@@ -48,7 +48,7 @@ pub async fn undo(cx: &RunContext<'_>, of: &str) -> Result<Undone, EngineError> 
     undo_of(cx, of, open).await
 }
 
-/// As [`undo`]; `open` opens the destination.
+/// As [`undo()`]; `open` opens the destination.
 pub(crate) async fn undo_of(
     cx: &RunContext<'_>,
     of: &str,

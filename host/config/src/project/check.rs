@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::Mapping;
 use crate::decode::{Decoder, list_names, suggest};
-use crate::problem::{Problem, Severity, Span};
+use crate::problem::{Problem, Severity, Span, nearest};
 
 /// Checks the mappings and the order of a project.
 pub(super) fn check(decoder: &mut Decoder<'_>, mappings: &[Mapping], complete: bool, order: &[String], order_spans: &[Span]) {
@@ -19,16 +19,17 @@ pub(super) fn check(decoder: &mut Decoder<'_>, mappings: &[Mapping], complete: b
     }
 }
 
-/// Notes references to kinds that are not mapped, with the nearest mapped one. A project without errors is checked against the destination's
-/// schema instead; errors must not hide such a mistake.
+/// Notes references to kinds that are not mapped, where a mapped one has nearly the same name. A project without errors is checked against the
+/// destination's schema instead; errors must not hide such a mistake.
 fn note_unmapped(decoder: &mut Decoder<'_>, mappings: &[Mapping], kinds: &[&str]) {
     let known: HashSet<&str> = kinds.iter().copied().collect();
     for mapping in mappings {
         for field in &mapping.fields {
             for (kind, span) in field.references.iter().zip(&field.reference_spans).filter(|(kind, _)| !known.contains(kind.as_str())) {
+                let Some(near) = nearest(kind, kinds.iter().copied()) else { continue };
                 let message = format!("`{}.{}` refers to `{kind}`, which is not mapped", mapping.name, field.name);
-                let hint = suggest(kind, kinds.iter().copied(), "mapped kinds");
-                decoder.report(Severity::Warning, *span, format!("{}.reference", field.path), message, hint);
+                let hint = format!("did you mean `{near}`?");
+                decoder.report(Severity::Warning, *span, format!("{}.reference", field.path), message, Some(hint));
             }
         }
     }

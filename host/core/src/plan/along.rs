@@ -4,6 +4,7 @@
 //! it away from the deleted one before. Objects of other kinds go along only if the project names their kind. A delete that would
 //! take anything else is left out, and so is whatever would take along or lose an object that stays for that reason.
 
+use std::collections::hash_map::Entry as MapEntry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{Action, Entry, Plan};
@@ -294,8 +295,8 @@ impl<'p, 's> Sorter<'p, 's> {
             for field in &rows.fields {
                 let FieldColumn::Peers(peers) = field else { continue };
                 for peer in peers.peers(object.row as usize).1.filter(|peer| self.deletes.contains(peer)) {
-                    if !self.sorted.kept.contains_key(&peer) {
-                        self.sorted.kept.insert(peer, Kept { because: None });
+                    if let MapEntry::Vacant(kept) = self.sorted.kept.entry(peer) {
+                        kept.insert(Kept { because: None });
                         found.push(peer);
                     }
                 }

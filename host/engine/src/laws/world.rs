@@ -129,7 +129,7 @@ prop_compose! {
             let mut device = at_site(*name, &site);
             device.one.extend(pick(&net, "Rack", *rack).map(|peer| ("rack".to_owned(), peer)));
             device.many.insert("tags".to_owned(), tags.iter().filter_map(|tag| pick(&net, "Tag", *tag)).collect());
-            let group = |at: &usize| pick(&net, if at % 2 == 0 { "Tag" } else { "Region" }, at / 2);
+            let group = |at: &usize| pick(&net, if at.is_multiple_of(2) { "Tag" } else { "Region" }, at / 2);
             device.many.insert("groups".to_owned(), tags.iter().filter_map(group).collect());
             device.values.insert("serial".to_owned(), serial.clone());
             add(&mut net, "Device", device);
