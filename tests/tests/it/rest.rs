@@ -306,6 +306,6 @@ fn a_list_that_does_not_exist_is_a_mistake_of_the_mapping() {
     let (inventory, network) = (inventory(), Rest::start(&NETWORK[..2]));
     let output = project(&inventory, &network, false).run(&["sync"]);
     assert_eq!(output.code, 3, "{}", output.stderr);
-    assert!(output.stderr.contains("the list server has no `dcim/devices`"), "{}", output.stderr);
+    assert!(output.stderr.contains("the destination has no kind `Device`"), "{}", output.stderr);
     assert!(network.objects("dcim/sites").is_empty(), "nothing is written");
 }
