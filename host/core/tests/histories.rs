@@ -91,7 +91,6 @@ fn model() -> Model {
         tier,
         deferred: Vec::new(),
         lookup: false,
-        unique: Vec::new(),
         fields,
     };
     let owner = FieldModel { also: vec!["Device".into()], ..refers("owner", "Place", Cardinality::One) };

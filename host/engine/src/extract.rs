@@ -249,7 +249,6 @@ mod tests {
             tier: 0,
             deferred: Vec::new(),
             lookup: false,
-            unique: Vec::new(),
             fields: Vec::new(),
         };
         Model { kinds: (0..kinds).map(kind).collect() }

@@ -10,7 +10,6 @@ mod cache;
 mod canary;
 mod cases;
 mod conformance;
-mod converge;
 mod deletes;
 mod examples;
 mod forgotten;
