@@ -29,7 +29,7 @@ pub(crate) struct Cascading {
 }
 
 impl Cascading {
-    /// Takes it from the destination's schema; without kinds there is none.
+    /// Takes it from the destination's schema; none without kinds.
     pub(crate) fn of(kinds: &[Kind]) -> Cascading {
         let with_cascades = || kinds.iter().filter(|kind| !kind.cascades.is_empty()).map(|kind| kind.name.clone()).collect();
         Cascading { kinds: (!kinds.is_empty()).then(with_cascades) }

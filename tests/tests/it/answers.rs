@@ -1,4 +1,4 @@
-//! Answers that are lost while the server goes on, that never come, and that take long: what is written, what is sent again, and what the screen
+//! Answers that are lost while the server continues, that never come, and that take long: what is written, what is sent again, and what the screen
 //! says meanwhile.
 
 #![cfg(unix)]

@@ -279,7 +279,7 @@ fn peers_that_only_infrahub_has_are_looked_up_there_and_stay() {
     assert_eq!(lab.fake.store().count("LabPlatform", "main"), 2);
     let text = lab.project.ok(&["diff"]).stdout;
     assert!(!text.contains("LabPlatform"), "{text}");
-    // What is missing there is listed row by row, and the rest goes on where the user wants that.
+    // Missing peers are listed row by row, and the rest is synced where the user wants that.
     lab.source(
         "devices",
         json!([{"id": 1, "name": "a", "site": 1, "platform": "none"}, {"id": 2, "name": "b", "site": 1, "platform": "os"}]),
@@ -390,7 +390,7 @@ fn templates_and_profiles_are_kinds_and_peers_like_others() {
         .map(|port| format!("{} {} {}", port["device"]["node"]["name"]["value"], port["name"]["value"], port["note"]["value"]))
         .collect();
     told.sort();
-    // A field that is mapped has the source's value, also where that is none; others have the template's.
+    // A mapped field has the source's value, also where that is null. Others have the template's.
     assert_eq!(told, [r#""d1" "eth0" "uplink""#, r#""d1" "eth1" null"#, r#""d1" "eth2" null"#, r#""d2" "eth0" "own""#]);
     assert_eq!(lab.planned(), Vec::<String>::new());
     // They change and go like others.

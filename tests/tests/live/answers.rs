@@ -67,7 +67,7 @@ impl Proxy {
             if cut.is_none() && victim.is_none() {
                 return pass(&host, request);
             }
-            // The server goes on with what nobody waits for.
+            // The server continues, although no one waits for its answer.
             shared.running.fetch_add(1, Ordering::SeqCst);
             let (host, request, orphan) = (host.clone(), request.clone(), shared.clone());
             std::thread::spawn(move || {
@@ -75,7 +75,7 @@ impl Proxy {
                 orphan.running.fetch_sub(1, Ordering::SeqCst);
             });
             if let Some(mut victim) = victim {
-                // It is at work when its client dies.
+                // It still executes the request when its client dies.
                 std::thread::sleep(Duration::from_millis(300));
                 let _ = victim.kill();
                 *shared.victim.lock().unwrap() = None;
