@@ -141,6 +141,9 @@ impl Session {
         let grants = opening.grants()?;
         let settings = serde_json::to_string(&resolved.plain).map_err(Error::runtime)?;
         manifest.write_batch_max = manifest.write_batch_max.min(resolved.host.write_batch_max);
+        // Batches beyond it would only wait for one another, in any order.
+        let requests = u32::try_from(resolved.host.max_concurrency).unwrap_or(u32::MAX);
+        manifest.write_concurrency = manifest.write_concurrency.min(requests.max(1));
         let waits = grants.http.as_ref().map(|http| http.waits().clone()).unwrap_or_default();
         let session = Session(Arc::new(Inner {
             loaded: adapter.0.clone(),

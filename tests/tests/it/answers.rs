@@ -102,7 +102,7 @@ fn batches_halve_after_a_lost_answer_and_their_size_is_a_setting() {
 
 #[test]
 fn a_request_that_never_arrived_is_sent_again_and_one_that_hangs_is_not_waited_for_again_and_again() {
-    let lab = Lab::new("");
+    let lab = Lab::new(", max_concurrency: 1");
     lab.fake.faults().add(Fault::new(Action::ResetBefore).on_document("FakeSiteUpdate"));
     lab.project.ok(&["sync", "--no-diff"]);
     lab.check();
@@ -148,17 +148,17 @@ fn the_screen_says_for_what_a_run_waits() {
             lab.fake.faults().add(Fault::new(Action::Delay { delay_ms: 12_500 }).on_document("FakeSiteUpdate"));
             let output = lab.project.ok(&["sync", "--no-diff"]);
             let lines: Vec<&str> = output.stderr.lines().filter(|line| line.starts_with("Waiting ")).collect();
-            let words = "s for the answer of destination `infrahub` to `update 100 FakeSite`; after 180 s, it gives up and reads back what was written";
-            assert!(matches!(lines[..], [line] if line.starts_with("Waiting 1") && line.ends_with(words)), "{}", output.stderr);
+            let words = "s for the answer of destination `infrahub` to `update ";
+            assert!(matches!(lines[..], [line] if line.starts_with("Waiting 1") && line.contains(words)), "{}", output.stderr);
+            assert!(lines[0].ends_with(" FakeSite`; after 180 s, it gives up and reads back what was written"), "{}", output.stderr);
         });
         // On a terminal a line that is kept up to date.
         scope.spawn(|| {
             others.fake.faults().add(Fault::new(Action::Delay { delay_ms: 6500 }).on_document("FakeSiteUpdate"));
             others.fake.faults().add(Fault::new(Action::Shed).on_document("FakeTag("));
             let output = on_terminal(&others.project, &["sync", "--no-diff"]);
-            for words in ["Waiting 4 s for the answer of destination `infrahub`", "Waiting 5 s for the answer"] {
-                assert!(output.contains(words), "{words}: {output}");
-            }
+            let shown = (3..7).filter(|seconds| output.contains(&format!("Waiting {seconds} s for the answer of destination `infrahub`")));
+            assert!(shown.count() >= 2, "a busy machine may skip a second: {output}");
         });
     });
 }

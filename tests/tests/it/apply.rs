@@ -253,7 +253,7 @@ fn after_so_many_failures_the_rest_is_not_tried_and_an_apply_goes_on() {
             .on_document("InfraDeviceCreate")
             .times(1),
     );
-    let stopped = world.project.run(&["sync", "--no-diff", "--max-failures", "1"]);
+    let stopped = world.project.run(&["sync", "--no-diff", "--max-failures", "1", "--no-parallel"]);
     assert_eq!(stopped.code, 7, "{}", stopped.stderr);
     assert!(stopped.stderr.contains("stopped after 1 failure") && stopped.stderr.contains("not tried"), "{}", stopped.stderr);
     let made = world.fake.store().count("InfraDevice", "main");
