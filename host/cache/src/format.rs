@@ -24,6 +24,8 @@ pub(crate) const VANISHED_FILE: &str = "vanished.json";
 pub(crate) const OWNERSHIP_FILE: &str = "ownership.parquet";
 /// The run whose objects are not in that file yet.
 pub(crate) const APPLYING_FILE: &str = "ownership.json";
+/// The writes that had no effect.
+pub(crate) const NO_EFFECT_FILE: &str = "no-effect.json";
 /// The prefix of folders that are about to be removed.
 pub(crate) const PRUNED_PREFIX: &str = ".pruned-";
 

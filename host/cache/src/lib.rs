@@ -13,6 +13,7 @@
 //! ├── vanished.json                   + objects that the source neither lists any more nor reports as deleted
 //! ├── ownership.parquet               + the objects that this sync made or adopted
 //! ├── ownership.json                  + the run whose objects are not in it yet
+//! ├── no-effect.json                  + the writes that had no effect
 //! └── <run_id>/
 //!     ├── A/<Kind>.parquet              source snapshot
 //!     ├── B/<Kind>.parquet              destination snapshot

@@ -10,13 +10,13 @@ use jiff::{Timestamp, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
 use crate::Side;
-use crate::format::{APPLYING_FILE, OWNERSHIP_FILE, PARQUET_SUFFIX, ROWCOUNTS_FILE, RUN_COUNTER_FILE, VANISHED_FILE};
+use crate::format::{APPLYING_FILE, NO_EFFECT_FILE, OWNERSHIP_FILE, PARQUET_SUFFIX, ROWCOUNTS_FILE, RUN_COUNTER_FILE, VANISHED_FILE};
 
 /// The longest name in bytes. File systems allow 255 for a file's name, which includes `.parquet` and the affixes of unfinished files.
 const NAME_BYTES_MAX: usize = 200;
 
 /// The cache's own files beside the run folders.
-const RESERVED: [&str; 5] = [ROWCOUNTS_FILE, RUN_COUNTER_FILE, OWNERSHIP_FILE, APPLYING_FILE, VANISHED_FILE];
+const RESERVED: [&str; 6] = [ROWCOUNTS_FILE, RUN_COUNTER_FILE, OWNERSHIP_FILE, APPLYING_FILE, VANISHED_FILE, NO_EFFECT_FILE];
 
 /// Why a name cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -259,6 +259,9 @@ pub struct RunSummary {
     /// Rows that were not tried because the apply ended early.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left: Option<u64>,
+    /// Objects of which the destination did not take a value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_effect: Option<u64>,
     /// Source objects that could not be identified or resolved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problems: Option<u64>,
@@ -279,10 +282,11 @@ pub struct RunSummary {
 impl RunSummary {
     /// Takes over the result of an apply. `left`: the rows that were not tried because it ended early.
     pub fn set_outcomes(&mut self, outcomes: Outcomes, left: u64) {
-        let Outcomes { created, updated, deleted, unchanged, failed, skipped, done_before } = outcomes;
+        let Outcomes { created, updated, deleted, unchanged, failed, skipped, done_before, no_effect } = outcomes;
         (self.created, self.updated, self.deleted) = (Some(created), Some(updated), Some(deleted));
         (self.unchanged, self.failed, self.skipped) = (Some(unchanged), Some(failed), Some(skipped));
         (self.done_before, self.left) = (Some(done_before), Some(left));
+        self.no_effect = Some(no_effect).filter(|objects| *objects > 0);
     }
 
     /// Returns the planned changes (to create, to update, to delete): the totals of an ended run, or else the sums of its kinds.
@@ -313,6 +317,13 @@ pub struct Outcomes {
     pub skipped: u64,
     /// Rows that an earlier, interrupted apply of the same run has done.
     pub done_before: u64,
+    /// Written objects that have another value than was sent.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub no_effect: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Outcomes {
@@ -341,6 +352,7 @@ impl AddAssign for Outcomes {
         self.failed += other.failed;
         self.skipped += other.skipped;
         self.done_before += other.done_before;
+        self.no_effect += other.no_effect;
     }
 }
 

@@ -5,13 +5,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use infrahub_sync_core::converge::Ineffective;
 use infrahub_sync_durable as durable;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 use crate::error::{CacheError, IoContext, Remedy};
-use crate::format::{FORMAT_FILE, LOCK_FILE, ROWCOUNTS_FILE, RUN_COUNTER_FILE, Rowcounts, RunCounter, VANISHED_FILE, Vanished};
+use crate::format::{
+    FORMAT_FILE, LOCK_FILE, NO_EFFECT_FILE, ROWCOUNTS_FILE, RUN_COUNTER_FILE, Rowcounts, RunCounter, VANISHED_FILE, Vanished,
+};
 use crate::lock::{self, Guard, Holder};
 use crate::names::{RunId, SyncName};
 use crate::reader::RunReader;
@@ -146,6 +149,15 @@ impl Cache {
     /// When the file is damaged.
     pub fn vanished(&self) -> Result<Option<Vanished>, CacheError> {
         small_files::read_json(&self.dir.join(VANISHED_FILE), &Remedy::DeleteFile)
+    }
+
+    /// Reads the writes of earlier runs that had no effect.
+    ///
+    /// # Errors
+    ///
+    /// When the file is damaged.
+    pub fn no_effect(&self) -> Result<Vec<Ineffective>, CacheError> {
+        Ok(small_files::read_json(&self.dir.join(NO_EFFECT_FILE), &Remedy::DeleteFile)?.unwrap_or_default())
     }
 
     /// Returns all runs, newest first. The entry of an unreadable run has the reason.
@@ -298,6 +310,19 @@ impl CacheLock {
     /// When the system refuses.
     pub fn write_vanished(&self, vanished: &Vanished) -> Result<(), CacheError> {
         small_files::write_json(&self.cache.dir.join(VANISHED_FILE), vanished)
+    }
+
+    /// Writes the writes that had no effect. Nothing is written while there were and are none.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses.
+    pub fn write_no_effect(&self, records: &[Ineffective]) -> Result<(), CacheError> {
+        let path = self.cache.dir.join(NO_EFFECT_FILE);
+        if records.is_empty() && !path.exists() {
+            return Ok(());
+        }
+        small_files::write_json(&path, &records)
     }
 }
 

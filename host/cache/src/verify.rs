@@ -14,8 +14,8 @@ use crate::Side;
 use crate::error::{CacheError, IoContext, Remedy};
 use crate::explain_file::EXPLAIN_FILE;
 use crate::format::{
-    APPLYING_FILE, CURSORS_FILE, ERRORS_FILE, FORMAT_FILE, FileSum, JOURNAL_FILE, LOCK_FILE, OWNERSHIP_FILE, PARQUET_SUFFIX, PLAN_FILE,
-    PRUNED_PREFIX, ROWCOUNTS_FILE, RUN_COUNTER_FILE, RUN_FILE, SCHEMA_SUB_HASH_FILE, VANISHED_FILE,
+    APPLYING_FILE, CURSORS_FILE, ERRORS_FILE, FORMAT_FILE, FileSum, JOURNAL_FILE, LOCK_FILE, NO_EFFECT_FILE, OWNERSHIP_FILE,
+    PARQUET_SUFFIX, PLAN_FILE, PRUNED_PREFIX, ROWCOUNTS_FILE, RUN_COUNTER_FILE, RUN_FILE, SCHEMA_SUB_HASH_FILE, VANISHED_FILE,
 };
 use crate::names::{KindName, RunId, snapshot_name};
 use crate::reader::RunReader;
@@ -109,14 +109,15 @@ impl Verified {
             let path = dir.join(&name);
             let (problem, remedy) = match name.as_str() {
                 LOCK_FILE | FORMAT_FILE => continue,
-                ROWCOUNTS_FILE | RUN_COUNTER_FILE | OWNERSHIP_FILE | APPLYING_FILE | VANISHED_FILE => {
+                ROWCOUNTS_FILE | RUN_COUNTER_FILE | OWNERSHIP_FILE | APPLYING_FILE | VANISHED_FILE | NO_EFFECT_FILE => {
                     self.files += 1;
                     let read = match name.as_str() {
                         ROWCOUNTS_FILE => cache.rowcounts().map(drop),
                         RUN_COUNTER_FILE => cache.run_counter().map(drop),
                         OWNERSHIP_FILE => cache.ownership().map(drop),
                         APPLYING_FILE => cache.applying().map(drop),
-                        _ => cache.vanished().map(drop),
+                        VANISHED_FILE => cache.vanished().map(drop),
+                        _ => cache.no_effect().map(drop),
                     };
                     self.take(None, &path, read);
                     continue;

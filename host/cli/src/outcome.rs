@@ -88,7 +88,7 @@ fn show_failures(applied: &Applied, screen: &Screen) {
 
 /// Counts the changes: `3 created, 1 updated, 0 deleted, 2 failed`.
 fn sentence(applied: &Applied) -> String {
-    let Outcomes { created, updated, deleted, unchanged, failed, skipped, done_before } = applied.counts;
+    let Outcomes { created, updated, deleted, unchanged, failed, skipped, done_before, no_effect } = applied.counts;
     let mut sentence = format!("{created} created, {updated} updated, {deleted} deleted");
     let others = [
         (done_before, "written earlier"),
@@ -96,6 +96,7 @@ fn sentence(applied: &Applied) -> String {
         (failed, "failed"),
         (skipped, "skipped because a change they need failed"),
         (applied.left, "not tried"),
+        (no_effect, "without effect"),
     ];
     for (count, what) in others.into_iter().filter(|(count, _)| *count > 0) {
         sentence.push_str(&format!(", {count} {what}"));

@@ -223,7 +223,8 @@ fn kind(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> Option<KindModel>
     };
     let (identifiers, deferred) = (named("identifiers"), named("deferred"));
     let lookup = truth(decoder, &record, "lookup");
-    Some(KindModel { name: name?.0.to_owned(), identifiers, tier: tier?, deferred, lookup, fields })
+    // The values that no two objects share are those of the live schema.
+    Some(KindModel { name: name?.0.to_owned(), identifiers, tier: tier?, deferred, lookup, unique: Vec::new(), fields })
 }
 
 fn field(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> Option<FieldModel> {
@@ -321,6 +322,7 @@ mod tests {
             tier: 1,
             deferred: Vec::new(),
             lookup: false,
+            unique: Vec::new(),
             fields,
         };
         let mut device = kind("DcimDevice", vec![field("name"), site, field("weird: #\"name\n")]);

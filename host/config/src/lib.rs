@@ -26,7 +26,7 @@ pub use generated::{GENERATED_FILE, Generated};
 pub use hash::{mapping_hash, schema_hash, schema_kind_hashes, schema_sub_hash};
 pub use problem::{Problem, Problems, Severity, Span};
 pub use project::{
-    AdapterLocation, ApplyOverrides, ApplyRules, Endpoint, Environment, Field, FieldSource, FilterConfig, Flags, Grants, Incremental,
-    Mapping, OnConflict, Owned, Pin, Project, Reaches, TransformConfig,
+    AdapterLocation, ApplyOverrides, ApplyRules, Converge, Endpoint, Environment, Field, FieldSource, FilterConfig, Flags, Grants,
+    Incremental, Mapping, OnConflict, Owned, Pin, Project, Reaches, TransformConfig,
 };
 pub use resolve::{Resolved, SchemaField, SchemaKind, resolve, unmapped_references};

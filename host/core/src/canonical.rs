@@ -17,33 +17,51 @@ pub fn has_canonical(field_type: FieldType) -> bool {
 /// Writes the canonical spelling into `out`. Returns false if the text is not such a value; `out` is then undefined.
 pub fn write_canonical(field_type: FieldType, text: &str, out: &mut String) -> bool {
     match field_type {
-        FieldType::IpInterface => parse(text).is_some_and(|(address, length)| write_ip(address, length, out)),
-        FieldType::IpNetwork => parse(text).is_some_and(|(address, length)| is_network(address, length) && write_ip(address, length, out)),
-        FieldType::IpAddress => !text.contains('/') && parse(text).is_some_and(|(address, _)| write_address(address, out)),
+        FieldType::IpInterface => parse(text).is_some_and(|ip| ip.write(out)),
+        FieldType::IpNetwork => parse(text).is_some_and(|ip| is_network(ip.address, ip.length) && ip.write(out)),
+        FieldType::IpAddress => !text.contains('/') && parse(text).is_some_and(|ip| ip.write_address(out)),
         FieldType::Mac => write_mac(text, out),
         _ => false,
     }
 }
 
-/// Returns an address and the length of its prefix, which may be written as a netmask (or its inverse, as Python's `ipaddress` allows).
-fn parse(text: &str) -> Option<(IpAddr, u8)> {
+/// An address, the length of its prefix, and its zone.
+struct Ip<'t> {
+    address: IpAddr,
+    length: u8,
+    /// The interface of the one host on which the address means anything: `eth0` of `fe80::1%eth0`.
+    zone: Option<&'t str>,
+}
+
+impl Ip<'_> {
+    fn write(&self, out: &mut String) -> bool {
+        self.write_address(out) && write!(out, "/{}", self.length).is_ok()
+    }
+
+    fn write_address(&self, out: &mut String) -> bool {
+        write_address(self.address, out) && self.zone.is_none_or(|zone| write!(out, "%{zone}").is_ok())
+    }
+}
+
+/// Parses an address. The length of its prefix may be written as a netmask (or its inverse, as Python's `ipaddress` allows).
+fn parse(text: &str) -> Option<Ip<'_>> {
     let (address, mask) = match text.split_once('/') {
         Some((address, mask)) => (address, Some(mask)),
         None => (text, None),
     };
-    // A zone names an interface of one host, and means nothing elsewhere.
-    let address: IpAddr = match address.split_once('%') {
-        Some((address, _)) => IpAddr::V6(address.parse().ok()?),
-        None => address.parse().ok()?,
+    let (address, zone): (IpAddr, _) = match address.split_once('%') {
+        Some((_, zone)) if zone.is_empty() || zone.contains('%') => return None,
+        Some((address, zone)) => (IpAddr::V6(address.parse().ok()?), Some(zone)),
+        None => (address.parse().ok()?, None),
     };
     let longest = if address.is_ipv4() { 32 } else { 128 };
-    let Some(mask) = mask else { return Some((address, longest)) };
+    let Some(mask) = mask else { return Some(Ip { address, length: longest, zone }) };
     let length = match mask.parse::<u8>() {
         Ok(length) if mask.bytes().all(|digit| digit.is_ascii_digit()) => length,
         _ if longest == 32 => netmask(mask.parse().ok()?)?,
         _ => return None,
     };
-    (length <= longest).then_some((address, length))
+    (length <= longest).then_some(Ip { address, length, zone })
 }
 
 fn netmask(mask: Ipv4Addr) -> Option<u8> {
@@ -58,10 +76,6 @@ fn is_network(address: IpAddr, length: u8) -> bool {
         IpAddr::V4(address) => u32::from(address).checked_shl(length).unwrap_or(0) == 0,
         IpAddr::V6(address) => u128::from(address).checked_shl(length).unwrap_or(0) == 0,
     }
-}
-
-fn write_ip(address: IpAddr, length: u8, out: &mut String) -> bool {
-    write_address(address, out) && write!(out, "/{length}").is_ok()
 }
 
 fn write_address(address: IpAddr, out: &mut String) -> bool {
@@ -111,13 +125,24 @@ mod tests {
             ("2001:DB8:0:0::1/64", "2001:db8::1/64"),
             ("2001:db8::1", "2001:db8::1/128"),
             ("::ffff:10.0.0.1", "::ffff:a00:1/128"),
-            ("fe80::1%eth0/64", "fe80::1/64"),
         ];
         for (written, read) in pairs {
             assert_eq!(canonical(FieldType::IpInterface, written).as_deref(), Some(read), "{written}");
         }
         for refused in ["010.0.0.1", " 10.0.0.1 ", "", "10.0.0.1/33", "10.0.0.1/+8", "10.0.0.1/255.0.255.0", "::1/255.0.0.0", "x"] {
             assert_eq!(canonical(FieldType::IpInterface, refused), None, "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_zone_is_kept() {
+        let of = |text| canonical(FieldType::IpInterface, text);
+        assert_eq!(of("FE80::1%eth0/64").as_deref(), Some("fe80::1%eth0/64"));
+        assert_eq!(of("fe80::1%eth0").as_deref(), Some("fe80::1%eth0/128"));
+        assert_eq!(canonical(FieldType::IpAddress, "fe80:0::1%2").as_deref(), Some("fe80::1%2"));
+        assert_eq!(canonical(FieldType::IpNetwork, "fe80::%eth0/64").as_deref(), Some("fe80::%eth0/64"));
+        for refused in ["fe80::1%", "fe80::1%a%b", "10.0.0.1%eth0"] {
+            assert_eq!(of(refused), None, "{refused}");
         }
     }
 

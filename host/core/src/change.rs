@@ -105,6 +105,8 @@ pub struct Change {
     pub peers: BTreeMap<String, PeerRefs>,
     /// The peers outside of the sync that stay in sets among the wanted values, by field.
     pub outside: BTreeMap<String, Vec<OutsideRef>>,
+    /// The values that an earlier row of the plan has put in place of the old ones, to free these for other objects.
+    pub parked: Map<String, Value>,
 }
 
 /// A peer outside of the sync, which has an id and no key.
@@ -173,6 +175,7 @@ impl PlanRow {
             new: object(self.new_value.as_deref())?,
             peers,
             outside,
+            parked: Map::new(),
         })
     }
 }

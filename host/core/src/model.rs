@@ -104,8 +104,21 @@ pub struct KindModel {
     /// identifiers.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub lookup: bool,
+    /// Fields whose values no two objects share: plain values, and references whose peers belong to one object each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unique: Vec<String>,
     /// The mapped fields, in the order of their first mention.
     pub fields: Vec<FieldModel>,
+}
+
+impl KindModel {
+    /// Returns the unique fields whose values one object can take from another, with their positions. The only identifier is none of them: its value
+    /// is the object.
+    pub fn takable(&self) -> impl Iterator<Item = (usize, &FieldModel)> {
+        let is_key = |name: &String| self.identifiers.as_slice() == std::slice::from_ref(name);
+        let fields = self.fields.iter().enumerate().filter(|_| !self.unique.is_empty());
+        fields.filter(move |(_, field)| self.unique.contains(&field.name) && !is_key(&field.name))
+    }
 }
 
 /// All kinds of a sync, in the order of their first mention in `schema_mapping`.

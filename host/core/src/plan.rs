@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::diff::{Diff, KindDiff, Update};
 use crate::key;
 use crate::model::{KindModel, Model, Ownership};
+use crate::order::{self, Ordered, by_unique};
 use crate::ownership::{self, Both, Kept, NOTHING, Recorded};
 use crate::plan_row::{Action, PlanRow};
 use crate::snapshot::{Completeness, FieldColumn, KindSnapshot, NOWHERE, OutsidePeer, Peer, PeerColumn, RefValue, Snapshot};
@@ -51,6 +52,12 @@ pub struct KindSummary {
     pub delete: u64,
     /// Differences that the flags, or a partial source, leave alone, and deletes of what is still referred to.
     pub skipped: u64,
+    /// The skipped differences that need a unique value which another object keeps.
+    #[serde(default)]
+    pub blocked: u64,
+    /// The skipped differences of which it is known that to write them has no effect.
+    #[serde(default)]
+    pub no_effect: u64,
     /// Objects were left out of the source: the kind is partial.
     pub partial: bool,
     /// Why it is partial, where the source does not say which objects are missing.
@@ -80,14 +87,31 @@ fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
+/// A row of a plan: which object, which fields.
 #[derive(Debug, Clone)]
-struct Entry {
-    kind: usize,
-    action: Action,
-    source: u32,
-    destination: u32,
-    fields: Vec<u16>,
-    pass: u32,
+pub(crate) struct Entry {
+    pub(crate) kind: usize,
+    pub(crate) action: Action,
+    /// The object's row in the source; [`NOWHERE`] if the source does not have it.
+    pub(crate) source: u32,
+    /// The object's row in the destination; [`NOWHERE`] if the destination does not have it.
+    pub(crate) destination: u32,
+    pub(crate) fields: Vec<u16>,
+    pub(crate) pass: u32,
+    pub(crate) wanted: Wanted,
+    /// Why it is not applied.
+    pub(crate) skip: Option<Box<str>>,
+}
+
+/// The values that an entry writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// The source's.
+    Source,
+    /// None, until another object has taken the value.
+    Cleared,
+    /// A text that no other object has, until another object has taken the value.
+    Parked(u32),
 }
 
 /// An ordered list of changes, with what is needed to print each.
@@ -104,6 +128,8 @@ pub struct Plan<'s> {
     /// The objects that the deletes take along.
     along: HashMap<Peer, Vec<Along>>,
     recorded: &'s Recorded,
+    /// A part of the texts that unique values are parked on.
+    run: &'s str,
 }
 
 /// Why the source is known not to have an object, in words, for the objects of a kind.
@@ -164,19 +190,34 @@ pub fn plan_with<'s>(
     let Written { first, second, .. } = written;
     let sides = Sides { model, source, destination, partner: &partner, recorded };
     let kept = still_needed(&sides, &deletes, first.iter().chain(&second));
-    let mut downward: Vec<Vec<Entry>> = Vec::new();
-    for ((kind, mut rows), counts) in deletes.into_iter().zip(&mut summary) {
+    for ((kind, rows), counts) in deletes.iter_mut().zip(&mut summary) {
         let all = rows.len();
-        rows.retain(|row| !kept.contains(&(kind, *row)));
+        rows.retain(|row| !kept.contains(&(*kind, *row)));
         counts.delete = rows.len() as u64;
         counts.skipped += (all - rows.len()) as u64;
+    }
+    let sides = order::Sides { model, source, destination, partner: &partner, updates: policy.update };
+    let Ordered { first, second, early, blocked } = by_unique(&sides, [first, second], &deletes);
+    blocked.iter().for_each(|blocked| blocked.count(&mut summary, model));
+    let (mut before, mut downward): (Vec<Vec<Entry>>, Vec<Vec<Entry>>) = (Vec::new(), Vec::new());
+    for (kind, rows) in deletes {
         let rows = peers_last(model, kind, &destination.kinds[kind], &rows);
         let fields: Vec<u16> = (0..model.kinds[kind].fields.len() as u16).collect();
-        let entry = |row| Entry { kind, action: Action::Delete, source: NOWHERE, destination: row, fields: fields.clone(), pass: 0 };
-        downward.push(rows.into_iter().map(entry).collect());
+        let entry = |row| Entry { destination: row, ..Entry::new(kind, Action::Delete, fields.clone()) };
+        let (frees, others): (Vec<u32>, Vec<u32>) = rows.into_iter().partition(|row| early.contains(&(kind, *row)));
+        before.push(frees.into_iter().map(entry).collect());
+        downward.push(others.into_iter().map(entry).collect());
     }
-    let entries = first.into_iter().chain(second).chain(downward.into_iter().rev().flatten()).collect();
-    Plan { model, source, destination, entries, summary, partner, proofs: &[], along: HashMap::new(), recorded }
+    let before = before.into_iter().rev().flatten();
+    let entries = before.chain(first).chain(second).chain(downward.into_iter().rev().flatten()).collect();
+    Plan { model, source, destination, entries, summary, partner, proofs: &[], along: HashMap::new(), recorded, run: "" }
+}
+
+impl Entry {
+    /// Returns an entry of the first pass, of no object yet.
+    pub(crate) fn new(kind: usize, action: Action, fields: Vec<u16>) -> Entry {
+        Entry { kind, action, source: NOWHERE, destination: NOWHERE, fields, pass: 0, wanted: Wanted::Source, skip: None }
+    }
 }
 
 /// Both sides of a comparison.
@@ -247,9 +288,9 @@ impl Written<'_> {
             }
             if !later.is_empty() {
                 fields.retain(|at| !later.contains(at));
-                self.second.push(Entry { kind, action: Action::Update, source: row, destination: NOWHERE, fields: later, pass: 1 });
+                self.second.push(Entry { source: row, pass: 1, ..Entry::new(kind, Action::Update, later) });
             }
-            self.first.push(Entry { kind, action: Action::Create, source: row, destination: NOWHERE, fields, pass: 0 });
+            self.first.push(Entry { source: row, ..Entry::new(kind, Action::Create, fields) });
         }
     }
 
@@ -274,7 +315,7 @@ impl Written<'_> {
             for (fields, pass, list) in [(now, 0, &mut self.first), (later, 1, &mut self.second)] {
                 if !fields.is_empty() {
                     let (source, destination) = (update.source, update.destination);
-                    list.push(Entry { kind, action: Action::Update, source, destination, fields, pass });
+                    list.push(Entry { source, destination, pass, ..Entry::new(kind, Action::Update, fields) });
                 }
             }
         }
@@ -455,6 +496,12 @@ impl<'s> Plan<'s> {
         self
     }
 
+    /// Returns the same with the run's id, which stands in the texts that unique values are parked on.
+    #[must_use]
+    pub fn of_run(self, run: &'s str) -> Plan<'s> {
+        Plan { run, ..self }
+    }
+
     /// Returns the number of rows, second passes included.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -475,9 +522,9 @@ impl<'s> Plan<'s> {
     fn row(&self, entry: &Entry) -> PlanRow {
         let spec = &self.model.kinds[entry.kind];
         let (a, b) = (&self.source.kinds[entry.kind], &self.destination.kinds[entry.kind]);
-        let key = match entry.action {
-            Action::Delete => b.keys.get(entry.destination as usize),
-            _ => a.keys.get(entry.source as usize),
+        let key = match entry.source {
+            NOWHERE => b.keys.get(entry.destination as usize),
+            source => a.keys.get(source as usize),
         };
         let old = match entry.action {
             Action::Create => None,
@@ -490,7 +537,10 @@ impl<'s> Plan<'s> {
                 entry.fields.iter().map(|at| *at as usize),
             )),
         };
-        let new = (entry.action != Action::Delete).then(|| self.new_values(entry));
+        let new = (entry.action != Action::Delete).then(|| match entry.wanted {
+            Wanted::Source => self.new_values(entry),
+            Wanted::Cleared | Wanted::Parked(_) => parked_json(self, entry),
+        });
         let names: Vec<&str> =
             entry.fields.iter().filter_map(|at| spec.fields.get(*at as usize)).map(|field| field.name.as_str()).collect();
         PlanRow {
@@ -502,12 +552,15 @@ impl<'s> Plan<'s> {
             old_value: old,
             new_value: new,
             owner: None,
-            skip_reason: None,
+            skip_reason: entry.skip.as_deref().map(str::to_owned),
             conflict_class: None,
             tier: spec.tier,
             pass: entry.pass,
             key: key::key_json(key),
-            peers: (entry.action != Action::Delete).then(|| self.peers(entry)).flatten(),
+            peers: match entry.wanted {
+                Wanted::Source => (entry.action != Action::Delete).then(|| self.peers(entry)).flatten(),
+                Wanted::Cleared | Wanted::Parked(_) => self.no_peers(entry),
+            },
             destination_mapping: self.destination_mapping(entry).map(str::to_owned),
             evidence: self.proofs.get(entry.kind).filter(|_| entry.action == Action::Delete).map(|proof| {
                 let of_key = proof.by_key.get(key);
@@ -595,6 +648,13 @@ impl<'s> Plan<'s> {
         }
     }
 
+    /// Returns the cleared references of an entry that frees values.
+    fn no_peers(&self, entry: &Entry) -> Option<String> {
+        let fields = &self.destination.kinds[entry.kind].fields;
+        let is_reference = |at: &u16| matches!(fields.get(*at as usize), Some(FieldColumn::Peers(_)));
+        entry.fields.iter().any(is_reference).then(|| parked_json(self, entry))
+    }
+
     /// Returns the references of the new values without loss, where there are any.
     fn peers(&self, entry: &Entry) -> Option<String> {
         let spec = &self.model.kinds[entry.kind];
@@ -673,6 +733,36 @@ enum Staying<'k> {
 /// Returns a field of an entry, as both sides have it.
 fn both(entry: &Entry, field: u16) -> Both {
     Both { kind: entry.kind, field: field as usize, source: entry.source, destination: entry.destination }
+}
+
+/// Returns the values that free the unique ones of an entry: none, or a text that shows what it is.
+fn parked_json(plan: &Plan<'_>, entry: &Entry) -> String {
+    let spec = &plan.model.kinds[entry.kind];
+    let mut out = String::from("{");
+    for at in &entry.fields {
+        let Some(field) = spec.fields.get(*at as usize) else { continue };
+        if out.len() > 1 {
+            out.push(',');
+        }
+        json_string(&field.name, &mut out);
+        out.push(':');
+        match (entry.wanted, plan.destination.kinds[entry.kind].fields.get(*at as usize)) {
+            (Wanted::Parked(number), _) => json_string(&parked_text(plan.run, number), &mut out),
+            (_, Some(FieldColumn::Peers(peers))) if peers.get(entry.destination as usize).0 == RefValue::Many => out.push_str("[]"),
+            _ => out.push_str("null"),
+        }
+    }
+    out.push('}');
+    out
+}
+
+/// The characters of the run's id in a parked text: fields have limits of length.
+const PARKED_RUN: usize = 24;
+
+/// Returns a text that no object has.
+fn parked_text(run: &str, number: u32) -> String {
+    let short = run.char_indices().rev().take(PARKED_RUN).last().map_or(run, |(at, _)| run.get(at..).unwrap_or(run));
+    format!("parked-{short}-{number}")
 }
 
 /// Fields of a row (by their positions) as a JSON object, references as unique ids (behind their kind, where a field refers to several):

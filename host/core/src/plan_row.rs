@@ -5,6 +5,9 @@
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+/// The pass of the rows that free a unique value: they clear it, or replace it for a while. They stand before the rows that take it.
+pub const PARKING: u32 = 2;
+
 /// The effect of a row on the destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -65,7 +68,7 @@ pub struct PlanRow {
     pub conflict_class: Option<String>,
     /// The write order: creates and updates go up, deletes go down.
     pub tier: u32,
-    /// 0: first pass. 1: second pass, for fields that close a reference cycle.
+    /// 0: first pass. 1: second pass, for fields that close a reference cycle. [`PARKING`]: frees a unique value for another object.
     pub pass: u32,
     /// The natural key without loss: JSON array of the identifier values; a reference is the peer's own array.
     #[serde(skip)]

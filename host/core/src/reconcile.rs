@@ -14,7 +14,7 @@ use crate::key;
 use crate::mapping::RawKind;
 use crate::model::Model;
 use crate::plan::values_json;
-use crate::plan_row::Action;
+use crate::plan_row::{Action, PARKING};
 use crate::snapshot::{FieldColumn, NOWHERE, Peer, PeerColumn, RefValue, Snapshot};
 use crate::value::{Tag, ValueColumn};
 
@@ -133,6 +133,8 @@ pub fn reconcile(change: &Change, now: &Now) -> Decision {
         Now::Absent => {
             return match change.action {
                 Action::Delete => Decision::Unchanged,
+                // An object that is gone has freed its values.
+                Action::Update if change.pass == PARKING => Decision::Unchanged,
                 // The second pass completes what the first one has created.
                 Action::Update if change.pass == 0 => conflict(ConflictClass::Gone, Vec::new()),
                 action => Decision::Write(action),
@@ -140,6 +142,10 @@ pub fn reconcile(change: &Change, now: &Now) -> Decision {
         }
         Now::Present(fields) => fields,
     };
+    if change.pass == PARKING && !fields.iter().all(|field| field.as_planned) {
+        // The old value is free already. The row that gives the new one says what became of the object.
+        return Decision::Unchanged;
+    }
     let is_wanted = |name: &String| fields.iter().any(|field| field.name == *name && field.as_wanted);
     if change.action != Action::Delete && change.new.keys().all(is_wanted) {
         return Decision::Unchanged;
@@ -186,7 +192,9 @@ pub fn by_key(model: &Model, snapshot: &Snapshot, change: &Change, row: usize) -
         };
         let as_planned = change.old.get(name).is_none_or(|old| {
             let column = named(name).and_then(|at| rows.fields.get(at));
-            *old == value || (change.action == Action::Delete && lost_only_deleted(model, snapshot, column, old, &value))
+            *old == value
+                || change.parked.get(name) == Some(&value)
+                || (change.action == Action::Delete && lost_only_deleted(model, snapshot, column, old, &value))
         });
         FieldNow { name: name.clone(), as_planned, as_wanted, value }
     };

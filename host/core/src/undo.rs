@@ -17,7 +17,7 @@ use crate::edits::{Added, Edits, Fields, edited, peer_value};
 use crate::key;
 use crate::model::{FieldModel, KindModel, Model};
 use crate::plan::values_json;
-use crate::plan_row::Action;
+use crate::plan_row::{Action, PARKING};
 use crate::reconcile::{Now, by_key};
 use crate::snapshot::{Completeness, FieldColumn, RefValue, Resolving, Snapshot, build};
 use crate::value::Tag;
@@ -164,9 +164,11 @@ fn missing(change: &Change, old: &Map<String, Value>) -> BTreeSet<String> {
 /// Takes the written changes of a run back. `unknown` are those of which it is not known whether they were written.
 #[must_use]
 pub fn undo(model: &Model, now: &Snapshot, written: impl IntoIterator<Item = Written>, unknown: Vec<Change>) -> Undo {
-    let left = unknown.into_iter().map(|change| left(&change, None, LeftReason::Unknown)).collect();
-    let mut undoing = Undoing { model, now, names: Names::new(model, now), edits: Edits::default(), left, done: 0 };
     let effects = effects(written);
+    // A value that was only parked is replaced by a later row of the object, which says more.
+    let is_reported = |change: &&Change| change.pass != PARKING || !effects.contains_key(&change.object);
+    let left = unknown.iter().filter(is_reported).map(|change| left(change, None, LeftReason::Unknown)).collect();
+    let mut undoing = Undoing { model, now, names: Names::new(model, now), edits: Edits::default(), left, done: 0 };
     undoing.names.deleted = effects
         .iter()
         .filter(|(_, effect)| effect.action == Action::Delete)

@@ -14,7 +14,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 /// The type of one value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Tag {
     /// Null.

@@ -135,6 +135,7 @@ mod tests {
             new: new.as_object().unwrap().clone(),
             peers: BTreeMap::from([("site".to_owned(), PeerRefs::One(Some(peer)))]),
             outside: BTreeMap::new(),
+            parked: serde_json::Map::new(),
         }
     }
 
@@ -148,6 +149,7 @@ mod tests {
             tier: 0,
             deferred: Vec::new(),
             lookup: false,
+            unique: Vec::new(),
             fields,
         };
         let model = Model { kinds: vec![kind] };

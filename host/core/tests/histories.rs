@@ -91,6 +91,7 @@ fn model() -> Model {
         tier,
         deferred: Vec::new(),
         lookup: false,
+        unique: Vec::new(),
         fields,
     };
     let owner = FieldModel { also: vec!["Device".into()], ..refers("owner", "Place", Cardinality::One) };

@@ -80,6 +80,7 @@ fn kind(name: &str, tier: u32, identifiers: &[&str], fields: Vec<FieldModel>) ->
         tier,
         deferred: Vec::new(),
         lookup: false,
+        unique: Vec::new(),
         fields,
     }
 }

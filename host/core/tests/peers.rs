@@ -36,7 +36,7 @@ fn refers(name: &str, kinds: &[&str], cardinality: Cardinality) -> FieldModel {
 
 fn kind(name: &str, tier: u32, identifiers: &[&str], fields: Vec<FieldModel>) -> KindModel {
     let identifiers = identifiers.iter().map(|name| (*name).to_owned()).collect();
-    KindModel { name: name.into(), identifiers, tier, deferred: Vec::new(), lookup: false, fields }
+    KindModel { name: name.into(), identifiers, tier, deferred: Vec::new(), lookup: false, unique: Vec::new(), fields }
 }
 
 /// The rows of each kind; `hints` are kind, field and peer kind, by position.

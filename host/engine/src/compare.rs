@@ -5,8 +5,10 @@ use std::time::Instant;
 
 use infrahub_sync_base::PerSide;
 use infrahub_sync_cache::{AdapterRecord, Cursors, ErrorRow, RunCounter, RunReader};
+use infrahub_sync_config::Converge;
 use infrahub_sync_core::batches::batches;
 use infrahub_sync_core::changes::contradicts;
+use infrahub_sync_core::converge::{Ineffective, leave_out};
 use infrahub_sync_core::diff::{Diff, diff_with};
 use infrahub_sync_core::model::{KindModel, Model, Ownership};
 use infrahub_sync_core::ownership::{Reach, Recorded, Unowned, note_unowned};
@@ -82,11 +84,17 @@ pub(crate) async fn compare(
     let (source_rows, destination_rows) = (&sides.source.rows, &sides.destination.rows);
     let proofs = extracts.proofs(model, source_rows, gone);
     let left = owned.limit(cx, run, model, &destination, (source_rows, destination_rows))?;
+    let left_out = leave_out_ineffective(cx, run, model, [source_rows, destination_rows], &mut owned.diff)?;
     let found = std::mem::take(&mut owned.diff);
-    let plan = plan_with(model, source_rows, destination_rows, found, policy(cx), &owned.recorded).with_proofs(&proofs);
+    let run_id = run.writer.id().to_string();
+    let plan = plan_with(model, source_rows, destination_rows, found, policy(cx), &owned.recorded).with_proofs(&proofs).of_run(&run_id);
     let plan = cascades::settle(cx, &destination.system, &resolved.cascading, model, &targets, plan).await?;
     let mut plan = plan.with_reasons(&sides.source.read.partial);
     note_unowned(model, &left, &mut plan.summary);
+    for kind in &mut plan.summary {
+        kind.no_effect = left_out.get(&kind.kind).copied().unwrap_or(0);
+        kind.skipped += kind.no_effect;
+    }
     let summary = Summary { kinds: plan.summary.clone(), problems: sides.source.problems.len() as u64 };
     record(run, &resolved, [(&source, source_rows), (&destination, destination_rows)], &extracts, &summary);
     run.record.duration_ms.compare = Some(elapsed_ms(compared_at));
@@ -159,6 +167,30 @@ impl Differences {
         }
         Ok(left)
     }
+}
+
+/// Leaves out the differences that an earlier run has written without effect, and reports them. Returns the number of objects by kind.
+fn leave_out_ineffective(
+    cx: &RunContext<'_>,
+    run: &RunInProgress,
+    model: &Model,
+    [source, destination]: [&Snapshot; 2],
+    differences: &mut Diff,
+) -> Result<BTreeMap<String, u64>, EngineError> {
+    let known = run.lock.cache().no_effect()?;
+    if known.is_empty() || cx.project.apply.converge == Some(Converge::Trust) {
+        return Ok(BTreeMap::new());
+    }
+    let left_out = leave_out(model, source, destination, differences, &known);
+    for ((kind, field, earlier), count) in &left_out.fields {
+        let objects = if *count == 1 { "object" } else { "objects" };
+        cx.events.note(&format!("{kind}: `{field}` of {count} {objects} is left out: run {earlier} wrote it, and that had no effect"));
+    }
+    if left_out.kept.len() < known.len() {
+        let kept: Vec<Ineffective> = left_out.kept.iter().filter_map(|at| known.get(*at).cloned()).collect();
+        run.lock.write_no_effect(&kept)?;
+    }
+    Ok(left_out.objects)
 }
 
 /// Returns the operations that the project's flags allow.

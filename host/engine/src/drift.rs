@@ -7,6 +7,7 @@ use infrahub_sync_core::change::{Change, ObjectKey};
 use infrahub_sync_core::drift::{after, drift as compare};
 use infrahub_sync_core::mapping::RawKind;
 use infrahub_sync_core::model::Model;
+use infrahub_sync_core::plan_row::PARKING;
 use infrahub_sync_core::restore::restore;
 use infrahub_sync_core::snapshot::{Snapshot, build};
 use jiff::Timestamp;
@@ -171,8 +172,12 @@ impl Applied {
         let (mut written, mut unknown) = (Vec::new(), Vec::new());
         let Some(journal) = &self.journal else { return Ok((written, unknown)) };
         for (at, row) in (0..).zip(self.reader.read_plan()?) {
-            let state = journal.state(at);
-            let change = row?.into_change(model).map_err(|error| EngineError::PlanRow { row: at + 1, reason: error.to_string() })?;
+            let (state, row) = (journal.state(at), row?);
+            if row.pass == PARKING && !journal.was_written(at) {
+                // Nothing was parked. The row that gives the object its value says what it has.
+                continue;
+            }
+            let change = row.into_change(model).map_err(|error| EngineError::PlanRow { row: at + 1, reason: error.to_string() })?;
             if journal.was_written(at) || state.is_settled() {
                 written.push((change, journal.written_id(at).or_else(|| journal.id(at))));
             } else if state == RowState::Sent {

@@ -249,6 +249,7 @@ mod tests {
             tier: 0,
             deferred: Vec::new(),
             lookup: false,
+            unique: Vec::new(),
             fields: Vec::new(),
         };
         Model { kinds: (0..kinds).map(kind).collect() }

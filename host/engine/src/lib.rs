@@ -43,7 +43,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 pub use adapter::{Locked, check_adapters, lock_adapters, session_config};
-pub use apply::{Failure, FailureReason, SkipReason, StillRefers};
+pub use apply::{Failure, FailureReason, SkipReason, StillHolds, StillRefers};
 pub use drift::{Drift, DriftChange, Drifted, DriftedField, drift};
 pub use error::{EngineError, Fault};
 pub use explain::{Explanation, Planned, SideOf, explain};
@@ -217,7 +217,7 @@ impl Summary {
     /// Returns whether nothing differs.
     #[must_use]
     pub fn in_sync(&self) -> bool {
-        self.totals() == (0, 0, 0)
+        self.totals() == (0, 0, 0) && !self.kinds.iter().any(|kind| kind.blocked + kind.no_effect > 0)
     }
 }
 

@@ -8,7 +8,7 @@ use infrahub_sync_core::guardrail::{ApprovedPlan, Counts, approve};
 use infrahub_sync_core::snapshot::{Snapshot, build};
 
 use crate::adapter::{Access, Opened, Runtimes};
-use crate::apply::{Current, Job, Report, Rules, apply_plan};
+use crate::apply::{Current, Job, Report, Rules, apply_plan, merged, sentences};
 use crate::base::Base;
 use crate::compare::{compare, plans, resolving, stop_on};
 use crate::extract::FullReason;
@@ -267,8 +267,18 @@ fn approved(cx: &RunContext<'_>, run: &RunInProgress, summary: &Summary) -> Resu
     Ok(approve(run.writer.reader().clone(), &baseline, kinds, cx.options.allow_rowcount_drop, limit)?)
 }
 
-fn conclude(cx: &RunContext<'_>, mut run: RunInProgress, summary: Summary, report: Report, is_full: bool) -> Result<Applied, EngineError> {
+fn conclude(
+    cx: &RunContext<'_>,
+    mut run: RunInProgress,
+    summary: Summary,
+    mut report: Report,
+    is_full: bool,
+) -> Result<Applied, EngineError> {
     run.writer.write_errors(&report.errors)?;
+    sentences(&report.ineffective).iter().for_each(|sentence| cx.events.warn(sentence));
+    if !report.ineffective.is_empty() {
+        run.lock.write_no_effect(&merged(run.lock.cache().no_effect()?, std::mem::take(&mut report.ineffective)))?;
+    }
     let counts: Outcomes = report.totals();
     let whole = counts.not_written() == 0 && report.stopped.is_none() && summary.is_whole();
     run.record.summary.set_outcomes(counts, report.left);

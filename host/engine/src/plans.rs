@@ -400,6 +400,7 @@ pub(crate) fn bare_model(project: &Project) -> Model {
                 tier: 0,
                 deferred: Vec::new(),
                 lookup: false,
+                unique: Vec::new(),
                 fields: Vec::new(),
             });
         }

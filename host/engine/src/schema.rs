@@ -91,7 +91,7 @@ pub(crate) async fn of_run(project: &Project, destination: &dyn System, events: 
     };
     let generated = Generated::parse(&text, &path).map_err(EngineError::Project)?;
     if generated.mapping_hash == live.mapping_hash && generated.schema_hash == live.schema_hash {
-        return Ok(Resolved { model: generated.model, ..live });
+        return Ok(Resolved { model: with_unique(generated.model, &live.model), ..live });
     }
     let what = if generated.mapping_hash == live.mapping_hash { "the destination's schema" } else { "the mapping" };
     events.warn(&format!(
@@ -99,6 +99,16 @@ pub(crate) async fn of_run(project: &Project, destination: &dyn System, events: 
         path.display()
     ));
     Ok(live)
+}
+
+/// Returns a generated model with the unique fields of the live one, which the file does not have.
+fn with_unique(mut model: Model, live: &Model) -> Model {
+    for kind in &mut model.kinds {
+        if let Some((_, live)) = live.kind(&kind.name) {
+            kind.unique.clone_from(&live.unique);
+        }
+    }
+    model
 }
 
 pub(crate) fn one_line(problem: &Problem) -> String {

@@ -116,7 +116,8 @@ impl<'r> Undoing<'r> {
         let removed = removals(model, &now_there, &diff);
         let proofs = vec![Proof { all: format!("created by run {}", self.reader.id()), ..Proof::default() }; model.kinds.len()];
         let policy = Policy { create: true, update: true, delete: true };
-        let plan = plan(model, &wanted, &now_there, diff, policy).with_proofs(&proofs);
+        let run_id = run.writer.id().to_string();
+        let plan = plan(model, &wanted, &now_there, diff, policy).with_proofs(&proofs).of_run(&run_id);
         let deleted: HashSet<(String, String)> =
             plan.rows().filter(|row| row.action == Action::Delete).map(|row| (row.resource, row.key)).collect();
         for (kind, key, (unique_id, id)) in removed {

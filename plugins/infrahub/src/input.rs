@@ -141,8 +141,36 @@ impl Inputs<'_> {
     }
 }
 
+/// Returns a number that is too large to be known digit by digit, at any depth.
+fn beyond(value: &Value) -> Option<&serde_json::Number> {
+    /// 2⁶³.
+    const LIMIT: f64 = 9_223_372_036_854_775_808.0;
+    match value {
+        Value::Number(number) if number.is_f64() => {
+            Some(number).filter(|number| number.as_f64().is_some_and(|number| number.abs() >= LIMIT))
+        }
+        Value::Array(items) => items.iter().find_map(beyond),
+        Value::Object(map) => map.values().find_map(beyond),
+        _ => None,
+    }
+}
+
 /// Rejects a value that the server would store as another one, or reject together with the rows beside it.
 fn check(attribute: &Attribute, value: &Value) -> Result<()> {
+    let name = &attribute.name;
+    match (attribute.kind.as_str(), value) {
+        ("IPHost" | "IPNetwork" | "IPAddress", Value::String(text)) if text.contains('%') => {
+            let message = format!("`{name}` has {value}: Infrahub drops the zone behind `%`, and would store another address");
+            return Err(Error::invalid(format!("{message}. Take the zone out with a transform, or map it to a field of its own")));
+        }
+        ("List" | "JSON" | "Any", value) => {
+            if let Some(number) = beyond(value) {
+                let message = format!("`{name}` holds the number {number}: beyond 64 bits the digits of a whole number are not kept");
+                return Err(Error::invalid(format!("{message}. Make it a text")));
+            }
+        }
+        _ => {}
+    }
     let wants = match (attribute.kind.as_str(), value) {
         (_, Value::Null) => return Ok(()),
         ("Number" | "NumberPool" | "Bandwidth", Value::Number(number)) if number.is_i64() => return Ok(()),

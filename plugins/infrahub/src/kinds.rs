@@ -60,7 +60,7 @@ fn leave_to_template(schema: &Schema, template: &str, kind: &mut Kind) {
 
 fn kind(schema: &Schema, kind: &KindSchema) -> Kind {
     let attributes = kind.attributes.iter().map(attribute);
-    let relationships = kind.relationships.iter().map(relationship);
+    let relationships = kind.relationships.iter().map(|found| relationship(schema, kind, found));
     let mut stands_for = kind.inherit_from.clone();
     if let Some((_, allocates)) = POOLS.iter().find(|(pool, _)| *pool == kind.kind) {
         stands_for.push((*allocates).to_owned());
@@ -121,7 +121,7 @@ fn attribute(attribute: &Attribute) -> Field {
     }
 }
 
-fn relationship(relationship: &Relationship) -> Field {
+fn relationship(schema: &Schema, kind: &KindSchema, relationship: &Relationship) -> Field {
     Field {
         name: relationship.name.clone(),
         type_: match relationship.cardinality {
@@ -129,7 +129,7 @@ fn relationship(relationship: &Relationship) -> Field {
             Cardinality::Many => FieldType::ReferenceList,
         },
         optional: relationship.optional,
-        unique: false,
+        unique: schema.is_exclusive(kind, relationship),
         read_only: relationship.read_only,
         // A generic kind counts for its members, which stand for it.
         references: vec![relationship.peer.clone()],

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use infrahub_sync_adapter::memo::{self, Lifetime};
 use infrahub_sync_adapter::{Error, LoadRequest, Moment, Page, Response, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -17,6 +18,12 @@ use crate::{DEFAULT_BRANCH, Infrahub, PAGE_SIZE};
 /// The most requests for a first page until the moment of the load has passed, which is a second away at most. A server that gives two full
 /// pages in that time gives all of them soon after, and the number of objects shows changes meanwhile.
 const TRIES: u32 = 2;
+
+/// The generic of all profiles.
+const PROFILE: &str = "CoreProfile";
+
+/// The beginning of the names of their kinds.
+const PROFILE_PREFIX: &str = "Profile";
 
 /// The time before the last load from which changes are read: a change on its way to the database then has an earlier time.
 const OVERLAP: Duration = Duration::from_secs(30);
@@ -40,12 +47,47 @@ enum Asked {
         /// The kind's objects may have profiles, which supply values.
         profiles: bool,
     },
-    One,
+    One {
+        /// A profile may have given the peer.
+        profiles: bool,
+    },
     /// A peer that a pool may have given; the pool is then the source of the relationship, and the project refers to the pool.
     Allocated,
-    Many,
+    Many {
+        /// A profile may have given the peers.
+        profiles: bool,
+    },
     /// `display_label` and `hfid`, which every object has.
     Meta,
+}
+
+impl Asked {
+    /// Says whether the peers of a relationship may be those of a profile.
+    fn is_of_profiles(self) -> bool {
+        matches!(self, Asked::One { profiles: true } | Asked::Many { profiles: true })
+    }
+
+    /// Does not ask whether a profile gave the peers of a relationship, which costs the server time for each of them.
+    fn without_profiles(&mut self) {
+        if let Asked::One { profiles } | Asked::Many { profiles } = self {
+            *profiles = false;
+        }
+    }
+}
+
+/// Says whether the branch has profiles at all; asked once a run.
+fn has_profiles(adapter: &Infrahub) -> Result<bool> {
+    let branch = &adapter.settings.branch;
+    let key = format!("profiles/{branch}");
+    if let Some(known) = memo::get_as(Lifetime::Run, &key) {
+        return Ok(known);
+    }
+    if adapter.schema()?.kind(PROFILE).is_none() {
+        return Ok(false);
+    }
+    let data = Client::new(branch).ask(PROFILE, &format!("{{{PROFILE}{{count}}}}"), &json!({}))?;
+    let count = data.get(PROFILE).and_then(|list| list.get("count")?.as_u64());
+    memo::put_as(Lifetime::Run, &key, &(count != Some(0)))
 }
 
 /// One page of a list.
@@ -65,7 +107,10 @@ struct Edge {
 pub(crate) fn load(adapter: &Infrahub, request: &LoadRequest) -> Result<Page> {
     let schema = adapter.schema()?;
     let kind = schema.known(&request.resource)?;
-    let asked = asked(kind, request, &allocated(&adapter.settings.branch))?;
+    let mut asked = asked(kind, request, &allocated(&adapter.settings.branch))?;
+    if asked.iter().any(|(_, asked)| asked.is_of_profiles()) && !has_profiles(adapter)? {
+        asked.iter_mut().for_each(|(_, asked)| asked.without_profiles());
+    }
     let since = match &request.since {
         Some(since) => Some(changed_since(adapter, since)?),
         None => None,
@@ -163,8 +208,8 @@ fn asked<'r>(kind: &KindSchema, request: &'r LoadRequest, allocated: &[String]) 
                 }
                 Some(Field::Relationship(relationship)) => match relationship.cardinality {
                     Cardinality::One if allocated.contains(&relationship.peer) => Asked::Allocated,
-                    Cardinality::One => Asked::One,
-                    Cardinality::Many => Asked::Many,
+                    Cardinality::One => Asked::One { profiles: profiles && relationship.takes_profiles() },
+                    Cardinality::Many => Asked::Many { profiles: profiles && relationship.takes_profiles() },
                 },
                 None if name == "id" => continue,
                 None if matches!(name, "display_label" | "hfid") => Asked::Meta,
@@ -188,9 +233,13 @@ fn document(kind: &str, asked: &[(&str, Asked)], request: &LoadRequest) -> Strin
             Asked::Attribute { profiles: false } => write!(fields, " {name}{{value}}"),
             Asked::Attribute { profiles: true } => write!(fields, " {name}{{value is_from_profile}}"),
             // Without its kind the server cannot resolve a peer that may be of several (a generic, the parent in a hierarchy).
-            Asked::One => write!(fields, " {name}{{node{{id __typename}}}}"),
+            Asked::One { profiles: false } => write!(fields, " {name}{{node{{id __typename}}}}"),
+            Asked::One { profiles: true } => write!(fields, " {name}{{node{{id __typename}} properties{{source{{__typename}}}}}}"),
             Asked::Allocated => write!(fields, " {name}{{node{{id __typename}} properties{{source{{id __typename}}}}}}"),
-            Asked::Many => write!(fields, " {name}{{edges{{node{{id __typename}}}}}}"),
+            Asked::Many { profiles: false } => write!(fields, " {name}{{edges{{node{{id __typename}}}}}}"),
+            Asked::Many { profiles: true } => {
+                write!(fields, " {name}{{edges{{node{{id __typename}} properties{{source{{__typename}}}}}}}}")
+            }
             Asked::Meta => write!(fields, " {name}"),
         };
     }
@@ -227,10 +276,12 @@ fn record(mut node: Map<String, Value>, asked: &[(&str, Asked)], known: &[Vec<&s
                 let of_profile = attribute.get("is_from_profile").and_then(Value::as_bool) == Some(true);
                 if of_profile { Value::Null } else { attribute.remove("value").unwrap_or(Value::Null) }
             }
-            (Asked::One, edge) => peer(edge).unwrap_or(Value::Null),
+            // The peers of a profile are not the object's own, either.
+            (Asked::One { profiles: true }, edge) if is_of_profile(&edge) => Value::Null,
+            (Asked::One { .. }, edge) => peer(edge).unwrap_or(Value::Null),
             (Asked::Allocated, edge) => pool(&edge).or_else(|| peer(edge)).unwrap_or(Value::Null),
-            (Asked::Many, Value::Object(mut set)) => match set.remove("edges") {
-                Some(Value::Array(edges)) => edges.into_iter().filter_map(peer).collect(),
+            (Asked::Many { profiles }, Value::Object(mut set)) => match set.remove("edges") {
+                Some(Value::Array(edges)) => edges.into_iter().filter(|edge| !profiles || !is_of_profile(edge)).filter_map(peer).collect(),
                 _ => Value::Null,
             },
             (_, other) => other,
@@ -249,6 +300,12 @@ fn peer(edge: Value, known: &[&str]) -> Option<Value> {
         Some(Value::String(kind)) if !known.is_empty() && !known.contains(&kind.as_str()) => Some(json!({ "id": id, "kind": kind })),
         _ => Some(json!({ "id": id })),
     }
+}
+
+/// Says whether a profile gave the peer of a relationship: the source is then the profile.
+fn is_of_profile(edge: &Value) -> bool {
+    let kind = edge.get("properties").and_then(|properties| properties.get("source")?.get("__typename")?.as_str());
+    kind.is_some_and(|kind| kind.starts_with(PROFILE_PREFIX))
 }
 
 /// Returns the pool that gave the peer of a relationship.

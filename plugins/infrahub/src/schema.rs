@@ -90,6 +90,12 @@ pub(crate) struct Relationship {
     /// The name that both ends of the relationship share.
     #[serde(default)]
     pub(crate) identifier: Option<String>,
+    /// `outbound`, `inbound`, or `bidirectional`.
+    #[serde(default)]
+    pub(crate) direction: String,
+    /// `Generic`, `Attribute`, `Component`, and others.
+    #[serde(default)]
+    pub(crate) kind: String,
     /// The fate of the peers when the object is deleted.
     #[serde(default)]
     pub(crate) on_delete: OnDelete,
@@ -132,6 +138,13 @@ impl Attribute {
     }
 }
 
+impl Relationship {
+    /// Says whether a profile can give the peers.
+    pub(crate) fn takes_profiles(&self) -> bool {
+        !self.read_only && matches!(self.kind.as_str(), "Generic" | "Attribute")
+    }
+}
+
 impl KindSchema {
     pub(crate) fn field(&self, name: &str) -> Option<Field<'_>> {
         let attribute = self.attributes.iter().find(|attribute| attribute.name == name);
@@ -167,6 +180,19 @@ impl Schema {
     /// Returns the kinds whose objects a relationship to `peer` may have: its members, or the kind itself.
     pub(crate) fn concrete<'s>(&'s self, peer: &'s str) -> impl Iterator<Item = &'s KindSchema> {
         self.kind(peer).into_iter().filter(|kind| !kind.generic).chain(self.members(peer))
+    }
+
+    /// Says whether each peer of a relationship belongs to one object at most: the server rejects a peer that another object still has. It is
+    /// certain only if each kind of peer has a relationship back to one object, which may also be empty.
+    pub(crate) fn is_exclusive(&self, kind: &KindSchema, relationship: &Relationship) -> bool {
+        let peers: Vec<&KindSchema> = self.concrete(&relationship.peer).collect();
+        let belongs_to_one = |peer: &&KindSchema| {
+            let is_self = |back: &Relationship| peer.kind == kind.kind && back.name == relationship.name;
+            let same = |back: &&Relationship| relationship.identifier.is_some() && back.identifier == relationship.identifier;
+            let mut backs = peer.relationships.iter().filter(same).filter(|back| !is_self(back) || back.direction == "bidirectional");
+            backs.next().is_some_and(|back| back.cardinality == Cardinality::One && back.optional && backs.next().is_none())
+        };
+        !peers.is_empty() && peers.iter().all(belongs_to_one)
     }
 
     /// Returns the kind, or an error for the user who named it.

@@ -34,12 +34,17 @@ fn schema() -> Value {
                 {"name": "site", "peer": "DcimPlace", "cardinality": "one", "optional": false},
                 {"name": "tags", "peer": "BuiltinTag", "cardinality": "many", "optional": true},
                 {"name": "ip", "peer": "IpamAddress", "cardinality": "one", "optional": true},
+                {"name": "plug", "peer": "DcimPlug", "cardinality": "one", "optional": true, "kind": "Attribute", "identifier": "rack__plug", "direction": "bidirectional"},
+                {"name": "owners", "peer": "BuiltinTag", "cardinality": "many", "optional": true, "kind": "Generic", "identifier": "rack__owners", "direction": "bidirectional"},
             ], "uniqueness_constraints": [["site", "name__value"]]},
             {"kind": "BuiltinTag", "inherit_from": ["CoreNode"], "human_friendly_id": ["name__value"], "attributes": [attribute("name", "Text", false)]},
+            {"kind": "DcimPlug", "inherit_from": ["CoreNode"], "attributes": [attribute("name", "Text", false)], "relationships": [
+                {"name": "rack", "peer": "DcimRack", "cardinality": "one", "optional": true, "kind": "Attribute", "identifier": "rack__plug", "direction": "bidirectional"},
+            ]},
             {"kind": "IpamAddress", "inherit_from": ["CoreNode", "BuiltinIPAddress"]},
             {"kind": "CoreIPAddressPool", "inherit_from": ["CoreNode", "CoreResourcePool"], "attributes": [attribute("name", "Text", false)]},
         ],
-        "generics": [{"kind": "DcimPlace", "human_friendly_id": ["name__value"], "attributes": [attribute("name", "Text", false)]}],
+        "generics": [{"kind": "CoreProfile"}, {"kind": "DcimPlace", "human_friendly_id": ["name__value"], "attributes": [attribute("name", "Text", false)]}],
     })
 }
 
@@ -227,6 +232,81 @@ fn what_a_pool_gave_is_known_by_the_pool() {
     let records = read(&infrahub);
     assert_eq!([&records[0]["ip"], &records[1]["ip"], &records[2]["ip"]], [&json!({"id": "pool"}), &json!({"id": "a1"}), &Value::Null]);
     assert!(asked.borrow()[1].0.contains("ip{node{id __typename} properties{source{id __typename}}}"));
+}
+
+#[test]
+fn peers_that_a_profile_gave_are_not_the_objects_own() {
+    let infrahub = server();
+    let asked = graphql(|document, _| {
+        if document == "{CoreProfile{count}}" {
+            return Some(json!({"data": {"CoreProfile": {"count": 1}}}));
+        }
+        let of = |source: &str, id: &str| json!({"node": {"id": id}, "properties": {"source": {"__typename": source}}});
+        let given = json!({"id": "r0", "plug": of("ProfileDcimRack", "p0"), "owners": {"edges": [of("ProfileDcimRack", "o0")]}});
+        let own = json!({"id": "r1", "plug": of("CoreAccount", "p1"), "owners": {"edges": [{"node": {"id": "o1"}, "properties": {"source": null}}]}});
+        Some(page(2, vec![given, own]))
+    });
+    let read = || load_all(&infrahub, first_page("DcimRack", &["id", "plug", "owners"])).unwrap();
+    assert_eq!(
+        read(),
+        [json!({"id": "r0", "plug": null, "owners": []}), json!({"id": "r1", "plug": {"id": "p1"}, "owners": [{"id": "o1"}]})]
+    );
+    read();
+    let profiles = |asked: &Asked| asked.borrow().iter().filter(|(document, _)| document.starts_with("{CoreProfile")).count();
+    assert_eq!((profiles(&asked), asked.borrow().len()), (1, 3), "asked once a run");
+    // Without profiles, the sources are not asked for.
+    let infrahub = server();
+    let asked = graphql(|document, _| {
+        Some(if document.starts_with("{CoreProfile") { json!({"data": {"CoreProfile": {"count": 0}}}) } else { page(0, Vec::new()) })
+    });
+    load_all(&infrahub, first_page("DcimRack", &["id", "plug"])).unwrap();
+    assert!(asked.borrow()[1].0.contains("plug{node{id __typename}}}"), "{:?}", asked.borrow());
+}
+
+#[test]
+fn a_peer_of_one_object_is_a_unique_value() {
+    let infrahub = server();
+    let kinds = infrahub.kinds(&targets(&["DcimRack"])).unwrap();
+    let unique: Vec<&str> = kinds[0].fields.iter().filter(|field| field.unique).map(|field| field.name.as_str()).collect();
+    assert_eq!(unique, ["slug", "plug"]);
+}
+
+#[test]
+fn what_the_server_would_cut_is_rejected() {
+    let infrahub = server();
+    begun(&infrahub, |_, variables| Some(all_written(variables)));
+    let row = |field: &str, value: Value| json!({"key": {"name": "A"}, "id": "r1", "fields": {field: value}});
+    let large: Value = serde_json::from_str(r#"{"a": [1, {"b": 18446744073709551616}]}"#).unwrap();
+    let rows = [
+        row("address", json!("fe80::1%eth0/64")),
+        row("extra", large),
+        row("labels", json!([1e30])),
+        row("extra", json!({"a": [u64::MAX, -1.5]})),
+    ];
+    let outcomes = ids(&infrahub.write(&request(Operation::Update, &rows)).unwrap());
+    assert!(outcomes[0].contains("`address` has \"fe80::1%eth0/64\": Infrahub drops the zone behind `%`"), "{outcomes:?}");
+    assert!(outcomes[1].contains("`extra` holds the number 1.8446744073709552e+19: beyond 64 bits"), "{outcomes:?}");
+    assert!(outcomes[2].starts_with("failed") && outcomes[3] == "r1", "{outcomes:?}");
+}
+
+#[test]
+fn two_missing_values_that_collide_are_named() {
+    let infrahub = server();
+    let asked = begun(&infrahub, |document, _| {
+        Some(if document.contains("display_label") {
+            let node = |id: &str| json!({"node": {"id": id, "display_label": "B", "__typename": "DcimRack"}});
+            json!({"data": {"DcimRack": {"edges": [node("r1"), node("r2")]}}})
+        } else {
+            json!({"data": {"m0": null}, "errors": [{"message": "Violates uniqueness constraint 'slug'", "path": ["m0"], "extensions": {"http_status": 422}}]})
+        })
+    });
+    let update = json!({"key": {"name": "A"}, "id": "r1", "fields": {"height": 2}});
+    for (operation, row) in [(Operation::Create, rack("A")), (Operation::Update, update)] {
+        let outcomes = infrahub.write(&request(operation, &[row])).unwrap();
+        let Outcome::Failed(error) = &outcomes[0] else { panic!("{outcomes:?}") };
+        assert!(error.message.contains("neither it nor `B`") && error.message.contains("has a value for `slug`"), "{}", error.message);
+    }
+    assert!(asked.borrow()[1].0.contains("DcimRack(slug__isnull:true,limit:2)"), "{:?}", asked.borrow());
 }
 
 #[test]
@@ -448,7 +528,7 @@ fn a_collision_names_both_objects() {
     assert_eq!(error.kind, ErrorKind::Conflict);
     assert!(error.message.contains("`A of Paris` (DcimRack other) has the same `name`"), "{}", error.message);
     assert!(error.message.contains(r#""name":"A""#), "{}", error.message);
-    assert!(asked.borrow()[1].0.contains(r#"DcimPlace(name__value:"A",limit:1)"#), "{:?}", asked.borrow());
+    assert!(asked.borrow()[1].0.contains(r#"DcimPlace(name__value:"A",limit:2)"#), "{:?}", asked.borrow());
 }
 
 #[test]

@@ -149,7 +149,9 @@ impl Writer<'_> {
                 let outcome = (row.attempt + 1 >= ATTEMPTS_MAX).then(|| Outcome::Failed(refusal.error()));
                 Ok(outcome)
             }
-            Operation::Create if is_collision(&refusal.message) => Ok(Some(Outcome::Failed(self.collided(*number, row, refusal)))),
+            Operation::Create | Operation::Update if is_collision(&refusal.message) => {
+                Ok(Some(Outcome::Failed(self.collided(*number, row, refusal))))
+            }
             // It is gone already.
             Operation::Delete if refusal.is("NODE_NOT_FOUND") || refusal.message.starts_with("Unable to find the node") => {
                 Ok(Some(Outcome::Unchanged(None)))
@@ -261,15 +263,26 @@ impl Writer<'_> {
         let kind = self.inputs.kind;
         let ours = self.rows.get(number).map(|row| Value::Object(row.key.clone()).to_string()).unwrap_or_default();
         let constraint = constraint(&refusal.message);
-        let Some((fields, (id, label, other))) =
+        let is_new = self.inputs.operation == Operation::Create;
+        let Some((fields, nulls, (id, label, other))) =
             candidates(self.inputs.schema, kind, constraint.as_deref()).into_iter().find_map(|(owner, fields)| {
-                let filters = filters(kind, &fields, &row.input)?;
-                Some((fields, self.find(owner, &filters)?))
+                let Filters { text, nulls } = collision_filters(kind, &fields, &row.input, is_new)?;
+                let found = self.find(owner, &text, &row.id)?;
+                Some((fields, nulls, found))
             })
         else {
             return refusal.error();
         };
-        let by = fields.iter().map(|field| format!("`{field}`")).collect::<Vec<_>>().join(" and ");
+        let named = |fields: &[String]| fields.iter().map(|field| format!("`{field}`")).collect::<Vec<_>>().join(" and ");
+        let by = named(&fields);
+        if !nulls.is_empty() {
+            let nulls = named(&nulls);
+            return Error::conflict(format!(
+                "{ours} collides with another object of Infrahub: neither it nor `{label}` ({other} {id}) has a value for {nulls}, and two objects \
+                 without a value are equal there. Give each a value of its own (map {nulls}), or make it not unique in the schema ({})",
+                refusal.message.trim()
+            ));
+        }
         Error::conflict(format!(
             "{ours} collides with another object of Infrahub: `{label}` ({other} {id}) has the same {by}. Change one of the values, or make the \
              schema's uniqueness constraint as fine as the project's `identifiers` ({})",
@@ -277,11 +290,12 @@ impl Writer<'_> {
         ))
     }
 
-    /// Returns the first object that fits: id, label, kind.
-    fn find(&self, kind: &str, filters: &str) -> Option<(String, String, String)> {
-        let document = format!("{{{kind}({filters},limit:1){{edges{{node{{id display_label __typename}}}}}}}}");
+    /// Returns the first object that fits, other than `own`: id, label, kind.
+    fn find(&self, kind: &str, filters: &str, own: &str) -> Option<(String, String, String)> {
+        let document = format!("{{{kind}({filters},limit:2){{edges{{node{{id display_label __typename}}}}}}}}");
         let data = self.client.ask(kind, &document, &json!({})).ok()?;
-        let node = data.get(kind)?.get("edges")?.get(0)?.get("node")?;
+        let mut nodes = data.get(kind)?.get("edges")?.as_array()?.iter().filter_map(|edge| edge.get("node"));
+        let node = nodes.find(|node| node.get("id").and_then(Value::as_str) != Some(own))?;
         let text = |name: &str| Some(node.get(name)?.as_str()?.to_owned());
         let id = text("id")?;
         Some((id.clone(), text("display_label").unwrap_or(id), text("__typename")?))
@@ -360,4 +374,38 @@ pub(crate) fn filters(kind: &KindSchema, fields: &[String], input: &Map<String, 
         });
     }
     (!filters.is_empty()).then(|| filters.join(","))
+}
+
+/// The filters that find an object with the row's values.
+struct Filters {
+    text: String,
+    /// The fields in which the row has no value.
+    nulls: Vec<String>,
+}
+
+/// Returns the filters of a constraint's fields; none where a value is not known. Of an update, only the values that change are known; a
+/// constraint of one field that it does not change can only be about a missing value.
+fn collision_filters(kind: &KindSchema, fields: &[String], input: &Map<String, Value>, is_new: bool) -> Option<Filters> {
+    let mut filters = Vec::with_capacity(fields.len());
+    let mut nulls = Vec::new();
+    for field in fields {
+        let given = input.get(field);
+        if given.is_none() && !is_new && fields.len() > 1 {
+            return None;
+        }
+        let filter = match kind.field(field)? {
+            Field::Attribute(attribute) => {
+                let value = given.and_then(|given| given.get("value")).filter(|value| !value.is_null());
+                // JSON's texts, numbers and booleans are GraphQL's.
+                let value = value.or(Some(&attribute.default_value)).filter(|value| !value.is_null());
+                value.map(|value| format!("{field}__value:{value}"))
+            }
+            Field::Relationship(_) => given.and_then(|given| given.get("id")).map(|id| format!("{field}__ids:[{id}]")),
+        };
+        filters.push(filter.unwrap_or_else(|| {
+            nulls.push(field.clone());
+            format!("{field}__isnull:true")
+        }));
+    }
+    (!filters.is_empty()).then(|| Filters { text: filters.join(","), nulls })
 }

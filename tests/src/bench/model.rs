@@ -55,6 +55,7 @@ pub(crate) fn model() -> Model {
             tier: at as u32,
             deferred: Vec::new(),
             lookup: false,
+            unique: Vec::new(),
             fields: plain.chain(references).collect(),
         }
     });

@@ -36,9 +36,9 @@ fn mappings(kinds: &[&str]) -> String {
 }
 
 /// A fake Infrahub and a project that writes to it from files.
-struct Lab {
-    fake: Fake,
-    project: Project,
+pub(crate) struct Lab {
+    pub(crate) fake: Fake,
+    pub(crate) project: Project,
     kinds: Vec<&'static str>,
     branch: &'static str,
 }
@@ -49,11 +49,11 @@ impl Lab {
     }
 
     /// With the schema that has a kind without a human friendly id, and relationships to generics.
-    fn every(kinds: &[&'static str]) -> Lab {
+    pub(crate) fn every(kinds: &[&'static str]) -> Lab {
         Lab::with(Options { model: Some(Model::every(Version::V1_11)), ..Options::default() }, kinds)
     }
 
-    fn with(options: Options, kinds: &[&'static str]) -> Lab {
+    pub(crate) fn with(options: Options, kinds: &[&'static str]) -> Lab {
         let fake = Fake::start(options).unwrap();
         let mut lab = Lab { project: Project::new(""), fake, kinds: kinds.to_vec(), branch: "main" };
         lab.configure("", "");
@@ -62,7 +62,7 @@ impl Lab {
     }
 
     /// More settings of the destination, and more lines of the project.
-    fn configure(&mut self, settings: &str, lines: &str) {
+    pub(crate) fn configure(&mut self, settings: &str, lines: &str) {
         let url = self.fake.url();
         self.project.write(
             "config.yml",
@@ -75,7 +75,7 @@ impl Lab {
     }
 
     /// Writes the source's records of a kind.
-    fn source(&self, resource: &str, records: Value) {
+    pub(crate) fn source(&self, resource: &str, records: Value) {
         self.project.write(&format!("source/{resource}.json"), &records.to_string());
     }
 
@@ -96,33 +96,33 @@ impl Lab {
         );
     }
 
-    fn sync(&self) -> Output {
+    pub(crate) fn sync(&self) -> Output {
         self.project.ok(&["sync"])
     }
 
     /// What the next run would do.
-    fn planned(&self) -> Vec<String> {
+    pub(crate) fn planned(&self) -> Vec<String> {
         changes(&self.project.plan(&[]).1)
     }
 
     /// The id of the object of a kind that is named so.
-    fn id(&self, kind: &str, name: &str) -> String {
+    pub(crate) fn id(&self, kind: &str, name: &str) -> String {
         let store = self.fake.store();
         let named = |id: &String| ["name", "text"].iter().any(|field| store.value(id, field, self.branch) == Some(json!(name)));
         store.ids(kind, self.branch).into_iter().find(named).unwrap_or_else(|| panic!("no {kind} {name}"))
     }
 
-    fn value(&self, kind: &str, name: &str, field: &str) -> Value {
+    pub(crate) fn value(&self, kind: &str, name: &str, field: &str) -> Value {
         let id = self.id(kind, name);
         self.fake.store().value(&id, field, self.branch).unwrap()
     }
 
-    fn count(&self, kind: &str) -> usize {
+    pub(crate) fn count(&self, kind: &str) -> usize {
         self.fake.store().count(kind, self.branch)
     }
 
     /// Another user's document.
-    fn execute(&self, document: &str) -> Value {
+    pub(crate) fn execute(&self, document: &str) -> Value {
         let answer = self.fake.execute(self.branch, document, Map::new());
         assert!(answer["errors"].is_null(), "{answer}");
         answer["data"].clone()

@@ -10,6 +10,7 @@ mod cache;
 mod canary;
 mod cases;
 mod conformance;
+mod converge;
 mod deletes;
 mod examples;
 mod forgotten;

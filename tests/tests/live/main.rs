@@ -6,6 +6,7 @@
 #![allow(clippy::print_stderr, reason = "a history prints what it played")]
 
 mod answers;
+mod converge;
 mod deletes;
 mod generics;
 mod histories;

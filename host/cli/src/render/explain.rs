@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use infrahub_sync_cache::{ErrorRow, RunStatus};
 use infrahub_sync_core::mapping::trace::{LeftOut, Transformed};
-use infrahub_sync_core::plan_row::{Action, PlanRow};
+use infrahub_sync_core::plan_row::{Action, PARKING, PlanRow};
 use infrahub_sync_core::stored::StoredRow;
 use infrahub_sync_engine::{Explanation, Planned, SideOf};
 use serde::Serialize;
@@ -131,7 +131,11 @@ fn write_side(out: &mut (impl Write + ?Sized), name: &str, side: &SideOf, look: 
 
 fn write_change(out: &mut (impl Write + ?Sized), change: &Planned) -> io::Result<()> {
     let row = &change.row;
-    let pass = if row.pass > 0 { ", second pass" } else { "" };
+    let pass = match row.pass {
+        0 => "",
+        PARKING => ", frees unique values",
+        _ => ", second pass",
+    };
     write!(out, "  row {}: {}{pass}", change.place, row.action.as_str())?;
     match (change.state, &change.id) {
         (Some(state), Some(id)) => writeln!(out, " → {state}, id {}", Escaped(id))?,

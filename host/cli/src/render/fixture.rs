@@ -37,6 +37,8 @@ pub(super) fn overview(kinds: &[(&'static str, u64, u64, Counts)]) -> Overview<'
         update: counts.update,
         delete: counts.delete,
         skipped: counts.skipped,
+        blocked: 0,
+        no_effect: 0,
         partial: *kind == "LocationSite",
         ..KindSummary::default()
     });

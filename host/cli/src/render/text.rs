@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use anstyle::Style;
 use infrahub_sync_core::plan::KindSummary;
-use infrahub_sync_core::plan_row::{Action, PlanRow};
+use infrahub_sync_core::plan_row::{Action, PARKING, PlanRow};
 
 use super::look::{Look, sign};
 use super::output::Failure;
@@ -111,8 +111,13 @@ impl Group {
     fn begin(row: &PlanRow, out: &mut impl Write, look: &Look) -> io::Result<Group> {
         let group = Group { kind: row.resource.clone(), pass: row.pass };
         write!(out, "\n{bold}{}{bold:#}", Escaped(&group.kind), bold = look.heading)?;
-        if group.pass > 0 {
-            write!(out, "{dim} (second pass: references that close a cycle){dim:#}", dim = look.dim)?;
+        let note = match group.pass {
+            0 => "",
+            PARKING => " (frees unique values that other objects take)",
+            _ => " (second pass: references that close a cycle)",
+        };
+        if !note.is_empty() {
+            write!(out, "{dim}{note}{dim:#}", dim = look.dim)?;
         }
         writeln!(out)?;
         Ok(group)

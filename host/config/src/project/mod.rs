@@ -22,7 +22,7 @@ pub use self::endpoint::{AdapterLocation, Endpoint, Pin};
 pub use self::flags::Flags;
 pub use self::mapping::{Field, FieldSource, FilterConfig, Mapping, TransformConfig};
 pub use self::ownership::{Owned, Reaches};
-pub use self::rules::{ApplyOverrides, ApplyRules, Incremental, OnConflict};
+pub use self::rules::{ApplyOverrides, ApplyRules, Converge, Incremental, OnConflict};
 use crate::load;
 use crate::problem::{Document, Problem, Severity, Span};
 

@@ -16,6 +16,8 @@ pub struct ApplyRules {
     pub max_deletes: Option<DeleteLimit>,
     /// The apply stops after this number of rejected rows. None: it never does.
     pub max_failures: Option<u64>,
+    /// Whether the written objects are read back. None: the default of [`Converge`].
+    pub converge: Option<Converge>,
 }
 
 /// The rules that a command line gives; each one wins over the project's.
@@ -37,11 +39,12 @@ impl ApplyRules {
             on_conflict: overrides.on_conflict.unwrap_or(self.on_conflict),
             max_deletes: overrides.max_deletes.or(self.max_deletes),
             max_failures: overrides.max_failures.or(self.max_failures),
+            converge: self.converge,
         }
     }
 }
 
-pub(super) const APPLY_KEYS: [Key<ApplyRules>; 3] = [
+pub(super) const APPLY_KEYS: [Key<ApplyRules>; 4] = [
     Key::optional("on_conflict", |decoder, node, path, rules| match decoder.text(node, path).map(OnConflict::from_str) {
         Some(Ok(value)) => rules.on_conflict = value,
         Some(Err(message)) => {
@@ -61,7 +64,36 @@ pub(super) const APPLY_KEYS: [Key<ApplyRules>; 3] = [
         }
     }),
     Key::optional("max_failures", |decoder, node, path, rules| rules.max_failures = decoder.count(node, path).map(u64::from)),
+    Key::optional("converge", |decoder, node, path, rules| match decoder.text(node, path).map(Converge::from_str) {
+        Some(Ok(value)) => rules.converge = Some(value),
+        Some(Err(message)) => {
+            decoder.error_hint(node.span, path, message, "the default, `verify`, reads the written objects back");
+        }
+        None => {}
+    }),
 ];
+
+/// Whether the written objects are read back, to find the values that the destination did not take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Converge {
+    /// They are, where the destination can read objects by id.
+    #[default]
+    Verify,
+    /// They are not, and each difference is written again.
+    Trust,
+}
+
+impl FromStr for Converge {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Converge, String> {
+        match text {
+            "verify" => Ok(Converge::Verify),
+            "trust" => Ok(Converge::Trust),
+            other => Err(format!("`{other}` is neither `verify` nor `trust`")),
+        }
+    }
+}
 
 /// How a row is handled whose object was modified after the plan was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -185,7 +185,7 @@ fn unknown_and_missing_keys() {
     11 | x:
        | ^
 
-    hint: known keys: `name`, `description`, `source`, `destination`, `adapters_path`, `store`, `order`, `delete_along`, `schema_mapping`, `ownership`, `diffsync_flags`, `incremental`, `on_conflict`, `max_deletes`, `max_failures`, `deletes`, `updates`
+    hint: known keys: `name`, `description`, `source`, `destination`, `adapters_path`, `store`, `order`, `delete_along`, `schema_mapping`, `ownership`, `diffsync_flags`, `incremental`, `on_conflict`, `max_deletes`, `max_failures`, `deletes`, `updates`, `converge`
     ");
 }
 
@@ -405,11 +405,12 @@ fn filter_of_a_template_may_be_lent_by_the_adapter() {
 
 #[test]
 fn command_line_wins_over_the_project() {
-    let project = ApplyRules { on_conflict: OnConflict::Overwrite, max_deletes: None, max_failures: Some(5) };
+    let project = ApplyRules { on_conflict: OnConflict::Overwrite, max_deletes: None, max_failures: Some(5), converge: None };
     assert_eq!(project.with(&ApplyOverrides::default()), project);
     let overrides =
         ApplyOverrides { max_failures: Some(7), on_conflict: Some(OnConflict::Refuse), max_deletes: Some(DeleteLimit::Rows(1)) };
-    let rules = ApplyRules { on_conflict: OnConflict::Refuse, max_deletes: Some(DeleteLimit::Rows(1)), max_failures: Some(7) };
+    let rules =
+        ApplyRules { on_conflict: OnConflict::Refuse, max_deletes: Some(DeleteLimit::Rows(1)), max_failures: Some(7), converge: None };
     assert_eq!(project.with(&overrides), rules);
 }
 
@@ -823,7 +824,12 @@ fn rules_for_an_apply() {
     };
     assert_eq!(project("").unwrap().apply, ApplyRules::default());
     let rules = project("on_conflict: overwrite\nmax_deletes: 20%\nmax_failures: 5\n").unwrap().apply;
-    let expected = ApplyRules { on_conflict: OnConflict::Overwrite, max_deletes: Some(DeleteLimit::Percent(20)), max_failures: Some(5) };
+    let expected = ApplyRules {
+        on_conflict: OnConflict::Overwrite,
+        max_deletes: Some(DeleteLimit::Percent(20)),
+        max_failures: Some(5),
+        converge: None,
+    };
     assert_eq!(rules, expected);
     assert_eq!(project("max_deletes: 7\n").unwrap().apply.max_deletes, Some(DeleteLimit::Rows(7)));
     let problems = project("on_conflict: no\nmax_deletes: [1]\nmax_failures: -1\n").unwrap_err();

@@ -120,7 +120,9 @@ fn kind_model(decoder: &mut Decoder<'_>, kind: &Kind<'_>, schema: Option<&schema
             ownership: ownership::of_field(decoder, kind, field, known, identifiers.iter().any(|name| name == field.name)),
         });
     }
-    KindModel { name: kind.name.to_owned(), identifiers, tier: 0, deferred: Vec::new(), lookup: false, fields }
+    let unique = fields.iter().filter(|field| by_name.get(field.name.as_str()).is_some_and(|known| known.unique));
+    let unique = unique.map(|field| field.name.clone()).collect();
+    KindModel { name: kind.name.to_owned(), identifiers, tier: 0, deferred: Vec::new(), lookup: false, unique, fields }
 }
 
 /// Returns the natural key: the mapping's, else the schema's unique mapped attributes, else the schema's own key.

@@ -221,7 +221,15 @@ pub(super) fn lookups<'p>(
         if fields.is_empty() || fields.len() < identifiers.len() {
             unidentified(decoder, kinds, name);
         }
-        models.push(KindModel { name: name.to_owned(), identifiers, tier: 0, deferred: Vec::new(), lookup: true, fields });
+        models.push(KindModel {
+            name: name.to_owned(),
+            identifiers,
+            tier: 0,
+            deferred: Vec::new(),
+            lookup: true,
+            unique: Vec::new(),
+            fields,
+        });
     }
     models
 }

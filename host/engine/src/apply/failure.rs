@@ -53,6 +53,21 @@ pub enum SkipReason {
     },
     /// Another object still refers to the one that is to be deleted.
     Needed(StillRefers),
+    /// Another object still has the value that it needs.
+    Held(StillHolds),
+}
+
+/// An object that was to give up a value, and did not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StillHolds {
+    /// The field.
+    pub field: String,
+    /// The value, as JSON.
+    pub value: String,
+    /// The object.
+    pub by: String,
+    /// It was to be deleted; else updated.
+    pub by_delete: bool,
 }
 
 /// An object that stays as it is, and so keeps what it refers to.
@@ -70,6 +85,9 @@ impl fmt::Display for SkipReason {
             SkipReason::Planned(reason) => out.write_str(reason),
             SkipReason::NotCreated => out.write_str("it could not be created"),
             SkipReason::WaitsFor { field, peer } => write!(out, "`{field}` waits for {peer}, which could not be created"),
+            SkipReason::Held(StillHolds { field, value, by, by_delete }) => {
+                write!(out, "`{field}` {value} is still held by {by}, which was not {}", if *by_delete { "deleted" } else { "updated" })
+            }
             SkipReason::Needed(StillRefers { by, by_delete }) => {
                 write!(out, "{by}, which refers to it, was not {}", if *by_delete { "deleted" } else { "updated" })
             }

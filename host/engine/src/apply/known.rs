@@ -7,6 +7,7 @@ use infrahub_sync_core::plan_row::Action;
 use infrahub_sync_core::snapshot::{FieldColumn, NOWHERE};
 
 use super::failure::{SkipReason, StillRefers};
+use super::values::Values;
 use super::{Current, Row};
 
 /// The objects of an apply.
@@ -24,6 +25,8 @@ pub(super) struct Known<'k> {
     needed: HashMap<ObjectKey, StillRefers>,
     /// How many objects refer to an object whose deletions have not been answered.
     deleting: HashMap<ObjectKey, usize>,
+    /// The values that pass from one object to another.
+    pub(super) values: Values<'k>,
 }
 
 impl<'k> Known<'k> {
@@ -36,6 +39,7 @@ impl<'k> Known<'k> {
             unanswered: HashSet::new(),
             needed: HashMap::new(),
             deleting: HashMap::new(),
+            values: Values::new(current.model),
         }
     }
 
@@ -65,8 +69,12 @@ impl<'k> Known<'k> {
         self.current.snapshot.kinds.get(object.kind)?.id(object.row_in(self.current.snapshot)?)
     }
 
-    /// Returns whether a row has to wait for the answers to rows before it: a create for its peers, a delete for what refers to it.
+    /// Returns whether a row has to wait for the answers to rows before it: a create for its peers, a delete for what refers to it, and either of
+    /// them for the object whose unique value it takes.
     pub(super) fn waits(&self, change: &Change) -> bool {
+        if self.values.waits(change) {
+            return true;
+        }
         match change.action {
             Action::Delete => self.deleting.get(&change.object).is_some_and(|count| *count > 0),
             Action::Create | Action::Update => change.all_peers().any(|(_, peer)| self.unanswered.contains(&peer.object)),
@@ -84,12 +92,16 @@ impl<'k> Known<'k> {
         if let Some((field, peer)) = change.all_peers().find(|(_, peer)| self.failed.contains(&peer.object)) {
             return Some(SkipReason::WaitsFor { field: field.to_owned(), peer: peer.object.named(self.current.model) });
         }
+        if let Some(held) = self.values.kept(change) {
+            return Some(SkipReason::Held(held));
+        }
         let needed = self.needed.get(&change.object).filter(|_| change.action == Action::Delete && is_there)?;
         Some(SkipReason::Needed(needed.clone()))
     }
 
     /// Notes that a row is about to be sent.
     pub(super) fn sending(&mut self, row: &Row) {
+        self.values.sending(&row.frees);
         match row.change.action {
             Action::Create => drop(self.unanswered.insert(row.change.object.clone())),
             Action::Delete => row.held.iter().for_each(|peer| *self.deleting.entry(peer.clone()).or_default() += 1),
@@ -99,6 +111,7 @@ impl<'k> Known<'k> {
 
     /// Notes that a row was answered, whatever the answer.
     pub(super) fn answered(&mut self, row: &Row) {
+        self.values.answered(&row.frees);
         match row.change.action {
             Action::Create => drop(self.unanswered.remove(&row.change.object)),
             Action::Delete => {
@@ -115,6 +128,7 @@ impl<'k> Known<'k> {
     /// Notes that a row was not written. An object that was not created cannot be referred to; one that stays as it is needs what it refers to.
     pub(super) fn not_written(&mut self, row: &Row) {
         let Row { change, held, .. } = row;
+        self.values.not_written(&row.frees, change);
         if change.action == Action::Create {
             self.failed.insert(change.object.clone());
         }

@@ -20,6 +20,8 @@ pub(crate) mod readback;
 mod recover;
 mod report;
 mod touched;
+mod values;
+mod verify;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -41,13 +43,15 @@ use self::ledger::Ledger;
 use self::recover::{Lost, is_lost};
 use self::report::Progress;
 use self::touched::Touched;
+use self::values::Value;
 use crate::cascades::Cascading;
 use crate::system::System;
 use crate::targets::Targets;
 use crate::{EngineError, Events, Options, Stop, Stopped};
 
-pub use failure::{Failure, FailureReason, SkipReason, StillRefers};
+pub use failure::{Failure, FailureReason, SkipReason, StillHolds, StillRefers};
 pub(crate) use report::Report;
+pub(crate) use verify::{merged, sentences};
 
 /// The state of the destination, as far as the run knows it.
 pub(crate) struct Current<'s> {
@@ -99,6 +103,8 @@ struct Row {
     held: Vec<ObjectKey>,
     /// The row as it is sent.
     line: String,
+    /// The unique values that it gives up.
+    frees: Vec<Value>,
 }
 
 /// Applies. The report is there also when this fails; the rows of `errors.parquet` that it has stay.
@@ -268,7 +274,8 @@ impl<'w> Writer<'w> {
     }
 
     /// Makes a row ready to be sent; none if there is nothing to send.
-    fn prepare(&mut self, at: u64, change: Change) -> Result<Option<Row>, EngineError> {
+    fn prepare(&mut self, at: u64, mut change: Change) -> Result<Option<Row>, EngineError> {
+        self.known.values.park(&mut change);
         let state = self.ledger.state(at);
         if state.is_settled() {
             self.done_before(at, &change, state);
@@ -279,7 +286,8 @@ impl<'w> Writer<'w> {
         let mut held = there.map(|row| self.known.held_by(&change.object, row)).unwrap_or_default();
         // If this object is not deleted, those that would take it along stay, too.
         held.extend_from_slice(self.taken.parents(&change));
-        let mut row = Row { at, change, held, line: String::new() };
+        let frees = self.known.values.freed(&change);
+        let mut row = Row { at, change, held, frees, line: String::new() };
         if let Some(reason) = self.known.skip_reason(&row.change, there.is_some()) {
             self.not_sent(&row, FailureReason::Skipped(reason))?;
             return Ok(None);
@@ -501,6 +509,7 @@ impl<'w> Writer<'w> {
         // Kinds without changes are named too, so that their empty collections exist.
         let all: Vec<String> = self.job.current.model.kinds.iter().filter(|kind| !kind.lookup).map(|kind| kind.name.clone()).collect();
         system.commit(&all).await?;
+        self.verify().await?;
         match system.finish_run(run, self.report.run_result()).await {
             Ok(Some(words)) => self.job.events.note(&words),
             Ok(None) => {}

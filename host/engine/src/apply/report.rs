@@ -1,9 +1,10 @@
 //! The report of an apply: counts by kind, and the rows that were not written.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use infrahub_sync_cache::{ErrorRow, Outcomes};
 use infrahub_sync_core::change::Change;
+use infrahub_sync_core::converge::Ineffective;
 use infrahub_sync_core::plan_row::Action;
 use infrahub_sync_runtime::RunResult;
 
@@ -26,6 +27,8 @@ pub(crate) struct Report {
     pub(crate) stopped: Option<Stopped>,
     /// Rows that were not tried because of that.
     pub(crate) left: u64,
+    /// The values that the destination did not take.
+    pub(crate) ineffective: Vec<Ineffective>,
     /// The outcomes of earlier applies of the run, for the adapter that completes the run.
     before: Outcomes,
     /// The destination could not complete the run.
@@ -90,6 +93,15 @@ impl Report {
             terminal: true,
         });
         self.show(Failure { kind: change.kind.clone(), unique_id: change.unique_id.clone(), action: change.action, reason });
+    }
+
+    /// Notes the values that the destination did not take.
+    pub(super) fn no_effect(&mut self, found: Vec<Ineffective>) {
+        let objects: BTreeSet<(&String, String)> = found.iter().map(|record| (&record.kind, record.key.to_string())).collect();
+        for (kind, _) in objects {
+            self.kinds.entry(kind.clone()).or_default().no_effect += 1;
+        }
+        self.ineffective = found;
     }
 
     /// Notes that all rows were written and that the destination could not complete the run.

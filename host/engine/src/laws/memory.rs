@@ -39,7 +39,7 @@ impl Object {
 pub(super) const OUTSIDE: &str = "Extra";
 
 /// The fields that hold sets of peers.
-const SETS: [&str; 2] = ["tags", "groups"];
+const SETS: [&str; 3] = ["tags", "groups", "cables"];
 
 /// Objects by kind and unique id.
 pub(super) type Net = BTreeMap<String, BTreeMap<String, Object>>;
@@ -110,6 +110,37 @@ impl Default for Behaviour {
     }
 }
 
+/// The shape of the objects, and what no two of them share.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Schema {
+    /// None: the system does not tell.
+    pub(super) kinds: Vec<Kind>,
+    /// Two objects without a value have the same one.
+    pub(super) null_is_a_value: bool,
+}
+
+impl Schema {
+    /// Returns another object that has a unique value of an object, with the field.
+    fn taken(&self, state: &State, object: &To, new: &Object) -> Option<String> {
+        let kind = self.kinds.iter().find(|kind| kind.name == object.0)?;
+        let others = || state.net.get(&object.0).into_iter().flatten().filter(|(uid, _)| **uid != object.1);
+        let unique = kind.fields.iter().filter(|field| field.unique && !kind.identifiers.contains(&field.name));
+        unique.flat_map(|field| others().map(move |other| (field, other))).find_map(|(field, (uid, other))| {
+            let name = &field.name;
+            let value = |object: &Object| object.values.get(name).filter(|value| !value.is_null()).cloned();
+            let peers = |object: &Object| -> BTreeSet<To> {
+                object.one.get(name).into_iter().chain(object.many.get(name).into_iter().flatten()).cloned().collect()
+            };
+            let same = match (field.references.is_empty(), value(new), value(other)) {
+                (false, ..) => !peers(new).is_disjoint(&peers(other)),
+                (true, None, None) => self.null_is_a_value,
+                (true, ours, theirs) => ours == theirs,
+            };
+            same.then(|| format!("{object:?} takes `{name}` of {uid}"))
+        })
+    }
+}
+
 /// The faults.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Faults {
@@ -121,6 +152,8 @@ pub(super) struct Faults {
     pub(super) moved: BTreeSet<u64>,
     /// Objects whose rows are rejected.
     pub(super) rejected: BTreeSet<To>,
+    /// Fields that keep their value, whatever is written: kind and name.
+    pub(super) frozen: BTreeSet<To>,
     /// Edits by other users, by the call before which they happen.
     pub(super) edits: BTreeMap<u64, Vec<Edit>>,
     /// Objects that the credentials do not show; the log does.
@@ -168,6 +201,7 @@ pub(super) struct MemorySystem {
     behaviour: Behaviour,
     /// Reference fields that may hold loops.
     loops: Vec<String>,
+    schema: Schema,
     state: Mutex<State>,
     /// Notified when a call is never going to be answered.
     pub(super) killed: Notify,
@@ -200,7 +234,7 @@ pub(super) fn normal(mut net: Net) -> Net {
 
 impl MemorySystem {
     /// Returns a system with these objects. `loops`: fields that may hold loops.
-    pub(super) fn new(name: &str, net: &Net, behaviour: Behaviour, loops: Vec<String>) -> Arc<MemorySystem> {
+    pub(super) fn new(name: &str, net: &Net, behaviour: Behaviour, loops: Vec<String>, schema: Schema) -> Arc<MemorySystem> {
         let manifest = Manifest {
             name: name.to_owned(),
             version: "1.0.0".to_owned(),
@@ -219,7 +253,7 @@ impl MemorySystem {
             evidence: Evidence { total: true, change_log: true, permissions: true },
             ownership: false,
             reads_ids: behaviour.reads_ids,
-            schema: false,
+            schema: !schema.kinds.is_empty(),
             page_size: behaviour.page_size,
             write_batch_max: behaviour.batch_max,
             write_concurrency: behaviour.concurrency,
@@ -233,12 +267,12 @@ impl MemorySystem {
                 state.net.entry(kind.clone()).or_default().insert(uid.clone(), Object { id, ..object.clone() });
             }
         }
-        Arc::new(MemorySystem { manifest, behaviour, loops, state: Mutex::new(state), killed: Notify::new() })
+        Arc::new(MemorySystem { manifest, behaviour, loops, schema, state: Mutex::new(state), killed: Notify::new() })
     }
 
     /// Returns a system that records which sync made an object, or one that does not.
     pub(super) fn recording(name: &str, net: &Net, behaviour: Behaviour, loops: Vec<String>, records: bool) -> Arc<MemorySystem> {
-        let mut system = MemorySystem::new(name, net, behaviour, loops);
+        let mut system = MemorySystem::new(name, net, behaviour, loops, Schema::default());
         if let Some(system) = Arc::get_mut(&mut system) {
             system.manifest.ownership = records;
         }
@@ -487,7 +521,16 @@ impl MemorySystem {
                     state.violation(format!("{object:?} is written with the id {}", row["id"]));
                 }
                 for (field, value) in row["fields"].as_object().unwrap() {
+                    if state.faults.frozen.contains(&to(&object.0, field)) {
+                        continue;
+                    }
                     self.set(state, &mut new, field, value);
+                }
+                if let Some(taken) = self.schema.taken(state, object, &new) {
+                    if self.behaviour.stages {
+                        state.violation(taken.clone());
+                    }
+                    return Outcome::Failed(failure(FailureKind::Conflict, &taken));
                 }
                 let id = self.behaviour.has_ids.then(|| new.id.clone());
                 if operation == Operation::Create {
@@ -633,7 +676,7 @@ impl System for MemorySystem {
     }
 
     fn kinds<'s>(&'s self, _targets: &'s [Target]) -> Answer<'s, Vec<Kind>> {
-        self.call(|_| Ok(Vec::new()))
+        self.call(|_| Ok(self.schema.kinds.clone()))
     }
 
     fn load(&self, request: LoadRequest) -> Answer<'_, Page> {

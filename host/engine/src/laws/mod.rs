@@ -11,6 +11,7 @@ mod lists;
 mod memory;
 mod ownership;
 mod undo;
+mod unique;
 mod world;
 
 use std::borrow::Cow;
@@ -26,7 +27,7 @@ use infrahub_sync_runtime::Exchanges;
 use proptest::prelude::*;
 use serde_json::json;
 
-use self::memory::{Behaviour, Edit, Faults, MemorySystem, Net, Object, To, normal, to};
+use self::memory::{Behaviour, Edit, Faults, MemorySystem, Net, Object, Schema, To, normal, to};
 use self::world::{loops, net, project};
 use crate::adapter::Opened;
 use crate::apply::FailureReason;
@@ -89,12 +90,16 @@ enum Done {
 
 impl Pair {
     fn new(a: &Net, b: &Net, behaviour: Behaviour) -> Pair {
-        let project = project();
+        Pair::of(project(), a, b, behaviour, Schema::default())
+    }
+
+    /// Returns the same for another project; the schema is the destination's.
+    fn of(project: Project, a: &Net, b: &Net, behaviour: Behaviour, schema: Schema) -> Pair {
         let loops = loops(&project);
         Pair {
             project,
-            source: MemorySystem::new("source", a, behaviour.clone(), loops.clone()),
-            destination: MemorySystem::new("destination", b, behaviour, loops),
+            source: MemorySystem::new("source", a, behaviour.clone(), loops.clone(), Schema::default()),
+            destination: MemorySystem::new("destination", b, behaviour, loops, schema),
             cache: cache(),
             options: OPTIONS,
             runs: 0,
@@ -177,6 +182,10 @@ impl Pair {
             Some(Err(error)) => panic!("{error}: {:?}", error.details()),
             _ => panic!("killed"),
         }
+    }
+
+    fn has_plan(&self, id: &str) -> bool {
+        self.cache.path().join("world").join(id).join("plan.parquet").exists()
     }
 
     /// Asserts that the destination equals the source, and that no rule was broken on the way.
@@ -309,8 +318,7 @@ proptest! {
         let mut done = false;
         for kill in kills {
             pair.destination.fail(Faults { kill: Some(kill), ..Faults::default() });
-            let has_plan = pair.cache.path().join("world").join(&id).join("plan.parquet").exists();
-            let ended = pair.run(if has_plan { Command::Apply } else { Command::Sync }, &id);
+            let ended = pair.run(if pair.has_plan(&id) { Command::Apply } else { Command::Sync }, &id);
             if let Some(ended) = ended {
                 // The call was never made.
                 prop_assert!(ended.is_ok(), "{:?}", ended.err());
@@ -319,8 +327,7 @@ proptest! {
             }
         }
         pair.destination.fail(Faults::default());
-        let has_plan = pair.cache.path().join("world").join(&id).join("plan.parquet").exists();
-        if !done && has_plan {
+        if !done && pair.has_plan(&id) {
             let applied = pair.apply(&id);
             prop_assert_eq!(applied.counts.not_written(), 0, "{:?}", applied.failures);
         } else if !done {
@@ -414,6 +421,38 @@ proptest! {
         let gone = applied.failures.iter().any(|failure| failure.kind == "Tag" && failure.unique_id == tag.1 && matches!(&failure.reason, FailureReason::Conflict(conflict) if conflict.overwritten_by().is_none()));
         prop_assert_eq!(gone, planned, "{:?}", applied.failures);
         pair.destination.state().violations.clear();
+        pair.sync();
+        pair.assert_in_sync();
+    }
+
+    #[test]
+    fn what_had_no_effect_is_not_sent_again_until_a_side_changes(a in net(), b in net(), behaviour in behaviour(), edit: bool) {
+        let mut pair = Pair::new(&a, &b, Behaviour { has_ids: true, stages: false, reads_ids: true, ..behaviour });
+        let frozen = [to("Device", "serial"), to("Device", "rack"), to("Device", "tags"), to("Tag", "color")];
+        pair.destination.fail(Faults { frozen: frozen.into(), ..Faults::default() });
+        let applied = pair.sync();
+        prop_assert_eq!(applied.counts.not_written(), 0, "{:?}", applied.failures);
+        let left: u64 = applied.counts.no_effect;
+        let again = pair.diff();
+        prop_assert_eq!(rows(&again), Vec::<PlanRow>::new(), "nothing is sent again");
+        let records = std::fs::read_to_string(pair.cache.path().join("world/no-effect.json")).unwrap_or_default();
+        prop_assert_eq!(again.summary.kinds.iter().map(|kind| kind.no_effect).sum::<u64>(), left, "{}", records);
+        prop_assert_eq!(again.summary.in_sync(), left == 0);
+        // A side that changes is compared again.
+        pair.destination.fail(Faults::default());
+        let differs: Vec<String> = common(&pair.source.net(), &pair.destination.net(), "Tag").into_iter().filter(|uid| {
+            pair.source.net()["Tag"][uid] != pair.destination.net()["Tag"][uid]
+        }).collect();
+        if let Some(uid) = differs.first() {
+            let system = if edit { &pair.source } else { &pair.destination };
+            system.state().edit(Edit::Set(to("Tag", uid), "color", json!("edited")), if edit { "source" } else { "destination" });
+            let planned = rows(&pair.diff());
+            prop_assert!(planned.iter().any(|row| row.resource == "Tag" && row.source_id == *uid), "{:?}", planned);
+        }
+        // What a frozen reference held could be deleted: the system had accepted the change.
+        pair.destination.state().violations.clear();
+        // Without the check, all of it is written.
+        pair.project.apply.converge = Some(infrahub_sync_config::Converge::Trust);
         pair.sync();
         pair.assert_in_sync();
     }

@@ -10,7 +10,7 @@ use infrahub_sync_core::plan_row::PlanRow;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::memory::{Behaviour, Faults, MemorySystem, Net, OUTSIDE, Object, To, normal, to};
+use super::memory::{Behaviour, Faults, MemorySystem, Net, OUTSIDE, Object, Schema, To, normal, to};
 use super::world::{loops, net, project};
 use super::{Command, Done, Pair, all, behaviour, config, rows};
 use crate::ownership::{Adoption, adopt_of};
@@ -79,7 +79,7 @@ proptest! {
         let mut pairs: Vec<Pair> = ["one", "two", "three"].iter().zip(&first).map(|(name, net)| of_project(name, net, &destination, &behaviour, reaches)).collect();
         for (at, source, kill) in history {
             let pair = &mut pairs[at];
-            pair.source = MemorySystem::new("source", &source, behaviour.clone(), loops(&pair.project));
+            pair.source = MemorySystem::new("source", &source, behaviour.clone(), loops(&pair.project), Schema::default());
             destination.fail(Faults { kill, ..Faults::default() });
             let id = pair.next_id();
             let ended = pair.run(Command::Sync, &id);
@@ -96,7 +96,7 @@ proptest! {
         }
         // Once its source is empty, a project removes what it made, but for what others refer to.
         for pair in &mut pairs {
-            pair.source = MemorySystem::new("source", &Net::new(), behaviour.clone(), loops(&pair.project));
+            pair.source = MemorySystem::new("source", &Net::new(), behaviour.clone(), loops(&pair.project), Schema::default());
             let before: BTreeSet<To> = destination.state().makers.iter().filter(|(_, maker)| **maker == pair.project.name).map(|(object, _)| object.clone()).collect();
             let recorded = adopted(pair, false).iter().map(|kind| kind.owned).sum::<u64>();
             let id = pair.next_id();
@@ -157,7 +157,7 @@ proptest! {
             prop_assert_eq!(tags(&middle, uid), both, "{}", uid);
         }
         prop_assert_eq!(rows(&pair.diff()), Vec::<PlanRow>::new(), "a second run plans nothing");
-        pair.source = MemorySystem::new("source", &second, behaviour, loops(&pair.project));
+        pair.source = MemorySystem::new("source", &second, behaviour, loops(&pair.project), Schema::default());
         let applied = pair.sync();
         prop_assert_eq!(applied.counts.not_written(), 0, "{:?}", applied.failures);
         prop_assert_eq!(&pair.destination.state().violations, &Vec::<String>::new());
@@ -255,7 +255,7 @@ fn what_was_adopted_is_deleted_and_a_lost_record_deletes_nothing() {
         std::fs::write(&record, &bytes).unwrap();
         pair.sync();
         assert_eq!(pair.destination.net(), tags(&["a", "b"]));
-        pair.source = MemorySystem::new("source", &tags(&[]), behaviour, loops(&pair.project));
+        pair.source = MemorySystem::new("source", &tags(&[]), behaviour, loops(&pair.project), Schema::default());
         pair.sync();
         assert_eq!(pair.destination.net(), Net::new());
     }

@@ -14,7 +14,7 @@ impl Pair {
     }
 
     /// Takes a run back. Returns the run that did it.
-    fn take_back(&mut self, of: &str) -> String {
+    pub(super) fn take_back(&mut self, of: &str) -> String {
         let undone = self.undo(of);
         assert!(undone.left.is_empty(), "{:?}", undone.left);
         let applied = self.apply(&undone.run.run_id);
@@ -22,7 +22,7 @@ impl Pair {
         undone.run.run_id
     }
 
-    fn drift(&self, run_id: &str) -> Drift {
+    pub(super) fn drift(&self, run_id: &str) -> Drift {
         match self.run(Command::Drift, run_id) {
             Some(Ok(Done::Drifted(drift))) => drift,
             Some(Err(error)) => panic!("{error}: {:?}", error.details()),
@@ -32,7 +32,7 @@ impl Pair {
 }
 
 /// Returns the kind and the unique id of each difference, as networks spell them.
-fn drifted(drift: &Drift) -> Vec<To> {
+pub(super) fn drifted(drift: &Drift) -> Vec<To> {
     let mut found: Vec<To> = drift.changes.iter().map(|drifted| to(&drifted.kind, &drifted.unique_id.replace("__", "@"))).collect();
     found.sort();
     found

@@ -9,12 +9,12 @@ use serde_json::{Map, Value, json};
 
 use super::memory::{Net, Object, To, to};
 
-/// Returns the fields that may hold a loop: `parent` and `mount` lead to the same kind, the others are those that the model writes in a
+/// Returns the fields that may hold a loop: `parent`, `mount` and `leader` lead to the same kind, the others are those that the model writes in a
 /// second pass.
 pub(super) fn loops(project: &Project) -> Vec<String> {
     let model = infrahub_sync_config::resolve(project, None).unwrap_or_else(|problems| panic!("{problems:#?}")).model;
     let deferred = model.kinds.into_iter().flat_map(|kind| kind.deferred);
-    deferred.chain(["parent".to_owned(), "mount".to_owned()]).collect()
+    deferred.chain(["parent", "mount", "leader"].map(str::to_owned)).collect()
 }
 
 /// Peers stand behind those that refer to them, so that nothing works by luck of order. `Site.lead` closes a cycle, and a device is mounted in a rack or

@@ -208,6 +208,8 @@ pub struct Settings {
     pub event_lag_ms: u64,
     /// The human friendly id of a child shows the old name of its parent for this long, in milliseconds.
     pub hfid_lag_ms: u64,
+    /// Attributes (`Kind.name`) that keep their value whatever is written, although the answer is `ok`: as if the server computed them.
+    pub frozen: Vec<String>,
 }
 
 /// Faults at random, the same for the same seed: of a thousand requests, N are hit, by one of the actions each.

@@ -10,7 +10,7 @@
 //!
 //! The imitated behaviour was measured on Infrahub 1.11; `check/differential.py` compares the two, answer by answer.
 //! Not imitated: the graph database's times, Git, tasks, diffs, resource pools, artifacts, hierarchies, and the values
-//! that profiles give to objects (they are stored as objects of their own).
+//! that profiles give to attributes (they are stored as objects of their own). Profiles give relationships.
 
 mod branch;
 mod clock;

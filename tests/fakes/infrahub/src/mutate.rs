@@ -293,6 +293,7 @@ impl<'s> Transaction<'s> {
             }
         }
         self.compute(node);
+        self.profiles(node);
         self.store.index(node, view);
         self.store.event("infrahub.node.created", self.at, self.branch, self.account.clone(), node);
         Ok(node)
@@ -551,6 +552,9 @@ impl<'s> Transaction<'s> {
         let mut state = State::clone(&before);
         for (index, attribute) in kind.attributes.iter().enumerate() {
             let Some(given) = data.get(&attribute.name).and_then(Value::as_object) else { continue };
+            if !self.store.frozen.is_empty() && self.store.frozen.contains(&format!("{}.{}", kind.name, attribute.name)) {
+                continue;
+            }
             let attr = &mut state.attributes[index];
             if let Some(value) = given.get("value") {
                 if value.is_null() {
@@ -648,11 +652,57 @@ impl<'s> Transaction<'s> {
             state.updated_by = self.account.clone();
             self.store.put(node, self.branch, self.at, Some(state));
             self.compute(node);
+            self.profiles(node);
             self.store.index(node, view);
             self.follow(node, &changed);
             self.store.event("infrahub.node.updated", self.at, self.branch, self.account.clone(), node);
         }
         Ok(())
+    }
+
+    /// Gives an object the peers of its profiles, in the relationships in which it has no peers of its own; a profile gives them to its objects. The
+    /// server's task worker does so a moment later.
+    fn profiles(&mut self, node: NodeId) {
+        let view = self.view();
+        let by_profile = |store: &Store, node: NodeId| -> Vec<NodeId> {
+            store.edges_by(node, "node__profile", crate::model::Direction::Both, view).map(|(_, peer, _)| peer).collect()
+        };
+        if self.store.kind_of(node).category == Category::Profile {
+            by_profile(self.store, node).into_iter().for_each(|object| self.profiles(object));
+            return;
+        }
+        let mut profiles = by_profile(self.store, node);
+        let priority = |store: &Store, profile: NodeId| {
+            let attribute = store.kind_of(profile).attribute("profile_priority")?;
+            store.state(profile, view)?.attributes[attribute].value.as_i64()
+        };
+        profiles.sort_by_key(|profile| priority(self.store, *profile).unwrap_or(i64::MAX));
+        let model = self.store.model.clone();
+        for relation in &model.kinds[self.store.nodes[node as usize].kind].relations {
+            let identifier = format!("profile_{}", relation.identifier);
+            let given = profiles.iter().find_map(|profile| {
+                let peers: Vec<NodeId> =
+                    self.store.edges_by(*profile, &identifier, relation.direction, view).map(|(_, peer, _)| peer).collect();
+                (!peers.is_empty()).then_some((*profile, peers))
+            });
+            let current: Vec<(EdgeId, NodeId, bool)> = self
+                .store
+                .edges_of(node, relation, view)
+                .map(|(edge, peer, props)| (edge, peer, self.store.is_profile(props.source.as_deref())))
+                .collect();
+            if current.iter().any(|(_, _, of_profile)| !of_profile) {
+                continue;
+            }
+            let (profile, peers) = given.unwrap_or((node, Vec::new()));
+            for (edge, _, _) in current.iter().filter(|(_, peer, _)| !peers.contains(peer)) {
+                self.store.put_edge(*edge, self.edge_branch(relation), self.at, None);
+            }
+            let source = Some(self.store.nodes[profile as usize].id.to_string());
+            for peer in peers.into_iter().filter(|peer| !current.iter().any(|(_, known, _)| known == peer)) {
+                let wanted = Wanted { id: None, hfid: None, kind: None, is_protected: None, source: source.clone(), owner: None };
+                self.link(node, relation, &Found { peer, wanted, keeps: false }, None);
+            }
+        }
     }
 
     /// Objects whose human friendly id or label goes through this one are written too when its part of it changes.
@@ -764,7 +814,8 @@ impl<'s> Transaction<'s> {
                     props.is_protected = false;
                 }
                 let known = |id: Option<Arc<str>>| id.filter(|id| self.store.node(id).is_some());
-                props.source = known(source).or(props.source);
+                // A peer that is given explicitly is no longer the profile's.
+                props.source = known(source).or(props.source.filter(|source| !self.store.is_profile(Some(source))));
                 props.owner = known(owner).or(props.owner);
                 if props == before {
                     return false;

@@ -140,6 +140,7 @@ impl Shared {
     pub(crate) fn set_settings(&self, settings: Settings) {
         let mut store = self.store.write().unwrap_or_else(PoisonError::into_inner);
         store.skew = settings.clock_skew_ms * 1000;
+        store.frozen.clone_from(&settings.frozen);
         store.hfid_lag = i64::try_from(settings.hfid_lag_ms).unwrap_or(0) * 1000;
         locked(&self.faults).settings = settings;
     }

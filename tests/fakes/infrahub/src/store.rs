@@ -142,6 +142,8 @@ pub struct Store {
     pub(crate) skew: i64,
     /// How long the human friendly id of a child shows the old name of its parent, in microseconds.
     pub(crate) hfid_lag: i64,
+    /// Attributes that keep their value, as `Kind.name`.
+    pub(crate) frozen: Vec<String>,
     /// Set while an index is being built for the first time after the start.
     pub(crate) hash: String,
 }
@@ -164,6 +166,7 @@ impl Store {
             ids_given: 0,
             skew,
             hfid_lag: 0,
+            frozen: Vec::new(),
             hash,
         };
         let now = store.now();
@@ -220,6 +223,11 @@ impl Store {
     /// Returns the view of a kind: main, if the kind is not bound to branches.
     pub(crate) fn kind_view(&self, kind: KindId, view: View) -> View {
         if self.model.kinds[kind].agnostic { View { branch: MAIN, since: i64::MIN, ..view } } else { view }
+    }
+
+    /// Returns whether the id is that of a profile.
+    pub(crate) fn is_profile(&self, id: Option<&str>) -> bool {
+        id.and_then(|id| self.node(id)).is_some_and(|node| self.kind_of(node).category == Category::Profile)
     }
 
     pub(crate) fn node(&self, id: &str) -> Option<NodeId> {
