@@ -39,7 +39,14 @@ enum AddressClass {
     Multicast,
     /// No particular machine, or none yet.
     Reserved,
+    /// The service of a cloud that tells each of its machines about itself, credentials included.
+    Metadata,
 }
+
+/// The metadata services that are not at link-local addresses: Azure, Alibaba, Oracle.
+const METADATA_V4: [Ipv4Addr; 3] = [Ipv4Addr::new(168, 63, 129, 16), Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(192, 0, 0, 192)];
+/// Those of AWS, and of Google.
+const METADATA_V6: [Ipv6Addr; 2] = [Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254), Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)];
 
 impl AddressClass {
     fn of(address: IpAddr) -> AddressClass {
@@ -48,6 +55,7 @@ impl AddressClass {
             IpAddr::V6(address) if address.is_loopback() => AddressClass::Loopback,
             IpAddr::V6(address) if address.is_unspecified() => AddressClass::Reserved,
             IpAddr::V6(address) if address.is_multicast() => AddressClass::Multicast,
+            IpAddr::V6(address) if METADATA_V6.contains(&address) => AddressClass::Metadata,
             IpAddr::V6(address) => match (embedded(address), address.segments()) {
                 // A translator of the local network leads there, whatever the embedded address.
                 (Some(inner), [0x64, 0xff9b, 1, ..]) => match AddressClass::of_v4(inner) {
@@ -57,17 +65,23 @@ impl AddressClass {
                 (Some(inner), _) => AddressClass::of_v4(inner),
                 (None, [0xfe80..=0xfebf, ..]) => AddressClass::LinkLocal,
                 (None, [0xfc00..=0xfdff | 0xfec0..=0xfeff, ..]) => AddressClass::Private,
+                // Teredo hides an address in a way of its own. The others lead nowhere: discarded packets, segment routing, ORCHID.
+                (None, [0x2001, 0, ..] | [0x100, 0, 0, _, ..] | [0x5f00, ..] | [0x2001, 0x10..=0x2f, ..]) => AddressClass::Reserved,
                 _ => AddressClass::Global,
             },
         }
     }
 
     fn of_v4(address: Ipv4Addr) -> AddressClass {
+        if METADATA_V4.contains(&address) {
+            return AddressClass::Metadata;
+        }
         match address.octets() {
             [127, ..] => AddressClass::Loopback,
             [169, 254, ..] => AddressClass::LinkLocal,
             [224..=239, ..] | [255, 255, 255, 255] => AddressClass::Multicast,
-            [0 | 240..=255, ..] => AddressClass::Reserved,
+            // The relays of 6to4, which no longer exist.
+            [0 | 240..=255, ..] | [192, 88, 99, _] => AddressClass::Reserved,
             // The last three: carriers, protocols of the IETF, benchmarks.
             [10, ..] | [192, 168, ..] | [172, 16..=31, ..] | [100, 64..=127, ..] | [192, 0, 0, _] | [198, 18..=19, ..] => {
                 AddressClass::Private
@@ -84,14 +98,18 @@ impl AddressClass {
             AddressClass::LinkLocal => "a link-local address",
             AddressClass::Reserved => "a reserved address",
             AddressClass::Multicast => "a group of machines",
+            AddressClass::Metadata => "the metadata service of a cloud",
         }
     }
 }
 
-/// Returns the IPv4 address within an IPv6 address that stands for it: mapped, compatible, 6to4, or by way of NAT64.
+/// Returns the IPv4 address within an IPv6 address that stands for it: mapped, compatible, 6to4, translated, or by way of NAT64.
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let (high, low) = match address.segments() {
-        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0x64, 0xff9b, 0 | 1, _, _, _, high, low] | [0x2002, high, low, ..] => (high, low),
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low]
+        | [0, 0, 0, 0, 0xffff, 0, high, low]
+        | [0x64, 0xff9b, 0 | 1, _, _, _, high, low]
+        | [0x2002, high, low, ..] => (high, low),
         _ => return None,
     };
     let [[a, b], [c, d]] = [high.to_be_bytes(), low.to_be_bytes()];
@@ -143,7 +161,7 @@ impl Resolver {
                     AddressClass::Global => true,
                     AddressClass::Private => reason == Reason::Configured,
                     AddressClass::Loopback => name == "localhost" || name.ends_with(".localhost"),
-                    AddressClass::LinkLocal | AddressClass::Reserved | AddressClass::Multicast => false,
+                    AddressClass::LinkLocal | AddressClass::Reserved | AddressClass::Multicast | AddressClass::Metadata => false,
                 }
         };
         let first = addresses.first().map(SocketAddr::ip);
@@ -196,7 +214,10 @@ mod tests {
 
     fn resolver(networks: &[&str]) -> Resolver {
         let networks: Vec<IpNet> = networks.iter().map(|network| network.parse().unwrap()).collect();
-        let mut resolver = Resolver::new(Advice { role: Some(Role::Source), origins: Vec::new(), networks: networks.clone() }, &networks);
+        let mut resolver = Resolver::new(
+            Advice { role: Some(Role::Source), origins: Vec::new(), networks: networks.clone(), ..Advice::default() },
+            &networks,
+        );
         for (url, reason) in [
             ("https://NetBox.example", Reason::Granted),
             ("https://netbox.example./api", Reason::Configured),
@@ -238,6 +259,15 @@ mod tests {
             ("2002:7f00:1::1", "this machine"),
             ("64:ff9b:1::a9fe:a9fe", "a link-local address"),
             ("ff02::1", "a group of machines"),
+            ("::ffff:0:7f00:1", "this machine"),
+            ("2001:0:4136:e378:8000:63bf:3fff:fdd2", "a reserved address"),
+            ("100::1", "a reserved address"),
+            ("192.88.99.1", "a reserved address"),
+            ("168.63.129.16", "the metadata service of a cloud"),
+            ("100.100.100.200", "the metadata service of a cloud"),
+            ("192.0.0.192", "the metadata service of a cloud"),
+            ("::ffff:100.100.100.200", "the metadata service of a cloud"),
+            ("fd00:ec2::254", "the metadata service of a cloud"),
         ] {
             let refused = ask(&resolver, "netbox.example", &[address]).unwrap_err();
             let address: IpAddr = address.parse().unwrap();
