@@ -29,8 +29,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use infrahub_sync_runtime::{
-    Adapter, Addressing, Answer, Asked, Environment, Exchanges, IpNet, Limits, LoadRequest, Manifest, Page, Role, Session, SessionConfig,
-    StandIn, Variables,
+    Adapter, Addressing, Answer, Asked, Environment, Exchanges, IpNet, Limits, LoadRequest, Manifest, Page, RequestHeaders, Role, Session,
+    SessionConfig, StandIn, Variables,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -74,6 +74,8 @@ pub struct Options<'a> {
     pub environment: Environment<'a>,
     /// Those of them that the settings may come from.
     pub variables: Variables,
+    /// The request headers that the adapter may set in the live system.
+    pub headers: RequestHeaders,
     /// Options of the command line: name, value.
     pub command_line: BTreeMap<String, String>,
     /// Further origins that it may send requests to, with a live system.
@@ -124,6 +126,7 @@ pub async fn record(adapter: &Adapter, options: &Options<'_>, folder: &Path) -> 
             settings: options.settings.clone(),
             environment: options.environment,
             variables: options.variables.clone(),
+            headers: options.headers.clone(),
             command_line: options.command_line.clone(),
             project_dir: options.project_dir.clone(),
             exchanges: Exchanges::Record(folder.to_owned()),

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use infrahub_sync_runtime::{
-    Absence, Adapter, Cursor, Dependents, Error, Exchanges, Failure, Kind, LoadRequest, Manifest, Outcome, Payload, REPLAY_ADDRESS, Role,
-    Run, RunResult, Session, SessionConfig, SettingType, Target, Variables, WriteRequest,
+    Absence, Adapter, Cursor, Dependents, Error, Exchanges, Failure, Kind, LoadRequest, Manifest, Outcome, Payload, REPLAY_ADDRESS,
+    RequestHeaders, Role, Run, RunResult, Session, SessionConfig, SettingType, Target, Variables, WriteRequest,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -157,6 +157,7 @@ impl<'a> Subject<'a> {
                 settings: self.options.settings.clone(),
                 environment: self.options.environment,
                 variables: self.options.variables.clone(),
+                headers: self.options.headers.clone(),
                 command_line: self.options.command_line.clone(),
                 project_dir: self.options.project_dir.clone(),
                 exchanges: Exchanges::Live,
@@ -171,6 +172,7 @@ impl<'a> Subject<'a> {
                 settings: self.settings(opening),
                 environment: &|_| None,
                 variables: Variables::All,
+                headers: RequestHeaders::All,
                 command_line: self.options.command_line.clone(),
                 project_dir: self.options.project_dir.clone(),
                 exchanges: Exchanges::StandIn(play.stand_in()),

@@ -125,6 +125,7 @@ mod tests {
             settings: serde_json::from_value(settings).unwrap(),
             environment: &environment,
             variables: crate::settings::Variables::All,
+            headers: crate::headers::RequestHeaders::All,
             command_line: BTreeMap::new(),
             project_dir: "/nowhere".into(),
             exchanges,

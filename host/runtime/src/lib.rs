@@ -47,6 +47,7 @@ pub use abilities::Abilities;
 pub use adapter::{Adapter, digest};
 pub use error::{AdapterName, Error, Failure, FailureKind, FaultKind, Result, Role};
 pub use exchange::{Answer, Asked, Exchanges, REPLAY_ADDRESS, StandIn, read_recording};
+pub use headers::RequestHeaders;
 pub use http::Traffic;
 pub use infrahub_sync_base::limits::{Limit, Limits};
 pub use ipnet::IpNet;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::headers::{belongs_to_connection, parse_name};
+use crate::headers::{belongs_to_connection, bends_the_request, cuts_answers, parse_name};
 use crate::settings::{HEADERS, HOST_SETTINGS, VERIFY_SSL};
 use crate::template;
 
@@ -221,8 +221,13 @@ impl Login {
         if self.steps.is_empty() {
             return Err("a login has no step".into());
         }
+        if self.steps.len().max(self.refresh.len()) > LOGIN_STEPS_MAX {
+            return Err(format!("a login has more than {LOGIN_STEPS_MAX} steps"));
+        }
+        let mut proofs = names.secret.clone();
         for step in self.steps.iter().chain(&self.refresh) {
             step.check(names, &mut known)?;
+            step.check_proofs(&mut proofs)?;
         }
         if self.headers.is_empty() {
             return Err("a login sets no header, so it would have no effect".into());
@@ -241,7 +246,32 @@ impl Login {
     }
 }
 
+/// Requests of a login or of its renewal. The longest known logins have four.
+const LOGIN_STEPS_MAX: usize = 8;
+
 impl LoginStep {
+    /// Checks that no request authenticates and carries a secret in its body: it could store the secret in the system, where the adapter can
+    /// read it. `proofs`: the secrets, and the values that the steps so far got for them; those of this step are added.
+    fn check_proofs<'s>(&'s self, proofs: &mut BTreeSet<&'s str>) -> Result<(), String> {
+        let proves = |template: &str| template::names(template).iter().any(|name| proofs.contains(name));
+        let in_headers = self.headers.iter().any(|(_, template)| proves(template));
+        let in_body = match &self.body {
+            Some(LoginBody::Json(template)) => proves(template),
+            Some(LoginBody::Form(fields)) => fields.iter().any(|(_, template)| proves(template)),
+            None => false,
+        };
+        if in_headers && in_body {
+            return Err(format!(
+                "the login's `{} {}` authenticates by a header and carries a secret in its body: the system could store the secret",
+                self.method, self.path
+            ));
+        }
+        if in_headers || in_body {
+            proofs.extend(self.values.iter().map(|(name, _)| name.as_str()));
+        }
+        Ok(())
+    }
+
     fn templates(&self) -> impl Iterator<Item = &str> {
         let body: Vec<&str> = match &self.body {
             Some(LoginBody::Json(template)) => vec![template],
@@ -297,6 +327,10 @@ fn check_credential_header(name: &str) -> Result<(), String> {
     let name = parse_name(name)?;
     if belongs_to_connection(&name) {
         Err(format!("a credential sets the header `{name}`, which belongs to the connection"))
+    } else if cuts_answers(&name) || bends_the_request(&name) {
+        Err(format!(
+            "a credential sets the header `{name}`, which does not carry credentials: it changes what the server takes the request for"
+        ))
     } else {
         Ok(())
     }
@@ -630,7 +664,7 @@ pub(crate) mod tests {
             change(&mut bad);
             bad.check(&names).unwrap_err()
         };
-        let cases: [(Change<'_>, &str); 17] = [
+        let cases: [(Change<'_>, &str); 23] = [
             (&|it| it.steps.clear(), "has no step"),
             (&|it| it.headers.clear(), "sets no header"),
             (&|it| it.expired = vec![500], "cannot expire by the status 500"),
@@ -648,6 +682,12 @@ pub(crate) mod tests {
             (&|it| it.steps[0].values[0].0 = "password".into(), "or is the name of a setting"),
             (&|it| it.steps[0].values[0].1 = LoginPlace::Json("imdata".into()), "is not a JSON pointer"),
             (&|it| it.refresh[0].values[0].1 = LoginPlace::Cookie(String::new()), "a cookie without a name"),
+            (&|it| it.steps[0].headers = vec![("Authorization".into(), "Token {password}".into())], "the system could store the secret"),
+            (&|it| it.refresh[0].body = Some(LoginBody::Form(vec![("name".into(), "{password}".into())])), "could store the secret"),
+            (&|it| it.refresh[0].body = Some(LoginBody::Json(r#"{"description": "{session}"}"#.into())), "could store the secret"),
+            (&|it| it.steps = vec![it.steps[0].clone(); 9], "more than 8 steps"),
+            (&|it| it.headers[0].0 = "Range".into(), "sets the header `range`, which does not carry credentials"),
+            (&|it| it.headers[0].0 = "X-Forwarded-User".into(), "sets the header `x-forwarded-user`, which does not carry"),
         ];
         for (change, reason) in cases {
             let told = told(change);

@@ -19,6 +19,7 @@ use crate::error::{AdapterName, Error, Result, Role};
 use crate::exchange::{Exchange, Exchanges};
 use crate::files::Folder;
 use crate::guest::{Grants, Instance};
+use crate::headers::RequestHeaders;
 use crate::http::{Http, HttpConfig, Traffic};
 use crate::limits::Exceeded;
 use crate::manifest::Manifest;
@@ -42,6 +43,8 @@ pub struct SessionConfig<'a> {
     pub environment: Environment<'a>,
     /// Those of them that the settings may come from.
     pub variables: Variables,
+    /// The request headers that the adapter may set.
+    pub headers: RequestHeaders,
     /// Options of the command line: name (`branch`), value. A setting names the option that it takes.
     pub command_line: BTreeMap<String, String>,
     /// The folder that relative folder settings start from.
@@ -137,8 +140,10 @@ impl Session {
             resolved: &resolved,
             exchange: &exchange,
             access: &access,
+            usage: Arc::new(Usage::new()),
         };
         let grants = opening.grants()?;
+        let usage = opening.usage.clone();
         let settings = serde_json::to_string(&resolved.plain).map_err(Error::runtime)?;
         manifest.write_batch_max = manifest.write_batch_max.min(resolved.host.write_batch_max);
         // Batches beyond it would only wait for one another, in any order.
@@ -155,7 +160,7 @@ impl Session {
             settings,
             permits: Semaphore::new(config.limits.count(Limit::Instances).max(1)),
             limits: config.limits,
-            usage: Arc::new(Usage::new()),
+            usage,
             waits,
             idle: Mutex::default(),
         }));
@@ -346,6 +351,7 @@ struct Opening<'a> {
     resolved: &'a Resolved,
     exchange: &'a Exchange,
     access: &'a Arc<WriteAccess>,
+    usage: Arc<Usage>,
 }
 
 impl Opening<'_> {
@@ -372,6 +378,8 @@ impl Opening<'_> {
             exchange: self.exchange.clone(),
             scrubber: scrubber.clone(),
             access: self.access.clone(),
+            usage: self.usage.clone(),
+            headers: &self.config.headers,
         });
         http.map(|http| Some(Arc::new(http))).map_err(|reason| self.invalid(&self.manifest.address_setting, reason))
     }

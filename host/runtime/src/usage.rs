@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use infrahub_sync_base::limits::{Limit, Limits};
@@ -100,6 +100,23 @@ impl Usage {
     fn take<T>(&self, resource: &str, change: impl FnOnce(&mut Taken) -> T) -> T {
         let mut resources = self.resources.lock().unwrap_or_else(PoisonError::into_inner);
         change(resources.entry(resource.to_owned()).or_default())
+    }
+}
+
+/// A session's account with its limits, for the requests that the host sends on its own, such as those of a login.
+pub(crate) struct Account {
+    usage: Arc<Usage>,
+    limits: Limits,
+}
+
+impl Account {
+    pub(crate) fn new(usage: Arc<Usage>, limits: &Limits) -> Self {
+        Self { usage, limits: limits.clone() }
+    }
+
+    /// One request more.
+    pub(crate) fn request(&self) -> Result<(), Exceeded> {
+        self.usage.request(&self.limits)
     }
 }
 

@@ -11,8 +11,8 @@ mod hostile;
 
 use infrahub_sync_runtime::{
     Absence, Adapter, Cascade, ColumnData, Cursor, Error, Exchanges, FailureKind, FaultKind, KindChanges, Layout, Limits, LoadRequest,
-    Operation, Outcome, Page, Payload, Result, Role, Run, RunResult, Runtime, RuntimeOptions, Session, SessionConfig, Target, TargetField,
-    Variables, WriteRequest,
+    Operation, Outcome, Page, Payload, RequestHeaders, Result, Role, Run, RunResult, Runtime, RuntimeOptions, Session, SessionConfig,
+    Target, TargetField, Variables, WriteRequest,
 };
 use infrahub_sync_test_server::{Answer, Reply, Request, Server};
 use serde_json::{Value, json};
@@ -58,6 +58,7 @@ fn config(settings: Value) -> SessionConfig<'static> {
         settings: serde_json::from_value(settings).unwrap(),
         environment: &|_| None,
         variables: Variables::All,
+        headers: RequestHeaders::All,
         command_line: BTreeMap::new(),
         project_dir: PathBuf::from("/nowhere"),
         exchanges: Exchanges::Live,

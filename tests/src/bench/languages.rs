@@ -9,7 +9,9 @@ use std::process::Command;
 
 use infrahub_sync_core::records::Projection;
 use infrahub_sync_payloads::{PAGE_SIZE, PAGES, device};
-use infrahub_sync_runtime::{Cursor, Exchanges, Limits, LoadRequest, Role, Runtime, RuntimeOptions, Session, SessionConfig, Variables};
+use infrahub_sync_runtime::{
+    Cursor, Exchanges, Limits, LoadRequest, RequestHeaders, Role, Runtime, RuntimeOptions, Session, SessionConfig, Variables,
+};
 use serde_json::json;
 
 use crate::load::{projection, records, same};
@@ -106,6 +108,7 @@ async fn open(folder: &Path, component: &Path) -> Result<Session, Failed> {
         settings: BTreeMap::from([("url".to_owned(), json!("http://replay.invalid"))]),
         environment: &|_| None,
         variables: Variables::All,
+        headers: RequestHeaders::All,
         command_line: BTreeMap::new(),
         project_dir: folder.to_owned(),
         exchanges: Exchanges::Replay(folder.to_owned()),

@@ -10,7 +10,9 @@ use std::time::SystemTime;
 
 use infrahub_sync_core::records::{Projection, Records, Shape};
 use infrahub_sync_payloads::{PAGE_SIZE, PAGES, body, device, path};
-use infrahub_sync_runtime::{Exchanges, Limits, LoadRequest, Payload, Role, Runtime, RuntimeOptions, Session, SessionConfig, Variables};
+use infrahub_sync_runtime::{
+    Exchanges, Limits, LoadRequest, Payload, RequestHeaders, Role, Runtime, RuntimeOptions, Session, SessionConfig, Variables,
+};
 use serde_json::json;
 
 use crate::timing::{Failed, Table, each, median};
@@ -128,6 +130,7 @@ pub(crate) fn config<'a>(folder: &Path, form: &str, environment: infrahub_sync_r
         settings: BTreeMap::from([("payload".to_owned(), json!(form))]),
         environment,
         variables: Variables::All,
+        headers: RequestHeaders::All,
         command_line: BTreeMap::new(),
         project_dir: folder.to_owned(),
         exchanges: Exchanges::Replay(folder.to_owned()),

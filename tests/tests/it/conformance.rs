@@ -10,8 +10,8 @@ use infrahub_sync_conformance::{Options, Reading, Report, System, Verdict, check
 use infrahub_sync_engine::{destination_readings, source_readings};
 use infrahub_sync_fake_infrahub::{ADMIN_TOKEN, Fake};
 use infrahub_sync_runtime::{
-    Adapter, Answer, Asked, Exchanges, Limit, Limits, LoadRequest, Role, Runtime, RuntimeOptions, SessionConfig, StandIn, Target,
-    TargetField, Variables, read_recording,
+    Adapter, Answer, Asked, Exchanges, Limit, Limits, LoadRequest, RequestHeaders, Role, Runtime, RuntimeOptions, SessionConfig, StandIn,
+    Target, TargetField, Variables, read_recording,
 };
 use infrahub_sync_test_server::Server;
 use infrahub_sync_tests::live::root;
@@ -33,6 +33,7 @@ fn options() -> Options<'static> {
         settings: BTreeMap::new(),
         environment: &|_| None,
         variables: Variables::All,
+        headers: RequestHeaders::All,
         command_line: BTreeMap::new(),
         extra_origins: Vec::new(),
         networks: Vec::new(),
@@ -339,6 +340,7 @@ async fn infrahub_conforms_on_its_recordings() {
         settings: branch(),
         environment: &|_| None,
         variables: Variables::All,
+        headers: RequestHeaders::All,
         command_line: BTreeMap::new(),
         project_dir: PathBuf::from("/nowhere"),
         exchanges: Exchanges::Replay(folder),

@@ -11,8 +11,8 @@ use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 use infrahub_sync_runtime::{
-    Adapter, Cursor, Error, Exchanges, KindChanges, Limit, Limits, LoadRequest, Operation, Outcome, Payload, Role, Run, RunResult, Runtime,
-    RuntimeOptions, Session, SessionConfig, Target, TargetField, Variables, WriteRequest,
+    Adapter, Cursor, Error, Exchanges, KindChanges, Limit, Limits, LoadRequest, Operation, Outcome, Payload, RequestHeaders, Role, Run,
+    RunResult, Runtime, RuntimeOptions, Session, SessionConfig, Target, TargetField, Variables, WriteRequest,
 };
 use infrahub_sync_tests::{Project, binary};
 use serde_json::{Value, json};
@@ -89,6 +89,7 @@ fn config(settings: Value, project: &Path) -> SessionConfig<'static> {
         settings: serde_json::from_value(settings).unwrap(),
         environment: &|_| None,
         variables: Variables::All,
+        headers: RequestHeaders::All,
         command_line: BTreeMap::new(),
         project_dir: project.to_owned(),
         exchanges: Exchanges::Live,

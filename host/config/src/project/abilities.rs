@@ -18,6 +18,8 @@ pub struct Grants {
     pub networks: Vec<IpNet>,
     /// Environment variables that its settings may come from, besides those that begin with its name, each once.
     pub environment: Vec<String>,
+    /// Request headers that it may set, besides the plain ones, in lower case, each once.
+    pub headers: Vec<String>,
 }
 
 /// Decodes `limits:`.
@@ -45,7 +47,7 @@ pub(super) fn limits(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> Limi
     limits
 }
 
-const GRANTS_KEYS: [Key<Grants>; 3] = [
+const GRANTS_KEYS: [Key<Grants>; 4] = [
     Key::optional("origins", |decoder, node, path, grants| {
         for found in decoder.each(node, path, decode_origin) {
             if !grants.origins.contains(&found) {
@@ -64,6 +66,13 @@ const GRANTS_KEYS: [Key<Grants>; 3] = [
         for found in decoder.each(node, path, decode_variable) {
             if !grants.environment.contains(&found) {
                 grants.environment.push(found);
+            }
+        }
+    }),
+    Key::optional("headers", |decoder, node, path, grants| {
+        for found in decoder.each(node, path, decode_header) {
+            if !grants.headers.contains(&found) {
+                grants.headers.push(found);
             }
         }
     }),
@@ -110,6 +119,17 @@ fn decode_variable(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> Option
         return None;
     }
     Some(text.to_owned())
+}
+
+fn decode_header(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> Option<String> {
+    let text = decoder.text(node, path)?;
+    // The characters of a token in RFC 9110.
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'+-.^_`|~".contains(&byte)) {
+        let message = format!("`{}` is not the name of a header", text.escape_debug());
+        decoder.error_hint(node.span, path, message, "name each: there are no wildcards");
+        return None;
+    }
+    Some(text.to_ascii_lowercase())
 }
 
 /// Parses an origin into the form in which origins are compared; the error is a hint.

@@ -851,7 +851,7 @@ fn limits_and_grants_are_optional_and_per_side() {
     assert_eq!((project.source.limits, project.source.grants), (Limits::default(), Grants::default()));
     assert_snapshot!(
         abilities("  limits: {memory: 512 MiB, call_time: 0.5, pages: 7}\n  grants: {origins: [\"HTTPS://cdn.example.com:443/\", \"https://cdn.example.com\", \"http://10.0.0.1:8080\"], networks: [10.1.2.3/8, \"fe80::1\", 10.0.0.0/8]}\n"),
-        @r#"{"memory": "512 MiB", "call_time": "0.5 s", "pages": "7"} Grants { origins: ["https://cdn.example.com", "http://10.0.0.1:8080"], networks: [10.0.0.0/8, fe80::1/128], environment: [] }"#
+        @r#"{"memory": "512 MiB", "call_time": "0.5 s", "pages": "7"} Grants { origins: ["https://cdn.example.com", "http://10.0.0.1:8080"], networks: [10.0.0.0/8, fe80::1/128], environment: [], headers: [] }"#
     );
 }
 
@@ -900,6 +900,10 @@ fn limits_have_names_units_and_ranges() {
 fn grants_of_the_environment_are_names() {
     let granted = abilities("  grants: {environment: [VENDOR_TOKEN, VENDOR_TOKEN, OTHER]}\n");
     assert!(granted.contains(r#"environment: ["VENDOR_TOKEN", "OTHER"]"#), "{granted}");
+    let granted = abilities("  grants: {headers: [X-Own, x-own]}\n");
+    assert!(granted.contains(r#"headers: ["x-own"]"#), "{granted}");
+    let told = abilities("  grants: {headers: [\"x-*\", \"a b\"]}\n");
+    assert!(told.contains("`x-*` is not the name of a header") && told.contains("`a b` is not the name"), "{told}");
     let told = abilities("  grants: {environment: [\"VENDOR_*\", \"A=b\"]}\n");
     assert!(told.contains("`VENDOR_*` is not the name of an environment variable") && told.contains("`A=b` is not the name"), "{told}");
 }
@@ -950,7 +954,7 @@ fn grants_are_origins_and_networks() {
     12 |     files: [x]
        |     ^^^^^
 
-    hint: known keys: `origins`, `networks`, `environment`
+    hint: known keys: `origins`, `networks`, `environment`, `headers`
     "#
     );
     let shown = abilities("  grants: {origins: [\"https://joe:hunter2@example.com\"]}\n");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use infrahub_sync_config::Project;
-use infrahub_sync_runtime::{Abilities, Adapter, Exchanges, Manifest, Runtime, SessionConfig, Variables};
+use infrahub_sync_runtime::{Abilities, Adapter, Exchanges, Manifest, RequestHeaders, Runtime, SessionConfig, Variables};
 
 use super::pin::check_pin;
 use crate::{EngineError, RunContext, Side};
@@ -37,6 +37,7 @@ pub fn session_config<'a>(
         settings: endpoint.settings.clone(),
         environment,
         variables: if built_in { Variables::All } else { Variables::of(&endpoint.name, &endpoint.grants.environment) },
+        headers: if built_in { RequestHeaders::All } else { RequestHeaders::Plain(endpoint.grants.headers.clone()) },
         command_line: BTreeMap::new(),
         project_dir: project.directory.clone(),
         exchanges,

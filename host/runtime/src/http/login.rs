@@ -24,6 +24,7 @@ use crate::manifest::{self, LoginBody, LoginPlace, LoginStep};
 use crate::response::{HostResponse, json_at};
 use crate::secret::{Scrubber, Secret};
 use crate::template;
+use crate::usage::Account;
 
 /// A token that is younger has not expired: the system rejects a request with it for another reason, and another login would not help.
 /// Systems that return 403 both for an old token and for a missing permission would otherwise get a login for each such request.
@@ -52,11 +53,12 @@ struct State {
     hopeless: bool,
 }
 
-/// The way that the requests of a login take, and the longest that one answer may take.
+/// The way that the requests of a login take, the longest that one answer may take, and the account that counts them.
 #[derive(Clone, Copy)]
-struct Requests<'h> {
-    retry: &'h Retry,
-    timeout: Duration,
+pub(super) struct Requests<'h> {
+    pub(super) retry: &'h Retry,
+    pub(super) timeout: Duration,
+    pub(super) account: &'h Account,
 }
 
 /// The result of a login.
@@ -88,8 +90,8 @@ impl Login {
         self.plan.expired.contains(&status)
     }
 
-    /// Returns a valid pass, and another one than `refused`, unless that is too young to have expired. `timeout` bounds one answer.
-    pub(super) async fn pass(&self, retry: &Retry, timeout: Duration, refused: Option<&Arc<Pass>>) -> Result<Arc<Pass>, HttpError> {
+    /// Returns a valid pass, and another one than `refused`, unless that is too young to have expired.
+    pub(super) async fn pass(&self, requests: Requests<'_>, refused: Option<&Arc<Pass>>) -> Result<Arc<Pass>, HttpError> {
         let ended = self.ended.load(Ordering::Acquire);
         let mut state = self.state.lock().await;
         if let Some(error) = &state.failed
@@ -100,7 +102,7 @@ impl Login {
         }
         let mut known = None;
         if let Some(pass) = state.pass.clone() {
-            let age = (retry.pace.instant)().saturating_duration_since(pass.since);
+            let age = (requests.retry.pace.instant)().saturating_duration_since(pass.since);
             let is_refused = refused.is_some_and(|refused| Arc::ptr_eq(refused, &pass));
             let is_old = self.plan.renew_after.is_some_and(|limit| age >= limit);
             if is_refused && age < EXPIRES_AFTER || !is_refused && !is_old {
@@ -109,7 +111,7 @@ impl Login {
             // A rejected pass is not refreshed: a server that forgot it does not refresh it either.
             known = Some(pass).filter(|_| !is_refused);
         }
-        let taken = self.log_in(Requests { retry, timeout }, known).await;
+        let taken = self.log_in(requests, known).await;
         self.ended.fetch_add(1, Ordering::Release);
         match taken {
             Ok(pass) => {
@@ -120,7 +122,7 @@ impl Login {
                 // The next request tries again if the server may answer differently in a moment.
                 let hopeless = match &error {
                     HttpError::Login { failure, .. } => !failure.kind.is_transient(),
-                    HttpError::Denied(_) | HttpError::InvalidRequest(_) | HttpError::TooLarge(_) => true,
+                    HttpError::Denied(_) | HttpError::InvalidRequest(_) | HttpError::TooLarge(_) | HttpError::Limit(_) => true,
                     HttpError::Transport(_) | HttpError::Timeout(_) => false,
                 };
                 *state = State { pass: None, failed: Some(error.clone()), hopeless };
@@ -134,6 +136,7 @@ impl Login {
         if let Some(known) = known.filter(|_| !self.plan.refresh.is_empty()) {
             match self.follow(requests, &self.plan.refresh, known.values.clone()).await {
                 Ok(pass) => return Ok(pass),
+                Err(error @ HttpError::Limit(_)) => return Err(error),
                 Err(error) => tracing::debug!("a login cannot be refreshed and is done again: {error:?}"),
             }
         }
@@ -151,6 +154,7 @@ impl Login {
         let since = (retry.pace.instant)();
         for step in steps {
             let request = self.request(requests, step, &values)?;
+            requests.account.request().map_err(HttpError::Limit)?;
             let response = retry.send(&request, None).await?;
             let at = format!("the login at {} {}", request.method, retry.transport.shown(&request.url));
             let scrubber = &retry.transport.scrubber;

@@ -41,10 +41,12 @@ use crate::access::WriteAccess;
 use crate::advice::Advice;
 use crate::error::AdapterName;
 use crate::exchange::{BodyLine, Exchange, Mask, REPLAY_ADDRESS, RequestLine};
+use crate::headers::RequestHeaders;
 use crate::manifest::{Manifest, ReadingPath};
 use crate::response::{Body, HostResponse};
 use crate::secret::Scrubber;
 use crate::settings::{Environment, Resolved};
+use crate::usage::{Account, Usage};
 use crate::waits::Waits;
 use infrahub_sync_base::limits::{Limit, Limits};
 
@@ -79,6 +81,9 @@ pub(crate) struct HttpConfig<'a> {
     pub(crate) exchange: Exchange,
     pub(crate) scrubber: Scrubber,
     pub(crate) access: Arc<WriteAccess>,
+    pub(crate) usage: Arc<Usage>,
+    /// The headers that the adapter may set.
+    pub(crate) headers: &'a RequestHeaders,
 }
 
 /// The HTTP of one session.
@@ -90,6 +95,9 @@ pub(crate) struct Http {
     exchange: Exchange,
     scrubber: Scrubber,
     access: Arc<WriteAccess>,
+    /// The headers that the adapter may set.
+    headers: RequestHeaders,
+    advice: Advice,
     /// The paths at which a body only reads.
     reading_paths: Vec<ReadingPath>,
     /// The user has been warned that answers hold a secret.
@@ -103,7 +111,15 @@ impl Http {
         let base = parse_address(config.address)?;
         let granted = config.extra_origins.iter().map(|extra| parse_address(extra)).collect::<Result<Vec<_>, _>>();
         let granted = granted.map_err(|reason| format!("is accompanied by an origin that {reason}"))?;
-        let advice = Advice { role: config.adapter.role, origins: config.extra_origins.to_vec(), networks: config.networks.to_vec() };
+        let advice = Advice {
+            role: config.adapter.role,
+            origins: config.extra_origins.to_vec(),
+            networks: config.networks.to_vec(),
+            headers: match config.headers {
+                RequestHeaders::All => Vec::new(),
+                RequestHeaders::Plain(granted) => granted.clone(),
+            },
+        };
         let (credentials, login, derived) = Credentials::new(config.manifest, config.resolved)?;
         config.scrubber.know(derived);
         let is_live = !matches!(config.exchange, Exchange::Replay(_) | Exchange::StandIn(_));
@@ -126,18 +142,20 @@ impl Http {
             requests_max: host.max_concurrency,
             body_max: config.limits.count(Limit::ResponseSize),
         };
-        let origins = Origins::new(base, &granted, address_setting, host.max_concurrency, advice);
+        let origins = Origins::new(base, &granted, address_setting, host.max_concurrency, advice.clone());
         let transport = Transport::new(origins, credentials, route, config.scrubber.clone());
         let retry = Retry::new(transport, Policy::new(host.retries), config.adapter.clone());
         let timeout = host.timeout.saturating_mul(ANSWER_TIMEOUTS);
         Ok(Self {
             adapter: config.adapter,
             // A replay does not ask who sends a request.
-            authenticated: Authenticated::new(retry, login.filter(|_| is_live), timeout),
+            authenticated: Authenticated::new(retry, login.filter(|_| is_live), timeout, Account::new(config.usage, config.limits)),
             timeout,
             exchange: config.exchange,
             scrubber: config.scrubber,
             access: config.access,
+            headers: config.headers.clone(),
+            advice,
             reading_paths: config.manifest.reading_paths.clone(),
             masked: AtomicBool::new(false),
         })
@@ -161,7 +179,9 @@ impl Http {
 
     fn check(&self, request: AdapterRequest) -> Result<Request, HttpError> {
         let Transport { origins, credentials, .. } = self.transport();
-        let request = request.check(&Rules { origins, credentials, login: self.authenticated.login(), timeout: self.timeout })?;
+        let (headers, advice) = (&self.headers, &self.advice);
+        let rules = Rules { origins, credentials, login: self.authenticated.login(), headers, advice, timeout: self.timeout };
+        let request = request.check(&rules)?;
         if !self.access.is_writing() {
             reading::check(&request, reading::below(&request.url, origins.configured()), &self.reading_paths)?;
         }

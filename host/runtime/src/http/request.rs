@@ -9,8 +9,10 @@ use url::Url;
 use super::credentials::Credentials;
 use super::login::Login;
 use super::origins::Origins;
+use crate::advice::Advice;
 use crate::error::Failure;
-use crate::headers::{belongs_to_host, parse_name};
+use crate::headers::{RequestHeaders, belongs_to_host, cuts_answers, parse_name};
+use crate::limits::Exceeded;
 use crate::types::HEADERS_MAX;
 
 /// A request as an adapter makes it. Nothing in it has been checked.
@@ -48,6 +50,8 @@ pub(crate) enum HttpError {
     Transport(String),
     Timeout(String),
     TooLarge(u64),
+    /// The session sent too many requests: the call ends.
+    Limit(Exceeded),
     /// The login failed, for the user and for the guest: the guest does not see the server's answer.
     Login {
         failure: Failure,
@@ -64,7 +68,7 @@ impl AdapterRequest {
             return Err(HttpError::InvalidRequest(format!("adapters may not use the method {method}")));
         }
         let url = rules.origins.join(&self.url)?;
-        let headers = rules.headers(&self.headers)?;
+        let headers = rules.check_headers(&self.headers)?;
         let unprocessed = match self.unprocessed {
             Some((name, value)) => Some((parse_name(&name).map_err(HttpError::InvalidRequest)?, value.trim().to_owned())),
             None => None,
@@ -80,12 +84,15 @@ pub(super) struct Rules<'h> {
     pub(super) origins: &'h Origins,
     pub(super) credentials: &'h Credentials,
     pub(super) login: Option<&'h Login>,
+    /// The headers that the adapter may set.
+    pub(super) headers: &'h RequestHeaders,
+    pub(super) advice: &'h Advice,
     /// The longest that one answer may take.
     pub(super) timeout: Duration,
 }
 
 impl Rules<'_> {
-    fn headers(&self, given: &[(String, String)]) -> Result<HeaderMap, HttpError> {
+    fn check_headers(&self, given: &[(String, String)]) -> Result<HeaderMap, HttpError> {
         if given.len() > HEADERS_MAX {
             return Err(HttpError::InvalidRequest(format!("a request has {} headers; the limit is {HEADERS_MAX}", given.len())));
         }
@@ -96,6 +103,13 @@ impl Rules<'_> {
                 return Err(HttpError::Denied(format!(
                     "infrahub-sync sets the header `{name}`; an adapter declares its credentials in its manifest"
                 )));
+            }
+            if cuts_answers(&name) {
+                return Err(HttpError::Denied(format!("the header `{name}` asks for a piece of an answer; read the whole answer")));
+            }
+            if !self.headers.allow(&name) {
+                let line = self.advice.header(name.as_str());
+                return Err(HttpError::Denied(format!("the header `{name}` is not one that every adapter may set; {line}")));
             }
             let value = HeaderValue::from_str(value)
                 .map_err(|_| HttpError::InvalidRequest(format!("the value of the header `{name}` is invalid")))?;

@@ -71,6 +71,7 @@ struct Setup {
     networks: Vec<IpNet>,
     limits: Limits,
     exchange: Exchange,
+    headers: RequestHeaders,
     clock: Clock,
 }
 
@@ -96,6 +97,7 @@ impl Setup {
             networks: Vec::new(),
             limits: Limits::default(),
             exchange: Exchange::Live,
+            headers: RequestHeaders::All,
             clock: Clock::default(),
         }
     }
@@ -121,6 +123,8 @@ impl Setup {
             exchange: self.exchange,
             scrubber: Scrubber::new(resolved.secrets.values().cloned()),
             access: writing(),
+            usage: Arc::new(Usage::new()),
+            headers: &self.headers,
         })?;
         let waits = Waits::default();
         let written = waits.clone();
@@ -590,6 +594,9 @@ async fn headers_of_the_host_are_not_the_adapters() {
     for (name, value) in [("a b", "x"), ("x", "a\r\nb: c"), ("", "x")] {
         assert!(matches!(http.send(with_header(name, value)).await, Err(HttpError::InvalidRequest(_))), "{name}");
     }
+    for name in ["Range", "if-range", "X-Forwarded-For", "Forwarded", "Remote-User", "X-Original-URL", "X-HTTP-Method-Override"] {
+        assert!(matches!(http.send(with_header(name, "x")).await, Err(HttpError::Denied(_))), "{name}");
+    }
     for method in ["CONNECT", "TRACE", "G T", ""] {
         assert!(
             matches!(http.send(AdapterRequest { method: method.into(), ..get("/") }).await, Err(HttpError::InvalidRequest(_))),
@@ -685,6 +692,36 @@ async fn headers_of_the_project_replace_others_and_stay_at_home() {
     recorder.finish().unwrap();
     let recorded = std::fs::read_to_string(folder.path().join("netbox.jsonl")).unwrap();
     assert!(!recorded.contains(KEY) && recorded.contains("***"), "{recorded}");
+}
+
+#[tokio::test]
+async fn a_header_beyond_the_plain_ones_needs_a_grant() {
+    let server = Server::start(|_, _| ok("{}")).await;
+    let stranger = |granted: &[&str]| Setup {
+        headers: RequestHeaders::Plain(granted.iter().map(|name| (*name).to_owned()).collect()),
+        ..Setup::new(&server.address)
+    };
+    let (http, _) = stranger(&["x-other"]).build().unwrap();
+    insta::assert_snapshot!(format!("{:?}", http.send(with_header("X-Own", "1")).await.unwrap_err()), @r#"Denied("the header `x-own` is not one that every adapter may set; to allow it, write under `source:` in config.yml: `grants: {headers: [x-other, x-own]}`")"#);
+    for name in ["accept", "Content-Type", "if-none-match", "X-OTHER"] {
+        assert!(http.send(with_header(name, "1")).await.is_ok(), "{name}");
+    }
+    let (http, _) = stranger(&["range", "x-own"]).build().unwrap();
+    assert!(
+        matches!(http.send(with_header("Range", "bytes=0-6")).await, Err(HttpError::Denied(_))),
+        "a grant does not help to cut answers"
+    );
+    assert!(http.send(with_header("x-own", "1")).await.is_ok());
+}
+
+#[tokio::test]
+async fn the_requests_of_a_login_are_counted() {
+    let server = Server::start(|_, _| ok(r#"{"imdata": [{"aaaLogin": {"attributes": {"token": "t0123456789abcdef"}}}]}"#)).await;
+    let mut setup = with_login(&server.address, crate::manifest::tests::apic());
+    setup.limits.set(Limit::RunRequests, 0);
+    let (http, _) = setup.build().unwrap();
+    assert_eq!(http.send(get("/x")).await, Err(HttpError::Limit(crate::Exceeded { limit: Limit::RunRequests, value: 0 })));
+    assert_eq!(server.count(), 0);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use clap::{Args, ValueHint};
 use infrahub_sync_config::Project;
 use infrahub_sync_conformance::{Options, Reading, Report, System, check, folder_copy, record};
 use infrahub_sync_engine::{Events, Side, destination_readings, session_config, source_readings};
-use infrahub_sync_runtime::{Adapter, Exchanges, Limits, Manifest, Role, SessionConfig, Variables, read_recording};
+use infrahub_sync_runtime::{Adapter, Exchanges, Limits, Manifest, RequestHeaders, Role, SessionConfig, Variables, read_recording};
 use serde_json::Value;
 
 use crate::args::{AdapterArgs, OptionalProjectArgs, Output, SettingArgs};
@@ -138,6 +138,7 @@ impl Check<'_> {
             environment,
             // Without a project, the adapter gets no variable.
             variables: Variables::of("", &[]),
+            headers: RequestHeaders::Plain(Vec::new()),
             command_line: self.args.settings.command_line(),
             extra_origins: Vec::new(),
             networks: Vec::new(),
@@ -155,6 +156,7 @@ impl Check<'_> {
             let config = self.config(project, side);
             options.settings = with_environment(&config, &manifest, environment);
             options.variables = config.variables.clone();
+            options.headers = config.headers.clone();
             options.extra_origins.clone_from(&config.extra_origins);
             options.networks.clone_from(&config.networks);
             options.project_dir = project.directory.clone();

@@ -40,6 +40,7 @@ impl wit::Host for HostState {
         let held = sent.map(|response| self.responses.hold(response));
         Ok(match held {
             Ok(Ok(rep)) => Ok(Resource::new_own(rep)),
+            Err(HttpError::Limit(exceeded)) => return Err(exceeded.into()),
             Ok(Err(Full::Count(count))) => {
                 self.exceed(Limit::HeldResponses, count);
                 Err(wit::HttpError::TooManyResponses(count))
