@@ -312,7 +312,7 @@ impl CacheLock {
         small_files::write_json(&self.cache.dir.join(VANISHED_FILE), vanished)
     }
 
-    /// Writes the writes that had no effect. Nothing is written while there were and are none.
+    /// Writes the writes that had no effect. Nothing is written while both the old and the new list are empty.
     ///
     /// # Errors
     ///

@@ -112,7 +112,7 @@ pub struct KindModel {
 }
 
 impl KindModel {
-    /// Returns the unique fields whose values one object can take from another, with their positions. The only identifier is none of them: its value
+    /// Returns the unique fields whose values one object can take from another, with their positions. The only identifier is not among them: its value
     /// is the object.
     pub fn takable(&self) -> impl Iterator<Item = (usize, &FieldModel)> {
         let is_key = |name: &String| self.identifiers.as_slice() == std::slice::from_ref(name);

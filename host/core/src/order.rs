@@ -1,8 +1,8 @@
 //! The order of writes by values that must be unique: free, then take.
 //!
 //! A row that takes a value which another object of the plan gives up comes after it. Where rows wait for one another in a circle (a swap), one of
-//! them gives its value up first, in a row of its own: the field is cleared, or a text is parked there that no other object has. An object
-//! that is deleted goes first, if nothing that stays refers to it; else its value is freed in the same way. A row whose value nobody gives up is
+//! them gives its value up first, in a row of its own. The field is cleared, or a text is parked there that no other object has. An object
+//! that is deleted goes first, if nothing that stays refers to it; else its value is freed in the same way. A row whose value no other row gives up is
 //! not applied, and says who has the value.
 //!
 //! Only kinds with unique fields are looked at, and of the destination only columns whose values are taken. The wanted values are hashed, and each
@@ -156,7 +156,7 @@ impl<'s> Sides<'s> {
     }
 }
 
-/// What the blocks of a plan have in common.
+/// The parts that the blocks of a plan have in common.
 struct Shared<'p, 's> {
     sides: &'p Sides<'s>,
     deletes: &'p [(usize, Vec<u32>)],
@@ -418,7 +418,7 @@ impl<'b, 'p, 's> Block<'b, 'p, 's> {
         self.in_both.get_or_insert_with(|| partner.iter().copied().filter(|row| *row != NOWHERE).collect())
     }
 
-    /// A row that cannot have its value does not give up the one that it has: who waits for that cannot have its own either.
+    /// Passes blocks on: a row that cannot have its value does not give up the one that it has, so the rows that wait for that are blocked, too.
     fn pass_on_blocks(&mut self) {
         let mut open: Vec<(u32, u16)> = self.blocked.keys().copied().collect();
         if open.is_empty() {

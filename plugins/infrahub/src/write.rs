@@ -278,7 +278,7 @@ impl Writer<'_> {
         if !nulls.is_empty() {
             let nulls = named(&nulls);
             return Error::conflict(format!(
-                "{ours} collides with another object of Infrahub: neither it nor `{label}` ({other} {id}) has a value for {nulls}, and two objects \
+                "{ours} collides with another object of Infrahub: neither it nor `{label}` ({other} {id}) has a value for {nulls}. Two objects \
                  without a value are equal there. Give each a value of its own (map {nulls}), or make it not unique in the schema ({})",
                 refusal.message.trim()
             ));

@@ -69,8 +69,8 @@ impl<'k> Known<'k> {
         self.current.snapshot.kinds.get(object.kind)?.id(object.row_in(self.current.snapshot)?)
     }
 
-    /// Returns whether a row has to wait for the answers to rows before it: a create for its peers, a delete for what refers to it, and either of
-    /// them for the object whose unique value it takes.
+    /// Returns whether a row has to wait for the answers to rows before it: a create for its peers, a delete for what refers to it.
+    /// Either of them waits for the object whose unique value it takes.
     pub(super) fn waits(&self, change: &Change) -> bool {
         if self.values.waits(change) {
             return true;

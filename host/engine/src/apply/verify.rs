@@ -1,6 +1,6 @@
 //! Reads the written objects back, after the last commit, and finds the values that the destination did not take.
 //!
-//! The rows of the plan pass by once more. Objects are read by id, as many at a time as a page holds, so memory does not grow with the plan.
+//! The rows of the plan pass by again. Objects are read by id, as many at a time as a page holds, so memory does not grow with the plan.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,7 @@ use crate::EngineError;
 type Pending = BTreeMap<(usize, Option<String>), Vec<(String, Change)>>;
 
 impl Writer<'_> {
-    /// Reads the written objects back. A destination that cannot be read now was written all the same: that is a warning.
+    /// Reads the written objects back. A destination that cannot be read now was written anyway: that is a warning.
     pub(super) async fn verify(&mut self) -> Result<(), EngineError> {
         let rules = self.job.rules.apply;
         if rules.converge == Some(Converge::Trust) {

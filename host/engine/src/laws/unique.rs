@@ -44,7 +44,7 @@ fn project() -> Project {
     Project::parse(CONFIG, Path::new("config.yml"), &|_: &str| None).unwrap_or_else(|problems| panic!("{problems:#?}"))
 }
 
-/// The schema; a tag is optional or not.
+/// Returns the schema; a tag is optional or not.
 fn schema(tag_is_optional: bool, null_is_a_value: bool) -> Schema {
     let field = |name: &str, field_type, optional, unique, peer: Option<&str>| Field {
         name: name.to_owned(),
