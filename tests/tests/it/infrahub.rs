@@ -576,7 +576,7 @@ fn objects_that_infrahub_takes_for_one_are_refused_and_told() {
         let record = |name: &str, description: &str| json!({"name": name, "description": description});
         lab.source("sites", json!([record(name, "a"), record(name, "b"), record("lab", "c")]));
         let partial = lab.project.run(&["sync"]);
-        said(&partial, 7, &["\"description\":\"b\"", "`name`", &lab.id("LocationSite", name)]);
+        said(&partial, 7, &["__b`: skipped: `name` ", " goes to LocationSite `", "__a` as well"]);
         assert_eq!((lab.count("LocationSite"), lab.value("LocationSite", name, "description")), (2, json!("a")));
     }
     // The same with an object that somebody else made meanwhile.
