@@ -169,7 +169,7 @@ fn a_proxy_that_gives_up_while_infrahub_goes_on_costs_no_row() {
         (OBJECTS, "made", &[Cut::Status(504)][..], None),
         (OBJECTS, "changed", &[Cut::Status(504)], Some(OBJECTS)),
         (OBJECTS, "again", &[Cut::Close], Some(OBJECTS)),
-        (10, "again", &[Cut::Status(504)], Some(OBJECTS - 10)),
+        (OBJECTS / 2, "again", &[Cut::Status(504)], Some(OBJECTS / 2)),
     ] {
         source(&project, count, text);
         proxy.rows();
@@ -194,7 +194,7 @@ fn an_apply_that_resumes_while_its_killed_request_is_executed_reads_again() {
     for round in 0..6 {
         let text = format!("round {round}");
         // Creates, updates and deletes in turn.
-        let count = if round % 2 == 0 { OBJECTS } else { OBJECTS / 3 };
+        let count = if round % 2 == 0 { OBJECTS } else { OBJECTS / 2 };
         source(&project, count, &text);
         let run = format!("r{round}");
         project.ok(&["diff", "--run-id", &run]);
