@@ -343,7 +343,7 @@ impl<'b, 'p, 's> Block<'b, 'p, 's> {
         let mut takers: HashMap<Held<'s>, u32> = HashMap::new();
         let mut twice: Vec<(u32, u32)> = Vec::new();
         for (at, entry) in (0u32..).zip(&self.entries) {
-            if entry.source == NOWHERE || !entry.fields.contains(&field) {
+            if entry.source == NOWHERE || entry.skip.is_some() || !entry.fields.contains(&field) {
                 continue;
             }
             sides.wanted(kind, field, entry.source, |value| match takers.entry(value) {

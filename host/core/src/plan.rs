@@ -130,6 +130,8 @@ pub struct Plan<'s> {
     recorded: &'s Recorded,
     /// A part of the texts that unique values are parked on.
     run: &'s str,
+    /// Objects may be updated.
+    updates: bool,
 }
 
 /// Why the source is known not to have an object, in words, for the objects of a kind.
@@ -197,20 +199,31 @@ pub fn plan_with<'s>(
         counts.skipped += (all - rows.len()) as u64;
     }
     let sides = order::Sides { model, source, destination, partner: &partner, updates: policy.update };
-    let Ordered { first, second, early, blocked } = by_unique(&sides, [first, second], &deletes);
-    blocked.iter().for_each(|blocked| blocked.count(&mut summary, model));
+    let entries = in_order(&sides, [first, second], deletes, &mut summary);
+    let updates = policy.update;
+    Plan { model, source, destination, entries, summary, partner, proofs: &[], along: HashMap::new(), recorded, run: "", updates }
+}
+
+/// Puts the rows of both passes and the objects to delete in the order in which they are written. `deletes`: rows by kind, in write order.
+fn in_order(
+    sides: &order::Sides<'_>,
+    passes: [Vec<Entry>; 2],
+    deletes: Vec<(usize, Vec<u32>)>,
+    summary: &mut [KindSummary],
+) -> Vec<Entry> {
+    let Ordered { first, second, early, blocked } = by_unique(sides, passes, &deletes);
+    blocked.iter().for_each(|blocked| blocked.count(summary, sides.model));
     let (mut before, mut downward): (Vec<Vec<Entry>>, Vec<Vec<Entry>>) = (Vec::new(), Vec::new());
     for (kind, rows) in deletes {
-        let rows = peers_last(model, kind, &destination.kinds[kind], &rows);
-        let fields: Vec<u16> = (0..model.kinds[kind].fields.len() as u16).collect();
+        let rows = peers_last(sides.model, kind, &sides.destination.kinds[kind], &rows);
+        let fields: Vec<u16> = (0..sides.model.kinds[kind].fields.len() as u16).collect();
         let entry = |row| Entry { destination: row, ..Entry::new(kind, Action::Delete, fields.clone()) };
         let (frees, others): (Vec<u32>, Vec<u32>) = rows.into_iter().partition(|row| early.contains(&(kind, *row)));
         before.push(frees.into_iter().map(entry).collect());
         downward.push(others.into_iter().map(entry).collect());
     }
     let before = before.into_iter().rev().flatten();
-    let entries = before.chain(first).chain(second).chain(downward.into_iter().rev().flatten()).collect();
-    Plan { model, source, destination, entries, summary, partner, proofs: &[], along: HashMap::new(), recorded, run: "" }
+    before.chain(first).chain(second).chain(downward.into_iter().rev().flatten()).collect()
 }
 
 impl Entry {

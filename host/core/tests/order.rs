@@ -2,13 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails may panic")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use infrahub_sync_base::Side;
 use infrahub_sync_core::diff::diff;
 use infrahub_sync_core::mapping::RawKind;
 use infrahub_sync_core::model::{Cardinality, FieldModel, FieldType, KindModel, Model, Ownership};
-use infrahub_sync_core::plan::{KindSummary, Policy, plan};
+use infrahub_sync_core::plan::{Dependents, KindSummary, Policy, plan};
 use infrahub_sync_core::plan_row::{Action, PARKING, PlanRow};
 use infrahub_sync_core::snapshot::{Snapshot, build};
 use proptest::prelude::*;
@@ -270,6 +270,28 @@ fn what_others_still_refer_to_frees_its_tag_and_is_deleted_later() {
     let destination = net(vec![device("old", text("T"), NONE, NONE)], &[("p1", "old")]);
     let rows = converge(&model(false), &source, &destination, true);
     assert_eq!(rows, ["free old tag", "create new", "update p1 device", "delete old"]);
+}
+
+#[test]
+fn a_delete_that_is_left_out_frees_nothing() {
+    let model = model(false);
+    for ports in [&[("p1", "new")][..], &[("p2", "new")]] {
+        let source = net(vec![device("new", text("T"), NONE, NONE)], ports);
+        let destination = net(vec![device("old", text("T"), NONE, NONE)], &ports.iter().map(|(port, _)| (*port, "old")).collect::<Vec<_>>());
+        let (a, b) = (snapshot(&model, &source, Side::Source), snapshot(&model, &destination, Side::Destination));
+        let plan = plan(&model, &a, &b, diff(&model, &a, &b), EVERYTHING).of_run("r");
+        let (device, _) = model.kind("Device").unwrap();
+        let old = plan.deletes().find(|delete| delete.object.kind == device).unwrap().object;
+        let note = Dependents { kind: "Note".into(), mapped: Vec::new(), count: 1, ids: Vec::new() };
+        let (plan, left_out) = plan.with_along(&HashMap::from([(old, vec![note])]), &[]);
+        assert_eq!((left_out.len(), left_out[0].count), (1, 1));
+        let rows: Vec<PlanRow> = plan.rows().collect();
+        assert!(rows.iter().all(|row| row.source_id != "old"), "{rows:#?}");
+        let create = rows.iter().find(|row| row.source_id == "new").unwrap();
+        assert_eq!(create.skip_reason.as_deref(), Some("`tag` \"T\" is held by Device `old`, which this plan does not delete"));
+        let counts = plan.summary.iter().find(|kind| kind.kind == "Device").unwrap();
+        assert_eq!((counts.create, counts.delete, counts.blocked, counts.skipped), (0, 0, 1, 2));
+    }
 }
 
 #[test]

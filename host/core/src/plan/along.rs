@@ -7,9 +7,11 @@
 use std::collections::hash_map::Entry as MapEntry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::{Action, Entry, Plan};
+use super::{Action, Entry, Plan, in_order};
 use crate::along::Along;
 use crate::key;
+use crate::order;
+use crate::plan_row::PARKING;
 use crate::snapshot::{FieldColumn, NOWHERE, Peer};
 
 /// A delete of a plan.
@@ -83,6 +85,9 @@ impl<'s> Plan<'s> {
         }
         let sorted = Sorter::new(&self, found, named).sorted();
         let left_out = self.leave_out(&sorted.kept);
+        if !sorted.kept.is_empty() {
+            self.order_again();
+        }
         self.entries = children_first(std::mem::take(&mut self.entries), &sorted.children);
         self.count(&sorted.along);
         self.along = sorted.along;
@@ -114,6 +119,34 @@ impl<'s> Plan<'s> {
             false
         });
         left_out.into_values().collect()
+    }
+
+    /// Puts the rows in order again after deletes were left out: another object may need a value that one of them has.
+    fn order_again(&mut self) {
+        let model = self.model;
+        if model.kinds.iter().all(|kind| kind.takable().next().is_none()) {
+            return;
+        }
+        let (mut first, mut second) = (Vec::new(), Vec::new());
+        let mut rows: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
+        for entry in std::mem::take(&mut self.entries) {
+            match (entry.action, entry.pass) {
+                (Action::Delete, _) => rows.entry(entry.kind).or_default().push(entry.destination),
+                (_, PARKING) => {}
+                (_, 0) => first.push(entry),
+                _ => second.push(entry),
+            }
+        }
+        let mut deletes: Vec<(usize, Vec<u32>)> = rows.into_iter().collect();
+        deletes.sort_by_key(|(kind, _)| model.kinds.get(*kind).map(|kind| kind.tier));
+        let sides = order::Sides {
+            model,
+            source: self.source,
+            destination: self.destination,
+            partner: &self.partner,
+            updates: self.updates,
+        };
+        self.entries = in_order(&sides, [first, second], deletes, &mut self.summary);
     }
 
     /// Counts the objects that have no row of their own, each once.
