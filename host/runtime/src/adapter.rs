@@ -15,6 +15,7 @@ use crate::manifest::Manifest;
 use crate::private::hex;
 use crate::runtime::{CONTRACT_VERSION, Shared};
 use crate::session::{Session, SessionConfig};
+use crate::shape::{self, Surface};
 use crate::usage::Usage;
 use infrahub_sync_base::limits::{Limit, Limits};
 
@@ -57,9 +58,18 @@ impl Adapter {
         let incompatible = |reason: String| Error::Incompatible { adapter: name.clone(), reason };
         check_header(wasm).map_err(&incompatible)?;
         let digest = Sha256::digest(wasm).into();
-        let component = match &shared.store {
-            Some(store) => store.component(&shared.engine, wasm, &digest),
-            None => Component::new(&shared.engine, wasm),
+        // A component that was compiled before has passed this.
+        let kept = shared.store.as_ref().and_then(|store| store.kept(&shared.engine, &digest));
+        let component = match kept {
+            Some(component) => Ok(component),
+            None => {
+                let Surface { imports, exports } = shape::read(wasm).map_err(&incompatible)?;
+                check_surface(&imports, &exports).map_err(&incompatible)?;
+                match &shared.store {
+                    Some(store) => store.compile(&shared.engine, wasm, &digest),
+                    None => Component::new(&shared.engine, wasm),
+                }
+            }
         };
         let component =
             component.map_err(|error| incompatible(format!("the file is damaged or needs a newer program: {}", error.root_cause())))?;
@@ -237,6 +247,23 @@ mod tests {
         insta::assert_snapshot!(check(&["infrahub-sync:adapter/sql@0.2.3"], &ALL).unwrap_err(), @"it asks for `sql` of contract 0.2.3, which this program (0.2.0) does not have: update infrahub-sync");
         insta::assert_snapshot!(check(&["wasi:http/outgoing-handler@0.2.0"], &ALL).unwrap_err(), @"it asks for `wasi:http/outgoing-handler@0.2.0`, which adapters are not granted");
         insta::assert_snapshot!(check(&[], &ALL[..3]).unwrap_err(), @"it does not export `destination`, which every adapter of contract 0.2.0 has");
+    }
+
+    #[test]
+    fn the_surface_is_checked_before_compiling() {
+        use wasm_encoder::{CodeSection, Component, Function, FunctionSection, Instruction, Module, ModuleSection, TypeSection};
+        // A function that no compiler takes: it has no such variable.
+        let (mut types, mut kinds, mut code, mut function) =
+            (TypeSection::new(), FunctionSection::new(), CodeSection::new(), Function::new([]));
+        types.ty().function([], []);
+        kinds.function(0);
+        function.instruction(&Instruction::LocalGet(5)).instruction(&Instruction::Drop).instruction(&Instruction::End);
+        code.function(&function);
+        let (mut module, mut component) = (Module::new(), Component::new());
+        module.section(&types).section(&kinds).section(&code);
+        component.section(&ModuleSection(&module));
+        let error = Runtime::new(RuntimeOptions::default()).unwrap().load_adapter(&component.finish(), "x").unwrap_err();
+        insta::assert_snapshot!(error.to_string(), @"adapter `x` cannot be used: it is a component, but not an adapter of infrahub-sync: it exports nothing of the contract");
     }
 
     #[test]

@@ -37,6 +37,7 @@ mod runtime;
 mod secret;
 mod session;
 mod settings;
+mod shape;
 mod store;
 mod template;
 mod types;

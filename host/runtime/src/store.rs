@@ -51,14 +51,22 @@ impl ComponentStore {
         Self { folder, engine_key: digest.get(..16).unwrap_or_default().to_owned() }
     }
 
-    /// Returns the component of these bytes, whose SHA-256 is `digest`: loaded if it has been compiled before, else compiled and kept.
-    pub(crate) fn component(&self, engine: &Engine, wasm: &[u8], digest: &[u8; 32]) -> wasmtime::Result<Component> {
-        let name = format!("{}-{}", hex(digest), self.engine_key);
-        match self.load(engine, &name) {
-            Ok(Some(component)) => return Ok(component),
-            Ok(None) => {}
-            Err(error) => tracing::debug!(path = %self.folder.file(&name).display(), %error, "a compiled adapter is not used"),
-        }
+    fn name(&self, digest: &[u8; 32]) -> String {
+        format!("{}-{}", hex(digest), self.engine_key)
+    }
+
+    /// Returns the component with that SHA-256 if it has been compiled before.
+    pub(crate) fn kept(&self, engine: &Engine, digest: &[u8; 32]) -> Option<Component> {
+        let name = self.name(digest);
+        self.load(engine, &name).unwrap_or_else(|error| {
+            tracing::debug!(path = %self.folder.file(&name).display(), %error, "a compiled adapter is not used");
+            None
+        })
+    }
+
+    /// Compiles the component of these bytes, whose SHA-256 is `digest`, and keeps it.
+    pub(crate) fn compile(&self, engine: &Engine, wasm: &[u8], digest: &[u8; 32]) -> wasmtime::Result<Component> {
+        let name = self.name(digest);
         let component = Component::new(engine, wasm)?;
         match component.serialize() {
             Ok(compiled) => {
@@ -135,7 +143,10 @@ mod tests {
     }
 
     fn compile(store: &ComponentStore, engine: &Engine) {
-        store.component(engine, EMPTY, &Sha256::digest(EMPTY).into()).unwrap();
+        let digest = Sha256::digest(EMPTY).into();
+        if store.kept(engine, &digest).is_none() {
+            store.compile(engine, EMPTY, &digest).unwrap();
+        }
     }
 
     fn only_file(folder: &Path) -> PathBuf {
