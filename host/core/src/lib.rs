@@ -16,6 +16,7 @@ pub mod diff;
 pub mod drift;
 pub mod edits;
 pub mod guardrail;
+mod json_text;
 pub mod key;
 pub mod mapping;
 pub mod model;

@@ -1,7 +1,7 @@
 //! From the JSON of a page to columns, in one pass: only what the mapping reads is taken, the rest is skipped.
 //!
-//! [`Projection`] is a trie of the dotted paths; a record is walked once along it. No value of a record is built unless two paths
-//! overlap (`site` and `site.name`) or a value is a list or an object.
+//! [`Projection`] is a trie of the dotted paths; a record is walked once along it. No value of a record is built: where two paths
+//! overlap (`site` and `site.name`), each is read from the same text, and lists and objects are written as canonical text at once.
 
 use std::fmt;
 use std::fmt::Write as _;
@@ -11,7 +11,8 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::value::{Tag, ValueColumn};
+use crate::json_text::{Canonical, ObjectText, canonical_text};
+use crate::value::{Tag, ValueColumn, canonical_json};
 
 /// How the value at a path is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -218,17 +219,41 @@ impl Projection {
             let mut out = ValueColumn::with_capacity(rows);
             match packed.iter().find(|(name, _)| name == path) {
                 Some((_, column)) if *shape == Shape::Value => out.append(column).map_err(|_| RecordsError::Column(path.clone()))?,
-                Some((_, column)) => (0..rows).for_each(|row| match column.tag(row) {
-                    Tag::Json => out.push_peer(&column.to_json(row)),
-                    Tag::Text => out.push_peer_text(column.text(row)),
-                    tag => out.push(tag, column.text(row)),
-                }),
+                Some((_, column)) => {
+                    for row in 0..rows {
+                        match column.tag(row) {
+                            Tag::Json => {
+                                let leaf = Leaf { columns: std::slice::from_mut(&mut out), slot: 0, row, peer: true };
+                                serde_json::Deserializer::from_str(column.text(row)).deserialize_any(leaf)?;
+                            }
+                            Tag::Text => out.push_peer_text(column.text(row)),
+                            tag => out.push(tag, column.text(row)),
+                        }
+                    }
+                }
                 None => out.fill(rows),
             }
             records.columns.push(out);
         }
         Ok(records)
     }
+}
+
+/// Adds the value of a JSON text to a column. Adds nothing and returns false if it is not JSON.
+#[must_use]
+pub fn push_json_text(column: &mut ValueColumn, text: &str) -> bool {
+    let (row, start) = (column.len(), column.open().len());
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    // Its end first: a value that was added stays.
+    if serde_json::from_str::<IgnoredAny>(text).is_err() {
+        return false;
+    }
+    let leaf = Leaf { columns: std::slice::from_mut(column), slot: 0, row, peer: false };
+    let is_read = deserializer.deserialize_any(leaf).is_ok();
+    if !is_read {
+        column.open().truncate(start);
+    }
+    is_read
 }
 
 impl Records {
@@ -242,21 +267,17 @@ impl Records {
     }
 }
 
-/// Fills all slots at and below a node from a value.
-fn fill(node: &Node, value: &Value, columns: &mut [ValueColumn], row: usize) {
-    if let Some(column) = node.value.and_then(|slot| columns.get_mut(slot)).filter(|column| column.len() == row) {
-        column.push_json(value);
-    }
-    if let Some(column) = node.peer.and_then(|slot| columns.get_mut(slot)).filter(|column| column.len() == row) {
-        column.push_peer(value);
-    }
-    if let Value::Object(object) = value {
-        for (name, kid) in &node.kids {
-            if let Some(value) = object.get(name) {
-                fill(kid, value, columns, row);
-            }
+/// Fills all slots at and below a node from the text of a value.
+fn fill(node: &Node, text: &str, columns: &mut [ValueColumn], row: usize) -> serde_json::Result<()> {
+    for (slot, peer) in [(node.value, false), (node.peer, true)] {
+        if let Some(slot) = slot {
+            serde_json::Deserializer::from_str(text).deserialize_any(Leaf { columns, slot, row, peer })?;
         }
     }
+    if !node.kids.is_empty() && text.starts_with('{') {
+        serde_json::Deserializer::from_str(text).deserialize_any(Record { node, columns, row, whole: false })?;
+    }
+    Ok(())
 }
 
 /// Returns one bit of 64, by a name's length and its ends.
@@ -308,13 +329,12 @@ impl<'de> DeserializeSeed<'de> for Record<'_, '_> {
                     peer: false,
                 });
             }
-            // Several fields overlap here: build the value once and fill them all from it.
-            let value = <Value as serde::Deserialize>::deserialize(deserializer)?;
-            if self.whole && !value.is_object() {
+            // Several fields overlap here: each is filled from the same text.
+            let text = <&RawValue as serde::Deserialize>::deserialize(deserializer)?.get();
+            if self.whole && !text.starts_with('{') {
                 return Err(D::Error::custom("a record is not an object"));
             }
-            fill(self.node, &value, self.columns, self.row);
-            return Ok(());
+            return fill(self.node, text, self.columns, self.row).map_err(D::Error::custom);
         }
         if let Some(slot) = self.node.peer {
             return deserializer.deserialize_any(Leaf { columns: self.columns, slot, row: self.row, peer: true });
@@ -377,12 +397,6 @@ impl Leaf<'_> {
         let row = self.row;
         self.columns.get_mut(self.slot).filter(|column| column.len() == row)
     }
-    fn put(&mut self, value: &Value) {
-        let peer = self.peer;
-        if let Some(column) = self.column() {
-            if peer { column.push_peer(value) } else { column.push_json(value) }
-        }
-    }
 }
 
 impl<'de> Visitor<'de> for Leaf<'_> {
@@ -431,65 +445,128 @@ impl<'de> Visitor<'de> for Leaf<'_> {
         if self.peer {
             return self.peers(seq);
         }
-        let mut items = Vec::new();
-        while let Some(item) = seq.next_element::<Value>()? {
-            items.push(item);
-        }
-        self.put(&Value::Array(items));
+        let Some(column) = self.column() else {
+            while seq.next_element::<IgnoredAny>()?.is_some() {}
+            return Ok(());
+        };
+        Canonical { out: column.open(), keys: &mut Vec::new() }.visit_seq(seq)?;
+        column.close(Tag::Json);
         Ok(())
     }
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
-        let mut object = serde_json::Map::new();
-        while let Some(key) = map.next_key_seed(PeerKey { peer: self.peer })? {
-            let Some(key) = key else {
-                let id: Value = map.next_value()?;
-                if !matches!(id, Value::String(_) | Value::Number(_)) {
-                    // No id after all (null): the rest may still be a natural key.
-                    object.insert("id".to_owned(), id);
-                    continue;
-                }
-                // The id is all that is wanted of a peer, unless its kind is all that stands beside it: the rest is not built.
-                let mut has_others = object.keys().any(|key| key != "kind");
-                let mut kind = object.remove("kind");
+        let peer = self.peer;
+        let Some(column) = self.column() else {
+            while map.next_key::<IgnoredAny>()?.is_some() {
+                map.next_value::<IgnoredAny>()?;
+            }
+            return Ok(());
+        };
+        if peer {
+            return push_peer(column, map);
+        }
+        Canonical { out: column.open(), keys: &mut Vec::new() }.visit_map(map)?;
+        column.close(Tag::Json);
+        Ok(())
+    }
+}
+
+/// Adds an object as a peer. Nothing of it is built, and nothing behind its id is written, unless its kind is all that stands beside it.
+fn push_peer<'de, A: MapAccess<'de>>(column: &mut ValueColumn, mut map: A) -> Result<(), A::Error> {
+    let (mut keys, start) = (Vec::new(), column.open().len());
+    let mut object = ObjectText::begin(column.open(), &keys);
+    let (mut kind, mut has_others) = (None, false);
+    while let Some(key) = map.next_key_seed(PeerKey)? {
+        let Some(key) = key else {
+            let raw: &RawValue = map.next_value()?;
+            if let Some(id) = id_of(raw) {
                 while let Some(member) = map.next_key_seed(Member::Other)? {
                     if member == Member::Kind && kind.is_none() && !has_others {
-                        kind = Some(map.next_value()?);
+                        kind = Some(canonical(map.next_value()?)?);
                     } else {
                         map.next_value::<IgnoredAny>()?;
                         has_others = true;
                     }
                 }
-                match kind.filter(|kind| kind.is_string() && !has_others) {
-                    Some(kind) => self.put(&serde_json::json!({ "id": id, "kind": kind })),
-                    None => {
-                        if let Some(column) = self.column() {
-                            column.push_id(&id);
-                        }
+                column.open().truncate(start);
+                match kind.filter(|kind: &String| kind.starts_with('"') && !has_others) {
+                    Some(kind) => {
+                        let out = column.open();
+                        out.push_str("{\"id\":");
+                        canonical_json(&id, out);
+                        let _ = write!(out, ",\"kind\":{kind}}}"); // writing to a String cannot fail
+                        column.close(Tag::Json);
                     }
+                    None => column.push_id(&id),
                 }
                 return Ok(());
-            };
-            object.insert(key, map.next_value()?);
+            }
+            // No id after all (null): the rest may still be a natural key.
+            object.key("id", column.open(), &mut keys);
+            canonical_text(raw.get(), column.open(), &mut keys).map_err(A::Error::custom)?;
+            has_others = true;
+            continue;
+        };
+        object.key(&key, column.open(), &mut keys);
+        let value = column.open().len();
+        map.next_value_seed(Canonical { out: column.open(), keys: &mut keys })?;
+        if key == "kind" {
+            kind = column.open().get(value..).map(str::to_owned);
+        } else {
+            has_others = true;
         }
-        self.put(&Value::Object(object));
-        Ok(())
     }
+    let is_empty = keys.is_empty();
+    object.end(column.open(), &mut keys);
+    if is_empty {
+        column.open().truncate(start);
+        column.push_null();
+    } else {
+        column.close(Tag::Json);
+    }
+    Ok(())
+}
+
+fn canonical<E: serde::de::Error>(raw: &RawValue) -> Result<String, E> {
+    let mut text = String::new();
+    canonical_text(raw.get(), &mut text, &mut Vec::new()).map_err(E::custom)?;
+    Ok(text)
+}
+
+/// Returns an id, which is a text or a number. Nothing else is built.
+fn id_of(raw: &RawValue) -> Option<Value> {
+    let is_id = raw.get().starts_with(|first: char| first == '"' || first == '-' || first.is_ascii_digit());
+    if is_id { serde_json::from_str(raw.get()).ok() } else { None }
 }
 
 impl<'de> Leaf<'_> {
     /// Reads a list of peers. As long as each has an id, nothing else of it is built.
     fn peers<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
         let mut items: Vec<&'de RawValue> = Vec::new();
-        while let Some(item) = seq.next_element()? {
-            items.push(item);
-        }
         let mut ids = String::new();
-        for item in items.iter().filter(|item| item.get() != "null") {
-            if !PeerId::read(item, &mut ids) {
-                let list = items.iter().map(|item| serde_json::from_str(item.get())).collect::<Result<_, _>>();
-                self.put(&Value::Array(list.map_err(A::Error::custom)?));
-                return Ok(());
+        while let Some(item) = seq.next_element::<&RawValue>()? {
+            items.push(item);
+            if item.get() == "null" || PeerId::read(item, &mut ids) {
+                continue;
             }
+            let Some(column) = self.column() else {
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                return Ok(());
+            };
+            // Not a list of ids: it is taken as it is.
+            let (out, mut keys) = (column.open(), Vec::new());
+            let mut separator = '[';
+            for item in items {
+                out.push(separator);
+                canonical_text(item.get(), out, &mut keys).map_err(A::Error::custom)?;
+                separator = ',';
+            }
+            while let Some(item) = seq.next_element::<&RawValue>()? {
+                out.push(',');
+                canonical_text(item.get(), out, &mut keys).map_err(A::Error::custom)?;
+            }
+            out.push(']');
+            column.close(Tag::Json);
+            return Ok(());
         }
         if let Some(column) = self.column() {
             column.push(Tag::Ids, &ids);
@@ -499,9 +576,7 @@ impl<'de> Leaf<'_> {
 }
 
 /// A key of a peer; none stands for `id`.
-struct PeerKey {
-    peer: bool,
-}
+struct PeerKey;
 
 impl<'de> DeserializeSeed<'de> for PeerKey {
     type Value = Option<String>;
@@ -516,7 +591,7 @@ impl Visitor<'_> for PeerKey {
         formatter.write_str("a key")
     }
     fn visit_str<E>(self, key: &str) -> Result<Option<String>, E> {
-        Ok(if self.peer && key == "id" { None } else { Some(key.to_owned()) })
+        Ok(if key == "id" { None } else { Some(key.to_owned()) })
     }
 }
 
@@ -592,15 +667,19 @@ impl<'de> Visitor<'de> for PeerId<'_> {
         let mut found = false;
         let (mut has_kind, mut has_others) = (false, false);
         while let Some(member) = map.next_key_seed(Member::Other)? {
+            if member == Member::Kind && !has_kind {
+                has_kind = map.next_value::<&RawValue>()?.get().starts_with('"');
+                has_others |= !has_kind;
+                continue;
+            }
             if member != Member::Id || found {
-                has_others |= member != Member::Kind || has_kind;
-                has_kind |= member == Member::Kind;
+                has_others = true;
                 map.next_value::<IgnoredAny>()?;
                 continue;
             }
-            let _ = match map.next_value()? {
-                Value::String(id) if !id.contains('\n') => writeln!(self.ids, "{id}"),
-                Value::Number(id) => writeln!(self.ids, "{id}"),
+            let _ = match id_of(map.next_value()?) {
+                Some(Value::String(id)) if !id.contains('\n') => writeln!(self.ids, "{id}"),
+                Some(Value::Number(id)) => writeln!(self.ids, "{id}"),
                 _ => return Ok(false),
             }; // writing to a String cannot fail
             found = true;
@@ -750,6 +829,31 @@ mod tests {
             let mut expected = ValueColumn::default();
             expected.push_peer(&list);
             assert_eq!((records.columns[0].tag(0), records.columns[0].text(0)), (expected.tag(0), expected.text(0)), "{list}");
+        }
+    }
+
+    #[test]
+    fn a_json_text_of_a_column_is_taken_whole_or_not_at_all() {
+        let mut column = ValueColumn::default();
+        for (text, is_json) in
+            [(r#"{"b":[1],"a":2}"#, true), (r#"[1,"#, false), ("7", true), ("[1] 2", false), (r#"[1e999]"#, false), ("", false)]
+        {
+            assert_eq!(push_json_text(&mut column, text), is_json, "{text}");
+        }
+        assert_eq!((column.len(), column.to_json(0), column.to_json(1)), (2, json!({"a": 2, "b": [1]}), json!(7)));
+    }
+
+    #[test]
+    fn lists_of_small_objects_are_taken_as_their_text() {
+        let list = format!("[{}]", vec![r#"{"":0}"#; 10_000].join(","));
+        for paths in [&[("a", Shape::Value)][..], &[("a", Shape::Peer)], &[("a", Shape::Value), ("a", Shape::Peer), ("a.x", Shape::Value)]]
+        {
+            let mut projection = Projection::default();
+            for (path, shape) in paths {
+                projection.slot(path, *shape);
+            }
+            let records = projection.json_lines(&format!(r#"{{"a":{list}}}"#)).unwrap();
+            assert_eq!((records.columns[0].tag(0), records.columns[0].text(0) == list), (Tag::Json, true));
         }
     }
 

@@ -136,6 +136,16 @@ impl ValueColumn {
         self.end(tag);
     }
 
+    /// Returns the text, so that a value is written directly to its end. [`close`](Self::close) ends the value.
+    pub(crate) fn open(&mut self) -> &mut String {
+        &mut self.text
+    }
+
+    /// Ends a value whose text has been written.
+    pub(crate) fn close(&mut self, tag: Tag) {
+        self.end(tag);
+    }
+
     /// Adds null.
     #[inline]
     pub fn push_null(&mut self) {
@@ -151,11 +161,7 @@ impl ValueColumn {
     /// Adds a whole number.
     #[inline]
     pub fn push_int(&mut self, value: i128) {
-        // Writing to a String cannot fail. 128 bits are slow to print, and hardly anything has them.
-        let _ = match i64::try_from(value) {
-            Ok(value) => write!(self.text, "{value}"),
-            Err(_) => write!(self.text, "{value}"),
-        };
+        write_int(value, &mut self.text);
         self.end(Tag::Int);
     }
 
@@ -176,8 +182,7 @@ impl ValueColumn {
     #[inline]
     pub fn push_float(&mut self, value: f64) {
         if value.is_finite() {
-            // Adding zero turns -0.0 into 0.0: they are one number and must have one text.
-            let _ = write!(self.text, "{:?}", value + 0.0);
+            write_float(value, &mut self.text);
             self.end(Tag::Float);
         } else {
             self.push_null();
@@ -426,6 +431,23 @@ pub fn write_value_json(tag: Tag, text: &str, out: &mut String) {
         Tag::Text => json_string(text, out),
         Tag::Id | Tag::Ids => canonical_json(&value_json(tag, text), out),
     }
+}
+
+/// Writes a whole number.
+#[inline]
+pub(crate) fn write_int(value: i128, out: &mut String) {
+    // Writing to a String cannot fail. 128 bits are slow to print, and hardly anything has them.
+    let _ = match i64::try_from(value) {
+        Ok(value) => write!(out, "{value}"),
+        Err(_) => write!(out, "{value}"),
+    };
+}
+
+/// Writes a finite number.
+#[inline]
+pub(crate) fn write_float(value: f64, out: &mut String) {
+    // Adding zero turns -0.0 into 0.0: they are one number and must have one text.
+    let _ = write!(out, "{:?}", value + 0.0);
 }
 
 /// Writes text as a JSON string.

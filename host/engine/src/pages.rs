@@ -8,7 +8,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use infrahub_sync_core::records::{Projection, Records, RecordsError};
+use infrahub_sync_core::records::{Projection, Records, RecordsError, push_json_text};
 use infrahub_sync_core::value::{Tag, ValueColumn};
 use infrahub_sync_runtime::{Column, ColumnData, Cursor, Error, FailureKind, Layout, LoadRequest, Page, Payload};
 use tokio::sync::Notify;
@@ -284,11 +284,13 @@ fn values(column: &Column) -> ValueColumn {
             ColumnData::Integers(values) => out.push_int(values.get(row).copied().unwrap_or(0).into()),
             ColumnData::Floats(values) => out.push_float(values.get(row).copied().unwrap_or(f64::NAN)),
             ColumnData::Texts(texts) => out.push_text(texts.get(row).unwrap_or("")),
-            ColumnData::Jsons(texts) => match serde_json::from_str(texts.get(row).unwrap_or("null")) {
-                Ok(value) => out.push_json(&value),
-                // Not JSON after all: kept as text, so that the user sees it.
-                Err(_) => out.push(Tag::Text, texts.get(row).unwrap_or("")),
-            },
+            ColumnData::Jsons(texts) => {
+                let text = texts.get(row).unwrap_or("null");
+                if !push_json_text(&mut out, text) {
+                    // Not JSON after all: kept as text, so that the user sees it.
+                    out.push(Tag::Text, text);
+                }
+            }
         }
     }
     out
