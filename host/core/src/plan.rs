@@ -205,12 +205,7 @@ pub fn plan_with<'s>(
 }
 
 /// Puts the rows of both passes and the objects to delete in the order in which they are written. `deletes`: rows by kind, in write order.
-fn in_order(
-    sides: &order::Sides<'_>,
-    passes: [Vec<Entry>; 2],
-    deletes: Vec<(usize, Vec<u32>)>,
-    summary: &mut [KindSummary],
-) -> Vec<Entry> {
+fn in_order(sides: &order::Sides<'_>, passes: [Vec<Entry>; 2], deletes: Vec<(usize, Vec<u32>)>, summary: &mut [KindSummary]) -> Vec<Entry> {
     let Ordered { first, second, early, blocked } = by_unique(sides, passes, &deletes);
     blocked.iter().for_each(|blocked| blocked.count(summary, sides.model));
     let (mut before, mut downward): (Vec<Vec<Entry>>, Vec<Vec<Entry>>) = (Vec::new(), Vec::new());

@@ -277,7 +277,8 @@ fn a_delete_that_is_left_out_frees_nothing() {
     let model = model(false);
     for ports in [&[("p1", "new")][..], &[("p2", "new")]] {
         let source = net(vec![device("new", text("T"), NONE, NONE)], ports);
-        let destination = net(vec![device("old", text("T"), NONE, NONE)], &ports.iter().map(|(port, _)| (*port, "old")).collect::<Vec<_>>());
+        let destination =
+            net(vec![device("old", text("T"), NONE, NONE)], &ports.iter().map(|(port, _)| (*port, "old")).collect::<Vec<_>>());
         let (a, b) = (snapshot(&model, &source, Side::Source), snapshot(&model, &destination, Side::Destination));
         let plan = plan(&model, &a, &b, diff(&model, &a, &b), EVERYTHING).of_run("r");
         let (device, _) = model.kind("Device").unwrap();

@@ -44,7 +44,6 @@ const UNFINISHED: u8 = 78;
 /// The exit code when this machine lacks what the live tests need, or the language of an adapter.
 const SKIPPED: u8 = 77;
 
-
 const HELP: &str = "\
 Builds adapters into components, runs the demo and the tests.
 

@@ -101,7 +101,8 @@ fn peers_of_a_profile_are_left_to_it() {
         lab.branch.node("ConvergeOwner", "blue", "id")["id"].clone(),
         lab.branch.node("ConvergeOwner", "red", "id")["id"].clone(),
     );
-    let data = format!("profile_name:{{value:\"owned\"}} owner:{{id:{blue}}} owners:[{{id:{blue}}},{{id:{red}}}] related_nodes:[{{id:{id}}}]");
+    let data =
+        format!("profile_name:{{value:\"owned\"}} owner:{{id:{blue}}} owners:[{{id:{blue}}},{{id:{red}}}] related_nodes:[{{id:{id}}}]");
     infrahub.create(&lab.branch.name, "ProfileConvergeAsset", &data);
     let owner = || asset("owner{node{display_label}}")["owner"]["node"]["display_label"].clone();
     wait_until("the profile gives the owner", || owner() == "blue");

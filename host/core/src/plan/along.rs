@@ -139,13 +139,8 @@ impl<'s> Plan<'s> {
         }
         let mut deletes: Vec<(usize, Vec<u32>)> = rows.into_iter().collect();
         deletes.sort_by_key(|(kind, _)| model.kinds.get(*kind).map(|kind| kind.tier));
-        let sides = order::Sides {
-            model,
-            source: self.source,
-            destination: self.destination,
-            partner: &self.partner,
-            updates: self.updates,
-        };
+        let sides =
+            order::Sides { model, source: self.source, destination: self.destination, partner: &self.partner, updates: self.updates };
         self.entries = in_order(&sides, [first, second], deletes, &mut self.summary);
     }
 
