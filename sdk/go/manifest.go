@@ -262,6 +262,8 @@ type Kind struct {
 	StandsFor []string
 	// Cascades are objects that are deleted along with an object of this kind.
 	Cascades []Cascade
+	// UniqueTogether are sets of fields whose values together no two objects have, unless one of the values is null.
+	UniqueTogether [][]string
 	// CanCreate, CanUpdate and CanDelete are false also for generic kinds, which have no objects of their own.
 	CanCreate, CanUpdate, CanDelete bool
 }

@@ -338,6 +338,7 @@ mod tests {
             fields,
             stands_for: Vec::new(),
             cascades: Vec::new(),
+            unique_together: Vec::new(),
             can_create: true,
             can_update: true,
             can_delete: true,

@@ -104,20 +104,21 @@ pub struct KindModel {
     /// identifiers.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub lookup: bool,
-    /// Fields whose values no two objects share: plain values, and references whose peers belong to one object each.
+    /// Sets of fields whose values no two objects share: plain values, references whose peers belong to one object each, or several fields together.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub unique: Vec<String>,
+    pub unique: Vec<Vec<String>>,
     /// The mapped fields, in the order of their first mention.
     pub fields: Vec<FieldModel>,
 }
 
 impl KindModel {
-    /// Returns the unique fields whose values one object can take from another, with their positions. The only identifier is not among them: its value
-    /// is the object.
-    pub fn takable(&self) -> impl Iterator<Item = (usize, &FieldModel)> {
-        let is_key = |name: &String| self.identifiers.as_slice() == std::slice::from_ref(name);
-        let fields = self.fields.iter().enumerate().filter(|_| !self.unique.is_empty());
-        fields.filter(move |(_, field)| self.unique.contains(&field.name) && !is_key(&field.name))
+    /// Returns the sets of unique fields whose values one object can take from another, by the positions of the fields. A set with the whole natural
+    /// key is not among them: its values are the object. Neither is a set with a field that is not mapped.
+    pub fn takable(&self) -> impl Iterator<Item = Vec<usize>> {
+        let has_key = |set: &Vec<String>| !self.identifiers.is_empty() && self.identifiers.iter().all(|name| set.contains(name));
+        let position = |name: &String| self.fields.iter().position(|field| field.name == *name);
+        let sets = self.unique.iter().filter(move |set| !set.is_empty() && !has_key(set));
+        sets.filter_map(move |set| set.iter().map(position).collect())
     }
 }
 

@@ -67,8 +67,8 @@ impl Blocked {
 /// Orders the rows of both passes. `deletes`: the rows that are deleted, by kind.
 pub(crate) fn by_unique(sides: &Sides<'_>, [first, second]: [Vec<Entry>; 2], deletes: &[(usize, Vec<u32>)]) -> Ordered {
     let mut out = Ordered { first, second, ..Ordered::default() };
-    let fields: Vec<Vec<u16>> = sides.model.kinds.iter().map(|kind| kind.takable().map(|(at, _)| at as u16).collect()).collect();
-    if fields.iter().all(Vec::is_empty) {
+    let sets: Vec<Vec<Vec<usize>>> = sides.model.kinds.iter().map(|kind| kind.takable().collect()).collect();
+    if sets.iter().all(Vec::is_empty) {
         return out;
     }
     let mut shared = Shared { sides, deletes, doomed: None, early: HashSet::new(), parked: 0, blocked: Vec::new() };
@@ -77,8 +77,8 @@ pub(crate) fn by_unique(sides: &Sides<'_>, [first, second]: [Vec<Entry>; 2], del
         into.reserve(list.len());
         for entries in by_kind(list) {
             let kind = entries.first().map_or(0, |entry| entry.kind);
-            match fields.get(kind).filter(|fields| !fields.is_empty()) {
-                Some(fields) => into.extend(Block::new(&mut shared, kind, entries).ordered(fields)),
+            match sets.get(kind).filter(|sets| !sets.is_empty()) {
+                Some(sets) => into.extend(Block::new(&mut shared, kind, entries, sets).ordered()),
                 None => into.extend(entries),
             }
         }
@@ -100,13 +100,15 @@ fn by_kind(list: Vec<Entry>) -> Vec<Vec<Entry>> {
 }
 
 /// A value that no two objects share, in a form that both sides have in common.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 enum Held<'s> {
     /// Numbers are equal as numbers, whatever their type.
     Number(&'s str),
     Other(Tag, &'s str),
     /// A peer: its kind and its row in the destination.
     Peer(usize, u32),
+    /// The values of several fields that are unique together.
+    Together(Box<[Held<'s>]>),
 }
 
 fn plain(values: &ValueColumn, row: u32) -> Option<Held<'_>> {
@@ -123,9 +125,24 @@ impl<'s> Sides<'s> {
         &self.model.kinds[kind]
     }
 
-    /// Passes the values that a source object wants in a field.
-    fn wanted(&self, kind: usize, field: u16, row: u32, mut each: impl FnMut(Held<'s>)) {
-        match self.source.kinds[kind].fields.get(field as usize) {
+    /// Passes the values that an entry's object has in a set of fields once the entry is written: the members of a reference one by one, and the
+    /// values of several fields as one.
+    fn wanted(&self, entry: &Entry, set: &[usize], mut each: impl FnMut(Held<'s>)) {
+        let [field] = set else {
+            // A field that the entry does not write keeps its value.
+            let is_new = entry.destination == NOWHERE || entry.pass != 0;
+            return together(set, each, |field, into| match entry.fields.contains(&(field as u16)) {
+                true => self.wanted_in(entry.kind, field, entry.source, into),
+                false if is_new && entry.action == Action::Update => self.wanted_in(entry.kind, field, entry.source, into),
+                false if is_new => {}
+                false => self.held_in(entry.kind, field, entry.destination, into),
+            });
+        };
+        self.wanted_in(entry.kind, *field, entry.source, &mut each);
+    }
+
+    fn wanted_in(&self, kind: usize, field: usize, row: u32, each: &mut dyn FnMut(Held<'s>)) {
+        match self.source.kinds[kind].fields.get(field) {
             Some(FieldColumn::Values(values)) => plain(values, row).into_iter().for_each(each),
             Some(FieldColumn::Peers(peers)) => {
                 for peer in peers.peers(row as usize).1.filter(|peer| peer.row != NOWHERE) {
@@ -138,9 +155,16 @@ impl<'s> Sides<'s> {
         }
     }
 
-    /// Passes the values that a destination object has in a field.
-    fn held(&self, kind: usize, field: u16, row: u32, mut each: impl FnMut(Held<'s>)) {
-        match self.destination.kinds[kind].fields.get(field as usize) {
+    /// Passes the values that a destination object has in a set of fields.
+    fn held(&self, kind: usize, set: &[usize], row: u32, mut each: impl FnMut(Held<'s>)) {
+        match set {
+            [field] => self.held_in(kind, *field, row, &mut each),
+            _ => together(set, each, |field, into| self.held_in(kind, field, row, into)),
+        }
+    }
+
+    fn held_in(&self, kind: usize, field: usize, row: u32, each: &mut dyn FnMut(Held<'s>)) {
+        match self.destination.kinds[kind].fields.get(field) {
             Some(FieldColumn::Values(values)) => plain(values, row).into_iter().for_each(each),
             Some(FieldColumn::Peers(peers)) => {
                 let peers = peers.peers(row as usize).1.filter(|peer| peer.row != NOWHERE);
@@ -154,6 +178,19 @@ impl<'s> Sides<'s> {
     fn named(&self, kind: usize, row: u32) -> String {
         format!("{} `{}`", self.spec(kind).name, key::unique_id(self.destination.kinds[kind].keys.get(row as usize)))
     }
+}
+
+/// Passes the values of several fields as one, if each field has exactly one. `of` passes those of a field.
+fn together<'s>(set: &[usize], mut each: impl FnMut(Held<'s>), of: impl Fn(usize, &mut dyn FnMut(Held<'s>))) {
+    let mut all = Vec::with_capacity(set.len());
+    for field in set {
+        let before = all.len();
+        of(*field, &mut |value| all.push(value));
+        if all.len() != before + 1 {
+            return;
+        }
+    }
+    each(Held::Together(all.into()));
 }
 
 /// The parts that the blocks of a plan have in common.
@@ -262,8 +299,8 @@ enum Freeing {
 #[derive(Clone, Copy)]
 struct Wait {
     on: u32,
-    /// The unique field; none where the row refers to a new object.
-    field: Option<u16>,
+    /// The set of unique fields, by its place; none where the row refers to a new object.
+    set: Option<u16>,
     /// It waits no longer: the value is parked, or the row is not applied.
     cut: bool,
 }
@@ -281,6 +318,8 @@ struct Block<'b, 'p, 's> {
     shared: &'b mut Shared<'p, 's>,
     kind: usize,
     entries: Vec<Entry>,
+    /// The sets of fields whose values are unique.
+    sets: &'p [Vec<usize>],
     waits: BTreeMap<u32, Vec<Wait>>,
     /// The step of each row; those without one are in step 0.
     levels: HashMap<u32, u32>,
@@ -293,16 +332,17 @@ struct Block<'b, 'p, 's> {
     cleared: HashMap<u32, u16>,
     /// The destination rows of the objects that both sides have, once they are asked for.
     in_both: Option<HashSet<u32>>,
-    /// Why rows cannot have the value of a field.
+    /// Why rows cannot have the values of a set.
     blocked: BTreeMap<(u32, u16), String>,
 }
 
 impl<'b, 'p, 's> Block<'b, 'p, 's> {
-    fn new(shared: &'b mut Shared<'p, 's>, kind: usize, entries: Vec<Entry>) -> Block<'b, 'p, 's> {
+    fn new(shared: &'b mut Shared<'p, 's>, kind: usize, entries: Vec<Entry>, sets: &'p [Vec<usize>]) -> Block<'b, 'p, 's> {
         Block {
             shared,
             kind,
             entries,
+            sets,
             waits: BTreeMap::new(),
             levels: HashMap::new(),
             parks: Vec::new(),
@@ -324,9 +364,9 @@ impl<'b, 'p, 's> Block<'b, 'p, 's> {
     }
 
     /// Returns the rows in order, with those that free values.
-    fn ordered(mut self, fields: &[u16]) -> Vec<Entry> {
+    fn ordered(mut self) -> Vec<Entry> {
         let mut needs: Vec<(u32, u16, u32)> = Vec::new();
-        fields.iter().for_each(|field| self.takes(*field, &mut needs));
+        (0u16..).zip(self.sets).for_each(|(at, set)| self.takes((at, set), &mut needs));
         self.needed(&needs);
         if self.waits.is_empty() && self.parks.is_empty() && self.blocked.is_empty() {
             return self.entries;
@@ -337,18 +377,18 @@ impl<'b, 'p, 's> Block<'b, 'p, 's> {
         self.merged()
     }
 
-    /// Finds the rows that take a value of a field which another object has now: row, field, and the other object's row.
-    fn takes(&mut self, field: u16, needs: &mut Vec<(u32, u16, u32)>) {
+    /// Finds the rows that take a value of a set which another object has now: row, set, and the other object's row.
+    fn takes(&mut self, (at, set): (u16, &[usize]), needs: &mut Vec<(u32, u16, u32)>) {
         let (sides, kind) = (self.sides(), self.kind);
         let mut takers: HashMap<Held<'s>, u32> = HashMap::new();
         let mut twice: Vec<(u32, u32)> = Vec::new();
-        for (at, entry) in (0u32..).zip(&self.entries) {
-            if entry.source == NOWHERE || entry.skip.is_some() || !entry.fields.contains(&field) {
+        for (row, entry) in (0u32..).zip(&self.entries) {
+            if entry.source == NOWHERE || entry.skip.is_some() || !writes(entry, set) {
                 continue;
             }
-            sides.wanted(kind, field, entry.source, |value| match takers.entry(value) {
-                std::collections::hash_map::Entry::Occupied(first) => twice.push((at, *first.get())),
-                std::collections::hash_map::Entry::Vacant(place) => drop(place.insert(at)),
+            sides.wanted(entry, set, |value| match takers.entry(value) {
+                std::collections::hash_map::Entry::Occupied(first) => twice.push((row, *first.get())),
+                std::collections::hash_map::Entry::Vacant(place) => drop(place.insert(row)),
             });
         }
         if takers.is_empty() {
@@ -356,14 +396,14 @@ impl<'b, 'p, 's> Block<'b, 'p, 's> {
         }
         for (taker, first) in twice {
             let by = self.entries.get(first as usize).map(|entry| self.name_of(entry)).unwrap_or_default();
-            self.block(taker, field, &format!("goes to {by} as well"));
+            self.block(taker, at, &format!("goes to {by} as well"));
         }
         for row in 0..sides.destination.kinds[kind].rows() as u32 {
-            sides.held(kind, field, row, |value| {
+            sides.held(kind, set, row, |value| {
                 if let Some(taker) = takers.get(&value) {
                     let is_own = self.entries.get(*taker as usize).is_some_and(|entry| entry.destination == row);
-                    if !is_own && !self.blocked.contains_key(&(*taker, field)) {
-                        needs.push((*taker, field, row));
+                    if !is_own && !self.blocked.contains_key(&(*taker, at)) {
+                        needs.push((*taker, at, row));
                     }
                 }
             });
@@ -383,33 +423,38 @@ impl<'b, 'p, 's> Block<'b, 'p, 's> {
         }
         let updates = (0u32..).zip(&self.entries).filter(|(_, entry)| entry.action == Action::Update && entry.destination != NOWHERE);
         let updates: HashMap<u32, u32> = updates.map(|(at, entry)| (entry.destination, at)).collect();
-        for (taker, field, holder) in needs {
-            let freer = updates.get(holder).copied().filter(|at| self.gives_up(*at, *taker, *field));
+        for (taker, set, holder) in needs {
+            let freer = updates.get(holder).copied().filter(|at| self.gives_up(*at, *taker, *set));
             if let Some(on) = freer {
-                self.waits.entry(*taker).or_default().push(Wait { on, field: Some(*field), cut: false });
+                self.waits.entry(*taker).or_default().push(Wait { on, set: Some(*set), cut: false });
                 continue;
             }
             let name = self.sides().named(self.kind, *holder);
             match self.shared.fate(self.kind, *holder) {
                 Fate::DeletedFirst => {}
-                Fate::DeletedLast if self.sides().updates && self.freeing(*field) != Freeing::Never => self.park(*holder, *field, None),
+                Fate::DeletedLast if self.sides().updates && self.can_free(*set, None) => self.park(*holder, *set, None),
                 Fate::DeletedLast => {
-                    self.block(*taker, *field, &format!("is held by {name}, which is deleted later, as others still refer to it"));
+                    self.block(*taker, *set, &format!("is held by {name}, which is deleted later, as others still refer to it"));
                 }
-                Fate::Stays if self.in_both().contains(holder) => self.block(*taker, *field, &format!("is held by {name}, which keeps it")),
-                Fate::Stays => self.block(*taker, *field, &format!("is held by {name}, which this plan does not delete")),
+                Fate::Stays if self.in_both().contains(holder) => self.block(*taker, *set, &format!("is held by {name}, which keeps it")),
+                Fate::Stays => self.block(*taker, *set, &format!("is held by {name}, which this plan does not delete")),
             }
         }
     }
 
-    /// Returns whether the update at `at` changes a field, and wants nothing that `taker` wants there.
-    fn gives_up(&self, at: u32, taker: u32, field: u16) -> bool {
+    fn set(&self, at: u16) -> &'p [usize] {
+        self.sets.get(at as usize).map_or(&[], Vec::as_slice)
+    }
+
+    /// Returns whether the update at `at` changes the values of a set, and wants nothing that `taker` wants there.
+    fn gives_up(&self, at: u32, taker: u32, set: u16) -> bool {
         let (Some(entry), Some(taker)) = (self.entries.get(at as usize), self.entries.get(taker as usize)) else { return false };
+        let set = self.set(set);
         let mut values: Vec<Held<'_>> = Vec::new();
-        self.sides().wanted(self.kind, field, taker.source, |value| values.push(value));
+        self.sides().wanted(taker, set, |value| values.push(value));
         let mut keeps = false;
-        self.sides().wanted(self.kind, field, entry.source, |value| keeps |= values.contains(&value));
-        entry.fields.contains(&field) && !keeps
+        self.sides().wanted(entry, set, |value| keeps |= values.contains(&value));
+        writes(entry, set) && !keeps
     }
 
     /// Returns the destination rows of the objects that both sides have.
@@ -427,35 +472,68 @@ impl<'b, 'p, 's> Block<'b, 'p, 's> {
         let mut waiting: HashMap<(u32, u16), Vec<u32>> = HashMap::new();
         for (taker, waits) in &self.waits {
             for wait in waits {
-                waiting.entry((wait.on, wait.field.unwrap_or(u16::MAX))).or_default().push(*taker);
+                waiting.entry((wait.on, wait.set.unwrap_or(u16::MAX))).or_default().push(*taker);
             }
         }
-        while let Some((freer, field)) = open.pop() {
+        while let Some((freer, set)) = open.pop() {
             let row = self.entries.get(freer as usize).map_or(NOWHERE, |entry| entry.destination);
-            for taker in waiting.remove(&(freer, field)).unwrap_or_default() {
-                if !self.blocked.contains_key(&(taker, field)) {
+            for taker in waiting.remove(&(freer, set)).unwrap_or_default() {
+                if !self.blocked.contains_key(&(taker, set)) {
                     let by = self.sides().named(self.kind, row);
-                    self.block(taker, field, &format!("is held by {by}, which cannot give it up"));
-                    open.push((taker, field));
+                    self.block(taker, set, &format!("is held by {by}, which cannot give it up"));
+                    open.push((taker, set));
                 }
             }
         }
         for (taker, waits) in &mut self.waits {
             for wait in waits {
-                wait.cut |= wait.field.is_some_and(|field| self.blocked.contains_key(&(*taker, field)));
+                wait.cut |= wait.set.is_some_and(|set| self.blocked.contains_key(&(*taker, set)));
             }
         }
     }
 
-    /// Notes that a row cannot have the value that it wants.
-    fn block(&mut self, at: u32, field: u16, why: &str) {
+    /// Notes that a row cannot have the values that it wants.
+    fn block(&mut self, at: u32, set: u16, why: &str) {
         let Some(entry) = self.entries.get(at as usize) else { return };
         let sides = self.sides();
-        let values = values_json(sides.model, sides.source, self.kind, entry.source as usize, std::iter::once(field as usize));
-        let name = self.field(field).map_or("", |field| field.name.as_str());
-        // `{"asset_tag":"T1"}` without what is around the value.
-        let value = values.split_once(':').map_or("", |(_, value)| value.trim_end_matches('}'));
-        self.blocked.entry((at, field)).or_insert_with(|| format!("`{name}` {value} {why}"));
+        let one = |field: &usize| {
+            let values = values_json(sides.model, sides.source, self.kind, entry.source as usize, std::iter::once(*field));
+            let name = self.field(*field as u16).map_or("", |field| field.name.as_str());
+            // `{"asset_tag":"T1"}` without what is around the value.
+            let value = values.split_once(':').map_or("", |(_, value)| value.strip_suffix('}').unwrap_or(value));
+            format!("`{name}` {value}")
+        };
+        let words: Vec<String> = self.set(set).iter().map(one).collect();
+        self.blocked.entry((at, set)).or_insert_with(|| format!("{} {why}", words.join(" with ")));
+    }
+
+    /// Returns the field of a set whose value is freed for a while. `writer`: the row that gives the object its new values.
+    fn freed(&mut self, set: u16, writer: Option<u32>) -> Option<u16> {
+        let fields = self.set(set);
+        let mut free = |accepts: &dyn Fn(Freeing) -> bool| {
+            let usable = fields.iter().map(|field| *field as u16).filter(|field| self.is_given_back(*field, writer));
+            usable.collect::<Vec<u16>>().into_iter().find(|field| accepts(self.freeing_in(set, *field)))
+        };
+        free(&|freeing| matches!(freeing, Freeing::Clear | Freeing::Text)).or_else(|| free(&|freeing| freeing == Freeing::ClearOne))
+    }
+
+    /// Returns how the values of a set can be freed by one of its fields.
+    fn freeing_in(&mut self, set: u16, field: u16) -> Freeing {
+        match self.freeing(field) {
+            // Two objects without the field may have the other values in common.
+            Freeing::Clear if self.set(set).len() > 1 => Freeing::ClearOne,
+            freeing => freeing,
+        }
+    }
+
+    fn can_free(&mut self, set: u16, writer: Option<u32>) -> bool {
+        self.freed(set, writer).is_some()
+    }
+
+    /// Returns whether a row writes a field, so that it gives the object its value back. A field that keeps its value is not freed: an apply that
+    /// resumes behind that row could not tell that it must not be freed again.
+    fn is_given_back(&self, field: u16, writer: Option<u32>) -> bool {
+        writer.and_then(|at| self.entries.get(at as usize)).is_none_or(|entry| entry.fields.contains(&field))
     }
 
     /// Returns how the value of a field can be freed.
@@ -491,11 +569,9 @@ impl<'b, 'p, 's> Block<'b, 'p, 's> {
     }
 
     /// Frees a value for a while; `writer`: the row that gives the object its new one. Returns nothing where it is freed already.
-    fn park(&mut self, row: u32, field: u16, writer: Option<u32>) {
-        if self.parked.contains_key(&(row, field)) {
-            return;
-        }
-        let (wanted, level) = match self.freeing(field) {
+    fn park(&mut self, row: u32, set: u16, writer: Option<u32>) {
+        let Some(field) = self.freed(set, writer).filter(|field| !self.parked.contains_key(&(row, *field))) else { return };
+        let (wanted, level) = match self.freeing_in(set, field) {
             Freeing::Never => return,
             Freeing::Clear => (Wanted::Cleared, 0),
             Freeing::ClearOne => {
@@ -525,7 +601,7 @@ impl<'b, 'p, 's> Block<'b, 'p, 's> {
                 let Some(FieldColumn::Peers(peers)) = sides.source.kinds[kind].fields.get(*field as usize) else { continue };
                 let own = peers.peers(entry.source as usize).1.filter(|peer| peer.kind == kind);
                 for on in own.filter_map(|peer| created.get(&peer.row).copied()).filter(|on| *on != at) {
-                    self.waits.entry(at).or_default().push(Wait { on, field: None, cut: false });
+                    self.waits.entry(at).or_default().push(Wait { on, set: None, cut: false });
                 }
             }
         }
@@ -582,21 +658,21 @@ impl<'b, 'p, 's> Block<'b, 'p, 's> {
         };
         // The last first, as it costs no step back.
         for place in (begin..stack.len()).rev() {
-            let Some(Wait { on, field: Some(field), .. }) = wait(self, place) else { continue };
-            if self.freeing(field) != Freeing::Never
+            let Some(Wait { on, set: Some(set), .. }) = wait(self, place) else { continue };
+            if self.can_free(set, Some(on))
                 && let Some(row) = self.entries.get(on as usize).map(|entry| entry.destination)
             {
-                self.park(row, field, Some(on));
+                self.park(row, set, Some(on));
                 self.set_cut(at(place));
                 return place + 1;
             }
         }
         for place in (begin..stack.len()).rev() {
-            if let Some(Wait { on, field: Some(field), .. }) = wait(self, place) {
+            if let Some(Wait { on, set: Some(set), .. }) = wait(self, place) {
                 let by = self.entries.get(on as usize).map(|entry| self.name_of(entry)).unwrap_or_default();
                 let why =
                     format!("is held by {by}: each waits for the other, and the field can neither be empty nor hold a temporary text");
-                self.block(at(place).0, field, &why);
+                self.block(at(place).0, set, &why);
                 self.set_cut(at(place));
                 return place + 1;
             }
@@ -617,23 +693,30 @@ impl<'b, 'p, 's> Block<'b, 'p, 's> {
         for at in 0..self.waits.get(&node).map_or(0, Vec::len) {
             let Some(wait) = self.waits.get(&node).and_then(|waits| waits.get(at)).copied() else { continue };
             let row = self.entries.get(wait.on as usize).map_or(NOWHERE, |entry| entry.destination);
-            if let (true, Some(field)) = (wait.cut, wait.field) {
-                level = level.max(self.parked.get(&(row, field)).copied().unwrap_or(0));
+            if let (true, Some(set)) = (wait.cut, wait.set) {
+                let field = self.freed(set, Some(wait.on));
+                level = level.max(field.and_then(|field| self.parked.get(&(row, field)).copied()).unwrap_or(0));
                 continue;
             }
             let behind = self.levels.get(&wait.on).copied().unwrap_or(0) + 1;
-            if let Some(field) = wait.field {
-                if self.blocked.contains_key(&(wait.on, field)) {
+            if let Some(set) = wait.set {
+                if self.blocked.contains_key(&(wait.on, set)) {
                     let by = self.sides().named(self.kind, row);
-                    self.block(node, field, &format!("is held by {by}, which cannot give it up"));
+                    self.block(node, set, &format!("is held by {by}, which cannot give it up"));
                     continue;
                 }
-                if behind > CHAIN_MAX && matches!(self.freeing(field), Freeing::Clear | Freeing::Text) {
-                    self.park(row, field, Some(wait.on));
+                let field = self.freed(set, Some(wait.on)).filter(|_| behind > CHAIN_MAX);
+                if field.is_some_and(|field| matches!(self.freeing_in(set, field), Freeing::Clear | Freeing::Text)) {
+                    self.park(row, set, Some(wait.on));
                     continue;
                 }
             }
             level = level.max(behind);
+        }
+        // Its own values are freed before: another circle may be cut where this row waited for the one that takes them.
+        if let Some(entry) = self.entries.get(node as usize).filter(|entry| entry.destination != NOWHERE && !self.parked.is_empty()) {
+            let own = entry.fields.iter().filter_map(|field| self.parked.get(&(entry.destination, *field)));
+            level = own.fold(level, |level, own| level.max(*own));
         }
         if let Some(field) = self.cleared.get(&node) {
             self.next_clear.insert(*field, level + 1);
@@ -643,7 +726,7 @@ impl<'b, 'p, 's> Block<'b, 'p, 's> {
 
     /// Returns the rows, step by step: first those that free values, then creates, then updates.
     fn merged(self) -> Vec<Entry> {
-        let Block { shared, kind, entries, levels, mut parks, blocked, .. } = self;
+        let Block { shared, kind, entries, sets, levels, mut parks, blocked, .. } = self;
         parks.sort_by_key(|park| park.level);
         let mut parks = parks.into_iter().peekable();
         let mut out = Vec::with_capacity(entries.len() + parks.len());
@@ -657,7 +740,16 @@ impl<'b, 'p, 's> Block<'b, 'p, 's> {
         free(0, &mut out);
         for (at, entry) in (0u32..).zip(entries) {
             let level = levels.get(&at).copied().unwrap_or(0);
-            for entry in without_blocked(entry, at, &blocked, &mut shared.blocked) {
+            let mut reasons = blocked.range((at, 0)..=(at, u16::MAX)).peekable();
+            let entries = match reasons.peek() {
+                None => vec![entry],
+                Some(_) => {
+                    let reasons =
+                        reasons.map(|((_, set), reason)| (sets.get(*set as usize).map_or(&[][..], Vec::as_slice), reason.as_str()));
+                    without_blocked(entry, &reasons.collect::<Vec<_>>(), &mut shared.blocked)
+                }
+            };
+            for entry in entries {
                 match level {
                     0 => out.push(entry),
                     level => later.push((level, at, entry)),
@@ -686,16 +778,17 @@ fn takes_text(field: &FieldModel) -> bool {
     matches!(field.field_type, FieldType::Text | FieldType::Any)
 }
 
-/// Takes what cannot be written out of an entry: into one of its own, or all of it where the object is new.
-fn without_blocked(mut entry: Entry, at: u32, blocked: &BTreeMap<(u32, u16), String>, counts: &mut Vec<Blocked>) -> Vec<Entry> {
-    let mut reasons = blocked.range((at, 0)..=(at, u16::MAX)).map(|((_, field), reason)| (*field, reason.as_str())).peekable();
-    if reasons.peek().is_none() {
-        return vec![entry];
-    }
-    let (fields, reasons): (Vec<u16>, Vec<&str>) = reasons.unzip();
-    let reason: Box<str> = reasons.join("; ").into();
+/// Returns whether an entry writes a field of a set.
+fn writes(entry: &Entry, set: &[usize]) -> bool {
+    set.iter().any(|field| entry.fields.contains(&(*field as u16)))
+}
+
+/// Takes what cannot be written out of an entry: into one of its own, or all of it where the object is new. `reasons`: sets of fields, and why not.
+fn without_blocked(mut entry: Entry, reasons: &[(&[usize], &str)], counts: &mut Vec<Blocked>) -> Vec<Entry> {
+    let is_blocked = |field: &u16| reasons.iter().any(|(set, _)| set.contains(&usize::from(*field)));
+    let reason: Box<str> = reasons.iter().map(|(_, reason)| *reason).collect::<Vec<_>>().join("; ").into();
+    let (fields, rest): (Vec<u16>, Vec<u16>) = entry.fields.iter().copied().partition(is_blocked);
     let (kind, action) = (entry.kind, entry.action);
-    let rest: Vec<u16> = entry.fields.iter().copied().filter(|field| !fields.contains(field)).collect();
     let is_whole = action == Action::Create || rest.is_empty();
     counts.push(Blocked { kind, action, whole: is_whole && entry.pass == 0 });
     if is_whole {

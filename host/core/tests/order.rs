@@ -39,7 +39,7 @@ fn model(tag_is_optional: bool) -> Model {
         tier,
         deferred: Vec::new(),
         lookup: false,
-        unique: unique.iter().map(|name| (*name).to_owned()).collect(),
+        unique: unique.iter().map(|names| names.split(' ').map(str::to_owned).collect()).collect(),
         fields,
     };
     let name = || field("name", FieldType::Text, false);
@@ -50,11 +50,13 @@ fn model(tag_is_optional: bool) -> Model {
         refers("bay", "Bay", Cardinality::One),
         refers("leader", "Device", Cardinality::One),
         refers("cables", "Bay", Cardinality::Many),
+        refers("room", "Bay", Cardinality::One),
+        field("unit", FieldType::Integer, true),
     ];
     Model {
         kinds: vec![
             kind("Port", 2, &[], vec![name(), refers("device", "Device", Cardinality::One)]),
-            kind("Device", 1, &["name", "tag", "slot", "bay", "cables"], device),
+            kind("Device", 1, &["name", "tag", "slot", "bay", "cables", "room unit", "name unit"], device),
             kind("Bay", 0, &[], vec![name()]),
         ],
     }
@@ -127,7 +129,7 @@ impl System<'_> {
             self.net.get_mut(name).unwrap().remove(&row.source_id);
             return Ok(());
         }
-        for field in &kind.unique {
+        for field in kind.unique.iter().filter(|set| set.len() == 1).flatten() {
             let Some(value) = new.get(field) else { continue };
             let (_, others) = (field, self.net.get(name).into_iter().flatten().filter(|(other, _)| **other != row.source_id));
             for (other, object) in others {
@@ -137,6 +139,21 @@ impl System<'_> {
                 if both_null || names(value).iter().any(|name| names(theirs).contains(name)) {
                     return Err(format!("{} takes `{field}` {value} of {other}", row.source_id));
                 }
+            }
+        }
+        let mut object = self.net.get(name).and_then(|objects| objects.get(&row.source_id)).cloned().unwrap_or_default();
+        object.extend(new.clone());
+        for set in kind.unique.iter().filter(|set| set.len() > 1) {
+            let is_value = |value: &&Value| self.null_is_a_value || !value.is_null();
+            let of = |object: &Map<String, Value>| {
+                set.iter().map(|field| Some(object.get(field).unwrap_or(&NONE)).filter(is_value).cloned()).collect()
+            };
+            let mine: Option<Vec<Value>> = of(&object);
+            // Devices without a room and a unit are in no one's way.
+            let mine = mine.filter(|parts| parts.iter().any(|part| !part.is_null()));
+            let taken = |(other, theirs): (&String, &Map<String, Value>)| *other != row.source_id && mine.is_some() && of(theirs) == mine;
+            if self.net.get(name).into_iter().flatten().any(taken) {
+                return Err(format!("{} takes {set:?} {mine:?} of another", row.source_id));
             }
         }
         for (field, value) in &new {
@@ -230,6 +247,35 @@ fn one_to_one_peers_are_swapped_through_an_empty_one() {
     assert_eq!(converge(&model(true), &source, &destination, false), ["free a bay", "update b bay", "update a bay"]);
     let (rows, _) = planned(&model(true), &source, &destination, EVERYTHING);
     assert_eq!((rows[0].new_value.as_deref(), rows[0].peers.as_deref()), (Some(r#"{"bay":null}"#), Some(r#"{"bay":null}"#)));
+}
+
+/// Devices `a`, `b`, … with a room and a unit each.
+fn placed(places: &[(&str, u8)]) -> Net {
+    let made = places.iter().zip('a'..).map(|((room, unit), name)| {
+        let (key, mut object) = device(&name.to_string(), NONE, NONE, NONE);
+        object.extend([("room".to_owned(), text(room)), ("unit".to_owned(), json!(unit))]);
+        (key, object)
+    });
+    net(made.collect(), &[])
+}
+
+#[test]
+fn values_that_are_unique_together_are_swapped() {
+    let places = |units: [u8; 2]| placed(&[("b1", units[0]), ("b1", units[1])]);
+    let rows = converge(&model(true), &places([2, 1]), &places([1, 2]), false);
+    assert_eq!(rows, ["free a unit", "update b unit", "update a unit"]);
+    // The same units in other rooms are in no one's way.
+    let rows = converge(&model(true), &placed(&[("b1", 2), ("b2", 1)]), &placed(&[("b1", 1), ("b2", 2)]), false);
+    assert_eq!(rows, ["update a unit", "update b unit"]);
+    // The unit cannot be empty.
+    let mut fixed = model(true);
+    let unit = fixed.kinds[1].fields.iter_mut().find(|field| field.name == "unit").unwrap();
+    unit.optional = false;
+    let (rows, summary) = planned(&fixed, &places([2, 1]), &places([1, 2]), EVERYTHING);
+    let why: Vec<&str> = rows.iter().filter_map(|row| row.skip_reason.as_deref()).collect();
+    assert_eq!(why.len(), 2, "{rows:#?}");
+    assert!(why[1].starts_with("`room` \"b1\" with `unit` 1 is held by Device `a`: each waits for the other"), "{why:?}");
+    assert_eq!(summary.iter().map(|kind| kind.blocked).sum::<u64>(), 2, "{rows:#?}");
 }
 
 #[test]
@@ -346,8 +392,9 @@ fn devices() -> impl Strategy<Value = Net> {
     let led = prop::collection::vec(prop::option::of(0usize..7), 7);
     let ports = prop::collection::vec(prop::option::of(0usize..7), 4);
     let cables = prop::collection::vec(prop::option::of(0usize..7), 8);
-    (prop::sample::subsequence((0..7).collect::<Vec<u8>>(), 0..=7), permutation(7), permutation(9), permutation(8), led, ports, cables)
-        .prop_map(|(there, tags, slots, bays, led, ports, cables)| {
+    let places = (permutation(7), permutation(9));
+    (prop::sample::subsequence((0..7).collect::<Vec<u8>>(), 0..=7), places, permutation(9), permutation(8), led, ports, cables).prop_map(
+        |(there, (tags, places), slots, bays, led, ports, cables)| {
             let name = |at: u8| format!("d{at}");
             let known: BTreeSet<String> = there.iter().map(|at| name(*at)).collect();
             let made = there.iter().map(|at| {
@@ -362,6 +409,10 @@ fn devices() -> impl Strategy<Value = Net> {
                 let own: Vec<String> =
                     cables.iter().enumerate().filter(|(_, of)| **of == Some(index)).map(|(at, _)| format!("b{at}")).collect();
                 object.insert("cables".into(), json!(own));
+                // Nine places, and some are in no room.
+                let place = places[index];
+                object.insert("room".into(), if place == 8 { Value::Null } else { json!(format!("b{}", place / 3)) });
+                object.insert("unit".into(), json!(place % 3));
                 (key, object)
             });
             let made: Vec<_> = made.collect();
@@ -373,7 +424,8 @@ fn devices() -> impl Strategy<Value = Net> {
                 .collect();
             let ports: Vec<(&str, &str)> = ports.iter().map(|(port, device)| (port.as_str(), device.as_str())).collect();
             net(made, &ports)
-        })
+        },
+    )
 }
 
 proptest! {
@@ -392,5 +444,16 @@ proptest! {
         }).collect();
         let sorted: Vec<u8> = (0..9).collect();
         converge(&model(true), &net(made(&order), &[]), &net(made(&sorted), &[]), true);
+    }
+
+    #[test]
+    fn any_permutation_of_places_converges_where_two_nulls_collide(order in Just((0..9u8).collect::<Vec<_>>()).prop_shuffle()) {
+        let rooms = ["b0", "b1", "b2"];
+        let made = |order: &[u8]| placed(&order.iter().map(|at| (rooms[usize::from(at / 3)], at % 3)).collect::<Vec<_>>());
+        let sorted: Vec<u8> = (0..9).collect();
+        let mut model = model(true);
+        // Only the places are unique.
+        model.kinds[1].unique.retain(|set| set.len() > 1);
+        converge(&model, &made(&order), &made(&sorted), true);
     }
 }

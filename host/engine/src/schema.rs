@@ -140,6 +140,7 @@ fn schema_kind(kind: runtime::Kind) -> SchemaKind {
         identifiers: kind.identifiers,
         fields: kind.fields.into_iter().map(schema_field).collect(),
         stands_for: kind.stands_for,
+        unique_together: kind.unique_together,
         can_create: kind.can_create,
         can_update: kind.can_update,
         can_delete: kind.can_delete,

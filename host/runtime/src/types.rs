@@ -64,6 +64,8 @@ pub struct Kind {
     pub stands_for: Vec<String>,
     /// Objects that are deleted along with an object of this kind.
     pub cascades: Vec<Cascade>,
+    /// Sets of fields whose values together no two objects have, unless one of the values is null.
+    pub unique_together: Vec<Vec<String>>,
     /// Objects can be created.
     pub can_create: bool,
     /// Objects can be updated.

@@ -173,7 +173,10 @@ async fn requests_and_pages_arrive_whole() {
     );
     let field = &kinds[0].fields[0];
     assert_eq!((field.references.join(" ").as_str(), field.default.as_deref()), ("Site Rack", Some("\"x\"")));
-    assert_eq!(kinds[0].stands_for, ["Generic"]);
+    assert_eq!(
+        (&kinds[0].stands_for[..], &kinds[0].unique_together[..]),
+        (&["Generic".to_owned()][..], &[vec!["site".to_owned(), "name".to_owned()]][..])
+    );
     assert_eq!(kinds[0].cascades, [Cascade { kind: "Port".into(), field: Some("device".into()) }]);
     assert_eq!(session.kinds(&[]).await.unwrap().len(), 2);
 }

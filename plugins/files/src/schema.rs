@@ -32,6 +32,8 @@ struct KindText {
     fields: BTreeMap<String, FieldText>,
     #[serde(default)]
     stands_for: Vec<String>,
+    #[serde(default)]
+    unique_together: Vec<Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -91,7 +93,8 @@ fn kind(name: String, text: KindText) -> Kind {
         references: text.reference.iter().cloned().collect(),
         ..Field::new(&field, text.field_type())
     });
-    Kind { identifiers: text.identifiers, stands_for: text.stands_for, ..Kind::new(&name, &[], fields.collect()) }
+    let (identifiers, stands_for, unique_together) = (text.identifiers, text.stands_for, text.unique_together);
+    Kind { identifiers, stands_for, unique_together, ..Kind::new(&name, &[], fields.collect()) }
 }
 
 impl FieldText {

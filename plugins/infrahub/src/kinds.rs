@@ -58,6 +58,17 @@ fn leave_to_template(schema: &Schema, template: &str, kind: &mut Kind) {
     }
 }
 
+/// Returns the uniqueness constraints of a kind and its generics, by their fields.
+fn unique_together(schema: &Schema, kind: &KindSchema) -> Vec<Vec<String>> {
+    let generics = kind.inherit_from.iter().filter_map(|generic| schema.kind(generic));
+    let constraints = std::iter::once(kind).chain(generics).flat_map(|owner| owner.uniqueness_constraints.iter().flatten());
+    let field = |part: &String| part.split("__").next().unwrap_or(part).to_owned();
+    let mut sets: Vec<Vec<String>> = constraints.map(|constraint| constraint.iter().map(field).collect()).collect();
+    sets.sort_unstable();
+    sets.dedup();
+    sets
+}
+
 fn kind(schema: &Schema, kind: &KindSchema) -> Kind {
     let attributes = kind.attributes.iter().map(attribute);
     let relationships = kind.relationships.iter().map(|found| relationship(schema, kind, found));
@@ -72,6 +83,7 @@ fn kind(schema: &Schema, kind: &KindSchema) -> Kind {
         fields: attributes.chain(relationships).collect(),
         stands_for,
         cascades: cascades(schema, kind),
+        unique_together: unique_together(schema, kind),
         can_create: !kind.generic,
         can_update: !kind.generic,
         can_delete: !kind.generic,

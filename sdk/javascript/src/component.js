@@ -206,10 +206,10 @@ function witLoginStep({ method, path, headers = {}, json, form, values = {} }) {
   return { method, path, headers: Object.entries(headers), body, values: taken };
 }
 
-function witKind({ name, identifiers = [], fields = [], standsFor = [], cascades = [], ...can }) {
+function witKind({ name, identifiers = [], fields = [], standsFor = [], cascades = [], uniqueTogether = [], ...can }) {
   const { canCreate = true, canUpdate = true, canDelete = true } = can;
   const taken = cascades.map(({ kind, field }) => ({ kind, field }));
-  return { name, identifiers, fields: fields.map(witField), standsFor, cascades: taken, canCreate, canUpdate, canDelete };
+  return { name, identifiers, fields: fields.map(witField), standsFor, cascades: taken, uniqueTogether, canCreate, canUpdate, canDelete };
 }
 
 function witField({ name, type = 'any', optional = false, unique = false, readOnly = false, references = [], choices = [], default: value }) {

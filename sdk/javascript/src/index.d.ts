@@ -456,6 +456,8 @@ export interface Kind {
   standsFor?: string[];
   /** Objects that are deleted along with an object of this kind. */
   cascades?: Cascade[];
+  /** Sets of fields whose values together no two objects have, unless one of the values is null. */
+  uniqueTogether?: string[][];
   canCreate?: boolean;
   canUpdate?: boolean;
   canDelete?: boolean;

@@ -403,7 +403,15 @@ def _wit_kind(kind: Kind) -> wit_types.Kind:
     ]
     cascades = [wit_types.Cascade(each.kind, each.field) for each in kind.cascades]
     return wit_types.Kind(
-        kind.name, kind.identifiers, fields, kind.stands_for, cascades, kind.can_create, kind.can_update, kind.can_delete
+        kind.name,
+        kind.identifiers,
+        fields,
+        kind.stands_for,
+        cascades,
+        kind.unique_together,
+        kind.can_create,
+        kind.can_update,
+        kind.can_delete,
     )
 
 

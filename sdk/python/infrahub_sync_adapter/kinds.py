@@ -86,6 +86,8 @@ class Kind:
     """Further kinds that a reference may name to accept an object of this kind."""
     cascades: list[Cascade] = field(default_factory=list)
     """Objects that are deleted along with an object of this kind."""
+    unique_together: list[list[str]] = field(default_factory=list)
+    """Sets of fields whose values together no two objects have, unless one of the values is null."""
     can_create: bool = True
     can_update: bool = True
     can_delete: bool = True

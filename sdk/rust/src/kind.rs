@@ -33,6 +33,7 @@ impl Kind {
             fields,
             stands_for: Vec::new(),
             cascades: Vec::new(),
+            unique_together: Vec::new(),
             can_create: true,
             can_update: true,
             can_delete: true,
@@ -43,6 +44,13 @@ impl Kind {
     #[must_use]
     pub fn with_cascade(mut self, kind: &str, field: Option<&str>) -> Kind {
         self.cascades.push(Cascade { kind: kind.into(), field: field.map(Into::into) });
+        self
+    }
+
+    /// Adds a set of fields whose values together no two objects have, unless one of the values is null.
+    #[must_use]
+    pub fn with_unique_together(mut self, fields: &[&str]) -> Kind {
+        self.unique_together.push(fields.iter().map(|field| (*field).into()).collect());
         self
     }
 }

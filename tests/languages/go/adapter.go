@@ -139,7 +139,7 @@ func (Prober) Kinds(targets []adapter.Target) ([]adapter.Kind, error) {
 				{Name: "region", Type: adapter.FieldReference, Optional: true, References: []string{"Region", "Place"}},
 				{Name: "state", Choices: []string{"a", "b"}, ReadOnly: true, Default: `"a"`},
 			},
-			Cascades: []adapter.Cascade{{Kind: "Rack", Field: "site"}, {Kind: "Note"}},
+			Cascades: []adapter.Cascade{{Kind: "Rack", Field: "site"}, {Kind: "Note"}}, UniqueTogether: [][]string{{"region", "name"}},
 		},
 		{Name: "Region", CanCreate: true, CanUpdate: true, CanDelete: true},
 	}

@@ -92,7 +92,9 @@ export default class Prober extends Adapter {
       { name: 'state', choices: ['a', 'b'], readOnly: true, default: 'a' },
     ];
     const cascades = [{ kind: 'Rack', field: 'site' }, { kind: 'Note' }];
-    const kinds = [{ name: 'Site', identifiers: ['name'], fields, standsFor: ['Place'], cascades, canDelete: false }, { name: 'Region' }];
+    const uniqueTogether = [['region', 'name']];
+    const site = { name: 'Site', identifiers: ['name'], fields, standsFor: ['Place'], cascades, uniqueTogether, canDelete: false };
+    const kinds = [site, { name: 'Region' }];
     return kinds.filter(({ name }) => targets.length === 0 || targets.some(({ kind }) => kind === name));
   }
 

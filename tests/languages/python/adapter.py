@@ -122,7 +122,7 @@ class Prober(Adapter):
             Field("state", choices=["a", "b"], read_only=True, default="a"),
         ]
         cascades = [Cascade("Rack", "site"), Cascade("Note")]
-        kinds = [Kind("Site", ["name"], fields, ["Place"], cascades, can_delete=False), Kind("Region")]
+        kinds = [Kind("Site", ["name"], fields, ["Place"], cascades, [["region", "name"]], can_delete=False), Kind("Region")]
         return [kind for kind in kinds if not targets or kind.name in [target.kind for target in targets]]
 
     def load(self, request):

@@ -32,6 +32,8 @@ pub struct SchemaKind {
     pub fields: Vec<SchemaField>,
     /// Further kinds that a reference may name and be given an object of this one.
     pub stands_for: Vec<String>,
+    /// Sets of fields whose values together no two objects have, unless one of the values is null.
+    pub unique_together: Vec<Vec<String>>,
     /// Objects can be created. False for a kind that has no objects of its own (a generic).
     pub can_create: bool,
     /// Objects can be changed.
@@ -120,8 +122,9 @@ fn kind_model(decoder: &mut Decoder<'_>, kind: &Kind<'_>, schema: Option<&schema
             ownership: ownership::of_field(decoder, kind, field, known, identifiers.iter().any(|name| name == field.name)),
         });
     }
-    let unique = fields.iter().filter(|field| by_name.get(field.name.as_str()).is_some_and(|known| known.unique));
-    let unique = unique.map(|field| field.name.clone()).collect();
+    let alone = fields.iter().filter(|field| by_name.get(field.name.as_str()).is_some_and(|known| known.unique));
+    let alone = alone.map(|field| vec![field.name.clone()]);
+    let unique = alone.chain(from_schema.into_iter().flat_map(|known| known.unique_together.iter().cloned())).collect();
     KindModel { name: kind.name.to_owned(), identifiers, tier: 0, deferred: Vec::new(), lookup: false, unique, fields }
 }
 

@@ -61,7 +61,17 @@ fn relation(name: &str, peer: &str) -> SchemaField {
 
 fn kind(name: &str, fields: Vec<SchemaField>) -> SchemaKind {
     let identifiers = Vec::new();
-    SchemaKind { name: name.to_owned(), identifiers, fields, stands_for: Vec::new(), can_create: true, can_update: true, can_delete: true }
+    let (stands_for, unique_together) = (Vec::new(), Vec::new());
+    SchemaKind {
+        name: name.to_owned(),
+        identifiers,
+        fields,
+        stands_for,
+        unique_together,
+        can_create: true,
+        can_update: true,
+        can_delete: true,
+    }
 }
 
 fn schema() -> Vec<SchemaKind> {

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use infrahub_sync_core::change::{Change, ObjectKey};
-use infrahub_sync_core::model::Model;
+use infrahub_sync_core::model::{KindModel, Model};
 use infrahub_sync_core::plan_row::{Action, PARKING};
 use serde_json::{Map, Value as Json};
 
@@ -17,6 +17,8 @@ use super::failure::StillHolds;
 pub(super) struct Value {
     kind: usize,
     field: usize,
+    /// The field is unique without others.
+    alone: bool,
     json: String,
 }
 
@@ -31,8 +33,9 @@ enum State {
 /// The values that rows of the plan give up, as far as they are not free.
 pub(super) struct Values<'k> {
     model: &'k Model,
-    /// The unique fields, by kind.
-    fields: Vec<Vec<usize>>,
+    /// The unique fields, by kind. False: unique only with others, whose values a change does not tell. A row then waits for each row that gives
+    /// up the value of the one field, and is sent whatever became of it.
+    fields: Vec<Vec<(usize, bool)>>,
     states: HashMap<Value, State>,
     /// The values that the plan has put in place of those that it frees.
     parked: HashMap<ObjectKey, Map<String, Json>>,
@@ -40,7 +43,14 @@ pub(super) struct Values<'k> {
 
 impl<'k> Values<'k> {
     pub(super) fn new(model: &'k Model) -> Values<'k> {
-        let fields = model.kinds.iter().map(|kind| kind.takable().map(|(at, _)| at).collect()).collect();
+        let of_kind = |kind: &KindModel| {
+            let sets: Vec<Vec<usize>> = kind.takable().collect();
+            let mut fields: Vec<(usize, bool)> = sets.iter().flatten().map(|at| (*at, sets.iter().any(|set| set == &[*at]))).collect();
+            fields.sort_unstable();
+            fields.dedup();
+            fields
+        };
+        let fields = model.kinds.iter().map(of_kind).collect();
         Values { model, fields, states: HashMap::new(), parked: HashMap::new() }
     }
 
@@ -75,7 +85,7 @@ impl<'k> Values<'k> {
             return None;
         }
         self.taken(change).find_map(|value| match self.states.get(&value) {
-            Some(State::Kept(held)) => Some(held.clone()),
+            Some(State::Kept(held)) if value.alone => Some(held.clone()),
             _ => None,
         })
     }
@@ -123,11 +133,11 @@ impl<'k> Values<'k> {
     ) -> impl Iterator<Item = Value> + 'c {
         let kind = change.object.kind;
         let fields = self.fields.get(kind).map_or(&[][..], Vec::as_slice);
-        fields.iter().flat_map(move |field| {
+        fields.iter().flat_map(move |(field, alone)| {
             let name = self.model.kinds.get(kind).and_then(|kind| kind.fields.get(*field)).map_or("", |field| field.name.as_str());
             let other = those.get(name).map_or(&[][..], items);
             let mine = these.get(name).map_or(&[][..], items).iter().filter(|value| !value.is_null() && !other.contains(value));
-            mine.map(move |value| Value { kind, field: *field, json: text(value) })
+            mine.map(move |value| Value { kind, field: *field, alone: *alone, json: text(value) })
         })
     }
 }

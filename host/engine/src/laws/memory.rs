@@ -124,6 +124,18 @@ impl Schema {
     fn taken(&self, state: &State, object: &To, new: &Object) -> Option<String> {
         let kind = self.kinds.iter().find(|kind| kind.name == object.0)?;
         let others = || state.net.get(&object.0).into_iter().flatten().filter(|(uid, _)| **uid != object.1);
+        let part = |object: &Object, name: &String| {
+            let peer = object.one.get(name).map(|peer| json!([peer.0, peer.1]));
+            peer.or_else(|| object.values.get(name).filter(|value| !value.is_null()).cloned())
+        };
+        for set in &kind.unique_together {
+            let of = |object: &Object| -> Vec<Option<Value>> { set.iter().map(|name| part(object, name)).collect() };
+            let ours = of(new);
+            let is_bound = self.null_is_a_value || ours.iter().all(Option::is_some);
+            if let Some((uid, _)) = others().find(|(_, other)| is_bound && of(other) == ours) {
+                return Some(format!("{object:?} takes {set:?} of {uid}"));
+            }
+        }
         let unique = kind.fields.iter().filter(|field| field.unique && !kind.identifiers.contains(&field.name));
         unique.flat_map(|field| others().map(move |other| (field, other))).find_map(|(field, (uid, other))| {
             let name = &field.name;

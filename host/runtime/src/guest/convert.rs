@@ -108,6 +108,7 @@ pub(super) fn kind(kind: wit::Kind) -> Kind {
         fields: kind.fields.into_iter().map(field).collect(),
         stands_for: kind.stands_for,
         cascades: kind.cascades.into_iter().map(cascade).collect(),
+        unique_together: kind.unique_together,
         can_create: kind.can_create,
         can_update: kind.can_update,
         can_delete: kind.can_delete,

@@ -86,7 +86,7 @@ impl Adapter for Puppet {
     fn kinds(&self, targets: &[Target]) -> Result<Vec<Kind>> {
         let field = Field { choices: vec!["x".into()], default: Some("\"x\"".into()), ..Field::reference("site", &["Site", "Rack"]) };
         let kinds = ["Device", "Site"].map(|name| {
-            let kind = Kind::new(name, &["name"], vec![field.clone()]).with_cascade("Port", Some("device"));
+            let kind = Kind::new(name, &["name"], vec![field.clone()]).with_cascade("Port", Some("device")).with_unique_together(&["site", "name"]);
             Kind { stands_for: vec!["Generic".into()], can_update: false, ..kind }
         });
         let wanted = |kind: &Kind| targets.is_empty() || targets.iter().any(|target| target.kind == kind.name);
