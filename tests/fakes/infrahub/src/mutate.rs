@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use crate::model::{Category, ConstraintType, KindId, Relation, Step, Write};
+use crate::model::{Category, ConstraintType, Kind, KindId, Relation, Step, Write};
 use crate::store::{Attr, BranchId, EdgeId, MAIN, NodeId, Props, State, Store, Version, View, part};
 use crate::value::{Refusal, canonical, python, read_back};
 
@@ -186,92 +186,18 @@ impl<'s> Transaction<'s> {
         })
     }
 
-    #[allow(clippy::too_many_lines, reason = "the fake is frozen: it follows the real server step by step")]
     fn create_alone(&mut self, kind_id: KindId, data: &Map<String, Value>) -> Result<NodeId, CreateFail> {
         let model = self.store.model.clone();
         let kind = &model.kinds[kind_id];
-        let id = match data.get("id").and_then(Value::as_str).filter(|id| !id.is_empty()) {
-            Some(id) if !is_uuid(id) => return Err(Fail::field("id", format!("{id} is not a valid UUID")).into()),
-            Some(id) if self.store.node(id).is_some() => return Err(Fail::field("id", format!("{id} is already in use")).into()),
-            Some(id) => id.to_owned(),
-            None => self.store.fresh_id(),
-        };
-        let mut missing = Vec::new();
-        for attribute in &kind.attributes {
-            if !attribute.optional
-                && attribute.default.is_none()
-                && !attribute.computed
-                && attribute.kind != "NumberPool"
-                && !data.contains_key(&attribute.name)
-            {
-                missing.push((attribute.name.clone(), format!("{} is mandatory for {}", attribute.name, kind.name)));
-            }
-        }
-        for relation in kind.relations.iter().filter(|r| !r.optional && !data.contains_key(&r.name)) {
-            missing.push((relation.name.clone(), format!("{} is mandatory for {}", relation.name, kind.name)));
-        }
-        if !missing.is_empty() {
-            return Err(Fail::Fields(missing).into());
-        }
-
-        let mut wanted = Vec::new();
-        let mut refused = Vec::new();
+        let id = self.new_id(data)?;
+        check_mandatory(kind, data)?;
+        let mut attributes = self.new_attributes(kind, data)?;
+        label(kind, &mut attributes);
+        let mut relations = Vec::new();
         for (index, relation) in kind.relations.iter().enumerate() {
             if let Some(value) = data.get(&relation.name).filter(|v| !v.is_null()) {
-                wanted.push((index, wishes(value)));
+                relations.push((index, self.resolve(relation, wishes(value)?, &[])?));
             }
-        }
-        let mut attributes: Vec<Attr> = Vec::with_capacity(kind.attributes.len());
-        for attribute in &kind.attributes {
-            let given = data.get(&attribute.name).and_then(Value::as_object);
-            let text = |field: &str| given.and_then(|g| g.get(field)).and_then(Value::as_str).filter(|s| !s.is_empty()).map(Arc::from);
-            let mut value = given.and_then(|g| g.get("value")).cloned().unwrap_or(Value::Null);
-            let mut is_default = match given {
-                None => true,
-                Some(given) => given.get("is_default").and_then(Value::as_bool).unwrap_or(false),
-            };
-            if value.is_null()
-                && let Some(default) = &attribute.default
-            {
-                (value, is_default) = (default.clone(), true);
-            }
-            if value.is_null() {
-                if !attribute.optional && !attribute.computed {
-                    refused.push((attribute.name.clone(), format!("A value must be provided for {}", attribute.name)));
-                }
-            } else {
-                match canonical(&value, attribute) {
-                    Ok(canonical) => value = canonical,
-                    Err(Refusal::Field(reason) | Refusal::Enum(reason)) => refused.push((attribute.name.clone(), reason)),
-                    Err(Refusal::Plain(reason)) => return Err(Fail::plain(reason, 422).into()),
-                }
-            }
-            storable(&value, attribute.class)?;
-            attributes.push(Attr {
-                value,
-                is_default,
-                is_protected: given.and_then(|g| g.get("is_protected")).and_then(Value::as_bool).unwrap_or(false),
-                source: self.known(text("source")),
-                owner: self.known(text("owner")),
-                updated_at: self.at,
-                updated_by: self.account.clone(),
-            });
-        }
-        if !refused.is_empty() {
-            return Err(Fail::Fields(refused).into());
-        }
-        // A label that is not given is made of the name.
-        if let (Some(label), Some(name)) = (kind.attribute("label"), kind.attribute("name"))
-            && attributes[label].value.is_null()
-            && let Some(name) = attributes[name].value.as_str().filter(|n| !n.is_empty())
-        {
-            let words: Vec<String> = name.split('_').map(title).collect();
-            attributes[label].value = Value::from(words.join(" "));
-            attributes[label].is_default = false;
-        }
-        let mut relations = Vec::new();
-        for (index, wishes) in wanted {
-            relations.push((index, self.resolve(&kind.relations[index], wishes, &[])?));
         }
 
         let state = State { attributes, updated_at: self.at, updated_by: self.account.clone(), followed_at: 0 };
@@ -297,6 +223,58 @@ impl<'s> Transaction<'s> {
         self.store.index(node, view);
         self.store.event("infrahub.node.created", self.at, self.branch, self.account.clone(), node);
         Ok(node)
+    }
+
+    /// Returns the id of a new object: a given UUID that is free, or a fresh one.
+    fn new_id(&mut self, data: &Map<String, Value>) -> Result<String, Fail> {
+        match data.get("id").and_then(Value::as_str).filter(|id| !id.is_empty()) {
+            Some(id) if !is_uuid(id) => Err(Fail::field("id", format!("{id} is not a valid UUID"))),
+            Some(id) if self.store.node(id).is_some() => Err(Fail::field("id", format!("{id} is already in use"))),
+            Some(id) => Ok(id.to_owned()),
+            None => Ok(self.store.fresh_id()),
+        }
+    }
+
+    /// Returns the attributes of a new object, with their defaults.
+    fn new_attributes(&self, kind: &Kind, data: &Map<String, Value>) -> Result<Vec<Attr>, Fail> {
+        let mut refused = Vec::new();
+        let mut attributes: Vec<Attr> = Vec::with_capacity(kind.attributes.len());
+        for attribute in &kind.attributes {
+            let given = data.get(&attribute.name).and_then(Value::as_object);
+            let text = |field: &str| given.and_then(|g| g.get(field)).and_then(Value::as_str).filter(|s| !s.is_empty()).map(Arc::from);
+            let mut value = given.and_then(|g| g.get("value")).cloned().unwrap_or(Value::Null);
+            let mut is_default = match given {
+                None => true,
+                Some(given) => given.get("is_default").and_then(Value::as_bool).unwrap_or(false),
+            };
+            if value.is_null()
+                && let Some(default) = &attribute.default
+            {
+                (value, is_default) = (default.clone(), true);
+            }
+            if value.is_null() {
+                if !attribute.optional && !attribute.computed {
+                    refused.push((attribute.name.clone(), format!("A value must be provided for {}", attribute.name)));
+                }
+            } else {
+                match canonical(&value, attribute) {
+                    Ok(canonical) => value = canonical,
+                    Err(Refusal::Field(reason) | Refusal::Enum(reason)) => refused.push((attribute.name.clone(), reason)),
+                    Err(Refusal::Plain(reason)) => return Err(Fail::plain(reason, 422)),
+                }
+            }
+            storable(&value, attribute.class)?;
+            attributes.push(Attr {
+                value,
+                is_default,
+                is_protected: given.and_then(|g| g.get("is_protected")).and_then(Value::as_bool).unwrap_or(false),
+                source: self.known(text("source")),
+                owner: self.known(text("owner")),
+                updated_at: self.at,
+                updated_by: self.account.clone(),
+            });
+        }
+        if refused.is_empty() { Ok(attributes) } else { Err(Fail::Fields(refused)) }
     }
 
     /// Returns the id of a node that exists: a missing source or owner is dropped silently.
@@ -327,10 +305,10 @@ impl<'s> Transaction<'s> {
     }
 
     /// Finds the peers that are asked for. `current` are those that there are.
-    fn resolve(&self, relation: &Relation, wishes: Result<Vec<Wanted>, Fail>, current: &[NodeId]) -> Result<Vec<Peer>, Fail> {
+    fn resolve(&self, relation: &Relation, wishes: Vec<Wanted>, current: &[NodeId]) -> Result<Vec<Peer>, Fail> {
         let view = self.view();
         let mut out = Vec::new();
-        for wanted in wishes? {
+        for wanted in wishes {
             let Some(peer_kind) = self.store.model.kind(&relation.peer) else { continue };
             if let Some(id) = wanted.id.clone() {
                 let node = self.store.node(&id).filter(|n| self.store.state(*n, view).is_some());
@@ -542,7 +520,6 @@ impl<'s> Transaction<'s> {
         }
     }
 
-    #[allow(clippy::too_many_lines, reason = "the fake is frozen: it follows the real server step by step")]
     fn update(&mut self, node: NodeId, data: &Map<String, Value>, check_unique: bool) -> Result<(), Fail> {
         let view = self.view();
         let model = self.store.model.clone();
@@ -550,12 +527,52 @@ impl<'s> Transaction<'s> {
         let kind = &model.kinds[kind_id];
         let Some(before) = self.store.state(node, view).cloned() else { return Ok(()) };
         let mut state = State::clone(&before);
+        self.set_attributes(kind, data, &mut state)?;
+        let (relations, kept) = self.asked_peers(node, kind, data)?;
+        if check_unique {
+            self.check_unique(kind_id, Some(node), &state, &relations, Some(data)).map_err(|fail| match fail {
+                CreateFail::Hfid(fail, _) | CreateFail::Other(fail) => fail,
+            })?;
+        }
+        let mut checked = Vec::new();
+        for ((index, peers), current) in relations.into_iter().zip(&kept) {
+            checked.push((index, self.check_peers(&kind.relations[index], peers, current)?));
+        }
+        set_defaults(kind, data, &mut state)?;
+
+        let mut changed = Vec::new();
         for (index, attribute) in kind.attributes.iter().enumerate() {
+            if state.attributes[index] != before.attributes[index] {
+                let (at, by) = (self.at, self.account.clone());
+                let attr = &mut state.attributes[index];
+                (attr.updated_at, attr.updated_by) = (at, by);
+                changed.push(attribute.name.as_str());
+            }
+        }
+        let mut written = !changed.is_empty();
+        for (index, peers) in checked {
+            written |= self.relate(node, &kind.relations[index], &peers);
+        }
+        if written {
+            state.updated_at = self.at;
+            state.updated_by = self.account.clone();
+            self.store.put(node, self.branch, self.at, Some(state));
+            self.compute(node);
+            self.profiles(node);
+            self.store.index(node, view);
+            self.follow(node, &changed);
+            self.store.event("infrahub.node.updated", self.at, self.branch, self.account.clone(), node);
+        }
+        Ok(())
+    }
+
+    /// Puts the attributes that an update names into the state.
+    fn set_attributes(&self, kind: &Kind, data: &Map<String, Value>, state: &mut State) -> Result<(), Fail> {
+        for (attribute, attr) in kind.attributes.iter().zip(&mut state.attributes) {
             let Some(given) = data.get(&attribute.name).and_then(Value::as_object) else { continue };
             if !self.store.frozen.is_empty() && self.store.frozen.contains(&format!("{}.{}", kind.name, attribute.name)) {
                 continue;
             }
-            let attr = &mut state.attributes[index];
             if let Some(value) = given.get("value") {
                 if value.is_null() {
                     attr.value = Value::Null;
@@ -589,12 +606,16 @@ impl<'s> Transaction<'s> {
                 }
             }
         }
+        Ok(())
+    }
 
+    /// Returns the peers that an update asks for, and beside each relationship the peers that it has.
+    fn asked_peers(&self, node: NodeId, kind: &Kind, data: &Map<String, Value>) -> Result<(Peers, Vec<Vec<NodeId>>), Fail> {
         let mut relations = Vec::new();
         let mut kept = Vec::new();
         for (index, relation) in kind.relations.iter().enumerate() {
             let Some(value) = data.get(&relation.name) else { continue };
-            let current: Vec<NodeId> = self.store.edges_of(node, relation, view).map(|(_, peer, _)| peer).collect();
+            let current: Vec<NodeId> = self.store.edges_of(node, relation, self.view()).map(|(_, peer, _)| peer).collect();
             let wishes = if value.is_null() { Vec::new() } else { wishes(value)? };
             let count = wishes.len();
             if !relation.optional && count < relation.min_count {
@@ -603,61 +624,10 @@ impl<'s> Transaction<'s> {
             if relation.max_count > 0 && count > relation.max_count {
                 return Err(Fail::field(&relation.name, format!("Too many relationships, max {}", relation.max_count)));
             }
-            relations.push((index, self.resolve(relation, Ok(wishes), &current)?));
+            relations.push((index, self.resolve(relation, wishes, &current)?));
             kept.push(current);
         }
-        if check_unique {
-            self.check_unique(kind_id, Some(node), &state, &relations, Some(data)).map_err(|fail| match fail {
-                CreateFail::Hfid(fail, _) | CreateFail::Other(fail) => fail,
-            })?;
-        }
-        let mut checked = Vec::new();
-        for ((index, peers), current) in relations.into_iter().zip(&kept) {
-            checked.push((index, self.check_peers(&kind.relations[index], peers, current)?));
-        }
-        for (index, attribute) in kind.attributes.iter().enumerate() {
-            if !data.get(&attribute.name).is_some_and(Value::is_object) {
-                continue;
-            }
-            let attr = &mut state.attributes[index];
-            if attr.value.is_null() {
-                match &attribute.default {
-                    Some(default) => (attr.value, attr.is_default) = (default.clone(), true),
-                    None if !attribute.optional => {
-                        return Err(Fail::field(&attribute.name, format!("A value must be provided for {}", attribute.name)));
-                    }
-                    None => {}
-                }
-            }
-            if attr.is_default {
-                attr.is_default = attribute.default.clone().unwrap_or(Value::Null) == attr.value;
-            }
-        }
-
-        let mut changed = Vec::new();
-        for (index, attribute) in kind.attributes.iter().enumerate() {
-            if state.attributes[index] != before.attributes[index] {
-                let (at, by) = (self.at, self.account.clone());
-                let attr = &mut state.attributes[index];
-                (attr.updated_at, attr.updated_by) = (at, by);
-                changed.push(attribute.name.as_str());
-            }
-        }
-        let mut written = !changed.is_empty();
-        for ((index, peers), _) in checked.into_iter().zip(kept) {
-            written |= self.relate(node, &kind.relations[index], &peers);
-        }
-        if written {
-            state.updated_at = self.at;
-            state.updated_by = self.account.clone();
-            self.store.put(node, self.branch, self.at, Some(state));
-            self.compute(node);
-            self.profiles(node);
-            self.store.index(node, view);
-            self.follow(node, &changed);
-            self.store.event("infrahub.node.updated", self.at, self.branch, self.account.clone(), node);
-        }
-        Ok(())
+        Ok((relations, kept))
     }
 
     /// Gives an object the peers of its profiles, in the relationships in which it has no peers of its own; a profile gives them to its objects. The
@@ -950,7 +920,7 @@ impl<'s> Transaction<'s> {
                 return Err(Fail::plain(message, 422));
             }
             let known: Vec<NodeId> = current.iter().map(|(_, p)| *p).collect();
-            let peers = self.resolve(relation, wishes(&Value::Array(items.clone())), &known)?;
+            let peers = self.resolve(relation, wishes(&Value::Array(items.clone()))?, &known)?;
             for peer in peers {
                 let Peer::Found(found) = peer else { continue };
                 if !known.contains(&found.peer) && self.link(node, relation, &found, None) {
@@ -987,6 +957,55 @@ enum Peer {
     Missing(String),
     /// Neither id nor human friendly id.
     Unset,
+}
+
+/// The peers that a mutation asks for, by the index of the relationship.
+type Peers = Vec<(usize, Vec<Peer>)>;
+
+/// Checks that a new object has its mandatory attributes and relationships.
+fn check_mandatory(kind: &Kind, data: &Map<String, Value>) -> Result<(), Fail> {
+    let attributes = kind.attributes.iter().filter(|a| !a.optional && a.default.is_none() && !a.computed && a.kind != "NumberPool");
+    let relations = kind.relations.iter().filter(|r| !r.optional);
+    let names = attributes.map(|a| &a.name).chain(relations.map(|r| &r.name));
+    let missing: Vec<(String, String)> = names
+        .filter(|name| !data.contains_key(*name))
+        .map(|name| (name.clone(), format!("{name} is mandatory for {}", kind.name)))
+        .collect();
+    if missing.is_empty() { Ok(()) } else { Err(Fail::Fields(missing)) }
+}
+
+/// Makes the label of the name, unless a label is given.
+fn label(kind: &Kind, attributes: &mut [Attr]) {
+    if let (Some(label), Some(name)) = (kind.attribute("label"), kind.attribute("name"))
+        && attributes[label].value.is_null()
+        && let Some(name) = attributes[name].value.as_str().filter(|n| !n.is_empty())
+    {
+        let words: Vec<String> = name.split('_').map(title).collect();
+        attributes[label].value = Value::from(words.join(" "));
+        attributes[label].is_default = false;
+    }
+}
+
+/// Gives the attributes that an update empties their defaults.
+fn set_defaults(kind: &Kind, data: &Map<String, Value>, state: &mut State) -> Result<(), Fail> {
+    for (attribute, attr) in kind.attributes.iter().zip(&mut state.attributes) {
+        if !data.get(&attribute.name).is_some_and(Value::is_object) {
+            continue;
+        }
+        if attr.value.is_null() {
+            match &attribute.default {
+                Some(default) => (attr.value, attr.is_default) = (default.clone(), true),
+                None if !attribute.optional => {
+                    return Err(Fail::field(&attribute.name, format!("A value must be provided for {}", attribute.name)));
+                }
+                None => {}
+            }
+        }
+        if attr.is_default {
+            attr.is_default = attribute.default.clone().unwrap_or(Value::Null) == attr.value;
+        }
+    }
+    Ok(())
 }
 
 /// Python's `str.title`: the first letter of each run of letters is large, the others are small.

@@ -209,6 +209,13 @@ enum Test {
     Never,
 }
 
+/// A moment, and the account that then acted.
+#[derive(Clone, Copy)]
+struct Acted<'a> {
+    at: i64,
+    by: Option<&'a str>,
+}
+
 #[derive(Clone, Copy)]
 enum Bound {
     At,
@@ -435,14 +442,17 @@ impl<'s, 'd> Reader<'s, 'd> {
                 (EdgeField::Metadata(plan), Some(node)) => {
                     let record = &self.store.nodes[node as usize];
                     let state = self.store.state(node, self.view);
-                    let updated_at = state.map_or(record.created_at, |s| self.store.updated_at(node, s, self.view));
-                    let updated_by = state.and_then(|s| s.updated_by.as_deref());
-                    self.metadata(plan, record.created_at, record.created_by.as_deref(), updated_at, updated_by, out)?;
+                    let created = Acted { at: record.created_at, by: record.created_by.as_deref() };
+                    let updated = Acted {
+                        at: state.map_or(record.created_at, |s| self.store.updated_at(node, s, self.view)),
+                        by: state.and_then(|s| s.updated_by.as_deref()),
+                    };
+                    self.metadata(plan, created, updated, out)?;
                 }
                 (EdgeField::RelationshipMetadata(plan), Some(_)) => match props {
                     Some(p) => {
                         let by = p.updated_by.as_deref();
-                        self.metadata(plan, p.created_at, by, p.updated_at, by, out)?;
+                        self.metadata(plan, Acted { at: p.created_at, by }, Acted { at: p.updated_at, by }, out)?;
                     }
                     None => out.raw("null"),
                 },
@@ -484,24 +494,15 @@ impl<'s, 'd> Reader<'s, 'd> {
         Ok(())
     }
 
-    #[allow(clippy::too_many_arguments, reason = "the fake is frozen: it follows the real server step by step")]
-    fn metadata(
-        &self,
-        plan: &[(&'d str, MetadataField<'d>)],
-        created_at: i64,
-        created_by: Option<&str>,
-        updated_at: i64,
-        updated_by: Option<&str>,
-        out: &mut Out,
-    ) -> Result<(), Fail> {
+    fn metadata(&self, plan: &[(&'d str, MetadataField<'d>)], created: Acted<'_>, updated: Acted<'_>, out: &mut Out) -> Result<(), Fail> {
         let mut first = true;
         for (key, field) in plan {
             out.key(&mut first, key);
             match field {
-                MetadataField::CreatedAt => out.text(&clock::text(created_at)),
-                MetadataField::UpdatedAt => out.text(&clock::text(updated_at)),
-                MetadataField::CreatedBy(selection) => self.lineage(created_by, "CoreGenericAccount", selection, out)?,
-                MetadataField::UpdatedBy(selection) => self.lineage(updated_by, "CoreGenericAccount", selection, out)?,
+                MetadataField::CreatedAt => out.text(&clock::text(created.at)),
+                MetadataField::UpdatedAt => out.text(&clock::text(updated.at)),
+                MetadataField::CreatedBy(selection) => self.lineage(created.by, "CoreGenericAccount", selection, out)?,
+                MetadataField::UpdatedBy(selection) => self.lineage(updated.by, "CoreGenericAccount", selection, out)?,
                 MetadataField::Typename => out.text("InfrahubNodeMetadata"),
             }
         }
@@ -569,7 +570,7 @@ impl<'s, 'd> Reader<'s, 'd> {
                     });
                     out.texts(steps.map(|steps| self.store.hfid_of(node, state, &steps, self.view)));
                 }
-                NodeField::Attribute(index, plan) => self.attribute(node, kind, *index, &state.attributes[*index], plan, out)?,
+                NodeField::Attribute(index, plan) => self.attribute(node, *index, &state.attributes[*index], plan, out)?,
                 NodeField::One(relation, plan) => {
                     let seen = self.written.is_none_or(|data| looked_at(kind, *relation, plan, data));
                     let edge = self.store.edges_of(node, &kind.relations[*relation], self.view).next().filter(|_| seen);
@@ -634,17 +635,16 @@ impl<'s, 'd> Reader<'s, 'd> {
         Ok(())
     }
 
-    #[allow(clippy::too_many_arguments, reason = "the fake is frozen: it follows the real server step by step")]
     fn attribute(
         &self,
         node: NodeId,
-        kind: &Kind,
         index: usize,
         attr: &Attr,
         plan: &[(&'d str, AttributeField<'d>)],
         out: &mut Out,
     ) -> Result<(), Fail> {
-        let schema = &kind.attributes[index];
+        let record = &self.store.nodes[node as usize];
+        let schema = &self.scope.model.kinds[record.kind].attributes[index];
         let mut first = true;
         for (key, field) in plan {
             out.key(&mut first, key);
@@ -665,8 +665,7 @@ impl<'s, 'd> Reader<'s, 'd> {
                 AttributeField::Typename => out.text(typename(schema.class)),
                 AttributeField::Id => {
                     // Attributes are objects of their own on the server; here their ids only have to differ.
-                    let id = &self.store.nodes[node as usize].id;
-                    out.text(&format!("{}-a{index:03x}{}", &id[..18], &id[23..]));
+                    out.text(&format!("{}-a{index:03x}{}", &record.id[..18], &record.id[23..]));
                 }
                 AttributeField::Derived(name) => out.value(&derived(schema.class, &attr.value, name, schema)),
                 AttributeField::Constant(value) => out.value(value),

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use apollo_compiler::Node;
-use apollo_compiler::executable::Field;
+use apollo_compiler::executable::{ExecutableDocument, Field, Operation};
 use serde_json::{Map, Value, json};
 
 use crate::clock;
@@ -108,6 +108,39 @@ struct Noted {
     known_document: bool,
 }
 
+impl Noted {
+    /// Returns what the body of a request says about its document.
+    fn of(body: Option<&Value>) -> Noted {
+        let Some(body) = body else { return Noted::default() };
+        let document = body["query"].as_str().unwrap_or_default().to_owned();
+        Noted { document, variables: body["variables"].clone(), ..Noted::default() }
+    }
+}
+
+/// The effect of the faults that a request meets before it is handled.
+#[derive(Default)]
+struct Planned {
+    /// The answer without the handler.
+    instead: Option<Reply>,
+    /// Fields that fail, by their name or alias.
+    aliases: Vec<(String, Fail)>,
+}
+
+/// The way in which a document is asked for.
+struct Asked<'r> {
+    branch: &'r str,
+    at: Option<&'r str>,
+    caller: &'r Caller,
+}
+
+/// An execution of a document: as [`Asked`], after the checks.
+struct Execution<'r> {
+    branch: BranchId,
+    at: Option<i64>,
+    caller: &'r Caller,
+    account: Option<Arc<str>>,
+}
+
 /// One field at the root of a document: its name in the answer, and the fields that answer under it.
 struct Alias<'r, 'd> {
     key: &'d str,
@@ -145,7 +178,6 @@ impl Shared {
         locked(&self.faults).settings = settings;
     }
 
-    #[allow(clippy::too_many_lines, reason = "the fake is frozen: it follows the real server step by step")]
     pub(crate) fn handle(&self, incoming: Incoming) -> Reply {
         let start = Instant::now();
         if incoming.path == "/_fake/faults" {
@@ -153,13 +185,9 @@ impl Shared {
         }
         // The second in which the server begins with the request.
         let date = clock::http(clock::now() + self.settings().clock_skew_ms * 1000);
-        let mut noted = Noted::default();
         let is_graphql = incoming.path == "/graphql" || incoming.path.starts_with("/graphql/");
         let body: Option<Value> = is_graphql.then(|| serde_json::from_slice(&incoming.body).unwrap_or(Value::Null));
-        if let Some(body) = &body {
-            noted.document = body["query"].as_str().unwrap_or_default().to_owned();
-            noted.variables = body["variables"].clone();
-        }
+        let mut noted = Noted::of(body.as_ref());
         let is_late = incoming.is_late;
         let (actions, latency) = if is_late {
             Default::default()
@@ -170,10 +198,33 @@ impl Shared {
         std::thread::sleep(latency);
         // Not under the lock: the hook may wait for another request.
         let hook = self.hook.read().unwrap_or_else(PoisonError::into_inner).clone().filter(|_| !is_late);
-        let told = |moment, document: &str| hook.as_ref().map_or(Verdict::GoOn, |hook| hook(moment, document));
-        let mut instead = None;
-        let mut aliases = Vec::new();
-        for action in &actions {
+        let verdict = |moment, document: &str| hook.as_ref().map_or(Verdict::GoOn, |hook| hook(moment, document));
+        let mut planned = self.before(&actions, &incoming);
+        if verdict(Moment::Arrived, &noted.document) == Verdict::Reset {
+            planned.instead = Some(reset());
+        }
+        let mut reply = match planned.instead {
+            Some(reply) => reply,
+            None => match &body {
+                Some(body) => self.graphql(&incoming, body, &mut noted, &mut planned.aliases),
+                None => self.rest(&incoming),
+            },
+        };
+        reply.headers.push(("date", date));
+        self.after(&actions, &mut reply);
+        if verdict(Moment::Handled, &noted.document) == Verdict::Reset {
+            reply.end = End::Reset;
+        }
+        if !is_late {
+            self.note(incoming, noted, &reply, start);
+        }
+        reply
+    }
+
+    /// Executes the faults that come before the handler.
+    fn before(&self, actions: &[Action], incoming: &Incoming) -> Planned {
+        let mut planned = Planned::default();
+        for action in actions {
             match action {
                 Action::Delay { delay_ms } => std::thread::sleep(Duration::from_millis(*delay_ms)),
                 Action::Pass { ms } => {
@@ -183,15 +234,8 @@ impl Shared {
                 Action::RunBefore(outside) => self.run(outside),
                 Action::ChangeSchema { kinds } => self.change_schema(kinds, &|_| {}),
                 Action::Alias { name, message, code, http_status } => {
-                    aliases.push((
-                        name.clone(),
-                        Fail::Other {
-                            message: message.clone(),
-                            code: Box::leak(code.clone().into_boxed_str()),
-                            status: *http_status,
-                            data: json!({}),
-                        },
-                    ));
+                    let (message, code) = (message.clone(), Box::leak(code.clone().into_boxed_str()));
+                    planned.aliases.push((name.clone(), Fail::Other { message, code, status: *http_status, data: json!({}) }));
                 }
                 Action::Shed | Action::TooMany => {
                     let error = json!({ "data": null, "errors": [{ "message": "Server is shedding load; retry later.", "extensions": { "code": 429 } }] });
@@ -200,35 +244,29 @@ impl Shared {
                         reply.headers.push(("retry-after", "1".into()));
                         reply.headers.push(("x-infrahub-admission", "shed".into()));
                     }
-                    instead = Some(reply);
+                    planned.instead = Some(reply);
                 }
-                Action::Unavailable => instead = Some(Reply::new(503, "text/plain", "")),
-                Action::Crash => instead = Some(crash()),
+                Action::Unavailable => planned.instead = Some(Reply::new(503, "text/plain", "")),
+                Action::Crash => planned.instead = Some(crash()),
                 Action::Status { status, body } => {
                     let content_type = if body.starts_with(['{', '[']) { "application/json" } else { "text/plain; charset=utf-8" };
-                    instead = Some(Reply::new(*status, content_type, body.clone()));
+                    planned.instead = Some(Reply::new(*status, content_type, body.clone()));
                 }
-                Action::ResetBefore => instead = Some(reset()),
+                Action::ResetBefore => planned.instead = Some(reset()),
                 Action::Late { status, after_ms } => {
                     let late = Incoming { is_late: true, ..incoming.clone() };
                     let late = Some((Duration::from_millis(*after_ms), late));
-                    instead = Some(Reply { end: End::CloseSilently, late, ..Reply::new(*status, "text/plain", "") });
+                    planned.instead = Some(Reply { end: End::CloseSilently, late, ..Reply::new(*status, "text/plain", "") });
                 }
                 _ => {}
             }
         }
-        if told(Moment::Arrived, &noted.document) == Verdict::Reset {
-            instead = Some(reset());
-        }
-        let mut reply = match instead {
-            Some(reply) => reply,
-            None => match &body {
-                Some(body) => self.graphql(&incoming, body, &mut noted, &mut aliases),
-                None => self.rest(&incoming),
-            },
-        };
-        reply.headers.push(("date", date));
-        for action in &actions {
+        planned
+    }
+
+    /// Executes the faults that come after the handler.
+    fn after(&self, actions: &[Action], reply: &mut Reply) {
+        for action in actions {
             match action {
                 Action::RunAfter(outside) => self.run(outside),
                 Action::StatusAfter { status } => (reply.status, reply.body) = (*status, Vec::new()),
@@ -238,12 +276,10 @@ impl Shared {
                 _ => {}
             }
         }
-        if told(Moment::Handled, &noted.document) == Verdict::Reset {
-            reply.end = End::Reset;
-        }
-        if is_late {
-            return reply;
-        }
+    }
+
+    /// Writes a request to the log.
+    fn note(&self, incoming: Incoming, noted: Noted, reply: &Reply, start: Instant) {
         locked(&self.log).push(Request {
             connection: incoming.connection,
             method: incoming.method,
@@ -261,7 +297,6 @@ impl Shared {
             response_bytes: reply.body.len(),
             elapsed: start.elapsed(),
         });
-        reply
     }
 
     /// `POST /_fake/faults`: `{"reset": true, "settings": {…}, "faults": […]}`, each part optional.
@@ -308,7 +343,8 @@ impl Shared {
     /// As [`Shared::run`], with the answer.
     pub(crate) fn execute_outside(&self, outside: &Outside) -> Value {
         let body = json!({ "query": outside.query, "variables": outside.variables });
-        let reply = self.execute(&outside.branch, None, &Caller::Outside, &body, &mut Noted::default(), &mut Vec::new());
+        let asked = Asked { branch: &outside.branch, at: None, caller: &Caller::Outside };
+        let reply = self.execute(&asked, &body, &mut Noted::default(), &mut Vec::new()).unwrap_or_else(|refused| refused);
         serde_json::from_slice(&reply.body).unwrap_or(Value::Null)
     }
 
@@ -469,96 +505,88 @@ impl Shared {
         if serde_json::from_slice::<serde::de::IgnoredAny>(&incoming.body).is_err() {
             return Reply::json(400, &json!({ "errors": ["Request body is not a valid JSON"] }));
         }
-        self.execute(branch, incoming.parameter("at"), &caller, body, noted, aliases)
+        let asked = Asked { branch, at: incoming.parameter("at"), caller: &caller };
+        self.execute(&asked, body, noted, aliases).unwrap_or_else(|refused| refused)
     }
 
-    #[allow(clippy::too_many_arguments, clippy::too_many_lines, reason = "the fake is frozen: it follows the real server step by step")]
-    fn execute(
-        &self,
-        branch: &str,
-        at: Option<&str>,
-        caller: &Caller,
-        body: &Value,
-        noted: &mut Noted,
-        aliases: &mut Vec<(String, Fail)>,
-    ) -> Reply {
+    /// Executes a document. The error is the answer to a document that is not executed.
+    fn execute(&self, asked: &Asked<'_>, body: &Value, noted: &mut Noted, aliases: &mut Vec<(String, Fail)>) -> Result<Reply, Reply> {
         let model = self.model();
         // A body without a query, or with variables that are no object, crashes the real server.
-        let (Some(text), Value::Object(_) | Value::Null) = (body["query"].as_str(), &body["variables"]) else { return crash() };
+        let (Some(text), Value::Object(_) | Value::Null) = (body["query"].as_str(), &body["variables"]) else { return Err(crash()) };
         let (prepared, known) = self.cache.prepare(&model, text);
         noted.known_document = known;
         let document = match &*prepared {
-            Prepared::Syntax => return crash(),
-            Prepared::Invalid(errors) => {
-                let errors: Vec<Value> = errors.iter().map(|e| self.extended(e.clone(), "UNDEFINED_ERROR", 500, json!({}))).collect();
-                return Reply::json(200, &json!({ "data": null, "errors": errors }));
-            }
+            Prepared::Syntax => return Err(crash()),
+            Prepared::Invalid(errors) => return Err(refusal(200, errors.iter().map(|e| self.undefined(e.clone(), 500)).collect())),
             Prepared::Valid(document) => document,
         };
-        let refused = |message: String| {
-            let error = self.extended(json!({ "message": message }), "UNDEFINED_ERROR", 500, json!({}));
-            Reply::json(200, &json!({ "data": null, "errors": [error] }))
-        };
-        let operation = match operation(document, body["operationName"].as_str()) {
-            Ok(operation) => operation,
-            Err(message) => return refused(message),
-        };
+        let refused = |message: String| refusal(200, vec![self.undefined(json!({ "message": message }), 500)]);
+        let operation = operation(document, body["operationName"].as_str()).map_err(refused)?;
         noted.operation = if operation.is_mutation() { "mutation" } else { "query" };
         noted.operation_name = operation.name.as_ref().map(ToString::to_string);
         noted.root_fields = operation.root_fields(document).map(|f| f.name.to_string()).collect();
-        let account = match self.permitted(&model, branch, caller, operation.is_mutation(), &noted.root_fields) {
-            Ok(account) => account,
-            Err(refused) => return refused,
-        };
-        let branch_id = self.store.read().unwrap_or_else(PoisonError::into_inner).branch(branch).unwrap_or(MAIN);
-        let mut moment = None;
-        if let Some(text) = at.filter(|_| !operation.is_mutation()) {
-            let store = self.store.read().unwrap_or_else(PoisonError::into_inner);
-            let error = |status: u16, message: String| {
-                let error = self.extended(json!({ "message": message }), "UNDEFINED_ERROR", status, json!({}));
-                Err(Reply::json(status, &json!({ "data": null, "errors": [error] })))
-            };
-            let checked = match clock::parse(text, store.present()) {
-                None => error(400, format!("Invalid time format for {text}")),
-                Some(at) if at < store.branches[MAIN as usize].created_at => {
-                    let (requested, created) = (clock::zulu(at), clock::zulu(store.branches[MAIN as usize].created_at));
-                    error(422, format!("Requested time '{requested}' is before branch 'main' was created at '{created}'."))
-                }
-                Some(at) => Ok(at),
-            };
-            match checked {
-                Ok(at) => moment = Some(at),
-                Err(reply) => return reply,
-            }
-        }
-        let empty = Map::new();
-        let given = match variables(&model, document, operation, body["variables"].as_object().unwrap_or(&empty)) {
-            Ok(given) => given,
-            Err(errors) => {
-                let errors: Vec<Value> = errors
-                    .into_iter()
-                    .map(|e| {
-                        let mut error = json!({ "message": e.message });
-                        if let Some(location) = e.location {
-                            error["locations"] = json!([location]);
-                        }
-                        self.extended(error, "UNDEFINED_ERROR", 500, json!({}))
-                    })
-                    .collect();
-                return Reply::json(200, &json!({ "data": null, "errors": errors }));
-            }
-        };
+        let caller = asked.caller;
+        let account = self.permitted(&model, asked.branch, caller, operation.is_mutation(), &noted.root_fields)?;
+        let branch = self.store.read().unwrap_or_else(PoisonError::into_inner).branch(asked.branch).unwrap_or(MAIN);
+        let at = asked.at.filter(|_| !operation.is_mutation()).map(|text| self.moment(text)).transpose()?;
+        let given = self.given(&model, document, operation, &body["variables"])?;
         let scope = Scope { model: &model, document, variables: &given };
-        let root = operation.object_type().as_str();
         // Literals that do not fit their scalar refuse the document, as unknown fields do.
-        for (_, fields) in scope.collect(&[&operation.selection_set], root) {
-            if let Err(message) = arguments(&model.graphql, fields[0], &given) {
-                return refused(message);
-            }
+        for (_, fields) in scope.collect(&[&operation.selection_set], operation.object_type().as_str()) {
+            arguments(&model.graphql, fields[0], &given).map_err(refused)?;
         }
+        Ok(self.answer(&scope, operation, &Execution { branch, at, caller, account }, aliases))
+    }
+
+    /// Returns the moment of a read, or the refusal.
+    fn moment(&self, text: &str) -> Result<i64, Reply> {
+        let store = self.store.read().unwrap_or_else(PoisonError::into_inner);
+        let error = |status: u16, message: String| Err(refusal(status, vec![self.undefined(json!({ "message": message }), status)]));
+        let created_at = store.branches[MAIN as usize].created_at;
+        match clock::parse(text, store.present()) {
+            None => error(400, format!("Invalid time format for {text}")),
+            Some(at) if at < created_at => {
+                let (requested, created) = (clock::zulu(at), clock::zulu(created_at));
+                error(422, format!("Requested time '{requested}' is before branch 'main' was created at '{created}'."))
+            }
+            Some(at) => Ok(at),
+        }
+    }
+
+    /// Returns the values of the variables, or the refusal.
+    fn given(
+        &self,
+        model: &Model,
+        document: &ExecutableDocument,
+        operation: &Operation,
+        given: &Value,
+    ) -> Result<Map<String, Value>, Reply> {
+        let empty = Map::new();
+        variables(model, document, operation, given.as_object().unwrap_or(&empty)).map_err(|errors| {
+            let errors = errors.into_iter().map(|e| {
+                let mut error = json!({ "message": e.message });
+                if let Some(location) = e.location {
+                    error["locations"] = json!([location]);
+                }
+                self.undefined(error, 500)
+            });
+            refusal(200, errors.collect())
+        })
+    }
+
+    /// Answers each field at the root.
+    fn answer<'d>(
+        &self,
+        scope: &Scope<'d>,
+        operation: &'d Operation,
+        execution: &Execution<'_>,
+        aliases: &mut Vec<(String, Fail)>,
+    ) -> Reply {
         let mut out = Out(Vec::with_capacity(4096));
         let mut errors: Vec<Value> = Vec::new();
         let mut nulled = false;
+        let root = operation.object_type().as_str();
         out.raw("{\"data\":{");
         for (i, (key, fields)) in scope.collect(&[&operation.selection_set], root).into_iter().enumerate() {
             if i > 0 {
@@ -572,8 +600,8 @@ impl Shared {
             let planned = aliases.iter().position(|(n, _)| n == key || n == name);
             let outcome = match planned {
                 Some(planned) => Err(aliases.remove(planned).1),
-                None if operation.is_mutation() => self.mutation(&scope, branch_id, account.clone(), &alias, &mut out),
-                None => self.query(&scope, branch_id, moment, caller, &alias, &mut out),
+                None if operation.is_mutation() => self.mutation(scope, execution, &alias, &mut out),
+                None => self.query(scope, execution, &alias, &mut out),
             };
             match outcome {
                 Ok(inner) => {
@@ -588,7 +616,7 @@ impl Shared {
                     out.0.truncate(start);
                     out.raw("null");
                     nulled |= fields[0].ty().is_non_null();
-                    errors.extend(self.errors(&scope, fail, key, fields[0]));
+                    errors.extend(self.errors(scope, fail, key, fields[0]));
                 }
             }
         }
@@ -603,6 +631,11 @@ impl Shared {
         }
         out.raw("}");
         Reply::new(200, "application/json", out.0)
+    }
+
+    /// Returns an error that the server does not classify, with its extensions.
+    fn undefined(&self, error: Value, status: u16) -> Value {
+        self.extended(error, "UNDEFINED_ERROR", status, json!({}))
     }
 
     /// Returns the error with its extensions; codes exist since 1.10.
@@ -632,7 +665,7 @@ impl Shared {
                 let kind = scope.model.mutations.get(field.name.as_str()).map(|(kind, _)| scope.model.kinds[*kind].name.clone());
                 let Some(kind) = kind else {
                     let message: Vec<String> = fields.iter().map(|(field, reason)| format!("{reason} at {field}")).collect();
-                    return vec![self.extended(located(&message.join(", ")), "UNDEFINED_ERROR", 422, json!({}))];
+                    return vec![self.undefined(located(&message.join(", ")), 422)];
                 };
                 let single = fields.len() == 1;
                 fields
@@ -658,8 +691,7 @@ impl Shared {
         fields: &[String],
     ) -> Result<Option<Arc<str>>, Reply> {
         let refuse = |status: u16, code: &str, message: &str, data: Value| {
-            let error = self.extended(json!({ "message": message }), code, status, data);
-            Err(Reply::json(status, &json!({ "data": null, "errors": [error] })))
+            Err(refusal(status, vec![self.extended(json!({ "message": message }), code, status, data)]))
         };
         let token = match caller {
             Caller::Outside => return Ok(None),
@@ -725,37 +757,27 @@ impl Shared {
         }
     }
 
-    #[allow(clippy::too_many_arguments, reason = "the fake is frozen: it follows the real server step by step")]
-    fn query<'d>(
-        &self,
-        scope: &Scope<'d>,
-        branch: BranchId,
-        at: Option<i64>,
-        caller: &Caller,
-        alias: &Alias<'_, 'd>,
-        out: &mut Out,
-    ) -> Result<Inner, Fail> {
+    fn query<'d>(&self, scope: &Scope<'d>, execution: &Execution<'_>, alias: &Alias<'_, 'd>, out: &mut Out) -> Result<Inner, Fail> {
         let store = self.store.read().unwrap_or_else(PoisonError::into_inner);
         let present = store.present();
-        let permissions = self.permissions(caller);
-        let view = store.view(branch, at.map_or(present, |at| at.min(present)));
+        let permissions = self.permissions(execution.caller);
+        let view = store.view(execution.branch, execution.at.map_or(present, |at| at.min(present)));
         let reader = Reader::new(&store, scope, view, &permissions, None);
         let place = reader.root(alias.key);
-        self.read(&reader, scope, caller, present, alias.fields, out)?;
+        self.read(&reader, execution.caller, present, alias.fields, out)?;
         drop(place);
         Ok(reader.errors.into_inner())
     }
 
-    #[allow(clippy::too_many_arguments, reason = "the fake is frozen: it follows the real server step by step")]
-    fn read<'s, 'd>(
+    fn read<'d>(
         &self,
-        reader: &Reader<'s, 'd>,
-        scope: &Scope<'d>,
+        reader: &Reader<'_, 'd>,
         caller: &Caller,
         present: i64,
         fields: &[&'d Node<Field>],
         out: &mut Out,
     ) -> Result<(), Fail> {
+        let scope = reader.scope;
         let store = reader.store;
         let name = fields[0].name.as_str();
         if let Some(kind) = scope.model.kind(name) {
@@ -821,19 +843,13 @@ impl Shared {
         Ok(())
     }
 
-    fn mutation<'d>(
-        &self,
-        scope: &Scope<'d>,
-        branch: BranchId,
-        account: Option<Arc<str>>,
-        alias: &Alias<'_, 'd>,
-        out: &mut Out,
-    ) -> Result<Inner, Fail> {
+    fn mutation<'d>(&self, scope: &Scope<'d>, execution: &Execution<'_>, alias: &Alias<'_, 'd>, out: &mut Out) -> Result<Inner, Fail> {
         let fields = alias.fields;
         let given = arguments(&scope.model.graphql, fields[0], scope.variables).map_err(|e| Fail::plain(e, 500))?;
         let empty = Map::new();
         let data = given.get("data").and_then(Value::as_object).unwrap_or(&empty);
-        let account = given.get("context").and_then(|c| c["account"]["id"].as_str()).map(Arc::from).or(account);
+        let account = given.get("context").and_then(|c| c["account"]["id"].as_str()).map(Arc::from).or(execution.account.clone());
+        let branch = execution.branch;
         let mut store = self.store.write().unwrap_or_else(PoisonError::into_inner);
         let name = fields[0].name.as_str();
         let mut answer = json!({ "ok": true });
@@ -999,6 +1015,11 @@ fn packed(incoming: &Incoming, value: &Value) -> Reply {
         }
         Err(_) => crash(),
     }
+}
+
+/// Returns an answer with errors and without data.
+fn refusal(status: u16, errors: Vec<Value>) -> Reply {
+    Reply::json(status, &json!({ "data": null, "errors": errors }))
 }
 
 /// Resets the connection.
