@@ -1,5 +1,6 @@
 //! The common parts of whole-program tests: a project in a separate folder, and the real binary.
 
+pub mod lab;
 pub mod live;
 pub mod netbox;
 pub mod rest;
@@ -176,4 +177,18 @@ impl Project {
         runs.sort();
         runs
     }
+}
+
+/// Returns `action kind unique-id field` of each change of a plan.
+///
+/// # Panics
+/// When the plan has no list of changes.
+#[must_use]
+pub fn changes(plan: &serde_json::Value) -> Vec<String> {
+    let changes = plan["changes"].as_array().unwrap_or_else(|| panic!("no changes: {plan}"));
+    let one = |change: &serde_json::Value| {
+        let fields = ["action", "resource", "source_id", "attribute"].map(|name| change[name].as_str().unwrap_or_default());
+        fields.join(" ").trim_end().to_owned()
+    };
+    changes.iter().map(one).collect()
 }

@@ -2,56 +2,9 @@
 //! Infrahub.
 
 use infrahub_sync_fake_infrahub::{ADMIN_TOKEN, Fake, Model, Options, Version};
-use infrahub_sync_tests::Project;
+use infrahub_sync_tests::lab::{CABLES, PLACES, TEMPLATES};
+use infrahub_sync_tests::{Project, lab};
 use serde_json::{Map, Value, json};
-
-/// Sites, racks and devices whose place is one of them.
-const PLACES: &str = "
-  - name: LabSite
-    mapping: sites
-    identifiers: [name]
-    fields: [{name: name, mapping: name}]
-  - name: LabRack
-    mapping: racks
-    identifiers: [name]
-    fields: [{name: name, mapping: name}]
-  - name: LabDevice
-    mapping: devices
-    identifiers: [location, name]
-    filters: [{field: rack, operation: is_not_empty}]
-    fields:
-      - {name: location, mapping: rack, reference: LabRack}
-      - {name: name, mapping: name}
-      - {name: role, mapping: role}
-  - name: LabDevice
-    mapping: devices
-    filters: [{field: rack, operation: is_empty}]
-    fields:
-      - {name: location, mapping: site, reference: LabSite}
-      - {name: name, mapping: name}
-      - {name: role, mapping: role}
-  - name: LabPort
-    mapping: ports
-    identifiers: [device, name]
-    fields:
-      - {name: device, mapping: device, reference: LabDevice}
-      - {name: name, mapping: name}
-";
-
-/// Circuits, and cables between ports and circuits.
-const CABLES: &str = "
-  - name: LabCircuit
-    mapping: circuits
-    identifiers: [name]
-    fields: [{name: name, mapping: name}]
-  - name: LabCable
-    mapping: cables
-    identifiers: [label]
-    fields:
-      - {name: label, mapping: label}
-      - {name: endpoints, mapping: ends, reference: LabEndpoint}
-      - {name: origin, mapping: origin, reference: [LabPort, LabCircuit]}
-";
 
 struct Lab {
     fake: Fake,
@@ -61,18 +14,13 @@ struct Lab {
 impl Lab {
     fn new(mappings: &[&str]) -> Lab {
         let fake = Fake::start(Options { model: Some(Model::lab(Version::V1_11)), ..Options::default() }).unwrap();
-        let mut project = Project::new(&format!(
-            "name: lab\nsource: {{name: files, settings: {{path: source}}}}\ndestination: {{name: infrahub, settings: {{url: \"{}\"}}}}\n\
-             diffsync_flags: [NONE]\ndeletes: all\nmax_deletes: 100%\nschema_mapping:{}",
-            fake.url(),
-            mappings.concat()
-        ));
+        let mut project = lab::project(&format!("url: \"{}\"", fake.url()), mappings);
         project.set("INFRAHUB_API_TOKEN", ADMIN_TOKEN);
         Lab { fake, project }
     }
 
     fn source(&self, resource: &str, records: Value) {
-        self.project.write(&format!("source/{resource}.json"), &records.to_string());
+        lab::source(&self.project, resource, &records);
     }
 
     /// One rack and one site of one name, each with a device of one name that has a port of one name.
@@ -315,57 +263,15 @@ fn kind_that_nothing_has_is_an_error_with_a_suggestion() {
     lab.project.ok(&["validate"]);
 }
 
-/// Templates with their ports, profiles, and devices that are made from them.
-const TEMPLATES: &str = "
-  - name: TemplateLabDevice
-    mapping: types
-    identifiers: [template_name]
-    fields:
-      - {name: template_name, mapping: name}
-      - {name: role, mapping: role}
-      - {name: height, mapping: height}
-  - name: TemplateLabPort
-    mapping: type_ports
-    identifiers: [device, template_name]
-    fields:
-      - {name: device, mapping: type, reference: TemplateLabDevice}
-      - {name: template_name, mapping: name}
-      - {name: name, mapping: name}
-      - {name: note, static: from the template}
-  - name: ProfileLabDevice
-    mapping: profiles
-    identifiers: [profile_name]
-    fields:
-      - {name: profile_name, mapping: name}
-      - {name: profile_priority, mapping: priority}
-      - {name: role, mapping: role}
-  - name: LabSite
-    mapping: sites
-    identifiers: [name]
-    fields: [{name: name, mapping: name}]
-  - name: LabDevice
-    mapping: devices
-    identifiers: [location, name]
-    fields:
-      - {name: location, mapping: site, reference: LabSite}
-      - {name: name, mapping: name}
-      - {name: object_template, mapping: type, reference: TemplateLabDevice}
-      - {name: profiles, mapping: profiles, reference: CoreProfile}
-  - name: LabPort
-    mapping: ports
-    identifiers: [device, name]
-    fields:
-      - {name: device, mapping: device, reference: LabDevice}
-      - {name: name, mapping: name}
-      - {name: note, mapping: note}
-";
-
 #[test]
 fn templates_and_profiles_are_kinds_and_peers_like_others() {
     let lab = Lab::new(&[TEMPLATES]);
     lab.source("types", json!([{"id": 1, "name": "leaf", "role": "leaf", "height": 1}, {"id": 2, "name": "spine", "role": "spine"}]));
-    lab.source("type_ports", json!([{"id": 1, "name": "eth0", "type": 1}, {"id": 2, "name": "eth1", "type": 1}]));
-    lab.source("profiles", json!([{"id": 1, "name": "edge", "priority": 10, "role": "edge"}]));
+    lab.source(
+        "type_ports",
+        json!([{"id": 1, "name": "leaf-eth0", "port": "eth0", "type": 1}, {"id": 2, "name": "leaf-eth1", "port": "eth1", "type": 1}]),
+    );
+    lab.source("profiles", json!([{"id": 1, "name": "tall", "priority": 10, "height": 4}]));
     lab.source("sites", json!([{"id": 1, "name": "s"}]));
     lab.source("devices", json!([{"id": 1, "name": "d1", "site": 1, "type": 1, "profiles": [1]}, {"id": 2, "name": "d2", "site": 1, "type": null, "profiles": []}]));
     // `d1` gets `eth0` and `eth1` from its template; the plan creates them too, and one more.
@@ -402,7 +308,7 @@ fn templates_and_profiles_are_kinds_and_peers_like_others() {
         [
             r#"update TemplateLabDevice leaf {"role":"access"}"#,
             r#"update LabDevice s__d1 {"profiles":[]}"#,
-            "delete ProfileLabDevice edge null",
+            "delete ProfileLabDevice tall null",
             "delete TemplateLabDevice spine null",
         ]
     );
@@ -425,11 +331,7 @@ fn port_of_another_user_is_not_taken_for_one_of_the_template() {
     let device = lab.nodes("LabDevice", "name", "id name{value}")[0]["id"].clone();
     // It appears between the last look and the write.
     let port = json!({ "name": { "value": "eth0" }, "note": { "value": "theirs" }, "device": { "id": device } });
-    let fake = &lab.fake;
-    let document = "mutation($d:LabPortCreateInput!){LabPortCreate(data:$d){ok}}";
-    let Value::Object(variables) = json!({ "d": port }) else { unreachable!() };
-    let answer = fake.execute("main", document, variables);
-    assert!(answer["errors"].is_null(), "{answer}");
+    lab.create("LabPort", port);
     let applied = lab.project.run(&["apply", "--run-id", "planned"]);
     assert_eq!(applied.code, 7, "{}", applied.stderr);
     assert_eq!(lab.nodes("LabPort", "name", "name{value} note{value}")[0]["note"]["value"], "theirs");

@@ -6,7 +6,7 @@ use infrahub_sync_fake_infrahub::{
     ADMIN_TOKEN, Action, BRANCH_ONLY_TOKEN, EXPIRED_TOKEN, Fake, Fault, Model, Options, Outside, READ_ONLY_TOKEN, Request, Settings,
     Version,
 };
-use infrahub_sync_tests::{Output, Project};
+use infrahub_sync_tests::{Output, Project, changes};
 use serde_json::{Map, Value, json};
 
 const SITE: &str = "LocationSite sites [name]: name description";
@@ -135,18 +135,6 @@ impl Lab {
     fn mutations(&self) -> Vec<Request> {
         self.requests().into_iter().filter(|request| request.operation == "mutation").collect()
     }
-}
-
-/// `action kind unique-id field` of each change.
-fn changes(plan: &Value) -> Vec<String> {
-    let changes = plan["changes"].as_array().cloned().unwrap_or_default();
-    changes
-        .iter()
-        .map(|change| {
-            let text = |name: &str| change[name].as_str().unwrap_or_default().to_owned();
-            [text("action"), text("resource"), text("source_id"), text("attribute")].join(" ").trim_end().to_owned()
-        })
-        .collect()
 }
 
 /// Asserts how a command ended, and what it said.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use infrahub_sync_fake_infrahub::{ADMIN_TOKEN, Fake, Model, Options, Version};
-use infrahub_sync_tests::Project;
+use infrahub_sync_tests::{Project, changes};
 use serde_json::{Map, Value, json};
 
 const KINDS: &str = "schema_mapping:
@@ -86,15 +86,6 @@ impl Lab {
 
 fn set(items: &[&str]) -> BTreeSet<String> {
     items.iter().map(|item| (*item).to_owned()).collect()
-}
-
-fn changes(plan: &Value) -> Vec<String> {
-    let changes = plan["changes"].as_array().unwrap();
-    let text = |change: &Value, name: &str| change[name].as_str().unwrap_or_default().to_owned();
-    changes
-        .iter()
-        .map(|change| ["action", "resource", "source_id", "attribute"].map(|name| text(change, name)).join(" ").trim_end().to_owned())
-        .collect()
 }
 
 #[test]

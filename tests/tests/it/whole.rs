@@ -1,7 +1,7 @@
 //! The program as its users meet it: commands on a project, files in, files out.
 
 use infrahub_sync_test_server::{Answer, Server};
-use infrahub_sync_tests::Project;
+use infrahub_sync_tests::{Project, changes};
 use serde_json::{Value, json};
 
 const CONFIG: &str = "
@@ -49,18 +49,6 @@ fn office(config: &str) -> Project {
     project.write("source/tags.json", &json!([{"id": 1, "name": "core"}, {"id": 2, "name": "edge"}]).to_string());
     project.write("source/devices.json", &devices().to_string());
     project
-}
-
-/// `action kind unique-id fields` of each change.
-fn changes(plan: &Value) -> Vec<String> {
-    let changes = plan["changes"].as_array().cloned().unwrap_or_default();
-    changes
-        .iter()
-        .map(|change| {
-            let text = |name: &str| change[name].as_str().unwrap_or_default().to_owned();
-            [text("action"), text("resource"), text("source_id"), text("attribute")].join(" ").trim_end().to_owned()
-        })
-        .collect()
 }
 
 #[test]

@@ -1,114 +1,22 @@
 //! Relationships to objects of several kinds, and object templates and profiles, on a real Infrahub.
 
-use infrahub_sync_tests::Project;
+use infrahub_sync_tests::lab::{CABLES, PLACES, TEMPLATES};
 use infrahub_sync_tests::live::{Branch, Infrahub, Turn};
+use infrahub_sync_tests::{Project, lab};
 use serde_json::{Value, json};
 
 /// The schema of the fake's `lab`, known by one of its kinds.
 const LAB: (&str, &str) = ("LabCable", "tests/fakes/infrahub/check/lab.yml");
 
-const PLACES: &str = "
-  - name: LabSite
-    mapping: sites
-    identifiers: [name]
-    fields: [{name: name, mapping: name}]
-  - name: LabRack
-    mapping: racks
-    identifiers: [name]
-    fields: [{name: name, mapping: name}]
-  - name: LabDevice
-    mapping: devices
-    identifiers: [location, name]
-    filters: [{field: rack, operation: is_not_empty}]
-    fields:
-      - {name: location, mapping: rack, reference: LabRack}
-      - {name: name, mapping: name}
-      - {name: role, mapping: role}
-      - {name: platform, reference: LabPlatform}
-  - name: LabDevice
-    mapping: devices
-    filters: [{field: rack, operation: is_empty}]
-    fields:
-      - {name: location, mapping: site, reference: LabSite}
-      - {name: name, mapping: name}
-      - {name: role, mapping: role}
-      - {name: platform, reference: LabPlatform}
-  - name: LabPort
-    mapping: ports
-    identifiers: [device, name]
-    fields:
-      - {name: device, mapping: device, reference: LabDevice}
-      - {name: name, mapping: name}
-  - name: LabCircuit
-    mapping: circuits
-    identifiers: [name]
-    fields: [{name: name, mapping: name}]
-  - name: LabCable
-    mapping: cables
-    identifiers: [label]
-    fields:
-      - {name: label, mapping: label}
-      - {name: endpoints, mapping: ends, reference: LabEndpoint}
-      - {name: origin, mapping: origin, reference: [LabPort, LabCircuit]}
-";
-
-const TEMPLATES: &str = "
-  - name: TemplateLabDevice
-    mapping: types
-    identifiers: [template_name]
-    fields:
-      - {name: template_name, mapping: name}
-      - {name: role, mapping: role}
-      - {name: height, mapping: height}
-  - name: TemplateLabPort
-    mapping: type_ports
-    identifiers: [device, template_name]
-    fields:
-      - {name: device, mapping: type, reference: TemplateLabDevice}
-      - {name: template_name, mapping: name}
-      - {name: name, mapping: port}
-      - {name: note, static: from the template}
-  - name: ProfileLabDevice
-    mapping: profiles
-    identifiers: [profile_name]
-    fields:
-      - {name: profile_name, mapping: name}
-      - {name: profile_priority, mapping: priority}
-      - {name: height, mapping: height}
-  - name: LabSite
-    mapping: sites
-    identifiers: [name]
-    fields: [{name: name, mapping: name}]
-  - name: LabDevice
-    mapping: devices
-    identifiers: [location, name]
-    fields:
-      - {name: location, mapping: site, reference: LabSite}
-      - {name: name, mapping: name}
-      - {name: object_template, mapping: type, reference: TemplateLabDevice}
-      - {name: profiles, mapping: profiles, reference: CoreProfile}
-  - name: LabPort
-    mapping: ports
-    identifiers: [device, name]
-    fields:
-      - {name: device, mapping: device, reference: LabDevice}
-      - {name: name, mapping: name}
-      - {name: note, mapping: note}
-";
-
-fn lab(infrahub: &Infrahub, branch: &Branch, mappings: &str) -> Project {
-    let mut project = Project::new(&format!(
-        "name: lab\nsource: {{name: files, settings: {{path: source}}}}\ndestination: {{name: infrahub, settings: {{branch: {}}}}}\n\
-         diffsync_flags: [NONE]\ndeletes: all\nmax_deletes: 100%\nschema_mapping:{mappings}",
-        branch.name
-    ));
+fn lab(infrahub: &Infrahub, branch: &Branch, mappings: &[&str]) -> Project {
+    let mut project = lab::project(&format!("branch: {}", branch.name), mappings);
     project.set("INFRAHUB_ADDRESS", &infrahub.url);
     project.set("INFRAHUB_API_TOKEN", &infrahub.token);
     project
 }
 
 fn source(project: &Project, resource: &str, records: Value) {
-    project.write(&format!("source/{resource}.json"), &records.to_string());
+    lab::source(project, resource, &records);
 }
 
 /// Syncs; a second run plans nothing.
@@ -130,7 +38,7 @@ fn cables_end_at_ports_and_circuits_and_devices_stand_in_racks_or_sites() {
     let infrahub = Infrahub::up(&[LAB]);
     let branch = infrahub.branch("cables");
     let platform = infrahub.create(&branch.name, "LabPlatform", "name:{value:\"os\"}");
-    let project = lab(&infrahub, &branch, PLACES);
+    let project = lab(&infrahub, &branch, &[PLACES, CABLES]);
     source(&project, "sites", json!([{"id": 1, "name": "a"}]));
     source(&project, "racks", json!([{"id": 1, "name": "a"}]));
     source(
@@ -196,7 +104,7 @@ fn templates_make_components_and_profiles_are_peers() {
     let _turn = Turn::wait();
     let infrahub = Infrahub::up(&[LAB]);
     let branch = infrahub.branch("templates");
-    let project = lab(&infrahub, &branch, TEMPLATES);
+    let project = lab(&infrahub, &branch, &[TEMPLATES]);
     source(&project, "types", json!([{"id": 1, "name": "leaf", "role": "leaf"}, {"id": 2, "name": "spine", "role": "spine"}]));
     // Template names are unique; the ports that are made of them are named by the device's own scheme.
     source(
