@@ -106,9 +106,9 @@ mod tests {
         "run_id": "20260102T0304-0011aabb",
         "summary": {"create":2,"update":3,"delete":1,"skipped":1},
         "kinds": [
-        {"kind":"BuiltinTag","tier":0,"source_rows":3,"destination_rows":2,"create":1,"update":1,"delete":0,"skipped":1,"partial":false},
-        {"kind":"LocationSite","tier":1,"source_rows":41,"destination_rows":41,"create":0,"update":0,"delete":0,"skipped":0,"partial":true},
-        {"kind":"DcimDevice","tier":2,"source_rows":120,"destination_rows":120,"create":1,"update":2,"delete":1,"skipped":0,"partial":false}
+        {"kind":"BuiltinTag","tier":0,"source_rows":3,"destination_rows":2,"create":1,"update":1,"delete":0,"skipped":1,"blocked":0,"no_effect":0,"partial":false},
+        {"kind":"LocationSite","tier":1,"source_rows":41,"destination_rows":41,"create":0,"update":0,"delete":0,"skipped":0,"blocked":0,"no_effect":0,"partial":true},
+        {"kind":"DcimDevice","tier":2,"source_rows":120,"destination_rows":120,"create":1,"update":2,"delete":1,"skipped":0,"blocked":0,"no_effect":0,"partial":false}
         ],
         "changes": [
         {"action":"create","resource":"BuiltinTag","source_id":"Grün & <b>","dest_id":null,"attribute":null,"old_value":null,"new_value":{"name":"Grün & <b>","description":null,"weight":3},"owner":null,"skip_reason":null,"conflict_class":null,"tier":0,"pass":0},
@@ -131,7 +131,7 @@ mod tests {
         "run_id": "20260102T0304-0011aabb",
         "summary": {"create":0,"update":0,"delete":0,"skipped":0},
         "kinds": [
-        {"kind":"BuiltinTag","tier":0,"source_rows":3,"destination_rows":3,"create":0,"update":0,"delete":0,"skipped":0,"partial":false}
+        {"kind":"BuiltinTag","tier":0,"source_rows":3,"destination_rows":3,"create":0,"update":0,"delete":0,"skipped":0,"blocked":0,"no_effect":0,"partial":false}
         ],
         "changes": [
         ]
