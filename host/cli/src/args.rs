@@ -187,6 +187,29 @@ impl SettingArgs {
     }
 }
 
+/// Names the project of a call of the engine, and changes its adapters. These options begin the help of each such command.
+#[derive(Debug, Args)]
+pub(crate) struct SystemArgs {
+    #[command(flatten)]
+    pub(crate) project: ProjectArgs,
+
+    #[command(flatten)]
+    pub(crate) settings: SettingArgs,
+
+    #[command(flatten)]
+    pub(crate) adapters: AdapterArgs,
+}
+
+/// Names the places in which an adapter is searched for.
+#[derive(Debug, Args)]
+pub(crate) struct SearchArgs {
+    #[command(flatten)]
+    pub(crate) adapters: AdapterArgs,
+
+    #[command(flatten)]
+    pub(crate) project: OptionalProjectArgs,
+}
+
 /// Options that the engine takes.
 pub(crate) trait EngineOptions {
     /// Puts the choices of this group into the options.
@@ -342,6 +365,32 @@ impl ExchangeArgs {
             (None, None) => Exchanges::Live,
         }
     }
+}
+
+/// Controls the lock and HTTP of a run. These options end the help of each command that makes one.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    wait: WaitArgs,
+
+    #[command(flatten)]
+    pub(crate) exchanges: ExchangeArgs,
+}
+
+impl EngineOptions for RunArgs {
+    fn set(&self, options: &mut Options) {
+        self.wait.set(options);
+    }
+}
+
+/// Chooses the format of stdout.
+//
+// A heading that a command gives this group (`next_help_heading`) holds for the options after it too, so those name their own.
+#[derive(Debug, Args)]
+pub(crate) struct OutputArgs {
+    /// Format of stdout
+    #[arg(long = "output", value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: Output,
 }
 
 /// The format of stdout.

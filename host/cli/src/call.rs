@@ -12,7 +12,7 @@ use infrahub_sync_config::Project;
 use infrahub_sync_engine::{AdapterSource, EngineError, Events, Options, RunContext, Side, Stop, Waiting};
 use infrahub_sync_runtime::Exchanges;
 
-use crate::args::{AdapterArgs, ExchangeArgs, ProjectArgs, SettingArgs, engine_options};
+use crate::args::{ExchangeArgs, SystemArgs, engine_options};
 use crate::command_error::CommandError;
 use crate::context::{Context, adapter_of};
 use crate::exit::Exit;
@@ -25,23 +25,29 @@ use crate::variables;
 
 /// A call of the engine, as the command line asks for it.
 pub(crate) struct Call<'a> {
-    /// The project.
-    pub(crate) project: &'a ProjectArgs,
-    /// Settings of the adapters.
-    pub(crate) settings: &'a SettingArgs,
-    /// Where custom adapters are.
-    pub(crate) adapters: &'a AdapterArgs,
-    /// Where HTTP responses come from.
-    pub(crate) exchanges: &'a ExchangeArgs,
-    /// The engine's options.
-    pub(crate) options: Options,
-    /// `--run-id`.
-    pub(crate) run_id: Option<&'a str>,
-    /// Whether the command reads the source.
-    pub(crate) reads_source: bool,
+    systems: &'a SystemArgs,
+    exchanges: &'a ExchangeArgs,
+    options: Options,
+    run_id: Option<&'a str>,
+    reads_source: bool,
 }
 
-impl Call<'_> {
+impl<'a> Call<'a> {
+    /// Returns a call that reads both sides, in a run with a new id.
+    pub(crate) fn new(systems: &'a SystemArgs, exchanges: &'a ExchangeArgs, options: Options) -> Call<'a> {
+        Call { systems, exchanges, options, run_id: None, reads_source: true }
+    }
+
+    /// Takes the value of `--run-id`, if it was given.
+    pub(crate) fn with_run_id(self, run_id: Option<&'a str>) -> Call<'a> {
+        Call { run_id, ..self }
+    }
+
+    /// Leaves the source out: its adapter need not exist.
+    pub(crate) fn without_source(self) -> Call<'a> {
+        Call { reads_source: false, ..self }
+    }
+
     /// Calls the engine. Ctrl-C stops it.
     pub(crate) fn run<T>(
         self,
@@ -52,8 +58,8 @@ impl Call<'_> {
             CommandError::from_error(Exit::Usage, &error)
                 .hint(format!("{} is a list such as `infrahub_sync=debug,infrahub_sync_runtime=trace`", variables::LOG))
         })?;
-        let project = context.open(self.project.selection()?)?;
-        let folders = context.folders(Some(&project), self.adapters);
+        let project = context.open(self.systems.project.selection()?)?;
+        let folders = context.folders(Some(&project), &self.systems.adapters);
         let source = self.reads_source.then(|| adapter_of(&project.source, &project, &folders)).transpose()?;
         let destination = adapter_of(&project.destination, &project, &folders)?;
         let custom = Custom::of(source.iter().chain([&destination]));
@@ -63,7 +69,7 @@ impl Call<'_> {
             project: &project,
             source,
             destination,
-            command_line: self.settings.command_line(),
+            command_line: self.systems.settings.command_line(),
             environment: &context.environment,
             cache_root: context.cache_root()?,
             component_store: context.user_cache("components"),

@@ -10,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use infrahub_sync_config::{Endpoint, Problem, Project, find};
 use infrahub_sync_engine::AdapterSource;
 
-use crate::args::{AdapterArgs, ProgressArgs, Selection, Verbosity};
+use crate::args::{AdapterArgs, ProgressArgs, SearchArgs, Selection, Verbosity};
 use crate::builtin;
 use crate::command_error::CommandError;
 use crate::exit::Exit;
@@ -66,9 +66,11 @@ impl Context {
         Ok(project)
     }
 
-    /// Finds and reads the project of a command that can do without one.
-    pub(crate) fn open_optional(&self, selection: Option<Selection<'_>>) -> Result<Option<Project>, CommandError> {
-        selection.map(|selection| self.open(selection)).transpose()
+    /// Returns the project of a command that can do without one, and the folders with adapters.
+    pub(crate) fn search(&self, args: &SearchArgs) -> Result<(Option<Project>, Folders), CommandError> {
+        let project = args.project.selection()?.map(|selection| self.open(selection)).transpose()?;
+        let folders = self.folders(project.as_ref(), &args.adapters);
+        Ok((project, folders))
     }
 
     /// Shows the warnings of a project.

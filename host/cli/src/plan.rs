@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 use infrahub_sync_core::plan_row::PlanRow;
 use infrahub_sync_engine::Run;
 
@@ -20,6 +20,14 @@ pub(crate) enum Format {
     Json,
     // For merge requests
     Markdown,
+}
+
+/// Chooses the format of a plan.
+#[derive(Debug, Args)]
+pub(crate) struct FormatArgs {
+    /// Format of stdout; markdown suits merge requests
+    #[arg(long = "output", value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: Format,
 }
 
 /// The number of objects that are named among those that an undo leaves.

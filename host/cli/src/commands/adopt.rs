@@ -6,7 +6,7 @@ use clap::Args;
 use infrahub_sync_engine::{self as engine, Adoption, KindAdoption};
 use serde::Serialize;
 
-use crate::args::{AdapterArgs, DataArgs, ExchangeArgs, Output, ProgressArgs, ProjectArgs, SettingArgs, WaitArgs, engine_options};
+use crate::args::{DataArgs, Output, OutputArgs, ProgressArgs, RunArgs, SystemArgs, engine_options};
 use crate::call::Call;
 use crate::command_error::CommandError;
 use crate::context::Context;
@@ -20,13 +20,7 @@ const NAMED: usize = 10;
 #[derive(Debug, Args)]
 pub(super) struct Adopt {
     #[command(flatten)]
-    project: ProjectArgs,
-
-    #[command(flatten)]
-    settings: SettingArgs,
-
-    #[command(flatten)]
-    adapters: AdapterArgs,
+    systems: SystemArgs,
 
     /// Only objects of this kind; can be repeated [default: all kinds of the project]
     #[arg(long = "kind", value_name = "KIND")]
@@ -40,9 +34,8 @@ pub(super) struct Adopt {
     #[arg(long)]
     yes: bool,
 
-    /// Format of stdout
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    output: Output,
+    #[command(flatten)]
+    output: OutputArgs,
 
     #[command(flatten)]
     data: DataArgs,
@@ -51,27 +44,16 @@ pub(super) struct Adopt {
     progress: ProgressArgs,
 
     #[command(flatten)]
-    wait: WaitArgs,
-
-    #[command(flatten)]
-    exchanges: ExchangeArgs,
+    run: RunArgs,
 }
 
 /// Shows the objects, and takes them over.
 pub(super) fn run(args: &Adopt, context: Context) -> Result<Exit, CommandError> {
     let context = context.with_bars(&args.progress);
-    let call = Call {
-        project: &args.project,
-        settings: &args.settings,
-        adapters: &args.adapters,
-        exchanges: &args.exchanges,
-        options: engine_options(&[&args.data, &args.wait]),
-        run_id: None,
-        reads_source: true,
-    };
+    let call = Call::new(&args.systems, &args.run.exchanges, engine_options(&[&args.data, &args.run]));
     let adoption = Adoption { kinds: args.kinds.clone(), unmatched: args.unmatched, adopts: args.yes };
     let kinds = call.run(&context, async |run| engine::adopt(run, &adoption).await)?;
-    context.print(|mut out| match args.output {
+    context.print(|mut out| match args.output.format {
         Output::Text => text(&mut out, &kinds, context.is_verbose()),
         Output::Json => json(&mut out, &kinds),
     })?;

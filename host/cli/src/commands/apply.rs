@@ -3,7 +3,7 @@
 use clap::Args;
 use infrahub_sync_engine as engine;
 
-use crate::args::{AdapterArgs, DataArgs, ExchangeArgs, GuardrailArgs, ProgressArgs, ProjectArgs, SettingArgs, WaitArgs, engine_options};
+use crate::args::{DataArgs, GuardrailArgs, ProgressArgs, RunArgs, SystemArgs, engine_options};
 use crate::call::Call;
 use crate::command_error::CommandError;
 use crate::context::Context;
@@ -14,13 +14,7 @@ use crate::outcome::show_outcome;
 #[derive(Debug, Args)]
 pub(super) struct Apply {
     #[command(flatten)]
-    project: ProjectArgs,
-
-    #[command(flatten)]
-    settings: SettingArgs,
-
-    #[command(flatten)]
-    adapters: AdapterArgs,
+    systems: SystemArgs,
 
     /// Run id of an earlier diff or sync
     #[arg(long, value_name = "RUN_ID", required = true)]
@@ -36,24 +30,14 @@ pub(super) struct Apply {
     progress: ProgressArgs,
 
     #[command(flatten)]
-    wait: WaitArgs,
-
-    #[command(flatten)]
-    exchanges: ExchangeArgs,
+    run: RunArgs,
 }
 
 /// Applies the plan.
 pub(super) fn run(args: &Apply, context: Context) -> Result<Exit, CommandError> {
     let context = context.with_bars(&args.progress);
-    let call = Call {
-        project: &args.project,
-        settings: &args.settings,
-        adapters: &args.adapters,
-        exchanges: &args.exchanges,
-        options: engine_options(&[&args.data, &args.guardrail, &args.wait]),
-        run_id: Some(&args.run_id),
-        reads_source: false,
-    };
+    let options = engine_options(&[&args.data, &args.guardrail, &args.run]);
+    let call = Call::new(&args.systems, &args.run.exchanges, options).without_source().with_run_id(Some(&args.run_id));
     let applied = call.run(&context, async |run| engine::apply(run).await)?;
     Ok(show_outcome(&applied, &context.screen))
 }

@@ -3,12 +3,12 @@
 use clap::Args;
 use infrahub_sync_engine as engine;
 
-use crate::args::{AdapterArgs, ExchangeArgs, ProgressArgs, ProjectArgs, SettingArgs, WaitArgs, engine_options};
+use crate::args::{ProgressArgs, RunArgs, SystemArgs, engine_options};
 use crate::call::Call;
 use crate::command_error::CommandError;
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::plan::Format;
+use crate::plan::{Format, FormatArgs};
 use crate::render::{self, Look};
 use crate::screen::data_has_colour;
 
@@ -16,13 +16,7 @@ use crate::screen::data_has_colour;
 #[derive(Debug, Args)]
 pub(super) struct Drift {
     #[command(flatten)]
-    project: ProjectArgs,
-
-    #[command(flatten)]
-    settings: SettingArgs,
-
-    #[command(flatten)]
-    adapters: AdapterArgs,
+    systems: SystemArgs,
 
     /// Applied run to compare with [default: the run that was applied last]
     #[arg(long, value_name = "RUN_ID")]
@@ -31,32 +25,21 @@ pub(super) struct Drift {
     #[command(flatten)]
     progress: ProgressArgs,
 
-    /// Format of stdout; markdown suits merge requests
-    #[arg(long, value_name = "FORMAT", default_value = "text", help_heading = "Output")]
-    output: Format,
+    #[command(flatten, next_help_heading = "Output")]
+    output: FormatArgs,
 
     #[command(flatten)]
-    wait: WaitArgs,
-
-    #[command(flatten)]
-    exchanges: ExchangeArgs,
+    run: RunArgs,
 }
 
 /// Compares, and prints the differences. Exits with 2 if there are any.
 pub(super) fn run(args: &Drift, context: Context) -> Result<Exit, CommandError> {
     let context = context.with_bars(&args.progress);
-    let call = Call {
-        project: &args.project,
-        settings: &args.settings,
-        adapters: &args.adapters,
-        exchanges: &args.exchanges,
-        options: engine_options(&[&args.wait]),
-        run_id: args.run_id.as_deref(),
-        reads_source: false,
-    };
+    let call = Call::new(&args.systems, &args.run.exchanges, engine_options(&[&args.run]));
+    let call = call.without_source().with_run_id(args.run_id.as_deref());
     let drift = call.run(&context, async |run| engine::drift(run).await)?;
     let look = Look::new(data_has_colour(), context.is_verbose());
-    context.print(|out| match args.output {
+    context.print(|out| match args.output.format {
         Format::Text => render::drift::text(out, &drift, &look),
         Format::Json => render::drift::json(out, &drift),
         Format::Markdown => render::drift::markdown(out, &drift),

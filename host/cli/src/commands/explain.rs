@@ -3,7 +3,7 @@
 use clap::Args;
 use infrahub_sync_engine as engine;
 
-use crate::args::{Output, ProjectArgs, Selection, UsageError};
+use crate::args::{Output, OutputArgs, ProjectArgs, Selection, UsageError};
 use crate::cached::{no_runs, sync_of_run};
 use crate::command_error::CommandError;
 use crate::context::Context;
@@ -29,9 +29,8 @@ pub(super) struct Explain {
     #[arg(long, value_name = "RUN_ID")]
     run_id: Option<String>,
 
-    /// Format of stdout
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    output: Output,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 /// Explains the object.
@@ -47,7 +46,7 @@ pub(super) fn run(args: &Explain, context: &Context) -> Result<Exit, CommandErro
     let explained = engine::explain(&root, &sync, args.run_id.as_deref(), (&args.kind, &args.key))?;
     let explanation = explained.ok_or_else(|| no_runs(&root, &sync))?;
     let look = Look::new(data_has_colour(), context.is_verbose());
-    context.print(|out| match args.output {
+    context.print(|out| match args.output.format {
         Output::Text => render::explain::text(out, &explanation, &look),
         Output::Json => render::explain::json(out, &explanation),
     })?;

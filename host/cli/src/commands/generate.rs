@@ -3,7 +3,7 @@
 use clap::Args;
 use infrahub_sync_engine as engine;
 
-use crate::args::{AdapterArgs, ExchangeArgs, ProjectArgs, SettingArgs, engine_options};
+use crate::args::{ExchangeArgs, SystemArgs, engine_options};
 use crate::call::Call;
 use crate::command_error::CommandError;
 use crate::context::{Context, shown};
@@ -14,13 +14,7 @@ use crate::render::plural;
 #[derive(Debug, Args)]
 pub(super) struct Generate {
     #[command(flatten)]
-    project: ProjectArgs,
-
-    #[command(flatten)]
-    settings: SettingArgs,
-
-    #[command(flatten)]
-    adapters: AdapterArgs,
+    systems: SystemArgs,
 
     #[command(flatten)]
     exchanges: ExchangeArgs,
@@ -28,15 +22,7 @@ pub(super) struct Generate {
 
 /// Writes the models.
 pub(super) fn run(args: &Generate, context: &Context) -> Result<Exit, CommandError> {
-    let call = Call {
-        project: &args.project,
-        settings: &args.settings,
-        adapters: &args.adapters,
-        exchanges: &args.exchanges,
-        options: engine_options(&[]),
-        run_id: None,
-        reads_source: false,
-    };
+    let call = Call::new(&args.systems, &args.exchanges, engine_options(&[])).without_source();
     let done = call.run(context, async |run| engine::generate(run).await)?;
     let kinds = done.kinds as u64;
     context.screen.info(&format!(

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueHint};
 use infrahub_sync_config::discover;
 
-use crate::args::Output;
+use crate::args::{Output, OutputArgs};
 use crate::command_error::CommandError;
 use crate::context::{Context, shown};
 use crate::exit::Exit;
@@ -18,9 +18,8 @@ pub(super) struct List {
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     directory: Option<PathBuf>,
 
-    /// Format of stdout
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    output: Output,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 /// Lists the projects, and reports the files that cannot be used.
@@ -51,7 +50,7 @@ pub(super) fn run(args: &List, context: &Context) -> Result<Exit, CommandError> 
             }
         }
     }
-    context.print(|mut out| match args.output {
+    context.print(|mut out| match args.output.format {
         Output::Text => render::text(&mut out, &projects),
         Output::Json => render::json(&mut out, &projects, &broken),
     })?;

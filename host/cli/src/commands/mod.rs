@@ -188,9 +188,9 @@ mod tests {
     #[test]
     fn a_repeated_option_is_no_error() {
         let sync = sync("--diff --diff --branch one --branch two --adapter-path a --adapter-path b --name other");
-        assert_eq!(sync.settings.command_line().get("branch").map(String::as_str), Some("two"));
-        assert_eq!(sync.adapters.paths, [Path::new("a"), Path::new("b")]);
-        assert_eq!(sync.project.selection(), Ok(Selection::Name { name: "other", directory: None }));
+        assert_eq!(sync.systems.settings.command_line().get("branch").map(String::as_str), Some("two"));
+        assert_eq!(sync.systems.adapters.paths, [Path::new("a"), Path::new("b")]);
+        assert_eq!(sync.systems.project.selection(), Ok(Selection::Name { name: "other", directory: None }));
     }
 
     #[test]

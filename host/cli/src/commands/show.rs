@@ -8,7 +8,7 @@ use crate::cached::{no_runs, sync_of_run};
 use crate::command_error::CommandError;
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::plan::{Format, print_plan, show_left};
+use crate::plan::{FormatArgs, print_plan, show_left};
 
 /// The arguments of `show`.
 #[derive(Debug, Args)]
@@ -20,9 +20,8 @@ pub(super) struct Show {
     #[arg(long, value_name = "RUN_ID", required = true)]
     run_id: String,
 
-    /// Format of stdout; markdown suits merge requests
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    output: Format,
+    #[command(flatten)]
+    output: FormatArgs,
 }
 
 /// Prints the plan.
@@ -36,7 +35,7 @@ pub(super) fn run(args: &Show, context: &Context) -> Result<Exit, CommandError> 
         Err(error) => return Err(error.into()),
     };
     let run = engine::show(&root, &sync, &args.run_id)?.ok_or_else(|| no_runs(&root, &sync))?;
-    print_plan(&run, args.output, context)?;
+    print_plan(&run, args.output.format, context)?;
     show_left(&run, context)?;
     Ok(Exit::Done)
 }

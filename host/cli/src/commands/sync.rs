@@ -5,10 +5,7 @@ use std::io;
 use clap::Args;
 use infrahub_sync_engine::{self as engine, Options, Run, RunContext};
 
-use crate::args::{
-    AdapterArgs, DataArgs, EngineOptions, ExchangeArgs, GuardrailArgs, LoadArgs, ProgressArgs, ProjectArgs, SettingArgs, WaitArgs,
-    engine_options,
-};
+use crate::args::{DataArgs, EngineOptions, GuardrailArgs, LoadArgs, ProgressArgs, RunArgs, SystemArgs, engine_options};
 use crate::call::Call;
 use crate::command_error::CommandError;
 use crate::context::Context;
@@ -20,13 +17,7 @@ use crate::plan::{Format, print_plan};
 #[derive(Debug, Args)]
 pub(super) struct Sync {
     #[command(flatten)]
-    pub(super) project: ProjectArgs,
-
-    #[command(flatten)]
-    pub(super) settings: SettingArgs,
-
-    #[command(flatten)]
-    pub(super) adapters: AdapterArgs,
+    pub(super) systems: SystemArgs,
 
     #[command(flatten)]
     loading: LoadArgs,
@@ -57,10 +48,7 @@ pub(super) struct Sync {
     pub(super) progress: ProgressArgs,
 
     #[command(flatten)]
-    wait: WaitArgs,
-
-    #[command(flatten)]
-    exchanges: ExchangeArgs,
+    run: RunArgs,
 }
 
 impl EngineOptions for Sync {
@@ -77,22 +65,14 @@ impl Sync {
 
     /// Returns the engine's options.
     pub(super) fn options(&self) -> Options {
-        engine_options(&[&self.loading, &self.data, self, &self.guardrail, &self.wait])
+        engine_options(&[&self.loading, &self.data, self, &self.guardrail, &self.run])
     }
 }
 
 /// Makes, prints and applies a plan.
 pub(super) fn run(args: &Sync, context: Context) -> Result<Exit, CommandError> {
     let context = context.with_bars(&args.progress);
-    let call = Call {
-        project: &args.project,
-        settings: &args.settings,
-        adapters: &args.adapters,
-        exchanges: &args.exchanges,
-        options: args.options(),
-        run_id: None,
-        reads_source: true,
-    };
+    let call = Call::new(&args.systems, &args.run.exchanges, args.options());
     let mut review = |run: &Run| match args.prints_diff() {
         true => print_plan(run, Format::Text, &context).map_err(|error| io::Error::other(error.to_string())),
         false => Ok(()),

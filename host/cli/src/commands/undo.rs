@@ -3,25 +3,19 @@
 use clap::Args;
 use infrahub_sync_engine as engine;
 
-use crate::args::{AdapterArgs, ExchangeArgs, ProgressArgs, ProjectArgs, SettingArgs, WaitArgs, engine_options};
+use crate::args::{ProgressArgs, RunArgs, SystemArgs, engine_options};
 use crate::call::Call;
 use crate::command_error::CommandError;
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::plan::{Format, print_plan, show_left};
+use crate::plan::{FormatArgs, print_plan, show_left};
 use crate::render::plural;
 
 /// The arguments of `undo`.
 #[derive(Debug, Args)]
 pub(super) struct Undo {
     #[command(flatten)]
-    project: ProjectArgs,
-
-    #[command(flatten)]
-    settings: SettingArgs,
-
-    #[command(flatten)]
-    adapters: AdapterArgs,
+    systems: SystemArgs,
 
     /// Run id of the sync or apply to take back
     #[arg(long, value_name = "RUN_ID", required = true)]
@@ -30,31 +24,19 @@ pub(super) struct Undo {
     #[command(flatten)]
     progress: ProgressArgs,
 
-    /// Format of stdout; markdown suits merge requests
-    #[arg(long, value_name = "FORMAT", default_value = "text", help_heading = "Output")]
-    output: Format,
+    #[command(flatten, next_help_heading = "Output")]
+    output: FormatArgs,
 
     #[command(flatten)]
-    wait: WaitArgs,
-
-    #[command(flatten)]
-    exchanges: ExchangeArgs,
+    run: RunArgs,
 }
 
 /// Makes and prints the plan. Nothing is written to the destination.
 pub(super) fn run(args: &Undo, context: Context) -> Result<Exit, CommandError> {
     let context = context.with_bars(&args.progress);
-    let call = Call {
-        project: &args.project,
-        settings: &args.settings,
-        adapters: &args.adapters,
-        exchanges: &args.exchanges,
-        options: engine_options(&[&args.wait]),
-        run_id: None,
-        reads_source: false,
-    };
+    let call = Call::new(&args.systems, &args.run.exchanges, engine_options(&[&args.run])).without_source();
     let undone = call.run(&context, async |run| engine::undo(run, &args.run_id).await)?;
-    print_plan(&undone.run, args.output, &context)?;
+    print_plan(&undone.run, args.output.format, &context)?;
     show_left(&undone.run, &context)?;
     let screen = &context.screen;
     if undone.done > 0 {

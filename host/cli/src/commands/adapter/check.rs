@@ -10,7 +10,7 @@ use infrahub_sync_engine::{Events, Side, destination_readings, session_config, s
 use infrahub_sync_runtime::{Adapter, Exchanges, Limits, Manifest, RequestHeaders, Role, SessionConfig, Variables, read_recording};
 use serde_json::Value;
 
-use crate::args::{AdapterArgs, OptionalProjectArgs, Output, SettingArgs};
+use crate::args::{Output, OutputArgs, SearchArgs, SettingArgs};
 use crate::command_error::CommandError;
 use crate::context::{Context, Environment, locate_endpoint};
 use crate::examiner::{Examiner, check_accepted, locate_named};
@@ -28,10 +28,7 @@ pub(super) struct AdapterCheck {
     adapter: PathBuf,
 
     #[command(flatten)]
-    adapters: AdapterArgs,
-
-    #[command(flatten)]
-    project: OptionalProjectArgs,
+    search: SearchArgs,
 
     #[command(flatten)]
     settings: SettingArgs,
@@ -52,21 +49,19 @@ pub(super) struct AdapterCheck {
     #[arg(long)]
     complete: bool,
 
-    /// Format of stdout
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    output: Output,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 /// Runs the checks, and prints their results.
 pub(super) fn run(args: &AdapterCheck, context: &Context) -> Result<Exit, CommandError> {
-    let project = context.open_optional(args.project.selection()?)?;
+    let (project, folders) = context.search(&args.search)?;
     let uses_system = args.record.is_some() || args.allow_writes;
     if project.is_none() && uses_system {
         let option = if args.record.is_some() { "--record" } else { "--allow-writes" };
         return Err(CommandError::new(Exit::Usage, format!("{option} needs a project, which names the system and what to read from it"))
             .hint("name a project that uses the adapter with --config-file"));
     }
-    let folders = context.folders(project.as_ref(), &args.adapters);
     let located = locate_named(&args.adapter, project.as_ref(), &folders)?;
     if let Some(project) = project.as_ref().filter(|_| uses_system) {
         // The adapter gets the project's credentials, as in a run.
@@ -80,7 +75,7 @@ pub(super) fn run(args: &AdapterCheck, context: &Context) -> Result<Exit, Comman
     };
     let check = Check { args, adapter: &adapter, is_built_in: located.place.file().is_none(), context };
     let report = examiner.tasks.block_on(check.run(project.as_ref().zip(side)))?;
-    context.print(|mut out| match args.output {
+    context.print(|mut out| match args.output.format {
         Output::Text => render::text(&mut out, &report),
         Output::Json => render::json(&mut out, &report),
     })?;

@@ -6,7 +6,7 @@ use clap::{Args, ValueHint};
 use infrahub_sync_engine::{Side, session_config};
 use infrahub_sync_runtime::Exchanges;
 
-use crate::args::{AdapterArgs, OptionalProjectArgs, Output};
+use crate::args::{Output, OutputArgs, SearchArgs};
 use crate::command_error::CommandError;
 use crate::context::{Context, locate_endpoint};
 use crate::examiner::{Examiner, locate_named};
@@ -22,20 +22,15 @@ pub(super) struct AdapterInspect {
     adapter: PathBuf,
 
     #[command(flatten)]
-    adapters: AdapterArgs,
+    search: SearchArgs,
 
     #[command(flatten)]
-    project: OptionalProjectArgs,
-
-    /// Format of stdout
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    output: Output,
+    output: OutputArgs,
 }
 
 /// Prints the adapter.
 pub(super) fn run(args: &AdapterInspect, context: &Context) -> Result<Exit, CommandError> {
-    let project = context.open_optional(args.project.selection()?)?;
-    let folders = context.folders(project.as_ref(), &args.adapters);
+    let (project, folders) = context.search(&args.search)?;
     let Located { name, bytes, place } = locate_named(&args.adapter, project.as_ref(), &folders)?;
     let examiner = Examiner::new(context)?;
     let in_file = |error: CommandError| match place.file() {
@@ -62,7 +57,7 @@ pub(super) fn run(args: &AdapterInspect, context: &Context) -> Result<Exit, Comm
         manifest: &manifest,
         granted: &granted,
     };
-    context.print(|mut out| match args.output {
+    context.print(|mut out| match args.output.format {
         Output::Text => render::text(&mut out, &inspected),
         Output::Json => render::json(&mut out, &inspected),
     })?;

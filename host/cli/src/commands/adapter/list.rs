@@ -8,7 +8,7 @@ use clap::Args;
 use infrahub_sync_config::Project;
 use infrahub_sync_engine::Side;
 
-use crate::args::{AdapterArgs, OptionalProjectArgs, Output};
+use crate::args::{Output, OutputArgs, SearchArgs};
 use crate::builtin;
 use crate::command_error::CommandError;
 use crate::context::{Context, locate_endpoint};
@@ -22,21 +22,16 @@ use crate::screen::Screen;
 #[derive(Debug, Args)]
 pub(super) struct AdapterList {
     #[command(flatten)]
-    adapters: AdapterArgs,
+    search: SearchArgs,
 
     #[command(flatten)]
-    project: OptionalProjectArgs,
-
-    /// Format of stdout
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    output: Output,
+    output: OutputArgs,
 }
 
 /// Prints the adapters.
 pub(super) fn run(args: &AdapterList, context: &Context) -> Result<Exit, CommandError> {
-    let project = context.open_optional(args.project.selection()?)?;
-    let folders = context.folders(project.as_ref(), &args.adapters);
-    for folder in args.adapters.paths.iter().filter(|folder| !folder.is_dir()) {
+    let (project, folders) = context.search(&args.search)?;
+    for folder in args.search.adapters.paths.iter().filter(|folder| !folder.is_dir()) {
         context.screen.warn(&format!("the folder {} does not exist", folder.display()));
     }
     let mut lines = Vec::new();
@@ -56,7 +51,7 @@ pub(super) fn run(args: &AdapterList, context: &Context) -> Result<Exit, Command
             }
         }
     }
-    context.print(|mut out| match args.output {
+    context.print(|mut out| match args.output.format {
         Output::Text => render::text(&mut out, &lines),
         Output::Json => render::json(&mut out, &lines, &broken),
     })?;

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use clap::Args;
 use infrahub_sync_runtime::{KeptComponent, Runtime, RuntimeOptions};
 
-use crate::args::{Output, age};
+use crate::args::{Output, OutputArgs, age};
 use crate::builtin;
 use crate::command_error::CommandError;
 use crate::context::Context;
@@ -28,9 +28,8 @@ pub(super) struct AdapterPrune {
     #[arg(long)]
     dry_run: bool,
 
-    /// Format of stdout
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    output: Output,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 /// Removes the components, and prints them.
@@ -62,7 +61,7 @@ pub(super) fn run(args: &AdapterPrune, context: &Context) -> Result<Exit, Comman
         let name = component.digest.as_ref().and_then(|digest| names.get(digest)).copied();
         removed.push(PrunedComponent { name, component });
     }
-    context.print(|mut out| match args.output {
+    context.print(|mut out| match args.output.format {
         Output::Text => render::text(&mut out, &removed),
         Output::Json => render::json(&mut out, &removed, args.dry_run),
     })?;

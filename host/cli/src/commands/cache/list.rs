@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::syncs::{SyncArgs, each};
-use crate::args::Output;
+use crate::args::{Output, OutputArgs};
 use crate::command_error::CommandError;
 use crate::context::Context;
 use crate::exit::Exit;
@@ -15,9 +15,8 @@ pub(super) struct CacheList {
     #[command(flatten)]
     syncs: SyncArgs,
 
-    /// Format of stdout
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    output: Output,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 /// Lists the runs.
@@ -25,7 +24,7 @@ pub(super) fn run(args: &CacheList, context: &Context) -> Result<Exit, CommandEr
     let (surveys, exit) = each(&args.syncs, context, |cache| Ok((cache.dir().to_owned(), cache.survey()?)))?;
     let surveys: Vec<SurveyOf<'_>> =
         surveys.iter().map(|(sync, (directory, survey))| SurveyOf { sync: sync.as_str(), directory, survey }).collect();
-    context.print(|mut out| match args.output {
+    context.print(|mut out| match args.output.format {
         Output::Text => render::list_text(&mut out, &surveys),
         Output::Json => render::list_json(&mut out, &surveys),
     })?;

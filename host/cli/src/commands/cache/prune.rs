@@ -7,7 +7,7 @@ use infrahub_sync_cache::{Holder, Retention, freed};
 use jiff::Timestamp;
 
 use super::syncs::{SyncArgs, each};
-use crate::args::{LOCK_WAIT, Output, age};
+use crate::args::{LOCK_WAIT, Output, OutputArgs, age};
 use crate::command_error::CommandError;
 use crate::context::Context;
 use crate::exit::Exit;
@@ -32,9 +32,8 @@ pub(super) struct CachePrune {
     #[arg(long)]
     dry_run: bool,
 
-    /// Format of stdout
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    output: Output,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 /// Removes the runs, and prints them.
@@ -50,7 +49,7 @@ pub(super) fn run(args: &CachePrune, context: &Context) -> Result<Exit, CommandE
         Ok(lock.prune(retention, now)?.runs)
     })?;
     let pruned: Vec<PrunedFrom<'_>> = pruned.iter().map(|(sync, runs)| PrunedFrom { sync: sync.as_str(), runs }).collect();
-    context.print(|mut out| match args.output {
+    context.print(|mut out| match args.output.format {
         Output::Text => render::prune_text(&mut out, &pruned, context.is_verbose()),
         Output::Json => render::prune_json(&mut out, &pruned, args.dry_run),
     })?;

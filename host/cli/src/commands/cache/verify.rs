@@ -4,7 +4,7 @@ use clap::Args;
 use infrahub_sync_cache::RunId;
 
 use super::syncs::{SyncArgs, each};
-use crate::args::Output;
+use crate::args::{Output, OutputArgs};
 use crate::cached::sync_of_run;
 use crate::command_error::CommandError;
 use crate::context::Context;
@@ -21,9 +21,8 @@ pub(super) struct CacheVerify {
     #[arg(long, value_name = "RUN_ID")]
     run_id: Option<String>,
 
-    /// Format of stdout
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    output: Output,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 /// Checks the files, and prints the findings.
@@ -39,7 +38,7 @@ pub(super) fn run(args: &CacheVerify, context: &Context) -> Result<Exit, Command
     }
     let (found, exit) = each(&syncs, context, |cache| cache.verify(run.as_ref()))?;
     let found: Vec<FoundIn<'_>> = found.iter().map(|(sync, verified)| FoundIn { sync: sync.as_str(), verified }).collect();
-    context.print(|mut out| match args.output {
+    context.print(|mut out| match args.output.format {
         Output::Text => render::verify_text(&mut out, &found),
         Output::Json => render::verify_json(&mut out, &found),
     })?;
