@@ -50,6 +50,15 @@ pub enum CacheError {
         supported: u32,
     },
 
+    /// Another user could have written a file or folder of the cache.
+    #[error("{} {why}, so it is not used", path.display())]
+    Distrusted {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why it is not trusted.
+        why: infrahub_sync_durable::Distrust,
+    },
+
     /// Another run held the lock.
     #[error("the cache of {sync:?} is in use by {holder} (waited {} s)", waited.as_secs())]
     Locked {
@@ -113,6 +122,8 @@ pub enum Remedy {
     CheckDisk,
     /// Use the newer version of this program, or another folder.
     UseNewerProgram,
+    /// Remove it, or make it this user's own.
+    TakeOver(PathBuf),
     /// Wait for the other run, or stop it.
     WaitForRun,
     /// Make the first run.
@@ -161,6 +172,7 @@ impl CacheError {
             CacheError::Io { .. } => Some(Remedy::CheckDisk),
             CacheError::Damaged { remedy, .. } => Some(remedy.clone()),
             CacheError::NewerFormat { .. } => Some(Remedy::UseNewerProgram),
+            CacheError::Distrusted { path, .. } => Some(Remedy::TakeOver(path.clone())),
             CacheError::Locked { .. } => Some(Remedy::WaitForRun),
             CacheError::UnknownRun { latest, .. } if latest.is_empty() => Some(Remedy::FirstRun),
             CacheError::UnknownRun { latest, .. } => Some(Remedy::ChooseRun(latest.clone())),
@@ -174,6 +186,14 @@ impl From<infrahub_sync_durable::Error> for CacheError {
     fn from(error: infrahub_sync_durable::Error) -> CacheError {
         let infrahub_sync_durable::Error { action, path, source } = error;
         CacheError::Io { action, path, source }
+    }
+}
+
+/// Checks that no other user could have written a file or folder. A missing one is fine.
+pub(crate) fn check_ours(path: &std::path::Path) -> Result<(), CacheError> {
+    match infrahub_sync_durable::distrust(path).at("read", path)? {
+        Some(why) => Err(CacheError::Distrusted { path: path.to_owned(), why }),
+        None => Ok(()),
     }
 }
 

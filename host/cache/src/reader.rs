@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::Side;
-use crate::error::{CacheError, IoContext, Remedy};
+use crate::error::{CacheError, IoContext, Remedy, check_ours};
 use crate::errors_file::{self, ErrorRow};
 use crate::format::{CURSORS_FILE, Cursors, ERRORS_FILE, FileSum, JOURNAL_FILE, PARQUET_SUFFIX, PLAN_FILE, RUN_FILE, SCHEMA_SUB_HASH_FILE};
 use crate::journal::{self, Journal, PlanIdentity};
@@ -71,7 +71,12 @@ impl RunReader {
         Ok(self.stored_run_file()?.unwrap_or_default())
     }
 
+    /// Reads `run.json`, if the run is this user's.
     pub(crate) fn stored_run_file(&self) -> Result<Option<RunRecord>, CacheError> {
+        check_ours(&self.dir)?;
+        for name in [RUN_FILE, PLAN_FILE, JOURNAL_FILE] {
+            check_ours(&self.dir.join(name))?;
+        }
         small_files::read_run_file(&self.dir.join(RUN_FILE), &self.remedy())
     }
 

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-use crate::error::{CacheError, IoContext, Remedy};
+use crate::error::{CacheError, IoContext, Remedy, check_ours};
 use crate::format::{
     FORMAT_FILE, LOCK_FILE, NO_EFFECT_FILE, ROWCOUNTS_FILE, RUN_COUNTER_FILE, Rowcounts, RunCounter, VANISHED_FILE, Vanished,
 };
@@ -36,10 +36,12 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// When the folder cannot be created or read, or has a newer format.
+    /// When the folder cannot be created or read, has a newer format, or may be another user's.
     pub fn open(root: impl AsRef<Path>, sync: SyncName) -> Result<Cache, CacheError> {
         let dir = root.as_ref().join(sync.as_str());
+        check_ours(root.as_ref())?;
         durable::create_folder(&dir)?;
+        check_ours(&dir)?;
         small_files::claim_format(&dir.join(FORMAT_FILE))?;
         Ok(Cache { dir, sync })
     }
@@ -48,12 +50,14 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// When it has a newer format.
+    /// When it has a newer format, or may be another user's.
     pub fn existing(root: impl AsRef<Path>, sync: SyncName) -> Result<Option<Cache>, CacheError> {
         let dir = root.as_ref().join(sync.as_str());
         if !dir.is_dir() {
             return Ok(None);
         }
+        check_ours(root.as_ref())?;
+        check_ours(&dir)?;
         small_files::check_format(&dir.join(FORMAT_FILE))?;
         Ok(Some(Cache { dir, sync }))
     }

@@ -74,6 +74,9 @@ pub(crate) fn remedy(remedy: &Remedy) -> String {
     match remedy {
         Remedy::CheckDisk => format!("check the folder's permissions and free space, or set {} to another folder", variables::CACHE),
         Remedy::UseNewerProgram => format!("use the newer version of infrahub-sync, or set {} to another folder", variables::CACHE),
+        Remedy::TakeOver(path) => {
+            format!("remove it; or check what is in it, and run `chown -R $(id -u) {0} && chmod -R go-w {0}`", path.display())
+        }
         Remedy::WaitForRun => {
             "wait for that run to end, or stop it; the lock ends with its process, so there is no file to delete".to_owned()
         }

@@ -2,18 +2,22 @@
 //!
 //! Key types: [`Folders`] (the folders with custom adapters), [`Place`], [`Located`], [`AdapterError`].
 //!
-//! As in the original, a component in an adapter folder takes precedence over a built-in adapter with the same name.
+//! A file counts only if it belongs to this user or to root, and no other user can change it. A built-in
+//! adapter takes precedence over a component with the same name in an adapter folder. (In the original, it is the other way round.)
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Component, Path, PathBuf};
 
 use infrahub_sync_config::AdapterLocation;
 use infrahub_sync_config::problem::nearest;
+
+use infrahub_sync_durable::{Distrust, distrust, distrust_of};
+use infrahub_sync_runtime::COMPONENT_BYTES_MAX;
 
 use crate::builtin::Builtin;
 
@@ -52,10 +56,7 @@ impl Place {
                 let bytes = builtins.iter().find(|builtin| builtin.name == *name).map_or(&[][..], |builtin| builtin.bytes);
                 Ok(Cow::Borrowed(bytes))
             }
-            Place::File(file) => match fs::read(file) {
-                Ok(bytes) => Ok(Cow::Owned(bytes)),
-                Err(source) => Err(AdapterError::Unreadable { file: file.clone(), source }),
-            },
+            Place::File(file) => read_component(file, false).map(Cow::Owned),
         }
     }
 }
@@ -68,6 +69,31 @@ impl fmt::Display for Place {
             Place::File(file) => file.display().fmt(f),
         }
     }
+}
+
+/// Reads a component. A pipe would make the program wait, and a file without end would fill the memory. `ours`: the file must be this user's
+/// or root's, and no other user may change it.
+fn read_component(file: &Path, ours: bool) -> Result<Vec<u8>, AdapterError> {
+    let unreadable = |source| AdapterError::Unreadable { file: file.to_owned(), source };
+    let wrong = |what: String| AdapterError::NoComponent { file: file.to_owned(), what };
+    let too_large = || wrong(format!("has more than {} MiB", COMPONENT_BYTES_MAX >> 20));
+    if !fs::metadata(file).map_err(unreadable)?.is_file() {
+        return Err(wrong("is not a file".to_owned()));
+    }
+    let opened = fs::File::open(file).map_err(unreadable)?;
+    // The file that was opened, and the link that led to it.
+    let metadata = opened.metadata().map_err(unreadable)?;
+    let why = distrust(file).map_err(unreadable)?.or_else(|| distrust_of(&metadata));
+    if let Some(why) = why.filter(|_| ours) {
+        return Err(AdapterError::Distrusted { file: file.to_owned(), why });
+    }
+    if metadata.len() > COMPONENT_BYTES_MAX {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::new();
+    opened.take(COMPONENT_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    // The file may have grown meanwhile.
+    if bytes.len() as u64 > COMPONENT_BYTES_MAX { Err(too_large()) } else { Ok(bytes) }
 }
 
 /// Removes `.` from a path: `./p` and `p` are the same folder, and messages are shorter.
@@ -83,8 +109,8 @@ pub(crate) struct Listed {
     pub(crate) name: String,
     /// Its location.
     pub(crate) place: Place,
-    /// The file that takes precedence under that name.
-    pub(crate) hidden_by: Option<PathBuf>,
+    /// The adapter that takes precedence under that name: another file, or the built-in one.
+    pub(crate) hidden_by: Option<Place>,
     /// The sides of the project that use it.
     pub(crate) used_as: Vec<&'static str>,
 }
@@ -98,13 +124,14 @@ pub(crate) fn listed(folders: &Folders, builtins: &[Builtin]) -> Vec<Listed> {
     let files = files.filter(|file| fs::canonicalize(file).map_or(true, |real| seen.insert(real)));
     let files = files.filter_map(|file| {
         let name = file.file_stem()?.to_str()?.to_owned();
-        let hidden_by = first(&name).filter(|first| *first != file);
+        let built_in = builtins.iter().find(|builtin| builtin.name == name).map(|builtin| Place::BuiltIn(builtin.name));
+        let hidden_by = built_in.or_else(|| first(&name).filter(|first| *first != file).map(Place::File));
         Some(Listed { name, place: Place::File(file), hidden_by, used_as: Vec::new() })
     });
     let built_in = builtins.iter().map(|builtin| Listed {
         name: builtin.name.to_owned(),
         place: Place::BuiltIn(builtin.name),
-        hidden_by: first(builtin.name),
+        hidden_by: None,
         used_as: Vec::new(),
     });
     files.chain(built_in).collect()
@@ -154,6 +181,22 @@ pub(crate) enum AdapterError {
         /// The components' files.
         components: Vec<PathBuf>,
     },
+    /// Another user could have written the file.
+    #[error("the adapter `{}` {why}, so it is not used", .file.display())]
+    Distrusted {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        why: Distrust,
+    },
+    /// The file is larger than any component, or is not a file at all.
+    #[error("the adapter `{}` {what}", .file.display())]
+    NoComponent {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        what: String,
+    },
     /// The file cannot be read.
     #[error("cannot read the adapter `{}`", .file.display())]
     Unreadable {
@@ -199,7 +242,10 @@ impl AdapterError {
                 let names: Vec<String> = components.iter().map(|file| file.display().to_string()).collect();
                 vec![format!("set `adapter:` to one of them: {}", names.join(", "))]
             }
-            AdapterError::Unreadable { .. } => Vec::new(),
+            AdapterError::Distrusted { file, .. } => {
+                vec![format!("check it, then run `chown $(id -u) {0} && chmod go-w {0}`", file.display())]
+            }
+            AdapterError::Unreadable { .. } | AdapterError::NoComponent { .. } => Vec::new(),
         }
     }
 }
@@ -209,13 +255,12 @@ impl AdapterError {
 pub(crate) struct Folders(Vec<PathBuf>);
 
 impl Folders {
-    /// Orders the folders: command line, project, environment. Relative folders of a project are searched below the project first, and
-    /// then below the working directory, as the original does.
+    /// Orders the folders: command line, project, environment. Relative folders of a project lie below the project. The original searches
+    /// the working directory as well, where another user may have put a file.
     pub(crate) fn new(command_line: &[PathBuf], project: &[PathBuf], project_directory: &Path, environment: Option<&str>) -> Folders {
         let mut folders: Vec<PathBuf> = command_line.to_vec();
         for folder in project {
             folders.push(project_directory.join(folder));
-            folders.push(folder.clone());
         }
         // The original splits at `;` on every platform.
         let value = environment.unwrap_or_default();
@@ -268,13 +313,18 @@ pub(crate) fn locate(
     }
 }
 
-/// Finds `<word>.wasm` in the folders, or the built-in adapter of that name.
+/// Finds the built-in adapter of that name, or `<word>.wasm` in the folders.
 fn by_name(name: &str, word: &str, folders: &Folders, builtins: &[Builtin]) -> Result<Located, AdapterError> {
-    if let Some(file) = folders.0.iter().find_map(|folder| in_folder(folder, word)) {
-        return read(name, file);
-    }
+    let file = folders.0.iter().find_map(|folder| in_folder(folder, word));
     if let Some(builtin) = builtins.iter().find(|builtin| builtin.name == word) {
+        if let Some(file) = file {
+            // It used to take precedence.
+            tracing::warn!("{} is not used: `{word}` is built in. To use the file, set `adapter:` to its path", file.display());
+        }
         return Ok(Located { name: name.to_owned(), bytes: Cow::Borrowed(builtin.bytes), place: Place::BuiltIn(builtin.name) });
+    }
+    if let Some(file) = file {
+        return read(name, file);
     }
     let mut known: Vec<String> = builtins.iter().map(|builtin| builtin.name.to_owned()).chain(folders.names()).collect();
     known.sort();
@@ -310,9 +360,10 @@ fn components(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
+/// Reads a component that a project uses: no other user may have written it.
 fn read(name: &str, file: PathBuf) -> Result<Located, AdapterError> {
-    let place = Place::File(file);
-    Ok(Located { name: name.to_owned(), bytes: place.read(&[])?, place })
+    let bytes = read_component(&file, true)?;
+    Ok(Located { name: name.to_owned(), bytes: Cow::Owned(bytes), place: Place::File(file) })
 }
 
 #[cfg(test)]
@@ -355,10 +406,53 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_is_searched_first() {
+    fn a_built_in_adapter_is_not_replaced_by_a_file_of_a_folder() {
         let project = project();
         fs::write(project.path().join("plugins/netbox.wasm"), "patched").unwrap();
-        insta::assert_snapshot!(find(project.path(), "netbox", None, &["plugins"]).unwrap(), @"netbox = patched from PROJECT/plugins/netbox.wasm");
+        insta::assert_snapshot!(find(project.path(), "netbox", None, &["plugins"]).unwrap(), @"netbox = netbox from built in");
+        let path = AdapterLocation::Component("plugins/netbox.wasm".into());
+        insta::assert_snapshot!(find(project.path(), "netbox", Some(path), &["plugins"]).unwrap(), @"netbox = patched from PROJECT/plugins/netbox.wasm");
+        let folder = AdapterLocation::Folder("plugins".into());
+        insta::assert_snapshot!(find(project.path(), "netbox", Some(folder), &[]).unwrap(), @"netbox = patched from PROJECT/plugins/netbox.wasm");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_component_that_another_user_could_have_written_is_not_used() {
+        use std::os::unix::fs::{PermissionsExt, chown};
+        let project = project();
+        let file = project.path().join("plugins/mine.wasm");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o646)).unwrap();
+        insta::assert_snapshot!(find(project.path(), "mine", None, &["plugins"]).unwrap_err(), @r"
+        the adapter `PROJECT/plugins/mine.wasm` can be changed by other users, so it is not used
+        check it, then run `chown $(id -u) PROJECT/plugins/mine.wasm && chmod go-w PROJECT/plugins/mine.wasm`
+        ");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(find(project.path(), "mine", None, &["plugins"]).is_ok());
+        if chown(&file, Some(65534), None).is_err() {
+            eprintln!("SKIPPED: only root can make files of other users");
+            return;
+        }
+        let told = find(project.path(), "mine", None, &["plugins"]).unwrap_err();
+        assert!(told.contains("belongs to another user (number 65534), so it is not used"), "{told}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_of_any_kind_and_size_is_no_trap() {
+        use std::os::unix::net::UnixListener;
+        let project = project();
+        let socket = project.path().join("socket.wasm");
+        let _listener = UnixListener::bind(&socket).unwrap();
+        assert!(read_component(&socket, false).unwrap_err().to_string().ends_with("is not a file"));
+        let sparse = project.path().join("sparse.wasm");
+        fs::File::create(&sparse).unwrap().set_len(6 << 30).unwrap();
+        assert!(read_component(&sparse, false).unwrap_err().to_string().ends_with("has more than 128 MiB"));
+    }
+
+    #[test]
+    fn folders_are_searched_by_name() {
+        let project = project();
         insta::assert_snapshot!(find(project.path(), "other-one", None, &["plugins"]).unwrap(), @"other-one = other from PROJECT/plugins/other_one.wasm");
         let word = AdapterLocation::Name("mine".to_owned());
         insta::assert_snapshot!(find(project.path(), "lab", Some(word), &["plugins"]).unwrap(), @"lab = mine from PROJECT/plugins/mine.wasm");
@@ -401,7 +495,7 @@ mod tests {
         adapter `netbx` not found
         did you mean `netbox`?
         available adapters: files, mine, netbox, other_one
-        `netbx.wasm` is not in PROJECT/plugins, plugins
+        `netbx.wasm` is not in PROJECT/plugins
         ");
         insta::assert_snapshot!(find(project.path(), "prometheus", None, &[]).unwrap_err(), @r"
         adapter `prometheus` not found
@@ -428,15 +522,16 @@ mod tests {
         let shown = |path: &Path| path.display().to_string().replace(&root, "PROJECT");
         let lines = listed(&folders, &BUILTINS).into_iter().map(|listed| {
             let place = listed.place.file().map_or_else(|| listed.place.to_string(), shown);
-            format!("{} {place} {}", listed.name, listed.hidden_by.as_deref().map(shown).unwrap_or_default()).trim_end().to_owned()
+            let hidden_by = listed.hidden_by.map(|place| place.file().map_or_else(|| place.to_string(), shown));
+            format!("{} {place} {}", listed.name, hidden_by.unwrap_or_default()).trim_end().to_owned()
         });
         insta::assert_snapshot!(lines.collect::<Vec<_>>().join("\n"), @r"
         mine PROJECT/plugins/mine.wasm
         other_one PROJECT/plugins/other_one.wasm
-        files PROJECT/more/files.wasm
+        files PROJECT/more/files.wasm built in
         mine PROJECT/more/mine.wasm PROJECT/plugins/mine.wasm
         other-one PROJECT/more/other-one.wasm PROJECT/plugins/other_one.wasm
-        files built in PROJECT/more/files.wasm
+        files built in
         netbox built in
         ");
     }
@@ -444,7 +539,7 @@ mod tests {
     #[test]
     fn folders_are_searched_in_order_and_once() {
         let folders = Folders::new(&["c".into(), "a/".into()], &["p".into(), "/abs".into()], Path::new("dir"), Some("e: a :"));
-        let expected = ["c", "a", "dir/p", "p", "/abs", "e"].map(PathBuf::from);
+        let expected = ["c", "a", "dir/p", "/abs", "e"].map(PathBuf::from);
         assert_eq!(folders, Folders(expected.to_vec()));
         let folders = Folders::new(&[], &[], Path::new("."), Some("e;f"));
         assert_eq!(folders, Folders(vec!["e".into(), "f".into()]));

@@ -1,6 +1,6 @@
 //! Files that appear whole or not at all, and survive a power cut.
 //!
-//! A file is written as `.<name>.<pid>-<n>.tmp` in its own folder, flushed to the disk and renamed, and then its folder is flushed. A crash
+//! A file is written as `.<name>.<pid>-<n>-<random>.tmp` in its own folder, flushed to the disk and renamed, and then its folder is flushed. A crash
 //! leaves the old file or the new one, and perhaps a `*.tmp` that is never read.
 //!
 //! Key types: [`AtomicFile`] (replaces a file), [`AppendFile`] (grows one), [`Error`].
@@ -15,8 +15,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub mod failpoint;
+mod trust;
 
 use failpoint::may_fail;
+
+pub use trust::{Distrust, distrust, distrust_of};
 
 /// The extension of unfinished files.
 const UNFINISHED: &str = ".tmp";
@@ -60,12 +63,13 @@ impl AtomicFile {
     /// # Errors
     /// When the system refuses.
     pub fn create(path: &Path) -> Result<AtomicFile, Error> {
-        // Process and number make the name unique, so that two writers never share an unfinished file.
+        // Process and number make the name unique, so that two writers never share an unfinished file. In a folder of several users, another
+        // user must not know it: the file must be new, so a link with that name would only stop the run.
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let unfinished = path.with_file_name(format!(".{name}.{}-{number}{UNFINISHED}", std::process::id()));
-        let file = may_fail().and_then(|()| File::create(&unfinished)).at("create", &unfinished)?;
+        let unfinished = path.with_file_name(format!(".{name}.{}-{number}-{:08x}{UNFINISHED}", std::process::id(), random()));
+        let file = may_fail().and_then(|()| create_new(&unfinished)).at("create", &unfinished)?;
         Ok(AtomicFile { file: Some(file), unfinished, path: path.to_owned() })
     }
 
@@ -108,6 +112,21 @@ impl Drop for AtomicFile {
             let _ = fs::remove_file(&self.unfinished);
         }
     }
+}
+
+/// Creates a file, never by way of a link, to which no other user may write whatever the umask.
+fn create_new(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o644);
+    options.open(path)
+}
+
+/// Returns a number that other users do not know: the seed of the standard library's hash tables.
+fn random() -> u32 {
+    let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), std::process::id());
+    u32::try_from(seed >> 32).unwrap_or_default()
 }
 
 /// A file that grows at its end.
@@ -203,8 +222,17 @@ pub fn create_folder(folder: &Path) -> Result<(), Error> {
     if folder.is_dir() {
         return Ok(());
     }
-    may_fail().and_then(|()| fs::create_dir_all(folder)).at("create", folder)?;
+    may_fail().and_then(|()| create_folders(folder)).at("create", folder)?;
     sync_folder_of(folder)
+}
+
+/// Creates folders to which no other user may write, whatever the umask.
+fn create_folders(folder: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o755);
+    builder.create(folder)
 }
 
 /// Removes a file that may be missing, and returns whether it existed.
@@ -280,6 +308,24 @@ mod tests {
         file.commit().unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "new");
         assert_eq!(names(folder.path()), ["x.json"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn an_unfinished_file_is_new_and_no_other_user_may_write_to_it() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let folder = tempfile::tempdir().unwrap();
+        let (victim, link) = (folder.path().join("victim"), folder.path().join("link"));
+        fs::write(&victim, "mine").unwrap();
+        symlink(&victim, &link).unwrap();
+        assert_eq!(create_new(&link).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "mine");
+        let (one, other) = (AtomicFile::create(&victim).unwrap(), AtomicFile::create(&victim).unwrap());
+        let random = |file: &AtomicFile| file.unfinished.to_string_lossy().rsplit('-').next().unwrap().to_owned();
+        assert_ne!(random(&one), random(&other), "a name that can be foreseen");
+        assert_eq!(fs::metadata(&one.unfinished).unwrap().permissions().mode() & 0o022, 0);
+        create_folder(&folder.path().join("a/b")).unwrap();
+        assert_eq!(fs::metadata(folder.path().join("a")).unwrap().permissions().mode() & 0o022, 0);
     }
 
     #[test]

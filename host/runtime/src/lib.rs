@@ -63,6 +63,7 @@ pub use runtime::{CONTRACT_VERSION, Runtime, RuntimeOptions};
 pub use secret::Secret;
 pub use session::{Session, SessionConfig};
 pub use settings::{Environment, SettingProblem, SettingProblemKind, SettingsError, Variables};
+pub use shape::COMPONENT_BYTES_MAX;
 pub use store::KeptComponent;
 pub use types::{
     Absence, Cascade, Column, ColumnData, Columns, Cursor, Dependents, Field, FieldType, Kind, KindChanges, Layout, LoadRequest, Operation,

@@ -9,7 +9,7 @@ use wasmparser::{
 };
 
 /// Bytes of a component's file. Python with its standard library has 20 MiB.
-pub(crate) const COMPONENT_BYTES_MAX: u64 = 128 << 20;
+pub const COMPONENT_BYTES_MAX: u64 = 128 << 20;
 /// Components within components. The tools that make components need three.
 const DEPTH_MAX: usize = 10;
 /// Steps to make the instance of a component: instances, imports, aliases, exports and adapted functions, those of nested components as often

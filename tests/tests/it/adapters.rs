@@ -102,8 +102,8 @@ fn what_is_built_in_and_what_is_found_is_listed_and_what_is_broken_told() {
     assert!(lines[0].starts_with("Name") && lines.len() == 6, "{}", told.stdout);
     assert!(lines[1].starts_with("acme") && lines[1].contains(" used ") && lines[1].contains("acme.wasm"), "{}", lines[1]);
     assert!(lines[1].contains("`files`: "), "what it calls itself: {}", lines[1]);
-    assert!(lines[2].starts_with("netbox") && lines[2].contains("more/netbox.wasm"), "{}", lines[2]);
-    assert!(lines[5].contains("built in (hidden by more/netbox.wasm)"), "{}", lines[5]);
+    assert!(lines[2].starts_with("netbox") && lines[2].contains("more/netbox.wasm (hidden by built in)"), "{}", lines[2]);
+    assert!(lines[5].starts_with("netbox") && !lines[5].contains("hidden"), "{}", lines[5]);
     assert!(told.stderr.contains("adapter `zero` cannot be used: it is not a WebAssembly component"), "{}", told.stderr);
     assert!(told.stderr.contains("hint: `zero` is the adapter in more/zero.wasm"), "{}", told.stderr);
     let list = adapter(&project, &["list", "--adapter-path", "more", "--output", "json"]);
@@ -318,10 +318,12 @@ fn a_lock_stops_what_could_reach_more_and_lets_pass_what_reaches_less() {
     let told = project.run(&["sync"]);
     assert_eq!(told.code, 4);
     assert!(told.stderr.contains("\n    source: may read the files of the folder /\n\nhint: "), "{}", told.stderr);
-    // A file in an adapter folder hides what is built in.
+    // A file in an adapter folder does not hide what is built in.
     project.write("config.yml", &CONFIG.replace("schema_mapping", "adapters_path: [plugins]\nschema_mapping"));
-    project.ok(&["diff"]);
     write(&project, "plugins/files.wasm", &component("files"));
+    let told = project.ok(&["diff"]);
+    assert!(told.stderr.contains("plugins/files.wasm is not used: `files` is built in"), "{}", told.stderr);
+    project.write("config.yml", &CONFIG.replace("destination: {name: files,", "destination: {name: files, adapter: ./plugins/files.wasm,"));
     let told = project.run(&["diff"]);
     assert_eq!(told.code, 4);
     assert!(shown(&told.stderr).contains("\n    destination: digest: built-in → sha256:…\n"), "{}", told.stderr);

@@ -8,3 +8,4 @@ mod journal;
 mod killed_runs;
 mod plan_laws;
 mod runs;
+mod strangers;

@@ -24,8 +24,8 @@ pub(crate) struct AdapterLine {
     pub(crate) manifest: Manifest,
     /// Where it is.
     pub(crate) place: Place,
-    /// The file that takes precedence under that name.
-    pub(crate) hidden_by: Option<PathBuf>,
+    /// The adapter that takes precedence under that name.
+    pub(crate) hidden_by: Option<Place>,
     /// The sides of the project that use it.
     pub(crate) used_as: Vec<&'static str>,
 }
@@ -54,7 +54,7 @@ pub(crate) fn text(out: &mut impl Write, adapters: &[AdapterLine]) -> io::Result
             (false, _) => String::new(),
         };
         let place = match &line.hidden_by {
-            Some(file) => format!("{} (hidden by {})", line.place, file.display()),
+            Some(other) => format!("{} (hidden by {other})", line.place),
             None => line.place.to_string(),
         };
         let manifest = &line.manifest;
@@ -85,7 +85,7 @@ pub(crate) fn json(out: &mut impl Write, adapters: &[AdapterLine], broken: &[Bro
         destination: bool,
         built_in: bool,
         file: Option<&'a Path>,
-        hidden_by: Option<&'a Path>,
+        hidden_by: Option<String>,
         used_as: &'a [&'static str],
     }
     #[derive(Serialize)]
@@ -103,7 +103,7 @@ pub(crate) fn json(out: &mut impl Write, adapters: &[AdapterLine], broken: &[Bro
         destination: line.manifest.destination.is_some(),
         built_in: line.place.file().is_none(),
         file: line.place.file(),
-        hidden_by: line.hidden_by.as_deref(),
+        hidden_by: line.hidden_by.as_ref().map(ToString::to_string),
         used_as: &line.used_as,
     });
     write_document(out, &Document { adapters: adapters.collect(), broken })
