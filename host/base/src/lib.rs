@@ -12,6 +12,7 @@ pub mod limits;
 mod nearest;
 pub mod pointer;
 mod side;
+pub mod text;
 
 pub use field_type::FieldType;
 pub use nearest::nearest;

@@ -3,33 +3,24 @@
 //! A device name may contain an escape sequence that recolours the screen, or a carriage return that overwrites a line. It may contain a
 //! bidirectional override that shows `nimda` for `admin`. All text of a plan, a project or a remote system passes through here on its way to a stream.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::io;
 
+use infrahub_sync_base::text::{is_unsafe, is_workflow_command, write_unsafe};
 use unicode_width::UnicodeWidthStr as _;
-
-/// Returns whether a character could do more than show itself.
-///
-/// Joiners (U+200C, U+200D) are safe: several scripts and most emoji need them.
-fn is_unsafe(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
-}
 
 /// Returns whether all bytes are printable ASCII: the common case, which needs no check of each character.
 fn is_plain(text: &str) -> bool {
-    text.bytes().all(|byte| (0x20..0x7f).contains(&byte))
+    text.bytes().all(|byte| (0x20..0x7f).contains(&byte)) && !is_workflow_command(text)
 }
 
-/// Writes an unsafe character.
-fn write_unsafe(c: char, out: &mut impl fmt::Write) -> fmt::Result {
-    match c {
-        '\n' => out.write_str("\\n"),
-        '\r' => out.write_str("\\r"),
-        '\t' => out.write_str("\\t"),
-        c => write!(out, "\\u{{{:x}}}", u32::from(c)),
+/// Returns the first character of a text that could be the command of a pipeline, with the rest.
+fn disarmed(text: &str) -> (&'static str, &str) {
+    let start = text.trim_start();
+    match start.strip_prefix(':') {
+        Some(rest) if rest.starts_with(':') => ("\\u{3a}", rest),
+        _ => ("", text),
     }
 }
 
@@ -41,7 +32,10 @@ impl fmt::Display for Escaped<'_> {
         if is_plain(self.0) {
             return f.write_str(self.0);
         }
-        self.0.chars().try_for_each(|c| if is_unsafe(c) { write_unsafe(c, f) } else { f.write_char(c) })
+        let (first, rest) = disarmed(self.0);
+        f.write_str(first)?;
+        let rest = if is_workflow_command(rest) { Cow::Owned(rest.replace("##", "#\\u{23}")) } else { Cow::Borrowed(rest) };
+        rest.chars().try_for_each(|c| if is_unsafe(c) { write_unsafe(c, f) } else { f.write_char(c) })
     }
 }
 
@@ -107,6 +101,13 @@ mod tests {
         insta::assert_snapshot!(Escaped("user\u{202e}nimda\u{2066}\u{feff}"), @r"user\u{202e}nimda\u{2066}\u{feff}");
         insta::assert_snapshot!(Escaped("two\nlines\r\tand a tab"), @r"two\nlines\r\tand a tab");
         assert_eq!(EscapedLines("two\nlines\u{7}").to_string(), "two\nlines\\u{7}");
+    }
+
+    #[test]
+    fn a_pipeline_is_not_commanded() {
+        insta::assert_snapshot!(Escaped("::set-output name=a::b"), @r"\u{3a}:set-output name=a::b");
+        insta::assert_snapshot!(Escaped("x ##vso[task.x]"), @r"x #\u{23}vso[task.x]");
+        insta::assert_snapshot!(Escaped("fe80::1 ## x"), @"fe80::1 ## x");
     }
 
     #[test]

@@ -11,7 +11,10 @@
 //!   origins: ["https://cdn.example.org"]     # asked as well, without them
 //!   networks: ["10.0.0.0/8"]          # private ranges that names may resolve to
 //!   folder: {path: data, access: read}
-//!   environment: [ACME_TOKEN, ACME_URL]
+//!   environment: [ACME_REGION, ACME_TOKEN, ACME_URL]
+//!   visible: [ACME_REGION]            # the adapter sees their values
+//!   headers: ["x-acme-tenant"]        # it may set them in its requests, beyond the plain ones
+//!   credentials: ["sends `token` in the header …"]
 //!   secrets: {token: environment}
 //! destination: …
 //! ```
@@ -99,6 +102,12 @@ pub struct Abilities {
     pub folder: Option<FolderAbility>,
     /// The environment variables from which its settings are read.
     pub environment: BTreeSet<String>,
+    /// Those of them whose values the adapter may see.
+    pub visible: BTreeSet<String>,
+    /// The request headers that it may set beyond the plain ones.
+    pub headers: BTreeSet<String>,
+    /// How its credentials are sent, a sentence each.
+    pub credentials: Vec<String>,
     /// The credentials that the host uses for it, and where their values come from. The latter is for the reader and not compared.
     pub secrets: BTreeMap<String, SecretSource>,
 }
@@ -175,7 +184,7 @@ impl LockedAdapter {
     /// Keys and values of the file, those that say something.
     fn entries(&self) -> Vec<(&'static str, String)> {
         let list = |items: &BTreeSet<String>| flow_list(&items.iter().cloned().collect::<Vec<_>>());
-        let Abilities { address, origins, networks, folder, environment, secrets } = &self.abilities;
+        let Abilities { address, origins, networks, folder, environment, visible, headers, credentials, secrets } = &self.abilities;
         let mut entries = vec![
             ("adapter", scalar(&self.adapter)),
             ("version", scalar(&self.version)),
@@ -197,6 +206,15 @@ impl LockedAdapter {
         }
         if !environment.is_empty() {
             entries.push(("environment", list(environment)));
+        }
+        if !visible.is_empty() {
+            entries.push(("visible", list(visible)));
+        }
+        if !headers.is_empty() {
+            entries.push(("headers", list(headers)));
+        }
+        if !credentials.is_empty() {
+            entries.push(("credentials", flow_list(credentials)));
         }
         if !secrets.is_empty() {
             let secrets: Vec<String> = secrets.iter().map(|(name, source)| format!("{}: {}", scalar(name), source.as_str())).collect();
@@ -225,7 +243,12 @@ impl LockedAdapter {
                 }
             }
         }
-        lines.extend(now.abilities.beyond(&self.abilities));
+        let mut before = self.abilities.clone();
+        // A lock of an earlier version does not say how credentials are sent. Of the same component, or of the program, it is as it was.
+        if before.credentials.is_empty() && self.component == now.component {
+            before.credentials.clone_from(&now.abilities.credentials);
+        }
+        lines.extend(now.abilities.beyond(&before));
         lines
     }
 }
@@ -235,6 +258,9 @@ impl Abilities {
     #[must_use]
     pub fn beyond(&self, others: &Abilities) -> Vec<String> {
         let mut lines = Vec::new();
+        lines.extend(self.credentials.iter().filter(|words| !others.credentials.contains(words)).cloned());
+        lines.extend(self.visible.difference(&others.visible).map(|variable| format!("sees the environment variable {variable}")));
+        lines.extend(self.headers.difference(&others.headers).map(|header| format!("may set the request header `{header}`")));
         lines.extend(self.address.difference(&others.address).map(|origin| format!("its address is {origin}: its credentials go there")));
         lines.extend(self.origins.difference(&others.origins).map(|origin| format!("may send HTTP requests to {origin}")));
         lines.extend(self.networks.difference(&others.networks).map(|network| format!("may connect to addresses of {network}")));
@@ -273,8 +299,21 @@ fn decode(decoder: &mut Decoder<'_>, tree: &Node) -> Option<AdapterLock> {
 }
 
 fn locked(decoder: &mut Decoder<'_>, lock: &Record<'_>, side: &str) -> Option<LockedAdapter> {
-    const KEYS: [&str; 10] =
-        ["adapter", "version", "contract", "digest", "address", "origins", "networks", "folder", "environment", "secrets"];
+    const KEYS: [&str; 13] = [
+        "adapter",
+        "version",
+        "contract",
+        "digest",
+        "address",
+        "origins",
+        "networks",
+        "folder",
+        "environment",
+        "visible",
+        "headers",
+        "credentials",
+        "secrets",
+    ];
     let node = decoder.required(lock, side)?;
     let record = decoder.record(node, side, &KEYS)?;
     let mut text = |key: &str| decoder.required_text(&record, key).map(|(text, _)| text.to_owned());
@@ -292,9 +331,11 @@ fn locked(decoder: &mut Decoder<'_>, lock: &Record<'_>, side: &str) -> Option<Lo
     });
     let mut set = |key: &str| decoder.texts(&record, key).into_iter().map(|(text, _)| text).collect();
     let (address, origins, networks, environment) = (set("address"), set("origins"), set("networks"), set("environment"));
+    let (visible, headers) = (set("visible"), set("headers"));
+    let credentials = decoder.texts(&record, "credentials").into_iter().map(|(text, _)| text).collect();
     let folder = record.get("folder").and_then(|node| folder(decoder, node, &record.at("folder")));
     let secrets = record.get("secrets").map(|node| secrets(decoder, node, &record.at("secrets"))).unwrap_or_default();
-    let abilities = Abilities { address, origins, networks, folder, environment, secrets };
+    let abilities = Abilities { address, origins, networks, folder, environment, visible, headers, credentials, secrets };
     Some(LockedAdapter { adapter: adapter?, version: version?, contract: contract?, component: component?, abilities })
 }
 
@@ -348,6 +389,9 @@ mod tests {
                 networks: set(&["10.0.0.0/8"]),
                 folder: None,
                 environment: set(&["ACME_URL", "ACME_TOKEN"]),
+                visible: set(&["ACME_URL"]),
+                headers: set(&["x-acme"]),
+                credentials: vec!["sends `token` in the header `X: {token}`".to_owned()],
                 secrets: [("token".to_owned(), SecretSource::Environment), ("on".to_owned(), SecretSource::Settings)].into(),
             },
         };
@@ -380,6 +424,9 @@ mod tests {
           origins: ["https://cdn.example.org"]
           networks: ["10.0.0.0/8"]
           environment: [ACME_TOKEN, ACME_URL]
+          visible: [ACME_URL]
+          headers: [x-acme]
+          credentials: ["sends `token` in the header `X: {token}`"]
           secrets: {"on": settings, token: environment}
         destination:
           adapter: files
@@ -404,11 +451,11 @@ mod tests {
         assert_snapshot!(told("format: 1", "format: 2"), @"3:9 format this lock file has format 2, and this program reads formats up to 1");
         assert_snapshot!(told("origins", "origin"), @"10:3 source.origin unknown key `origin`");
         assert_snapshot!(told("sha256:5b", "sha256:5"), @"8:11 source.digest this is neither `built-in` nor `sha256:` with 64 hexadecimal digits");
-        assert_snapshot!(told("read-write", "all"), @"19:36 destination.folder.access this is neither `read` nor `read-write`");
-        assert_snapshot!(told("token: environment", "token: 1"), @"13:36 source.secrets.token this is neither `settings` nor `environment`");
+        assert_snapshot!(told("read-write", "all"), @"22:36 destination.folder.access this is neither `read` nor `read-write`");
+        assert_snapshot!(told("token: environment", "token: 1"), @"16:36 source.secrets.token this is neither `settings` nor `environment`");
         assert_snapshot!(told("destination:", "other:"), @"
         3:1 destination the key `destination` is missing
-        14:1 other unknown key `other`
+        17:1 other unknown key `other`
         ");
         assert!(!told("[ACME_TOKEN", "[ACME_TOKEN, [").is_empty());
     }
@@ -427,6 +474,30 @@ mod tests {
         }
         // Those that end with the digest, before or within the key of the folder, or with the last brace.
         assert!((1..=8).contains(&accepted), "{accepted}");
+    }
+
+    #[test]
+    fn another_way_of_sending_credentials_is_more() {
+        let (locked, mut now) = (sample().source, sample().source);
+        now.component = LockedComponent::Digest(format!("sha256:{}", "0a".repeat(32)));
+        now.abilities.credentials.insert(0, "logs in by `POST /tags` with `token` in its body, which that path may store".to_owned());
+        now.abilities.headers.insert("x-forwarded-for".to_owned());
+        now.abilities.visible.insert("ACME_TOKEN".to_owned());
+        let told = locked.objections(&now);
+        assert_eq!(
+            told[1..],
+            [
+                "logs in by `POST /tags` with `token` in its body, which that path may store",
+                "sees the environment variable ACME_TOKEN",
+                "may set the request header `x-forwarded-for`",
+            ]
+        );
+        // A lock of an earlier version, and the same component.
+        let mut older = locked.clone();
+        older.abilities.credentials.clear();
+        assert!(older.objections(&locked).is_empty());
+        now.abilities = locked.abilities.clone();
+        assert_eq!(older.objections(&now).len(), 2, "a new component: the digest, and how it sends the token");
     }
 
     #[test]

@@ -7,8 +7,10 @@ use std::path::{Component, Path};
 
 use serde_json::Value;
 
+use crate::credential_words::credential_words;
 use crate::error::Role;
 use crate::exchange::Exchanges;
+use crate::headers::RequestHeaders;
 use crate::http::parse_address;
 use crate::manifest::Manifest;
 use crate::session::SessionConfig;
@@ -27,6 +29,12 @@ pub struct Abilities {
     pub folder: Option<(String, bool)>,
     /// The environment variables that its settings may come from.
     pub environment: BTreeSet<String>,
+    /// Those of them whose values the adapter may see. Empty for a part of the program.
+    pub visible: BTreeSet<String>,
+    /// The request headers that it may set beyond the plain ones. Empty for a part of the program.
+    pub headers: BTreeSet<String>,
+    /// How its credentials are sent, a sentence each, the most dangerous first.
+    pub credentials: Vec<String>,
     /// The secrets that may have a value, and whether `settings` has it; otherwise only the environment can. The project's `headers` are one of
     /// them.
     pub secrets: BTreeMap<String, bool>,
@@ -52,8 +60,14 @@ impl Abilities {
             {
                 abilities.options.insert(setting.name.clone(), value);
             }
+            let visible = variables.iter().filter(|name| !setting.secret && sources.variables.grants_sight(name));
+            abilities.visible.extend(visible.cloned());
             abilities.environment.extend(variables);
         }
+        if let RequestHeaders::Plain(granted) = &config.headers {
+            abilities.headers = granted.iter().map(|name| name.to_ascii_lowercase()).collect();
+        }
+        abilities.credentials = credential_words(manifest);
         let is_replay = matches!(config.exchanges, Exchanges::Replay(_));
         if let Some(address) = abilities.text(&sources, &manifest.address_setting).filter(|_| !is_replay) {
             let origin = |text: &str| parse_address(text).map(|url| url.origin().ascii_serialization());
@@ -150,6 +164,12 @@ mod tests {
             networks: set(&["10.0.0.0/8"]),
             folder: None,
             environment: environment.clone(),
+            visible: set(&[]),
+            headers: set(&[]),
+            credentials: vec![
+                "sends `token` in the header `Authorization: Bearer {token}` of each request".to_owned(),
+                "sends `token` in the header `Authorization: Token {token}` of each request".to_owned(),
+            ],
             secrets: [("token".to_owned(), true)].into(),
             options: BTreeMap::new(),
             problems: Vec::new(),

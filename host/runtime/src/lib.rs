@@ -21,6 +21,7 @@ mod abilities;
 mod access;
 mod adapter;
 mod advice;
+mod credential_words;
 mod error;
 mod exchange;
 mod files;

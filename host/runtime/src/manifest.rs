@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use infrahub_sync_base::text::{is_unsafe, one_line};
+
 use crate::headers::{belongs_to_connection, bends_the_request, cuts_answers, parse_name};
 use crate::settings::{HEADERS, HOST_SETTINGS, VERIFY_SSL};
 use crate::template;
@@ -107,6 +109,21 @@ impl CredentialForm {
             CredentialForm::Basic { username, password } => BTreeSet::from([username.as_str(), password.as_str()]),
             CredentialForm::Query { parameter: _, setting } => BTreeSet::from([setting.as_str()]),
             CredentialForm::Login(login) => login.settings(),
+        }
+    }
+
+    /// Returns its names and templates.
+    fn texts(&self) -> Vec<&str> {
+        match self {
+            CredentialForm::Header(templates) => {
+                templates.iter().flat_map(|template| [template.name.as_str(), &template.template]).collect()
+            }
+            CredentialForm::Basic { username, password } => vec![username, password],
+            CredentialForm::Query { parameter, setting } => vec![parameter, setting],
+            CredentialForm::Login(login) => {
+                let headers = login.headers.iter().flat_map(|(name, template)| [name.as_str(), template]);
+                login.steps.iter().chain(&login.refresh).flat_map(LoginStep::templates).chain(headers).collect()
+            }
         }
     }
 
@@ -322,6 +339,11 @@ impl LoginStep {
     }
 }
 
+/// Returns the start of a text, for a message.
+fn shortened(text: &str) -> String {
+    one_line(text, 80)
+}
+
 /// Checks the header that a credential sets.
 fn check_credential_header(name: &str) -> Result<(), String> {
     let name = parse_name(name)?;
@@ -486,6 +508,7 @@ impl Manifest {
         if self.version.trim().is_empty() {
             return Err("it has no version".into());
         }
+        self.check_texts()?;
         let mut names = Names::default();
         for setting in &self.settings {
             if setting.name.is_empty() || !names.all.insert(&setting.name) {
@@ -516,6 +539,31 @@ impl Manifest {
         self.check_loans()?;
         if self.page_size == 0 || self.write_batch_max == 0 || self.write_concurrency == 0 {
             return Err("`page-size`, `write-batch-max` and `write-concurrency` must be at least 1".into());
+        }
+        Ok(())
+    }
+
+    /// Checks the texts that stand in messages, in the lock and in files.
+    fn check_texts(&self) -> Result<(), String> {
+        if self.version.len() > 64 || !self.version.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {
+            return Err(format!(
+                "its version {:?} has more than 64 characters, or some that are not printable ASCII",
+                shortened(&self.version)
+            ));
+        }
+        let settings = self.settings.iter().map(|setting| &setting.name).chain(self.aliases.iter().map(|alias| &alias.name));
+        let tables = self.tables.iter().flat_map(|table| [&table.resource, &table.key, &table.value]);
+        if let Some(name) = settings.chain(tables).find(|name| name.len() > 200 || name.contains(is_unsafe)) {
+            return Err(format!("the name {:?} has more than 200 bytes, or characters that do not show themselves", shortened(name)));
+        }
+        let templates = self.credentials.iter().flat_map(|credential| credential.form.texts());
+        if let Some(text) =
+            templates.into_iter().find(|text| text.len() > 4096 || text.contains(|c| is_unsafe(c) && c != '\n' && c != '\t'))
+        {
+            return Err(format!(
+                "a credential has the text {:?} with more than 4096 bytes, or with characters that do not show themselves",
+                shortened(text)
+            ));
         }
         Ok(())
     }
@@ -717,6 +765,12 @@ pub(crate) mod tests {
             assert_eq!(manifest.check().unwrap_err(), format!("it declares the setting `{name}`, which belongs to the host"));
         }
         assert_eq!(told(|it| it.version = " ".into()), "it has no version");
+        for text in ["1\nhint: run x | sh", "1\u{202e}", &"1".repeat(65)] {
+            let mut manifest = crate::settings::tests::manifest();
+            manifest.version = text.to_owned();
+            assert!(manifest.check().unwrap_err().contains("not printable ASCII"), "{text}");
+        }
+        assert!(told(|it| it.settings[3].name = "a\nb".into()).contains("characters that do not show themselves"));
         assert!(told(|it| it.settings[0].environment.push(String::new())).contains("has an invalid name"));
         let mut hosts = crate::settings::tests::manifest();
         hosts.credentials = vec![CredentialForm::Header(header("Host")).into()];

@@ -11,9 +11,11 @@ use infrahub_sync_base::nearest;
 use reqwest::header::{HeaderName, HeaderValue};
 use serde_json::Value;
 
-use crate::error::AdapterName;
+use crate::advice::below;
+use crate::error::{AdapterName, Role};
 use crate::exchange::REPLAY_ADDRESS;
 use crate::headers::{belongs_to_connection, parse_name};
+use crate::http::parse_address;
 use crate::manifest::{Alias, Condition, Manifest, Setting, SettingType};
 use crate::secret::Secret;
 
@@ -31,6 +33,8 @@ pub enum Variables {
         prefix: String,
         /// `grants.environment`.
         granted: Vec<String>,
+        /// `grants.visible`: those that the adapter sees. The values of all others are secrets.
+        visible: Vec<String>,
     },
 }
 
@@ -39,15 +43,37 @@ impl Variables {
     /// ones.
     pub fn of(name: &str, granted: &[String]) -> Variables {
         let upper = name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' });
-        Variables::Only { prefix: upper.chain(['_']).collect(), granted: granted.to_vec() }
+        Variables::Only { prefix: upper.chain(['_']).collect(), granted: granted.to_vec(), visible: Vec::new() }
+    }
+
+    /// Returns the same, with variables that the adapter may see.
+    #[must_use]
+    pub fn showing(mut self, shown: &[String]) -> Variables {
+        if let Variables::Only { visible, .. } = &mut self {
+            visible.extend_from_slice(shown);
+        }
+        self
+    }
+
+    /// Returns whether the project lets the adapter see the value of this variable.
+    pub(crate) fn grants_sight(&self, variable: &str) -> bool {
+        matches!(self, Variables::Only { .. }) && !self.hide(variable)
+    }
+
+    /// Returns whether the value of this variable is a secret, whatever the adapter says.
+    pub fn hide(&self, variable: &str) -> bool {
+        match self {
+            Variables::All => false,
+            Variables::Only { visible, .. } => !visible.iter().any(|visible| visible == variable),
+        }
     }
 
     /// Returns whether a setting may come from this variable.
     pub fn allow(&self, variable: &str) -> bool {
         match self {
             Variables::All => true,
-            Variables::Only { prefix, granted } => {
-                variable.starts_with(prefix.as_str()) || granted.iter().any(|granted| granted == variable)
+            Variables::Only { prefix, granted, visible } => {
+                variable.starts_with(prefix.as_str()) || granted.iter().chain(visible).any(|granted| granted == variable)
             }
         }
     }
@@ -261,14 +287,25 @@ impl<'a> Sources<'a> {
 
     /// Returns the first value that there is, checked.
     pub(crate) fn find(&self, setting: &Setting) -> Result<Option<Value>, SettingProblem> {
-        let first = if setting.project_first { self.find_written(setting) } else { self.find_variable(setting) }?;
+        Ok(self.find_from(setting)?.map(|(value, _)| value))
+    }
+
+    /// Returns the first value that there is, checked, with the variable that it comes from.
+    fn find_from(&self, setting: &Setting) -> Result<Option<(Value, Option<String>)>, SettingProblem> {
+        let written = || Ok(self.find_written(setting)?.map(|value| (value, None)));
+        let first = if setting.project_first { written() } else { self.find_variable(setting) }?;
         if first.is_some() {
             return Ok(first);
         }
-        let second = if setting.project_first { self.find_variable(setting) } else { self.find_written(setting) }?;
+        let second = if setting.project_first { self.find_variable(setting) } else { written() }?;
         if second.is_some() {
             return Ok(second);
         }
+        Ok(self.find_last(setting)?.map(|value| (value, None)))
+    }
+
+    /// Returns the value of the command line, or the default.
+    fn find_last(&self, setting: &Setting) -> Result<Option<Value>, SettingProblem> {
         if let Some(option) = &setting.command_line
             && let Some(text) = self.command_line.get(option)
         {
@@ -284,10 +321,20 @@ impl<'a> Sources<'a> {
     }
 
     /// Returns the value of the first variable that has one. An empty variable counts as absent.
-    fn find_variable(&self, setting: &Setting) -> Result<Option<Value>, SettingProblem> {
+    fn find_variable(&self, setting: &Setting) -> Result<Option<(Value, Option<String>)>, SettingProblem> {
         for variable in self.named(setting)?.into_iter().filter(|name| self.variables.allow(name)) {
             if let Some(text) = (self.environment)(&variable).filter(|text| !text.is_empty()) {
-                return checked(setting, check_text(setting.setting_type, text), Some(variable));
+                let is_hidden = self.variables.hide(&variable);
+                let is_address = self.manifest.address_setting.as_ref() == Some(&setting.name);
+                // A message must not repeat what may be a secret.
+                let value = match check_text(setting.setting_type, text) {
+                    Err(_) if is_hidden => Err("does not have the right type".to_owned()),
+                    Ok(value) if is_hidden && is_address && value.as_str().is_none_or(|text| parse_address(text).is_err()) => {
+                        Err("is not an address that begins with `https://` or `http://`".to_owned())
+                    }
+                    value => value,
+                };
+                return Ok(checked(setting, value, Some(variable.clone()))?.map(|value| (value, Some(variable))));
             }
         }
         Ok(None)
@@ -358,7 +405,7 @@ impl Resolved {
 
 /// Resolves and checks the settings of one side. A replay demands neither secrets nor an address, and invents the latter.
 pub(crate) fn resolve(sources: &Sources<'_>, adapter: &Arc<AdapterName>, replay: bool) -> Result<Resolved, SettingsError> {
-    let mut resolving = Resolving { sources, replay, resolved: Resolved::default(), problems: Vec::new() };
+    let mut resolving = Resolving { sources, role: adapter.role, replay, resolved: Resolved::default(), problems: Vec::new() };
     for setting in &sources.manifest.settings {
         if let Err(problem) = resolving.declared(setting) {
             resolving.problems.push(problem);
@@ -382,6 +429,7 @@ pub(crate) fn resolve(sources: &Sources<'_>, adapter: &Arc<AdapterName>, replay:
 /// Settings that are being resolved.
 struct Resolving<'a> {
     sources: &'a Sources<'a>,
+    role: Option<Role>,
     replay: bool,
     resolved: Resolved,
     problems: Vec<SettingProblem>,
@@ -392,11 +440,11 @@ impl Resolving<'_> {
     fn declared(&mut self, setting: &Setting) -> Result<(), SettingProblem> {
         let manifest = self.sources.manifest;
         let is_address = manifest.address_setting.as_deref() == Some(&setting.name);
-        let value = if self.replay && is_address {
-            Value::String(REPLAY_ADDRESS.into())
+        let (value, variable) = if self.replay && is_address {
+            (Value::String(REPLAY_ADDRESS.into()), None)
         } else {
-            match self.sources.find(setting)? {
-                Some(value) => value,
+            match self.sources.find_from(setting)? {
+                Some(found) => found,
                 None if setting.required && !(self.replay && setting.secret) => {
                     let kind = SettingProblemKind::Missing { environment: self.sources.variables(setting) };
                     return Err(SettingProblem { setting: setting.name.clone(), kind });
@@ -404,8 +452,17 @@ impl Resolving<'_> {
                 None => return Ok(()),
             }
         };
+        let hidden = variable.filter(|variable| self.sources.variables.hide(variable));
+        let is_secret = match hidden {
+            // The address has been checked to be one, and a truth value is no secret.
+            Some(variable) if !setting.secret && !is_address && setting.setting_type != SettingType::Boolean => {
+                self.check_hidden(setting, variable)?;
+                true
+            }
+            _ => setting.secret,
+        };
         let resolved = &mut self.resolved;
-        if setting.secret {
+        if is_secret {
             let text = match value {
                 Value::String(text) => text,
                 other => other.to_string(),
@@ -421,6 +478,19 @@ impl Resolving<'_> {
         }
         resolved.plain.insert(setting.name.clone(), value);
         Ok(())
+    }
+
+    /// Checks that the adapter does without a setting whose value it must not see: it is a part of a credential.
+    fn check_hidden(&self, setting: &Setting, variable: String) -> Result<(), SettingProblem> {
+        let name = &setting.name;
+        if self.sources.manifest.credentials.iter().any(|credential| credential.form.settings().contains(name.as_str())) {
+            return Ok(());
+        }
+        let reason = format!(
+            "is not shown to the adapter, because it may be a secret; if it is not, write {}: `grants: {{visible: [{variable}]}}`",
+            below(self.role)
+        );
+        Err(SettingProblem { setting: name.clone(), kind: SettingProblemKind::Invalid { reason, variable: Some(variable) } })
     }
 
     /// Resolves a setting of the host. If the adapter declares it, it has been resolved already.
@@ -768,6 +838,40 @@ pub(crate) mod tests {
         assert_eq!(url(&Variables::of("netbox", &[])).as_deref(), Some("http://NETBOX_ADDRESS"));
         let error = try_resolve(&manifest(), &settings(json!({"token": "t"})), &environment, &Variables::of("x", &[]), false);
         assert_eq!(error.unwrap_err().problems[0].to_string(), "`url` is required");
+    }
+
+    #[test]
+    fn a_strangers_variables_are_secrets_unless_the_project_shows_them() {
+        let mut manifest = manifest();
+        manifest.settings[3].environment = vec!["ACME_LIMIT".into()];
+        manifest.settings[2].environment = vec!["ACME_BRIEF".into()];
+        manifest.settings[4].environment = vec!["ACME_TOKEN".into()];
+        manifest.settings[0].environment = vec!["ACME_URL".into()];
+        let given = settings(json!({"url": "http://x", "token": "t"}));
+        let resolved = |name: &'static str, value: &'static str, shown: &[&str]| {
+            let environment = move |variable: &str| (variable == name).then(|| value.to_owned());
+            let shown: Vec<String> = shown.iter().map(|name| (*name).to_owned()).collect();
+            let variables = Variables::of("acme", &[]).showing(&shown);
+            let resolved = try_resolve(&manifest, &given, &environment, &variables, false);
+            resolved.map(|resolved| serde_json::to_string(&resolved.plain).unwrap()).map_err(|error| error.problems[0].to_string())
+        };
+        insta::assert_snapshot!(resolved("ACME_TOKEN", "[\"hunter2\"]", &[]).unwrap_err(), @"`params` (from ACME_TOKEN) is not shown to the adapter, because it may be a secret; if it is not, write under `source:` in config.yml: `grants: {visible: [ACME_TOKEN]}`");
+        assert!(resolved("ACME_TOKEN", "[\"x\"]", &["ACME_TOKEN"]).unwrap().contains(r#""params":["x"]"#));
+        assert!(resolved("ACME_BRIEF", "yes", &[]).unwrap().contains(r#""brief":true"#));
+        assert!(resolved("ACME_URL", "https://y", &[]).unwrap().contains("https://y"));
+        // Nor does a message repeat them.
+        for (name, told) in
+            [("ACME_LIMIT", "does not have the right type"), ("ACME_URL", "is not an address"), ("ACME_TOKEN", "the right type")]
+        {
+            let error = resolved(name, "hunter2", &[]).unwrap_err();
+            assert!(error.contains(told) && !error.contains("hunter2"), "{error}");
+        }
+        // A part of a credential, such as a user's name, stays with the host.
+        manifest.settings[3].setting_type = SettingType::Text;
+        manifest.credentials = vec![CredentialForm::Basic { username: "limit".into(), password: "token".into() }.into()];
+        let environment = |variable: &str| (variable == "ACME_LIMIT").then(|| "joe".to_owned());
+        let resolved = try_resolve(&manifest, &given, &environment, &Variables::of("acme", &[]), false).unwrap();
+        assert_eq!((resolved.text("limit").as_deref(), resolved.plain.contains_key("limit")), (Some("joe"), false));
     }
 
     #[test]

@@ -234,7 +234,16 @@ fn write_granted(out: &mut impl Write, Granted { side, abilities }: &Granted) ->
     }
     let folder = abilities.folder.as_ref().map(|(path, write)| format!("{path}, {}", if *write { "read and write" } else { "read only" }));
     write_line(out, "Folder", folder.as_deref().unwrap_or("none"))?;
+    for words in &abilities.credentials {
+        write_line(out, "Credentials", words)?;
+    }
+    if !abilities.headers.is_empty() {
+        write_line(out, "Headers", &format!("may set {} in its requests", list(&abilities.headers)))?;
+    }
     write_line(out, "Environment", &list(&abilities.environment))?;
+    if !abilities.visible.is_empty() {
+        write_line(out, "Visible", &format!("{}; the adapter sees their values", list(&abilities.visible)))?;
+    }
     write_line(out, "Secrets", &list(abilities.secrets.keys()))?;
     abilities.problems.iter().try_for_each(|problem| write_line(out, "Unknown", &problem.to_string()))
 }
@@ -293,7 +302,12 @@ struct GrantedLine<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     networks: Vec<&'a str>,
     folder: Option<Folder<'a>>,
+    credentials: &'a [String],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    headers: Vec<&'a str>,
     environment: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    visible: Vec<&'a str>,
     secrets: Vec<&'a str>,
     unknown: Vec<String>,
 }
@@ -306,7 +320,10 @@ impl GrantedLine<'_> {
             origins: abilities.origins.iter().map(String::as_str).collect(),
             networks: abilities.networks.iter().map(String::as_str).collect(),
             folder: abilities.folder.as_ref().map(|(path, write)| Folder { path, access: if *write { "read-write" } else { "read" } }),
+            credentials: &abilities.credentials,
+            headers: abilities.headers.iter().map(String::as_str).collect(),
             environment: abilities.environment.iter().map(String::as_str).collect(),
+            visible: abilities.visible.iter().map(String::as_str).collect(),
             secrets: abilities.secrets.keys().map(String::as_str).collect(),
             unknown: abilities.problems.iter().map(ToString::to_string).collect(),
         }

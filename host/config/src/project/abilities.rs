@@ -18,6 +18,8 @@ pub struct Grants {
     pub networks: Vec<IpNet>,
     /// Environment variables that its settings may come from, besides those that begin with its name, each once.
     pub environment: Vec<String>,
+    /// Environment variables whose values it may see, each once. The others are secrets.
+    pub visible: Vec<String>,
     /// Request headers that it may set, besides the plain ones, in lower case, each once.
     pub headers: Vec<String>,
 }
@@ -47,7 +49,7 @@ pub(super) fn limits(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> Limi
     limits
 }
 
-const GRANTS_KEYS: [Key<Grants>; 4] = [
+const GRANTS_KEYS: [Key<Grants>; 5] = [
     Key::optional("origins", |decoder, node, path, grants| {
         for found in decoder.each(node, path, decode_origin) {
             if !grants.origins.contains(&found) {
@@ -66,6 +68,13 @@ const GRANTS_KEYS: [Key<Grants>; 4] = [
         for found in decoder.each(node, path, decode_variable) {
             if !grants.environment.contains(&found) {
                 grants.environment.push(found);
+            }
+        }
+    }),
+    Key::optional("visible", |decoder, node, path, grants| {
+        for found in decoder.each(node, path, decode_variable) {
+            if !grants.visible.contains(&found) {
+                grants.visible.push(found);
             }
         }
     }),

@@ -168,6 +168,10 @@ fn locked(described: &Described<'_>) -> LockedAdapter {
             networks: abilities.networks.clone(),
             folder: abilities.folder.clone().map(|(path, write)| FolderAbility { path, write }),
             environment: abilities.environment.clone(),
+            visible: abilities.visible.clone(),
+            headers: abilities.headers.clone(),
+            // Those of a built-in adapter change with the program.
+            credentials: if described.built_in { Vec::new() } else { abilities.credentials.clone() },
             secrets: abilities
                 .secrets
                 .iter()

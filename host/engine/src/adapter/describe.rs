@@ -36,7 +36,11 @@ pub fn session_config<'a>(
         role: side,
         settings: endpoint.settings.clone(),
         environment,
-        variables: if built_in { Variables::All } else { Variables::of(&endpoint.name, &endpoint.grants.environment) },
+        variables: if built_in {
+            Variables::All
+        } else {
+            Variables::of(&endpoint.name, &endpoint.grants.environment).showing(&endpoint.grants.visible)
+        },
         headers: if built_in { RequestHeaders::All } else { RequestHeaders::Plain(endpoint.grants.headers.clone()) },
         command_line: BTreeMap::new(),
         project_dir: project.directory.clone(),

@@ -8,6 +8,7 @@ use crate::guest::bindings::infrahub_sync::adapter::types as wit;
 use crate::guest::{Breach, HostState};
 use crate::limits::Exceeded;
 use infrahub_sync_base::limits::{Limit, Limits};
+use infrahub_sync_base::text::indented;
 
 use crate::response::Body;
 use crate::secret::Scrubber;
@@ -41,12 +42,7 @@ pub(crate) fn failure(error: wit::Error, scrubber: &Scrubber) -> Failure {
 /// Returns an adapter's text for the user: without credentials, not longer than 4 KiB, and with its further lines indented, so that none
 /// of them looks like one of ours.
 pub(crate) fn message(text: String, scrubber: &Scrubber) -> String {
-    let mut text = scrubber.scrub(text);
-    if text.len() > MESSAGE_BYTES_MAX {
-        text.truncate(text.floor_char_boundary(MESSAGE_BYTES_MAX));
-        text.push('…');
-    }
-    if text.contains('\n') { text.trim_end().replace('\n', "\n    ") } else { text }
+    indented(&scrubber.scrub(text), MESSAGE_BYTES_MAX)
 }
 
 pub(super) fn target(target: Target) -> wit::Target {

@@ -2,11 +2,16 @@
 
 use std::time::Duration;
 
+use infrahub_sync_base::text::one_line;
+
 use crate::guest::bindings::exports::infrahub_sync::adapter::meta as wit;
 use crate::manifest::{
     Addressing, Alias, Condition, Credential, CredentialForm, Evidence, HeaderTemplate, Login, LoginBody, LoginPlace, LoginStep, Manifest,
     ReadingForm, ReadingPath, ReferenceRule, Setting, SettingType, Table,
 };
+
+/// Bytes of a description or of a help text.
+const TEXT_BYTES_MAX: usize = 1000;
 
 impl Manifest {
     /// Converts and checks a manifest; the error names the broken promise.
@@ -21,7 +26,7 @@ impl Manifest {
         let manifest = Manifest {
             name: wit.name,
             version: wit.version,
-            description: wit.description,
+            description: one_line(&wit.description, TEXT_BYTES_MAX),
             settings: wit.settings.into_iter().map(setting).collect(),
             address_setting: wit.address_setting,
             folder_setting: wit.folder_setting,
@@ -69,7 +74,7 @@ fn reading_path(reading: wit::ReadingPath) -> ReadingPath {
 fn setting(setting: wit::Setting) -> Setting {
     Setting {
         name: setting.name,
-        help: setting.help,
+        help: one_line(&setting.help, TEXT_BYTES_MAX),
         setting_type: match setting.type_ {
             wit::SettingType::Text => SettingType::Text,
             wit::SettingType::Boolean => SettingType::Boolean,

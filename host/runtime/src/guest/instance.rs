@@ -1,10 +1,13 @@
 //! One running instance of an adapter: its store, and how a call into it ends.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use infrahub_sync_base::limits::{Limit, Limits};
+use infrahub_sync_base::text::one_line;
 use wasmtime::Store;
 
 use super::bindings::Adapter as Bindings;
@@ -15,6 +18,7 @@ use crate::adapter::Loaded;
 use crate::error::{AdapterName, Error, Result};
 use crate::limits::Exceeded;
 use crate::response::StaleHandle;
+use crate::types::MESSAGE_BYTES_MAX;
 use crate::usage::Usage;
 
 /// A broken promise, on its way through wasmtime to [`Error::Contract`].
@@ -31,6 +35,31 @@ impl std::fmt::Display for Breach {
 
 /// A call in progress.
 pub(crate) type Calling<'a, T> = Pin<Box<dyn Future<Output = wasmtime::Result<std::result::Result<T, wit::Error>>> + Send + 'a>>;
+
+/// A panic in the host while it served a guest: the end of that call, and of nothing else.
+#[derive(Debug)]
+struct HostPanic(String);
+
+impl std::error::Error for HostPanic {}
+
+impl std::fmt::Display for HostPanic {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "the host failed while it served the adapter: {}", self.0)
+    }
+}
+
+/// Runs a future whose panic is its result. Its parts are dropped with the instance, so nothing sees them half done.
+async fn caught<T>(future: impl Future<Output = T>) -> std::result::Result<T, HostPanic> {
+    let mut future = std::pin::pin!(future);
+    std::future::poll_fn(move |context| match std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+        Ok(polled) => polled.map(Ok),
+        Err(panic) => {
+            let words = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+            Poll::Ready(Err(HostPanic(one_line(words.unwrap_or("no reason given"), MESSAGE_BYTES_MAX))))
+        }
+    })
+    .await
+}
 
 /// One instance, in a store of its own.
 pub(crate) struct Instance {
@@ -62,7 +91,7 @@ impl Instance {
         let made = tokio::select! {
             biased;
             exceeded = clock.watch(limits, &usage) => Err(exceeded),
-            made = loaded.pre.instantiate_async(&mut store) => Ok(made),
+            made = caught(loaded.pre.instantiate_async(&mut store)) => Ok(made.unwrap_or_else(|panic| Err(panic.into()))),
         };
         clock.account(&usage);
         match made {
@@ -81,7 +110,7 @@ impl Instance {
             // The watch first: with no time left the guest is not called at all.
             biased;
             exceeded = clock.watch(&limits, &usage) => Err(exceeded),
-            ended = work(self) => Ok(ended),
+            ended = caught(work(self)) => Ok(ended.unwrap_or_else(|panic| Err(panic.into()))),
         };
         clock.account(&usage);
         let state = self.store.data_mut();
@@ -129,10 +158,13 @@ fn trapped(state: &HostState, call: &'static str, error: &wasmtime::Error) -> Er
     let scrubber = &state.grants.scrubber;
     if let Some(Breach(reason)) = error.downcast_ref::<Breach>() {
         // The reason repeats a text of the guest.
-        return Error::Contract { adapter, call, reason: scrubber.scrub(reason.clone()) };
+        return Error::Contract { adapter, call, reason: one_line(&scrubber.scrub(reason.clone()), MESSAGE_BYTES_MAX) };
     }
     if let Some(stale) = error.downcast_ref::<StaleHandle>() {
         return Error::Contract { adapter, call, reason: stale.to_string() };
+    }
+    if let Some(panic) = error.downcast_ref::<HostPanic>() {
+        return Error::Trap { adapter, call, message: panic.to_string(), output: state.output.tail() };
     }
     tracing::debug!(%adapter, call, "{}", scrubber.scrub(format!("{error:?}")));
     let output = state.output.tail();
@@ -142,6 +174,22 @@ fn trapped(state: &HostState, call: &'static str, error: &wasmtime::Error) -> Er
         (None, Some(trap)) => trap.to_string(),
         (None, None) => error.root_cause().to_string(),
     };
-    let message = message.strip_prefix("wasm trap: ").unwrap_or(&message).to_owned();
+    let message = one_line(message.strip_prefix("wasm trap: ").unwrap_or(&message), MESSAGE_BYTES_MAX);
     Error::Trap { adapter, call, message, output }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_of_a_host_function_is_the_result_of_its_call() {
+        assert_eq!(caught(async { 7 }).await.ok(), Some(7));
+        let later = async {
+            tokio::task::yield_now().await;
+            panic!("size overflows {}", "MAX_SIZE");
+        };
+        let panic: std::result::Result<(), HostPanic> = caught(later).await;
+        assert_eq!(panic.unwrap_err().to_string(), "the host failed while it served the adapter: size overflows MAX_SIZE");
+    }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use infrahub_sync_base::limits::{Limit, Limits};
+use infrahub_sync_base::text::one_line;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
@@ -15,6 +16,7 @@ use crate::memo::Memos;
 use crate::output::GuestOutput;
 use crate::response::Responses;
 use crate::secret::Scrubber;
+use crate::types::MESSAGE_BYTES_MAX;
 use crate::usage::Usage;
 
 /// Resources of WASI (streams, clocks) that a guest may hold. The runtimes of Python and Go hold a handful.
@@ -100,7 +102,7 @@ impl HostState {
     /// Remembers a denial, so that the user sees what would allow it, whatever error the adapter returns.
     pub(crate) fn deny(&mut self, reason: String) -> String {
         // The reason repeats a text of the guest or of a server.
-        let reason = self.grants.scrubber.scrub(reason);
+        let reason = one_line(&self.grants.scrubber.scrub(reason), MESSAGE_BYTES_MAX);
         tracing::debug!(adapter = %self.adapter, "denied: {reason}");
         self.refused = Some(Refused::Denied(reason.clone()));
         reason

@@ -208,7 +208,9 @@ impl Check<'_> {
 fn with_environment(config: &SessionConfig<'_>, manifest: &Manifest, environment: &Environment) -> BTreeMap<String, Value> {
     let mut settings = config.settings.clone();
     for setting in manifest.settings.iter().filter(|setting| !setting.secret) {
-        let variables = setting.environment.iter().filter(|variable| config.variables.allow(variable));
+        let is_address = manifest.address_setting.as_ref() == Some(&setting.name);
+        let may_see = |variable: &&String| config.variables.allow(variable) && (is_address || !config.variables.hide(variable));
+        let variables = setting.environment.iter().filter(may_see);
         let given = variables.map(String::as_str).find_map(|variable| environment(variable).filter(|value| !value.is_empty()));
         if let Some(value) = given {
             settings.insert(setting.name.clone(), Value::String(value));
