@@ -158,7 +158,7 @@ fn what_is_no_adapter_is_told_so_and_exits_with_4() {
         ("cut.wasm", "adapter `cut` cannot be used: the file is damaged or needs a newer program"),
         ("module.wasm", "adapter `module` cannot be used: it is a core WebAssembly module, not a component"),
         ("text.wasm", "adapter `text` cannot be used: it is not a WebAssembly component"),
-        ("folder.wasm", "cannot read the adapter `folder.wasm`"),
+        ("folder.wasm", "the adapter `folder.wasm` is not a file"),
         ("none.wasm", "cannot read the adapter `none.wasm`"),
         ("nonsuch", "adapter `nonsuch` not found"),
     ] {

@@ -24,7 +24,8 @@ fn run_on_small_disk(network: &Network, script: &str) -> Option<Output> {
     let command = network.project.command(&[]);
     let program = command.get_program().to_string_lossy().into_owned();
     let mut shell = Command::new("unshare");
-    let mounted = format!("mkdir -p .infrahub-sync-cache && mount -t tmpfs -o size=64m none .infrahub-sync-cache || exit 77\n{script}");
+    let mounted =
+        format!("mkdir -p .infrahub-sync-cache && mount -t tmpfs -o size=64m,mode=755 none .infrahub-sync-cache || exit 77\n{script}");
     shell.args(["-rm", "sh", "-c", &mounted, &program]);
     shell.current_dir(network.project.path()).stdin(Stdio::null());
     for (name, value) in command.get_envs() {

@@ -108,6 +108,10 @@ impl Rules<'_> {
                 return Err(HttpError::Denied(format!("the header `{name}` asks for a piece of an answer; read the whole answer")));
             }
             if !self.headers.allow(&name) {
+                if *self.headers == RequestHeaders::All {
+                    let reason = format!("because of the header `{name}`, a server may take the request for another one");
+                    return Err(HttpError::Denied(reason));
+                }
                 let line = self.advice.header(name.as_str());
                 return Err(HttpError::Denied(format!("the header `{name}` is not one that every adapter may set; {line}")));
             }

@@ -518,7 +518,7 @@ async fn sends_a_body_with_a_get() {
 
 #[tokio::test]
 async fn overrides_the_method() {
-    insta::assert_snapshot!(denied_while_reading("overrides_the_method").await, @"destination `puppet` 1.2.3 was denied: GET /devices/1: this session only reads, and the header `x-http-method-override` may stand for another method");
+    insta::assert_snapshot!(denied_while_reading("overrides_the_method").await, @"destination `puppet` 1.2.3 was denied: because of the header `x-http-method-override`, a server may take the request for another one");
 }
 
 #[tokio::test]
