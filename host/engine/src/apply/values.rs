@@ -34,7 +34,7 @@ enum State {
 pub(super) struct Values<'k> {
     model: &'k Model,
     /// The unique fields, by kind. False: unique only with others, whose values a change does not tell. A row then waits for each row that gives
-    /// up the value of the one field, and is sent whatever became of it.
+    /// up the value of the one field, and is sent whatever the result of that write.
     fields: Vec<Vec<(usize, bool)>>,
     states: HashMap<Value, State>,
     /// The values that the plan has put in place of those that it frees.
