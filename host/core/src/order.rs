@@ -38,7 +38,7 @@ pub(crate) struct Ordered {
     pub(crate) first: Vec<Entry>,
     pub(crate) second: Vec<Entry>,
     /// Deletes that come before everything else, by kind and row.
-    pub(crate) early: HashSet<(usize, u32)>,
+    pub(crate) early: HashSet<Object>,
     pub(crate) blocked: Vec<Blocked>,
 }
 
@@ -199,23 +199,29 @@ struct Shared<'p, 's> {
     deletes: &'p [(usize, Vec<u32>)],
     /// The objects to delete, once they are asked for.
     doomed: Option<Doomed>,
-    early: HashSet<(usize, u32)>,
+    early: HashSet<Object>,
     /// Texts that were parked so far.
     parked: u32,
     blocked: Vec<Blocked>,
 }
 
+/// An object of the destination, by kind and row.
+type Object = (usize, u32);
+
+/// The objects that refer to an object; none if one that is not deleted does.
+type Referrers = Option<Vec<Object>>;
+
 /// The objects to delete.
 struct Doomed {
-    all: HashSet<(usize, u32)>,
-    /// The objects that refer to each of them; none if one that is not deleted does.
-    referrers: HashMap<(usize, u32), Option<Vec<(usize, u32)>>>,
+    all: HashSet<Object>,
+    /// The objects that refer to each of them.
+    referrers: HashMap<Object, Referrers>,
 }
 
 impl Doomed {
     fn new(sides: &Sides<'_>, deletes: &[(usize, Vec<u32>)]) -> Doomed {
-        let all: HashSet<(usize, u32)> = deletes.iter().flat_map(|(kind, rows)| rows.iter().map(|row| (*kind, *row))).collect();
-        let mut referrers: HashMap<(usize, u32), Option<Vec<(usize, u32)>>> = HashMap::new();
+        let all: HashSet<Object> = deletes.iter().flat_map(|(kind, rows)| rows.iter().map(|row| (*kind, *row))).collect();
+        let mut referrers: HashMap<Object, Referrers> = HashMap::new();
         if !all.is_empty() {
             for (kind, rows) in sides.destination.kinds.iter().enumerate() {
                 let columns = rows.fields.iter().filter_map(|field| match field {
@@ -240,7 +246,7 @@ impl Doomed {
 
     /// Returns the objects that must be deleted before one of them can be, itself included; none if one that is not deleted refers to them.
     /// `early`: those that are deleted first already.
-    fn closure(&self, object: (usize, u32), early: &HashSet<(usize, u32)>) -> Option<HashSet<(usize, u32)>> {
+    fn closure(&self, object: Object, early: &HashSet<Object>) -> Option<HashSet<Object>> {
         let mut found = HashSet::from([object]);
         let mut open = vec![object];
         while let Some(next) = open.pop() {
@@ -613,8 +619,8 @@ impl<'b, 'p, 's> Block<'b, 'p, 's> {
         let starts: Vec<u32> = self.waits.keys().copied().collect();
         for start in starts {
             let mut stack: Vec<(u32, usize)> = Vec::new();
-            if !state.contains_key(&start) {
-                state.insert(start, State::Open);
+            if let std::collections::hash_map::Entry::Vacant(place) = state.entry(start) {
+                place.insert(State::Open);
                 stack.push((start, 0));
             }
             while let Some((node, next)) = stack.last_mut() {
