@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::infrahub::in_sync;
 
-const SCHEMA: (&str, &str) = ("ConvergeAsset", "tests/live/infrahub/converge.yml");
+const SCHEMA: (&str, &str) = ("ConvergeUnit", "tests/live/infrahub/converge.yml");
 
 /// A project from files to a branch of the server; `fields` are those of an asset.
 struct Lab {
@@ -84,6 +84,34 @@ fn unique_values_and_one_to_one_peers_converge_in_one_run() {
         .map(|row| row.map(str::to_owned));
     assert_eq!(lab.judged(), expected);
     in_sync(&lab.project, &[]);
+}
+
+#[test]
+fn values_that_are_unique_together_are_swapped_in_one_run() {
+    let _turn = Turn::wait();
+    let infrahub = Infrahub::up(&[SCHEMA]);
+    let lab = Lab::new(&infrahub, "together", VALUES, DELETES);
+    let units = "  - name: ConvergeUnit\n    mapping: units\n    identifiers: [name]\n    fields:\n      - {name: name, mapping: name}\n      \
+                 - {name: position, mapping: position}\n      - {name: owner, mapping: owner, reference: ConvergeOwner}\n";
+    lab.project.write("config.yml", &(config(&lab.branch.name, VALUES, DELETES) + units));
+    lab.assets(&[]);
+    // In the second round, two units of blue swap, and one changes places with the unit of red.
+    for places in [[("a", 1, 1), ("b", 1, 2), ("c", 1, 3), ("d", 2, 3)], [("a", 1, 2), ("b", 1, 1), ("c", 2, 3), ("d", 1, 3)]] {
+        let record =
+            |(name, owner, position): &(&str, u64, u64)| json!({"id": name, "name": name, "owner": {"id": owner}, "position": position});
+        lab.write("units", &places.iter().map(record).collect());
+        lab.project.ok(&["sync", "--no-diff"]);
+        let nodes = lab.branch.nodes("ConvergeUnit", "", "name{value} position{value} owner{node{display_label}}");
+        let place = |node: &Value| {
+            let name = node["name"]["value"].as_str().unwrap_or_default().to_owned();
+            (name, node["owner"]["node"]["display_label"].clone(), node["position"]["value"].clone())
+        };
+        let mut found: Vec<(String, Value, Value)> = nodes.iter().map(place).collect();
+        found.sort_by(|one, other| one.0.cmp(&other.0));
+        let wanted = places.map(|(name, owner, position)| (name.to_owned(), json!(["blue", "red"][owner as usize - 1]), json!(position)));
+        assert_eq!(found, wanted);
+        in_sync(&lab.project, &[]);
+    }
 }
 
 #[test]
