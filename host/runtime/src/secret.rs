@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use base64::engine::general_purpose::{STANDARD as BASE64, URL_SAFE as BASE64_URL};
 use memchr::memmem;
 
 /// A credential.
@@ -153,12 +153,13 @@ impl Mask {
     fn all(secret: &Secret) -> Vec<Mask> {
         let runs = secret.expose().split(|c: char| !c.is_ascii_alphanumeric());
         let common = runs.max_by_key(|run| run.len()).unwrap_or_default();
-        let (escaped, others): (Vec<String>, Vec<String>) = forms(secret).into_iter().partition(|form| form.contains(common));
-        let mask = |common: &str, forms: &[String]| Mask {
+        let shared = memmem::Finder::new(common);
+        let (escaped, others): (Vec<Vec<u8>>, Vec<Vec<u8>>) = forms(secret).into_iter().partition(|form| shared.find(form).is_some());
+        let mask = |common: &[u8], forms: &[Vec<u8>]| Mask {
             common: memmem::Finder::new(common).into_owned(),
             forms: forms.iter().map(|form| memmem::Finder::new(form).into_owned()).collect(),
         };
-        let escaped = Some(mask(common, &escaped)).filter(|mask| !mask.forms.is_empty());
+        let escaped = Some(mask(common.as_bytes(), &escaped)).filter(|mask| !mask.forms.is_empty());
         escaped.into_iter().chain(others.iter().map(|form| mask(form, std::slice::from_ref(form)))).collect()
     }
 }
@@ -205,9 +206,51 @@ fn beginning_at_end(form: &[u8], bytes: &[u8]) -> Option<usize> {
 }
 
 /// Returns the forms in which a secret is sent, or repeated by a server: as it is, and escaped for JSON, URLs, forms and HTML, and as base64.
-fn forms(secret: &Secret) -> BTreeSet<String> {
+fn forms(secret: &Secret) -> BTreeSet<Vec<u8>> {
     // A server may have cut spaces and a line's end off.
-    [secret.expose(), secret.expose().trim()].into_iter().flat_map(forms_of).collect()
+    let texts = [secret.expose(), secret.expose().trim()];
+    let forms = texts.into_iter().flat_map(forms_of).map(String::into_bytes);
+    forms.chain(texts.into_iter().filter(|text| text.chars().count() >= UNLIKELY_MIXED).flat_map(disguises)).collect()
+}
+
+/// Returns the forms in which no server repeats a secret by accident: every character escaped, other alphabets, hexadecimal digits, UTF-16,
+/// another case. Those of short secrets would occur in any text.
+fn disguises(text: &str) -> BTreeSet<Vec<u8>> {
+    let mut forms: BTreeSet<String> = [text.to_lowercase(), text.to_uppercase()].into();
+    let each = |byte: &dyn Fn(u8) -> String| text.bytes().map(byte).collect::<String>();
+    forms.extend([each(&|byte| format!("{byte:02x}")), each(&|byte| format!("{byte:02X}"))]);
+    forms.extend([each(&|byte| format!("%{byte:02x}")), each(&|byte| format!("%{byte:02X}"))]);
+    let all = |unit: &dyn Fn(char) -> String| text.chars().map(unit).collect::<String>();
+    // All characters, or those that are neither letters nor digits, or those that HTML and some JSON writers escape.
+    let rules: [fn(char) -> bool; 5] = [
+        |_| true,
+        |c| !c.is_ascii_alphanumeric(),
+        |c| matches!(c, '<' | '>' | '&'),
+        |c| matches!(c, '<' | '>' | '&' | '\''),
+        |c| matches!(c, '<' | '>' | '&' | '\'' | '=' | '+' | '"' | '/'),
+    ];
+    for escaped in rules {
+        let with = |unit: &dyn Fn(char) -> String| all(&|c| if escaped(c) { unit(c) } else { c.to_string() });
+        forms.extend([with(&|c| utf16(c, false)), with(&|c| utf16(c, true))]);
+        forms.extend([
+            with(&|c| format!("&#{};", u32::from(c))),
+            with(&|c| format!("&#x{:x};", u32::from(c))),
+            with(&|c| format!("&#x{:X};", u32::from(c))),
+        ]);
+    }
+    let mut forms: BTreeSet<Vec<u8>> = forms.into_iter().map(String::into_bytes).collect();
+    forms.insert(text.encode_utf16().flat_map(u16::to_le_bytes).collect());
+    forms.insert(text.encode_utf16().flat_map(u16::to_be_bytes).collect());
+    // Within a longer text that is base64 as a whole, it begins at one of three places; its first and last characters depend on the neighbors.
+    for (before, unknown) in [(0, 0), (1, 2), (2, 3)] {
+        let bytes = [vec![0; before], text.as_bytes().to_vec()].concat();
+        let partly = usize::from(bytes.len() % 3 != 0);
+        for encoded in [BASE64.encode(&bytes), BASE64_URL.encode(&bytes)] {
+            let whole = encoded.trim_end_matches('=');
+            forms.extend(whole.get(unknown..whole.len() - partly).map(|form| form.as_bytes().to_vec()));
+        }
+    }
+    forms
 }
 
 fn forms_of(text: &str) -> BTreeSet<String> {
@@ -301,6 +344,39 @@ mod tests {
                 assert!(text.contains("***") && !text.contains("d<1") && !text.contains("1>") && text.len() < 9, "{form} → {text}");
             }
         }
+    }
+
+    #[test]
+    fn disguises_are_masked_too() {
+        let secret = "nbt_Ab<1>&'c/+9=x";
+        let scrubber = scrubber(&[secret, "rack"]);
+        let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let mut forms = vec![
+            secret.to_uppercase(),
+            secret.to_lowercase(),
+            hex.to_uppercase(),
+            hex,
+            secret.bytes().map(|byte| format!("%{byte:02x}")).collect(),
+            secret.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect(),
+            secret.chars().map(|c| format!("&#{};", u32::from(c))).collect(),
+            r"nbt_Ab\u003c1\u003e\u0026'c/+9=x".to_owned(),
+            r"nbt_Ab\u003C1\u003E\u0026\u0027c\u002F\u002B9\u003Dx".to_owned(),
+            "nbt&#95;Ab&#60;1&#62;&#38;&#39;c&#47;&#43;9&#61;x".to_owned(),
+        ];
+        for (engine, before) in [(&BASE64, ""), (&BASE64, "a"), (&BASE64, "ab"), (&BASE64_URL, ""), (&BASE64_URL, "a"), (&BASE64_URL, "ab")]
+        {
+            forms.push(engine.encode(format!("{before}{secret}: and more")));
+        }
+        for form in forms {
+            let masked = answer(&scrubber, &form).unwrap_or_default();
+            assert!(masked.contains("***"), "{form} → {masked}");
+        }
+        for utf16 in [u16::to_le_bytes, u16::to_be_bytes] {
+            let bytes: Vec<u8> = secret.encode_utf16().flat_map(utf16).collect();
+            assert_eq!(scrubber.scrub_answer(&bytes).as_deref(), Some(&b"***"[..]));
+        }
+        // The digits of a short secret are in any text.
+        assert_eq!(scrubber.scrub("72 61 7261636b RACK".into()), "72 61 7261636b RACK");
     }
 
     #[test]
