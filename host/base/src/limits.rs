@@ -49,6 +49,10 @@ pub enum Limit {
     CallRequests,
     /// Requests of a run.
     RunRequests,
+    /// Bytes written to the folder and to lasting memos in a run.
+    WrittenSize,
+    /// Changes of files and of lasting memos in a run.
+    FileChanges,
     /// Lines of log in a run.
     LogLines,
     /// The length of a line of log.
@@ -206,6 +210,24 @@ const TABLE: [Row; Limit::ALL.len()] = [
         reason: "requests of a run; a destination may need one for each object",
     },
     Row {
+        name: "written_size",
+        unit: Unit::Size,
+        default: 4 * GIB,
+        least: 0,
+        most: 1 << 50,
+        excess: "wrote more than {} to its folder and its memos in this run",
+        reason: "bytes that an adapter writes to its folder and to memos for later runs, in a run. They fill the disk",
+    },
+    Row {
+        name: "file_changes",
+        unit: Unit::Count,
+        default: 1_000_000,
+        least: 0,
+        most: 1_000_000_000,
+        excess: "changed files and memos more than {} times in this run",
+        reason: "files that an adapter appends to, replaces or removes, and memos that it keeps for later runs, in a run. Adapters write many records at once",
+    },
+    Row {
         name: "log_lines",
         unit: Unit::Count,
         default: 10_000,
@@ -236,7 +258,7 @@ const TABLE: [Row; Limit::ALL.len()] = [
 
 impl Limit {
     /// All of them.
-    pub const ALL: [Limit; 17] = [
+    pub const ALL: [Limit; 19] = [
         Limit::Memory,
         Limit::CallTime,
         Limit::CallWallTime,
@@ -251,6 +273,8 @@ impl Limit {
         Limit::Records,
         Limit::CallRequests,
         Limit::RunRequests,
+        Limit::WrittenSize,
+        Limit::FileChanges,
         Limit::LogLines,
         Limit::LogLineLength,
         Limit::Instances,

@@ -27,6 +27,9 @@ pub(crate) enum Lifetime {
 
 const MAGIC: &[u8; 8] = b"ISCMEMO\x01";
 
+/// Bytes of the lasting memos of all adapters together.
+const STORE_BYTES_MAX: u64 = 512 << 20;
+
 /// The folder of lasting memos, of all adapters.
 #[derive(Debug, Clone)]
 pub(crate) struct MemoStore(Arc<PrivateFolder>);
@@ -34,7 +37,7 @@ pub(crate) struct MemoStore(Arc<PrivateFolder>);
 impl MemoStore {
     /// Names the store; nothing is touched before it is used.
     pub(crate) fn new(folder: PathBuf) -> Self {
-        Self(Arc::new(PrivateFolder::new(folder, MAGIC, "memo")))
+        Self(Arc::new(PrivateFolder::new(folder, MAGIC, "memo").with_bytes_max(STORE_BYTES_MAX)))
     }
 }
 

@@ -33,12 +33,19 @@ pub(crate) struct PrivateFolder {
     /// The eighth byte is the version of the content's layout.
     magic: &'static [u8; 8],
     extension: &'static str,
+    /// Bytes of all files together, at most: the oldest go first.
+    bytes_max: u64,
 }
 
 impl PrivateFolder {
     /// Names the folder; nothing is touched before it is used.
     pub(crate) fn new(path: PathBuf, magic: &'static [u8; 8], extension: &'static str) -> Self {
-        Self { path, magic, extension }
+        Self { path, magic, extension, bytes_max: u64::MAX }
+    }
+
+    /// Bounds the bytes of all files together.
+    pub(crate) fn with_bytes_max(self, bytes_max: u64) -> Self {
+        Self { bytes_max, ..self }
     }
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {
@@ -134,10 +141,14 @@ impl PrivateFolder {
         Ok(files)
     }
 
-    /// Removes what has not been used for long.
+    /// Removes what has not been used for long, and the oldest of what is too much.
     fn prune(&self) {
-        for file in self.files().unwrap_or_default() {
-            if SystemTime::now().duration_since(file.used).is_ok_and(|age| age > AGE_MAX) {
+        let mut files = self.files().unwrap_or_default();
+        files.sort_by_key(|file| std::cmp::Reverse(file.used));
+        let mut bytes: u64 = 0;
+        for file in files {
+            bytes = bytes.saturating_add(file.bytes);
+            if bytes > self.bytes_max || SystemTime::now().duration_since(file.used).is_ok_and(|age| age > AGE_MAX) {
                 let _ = fs::remove_file(file.path);
             }
         }
@@ -240,6 +251,20 @@ mod tests {
 
     fn folder(path: &Path) -> PrivateFolder {
         PrivateFolder::new(path.to_owned(), b"ISCTEST\x01", "test")
+    }
+
+    #[test]
+    fn the_oldest_files_make_room() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = folder(temporary.path()).with_bytes_max(3 * 140);
+        for name in ["a", "b", "c", "d"] {
+            folder.keep(name, &[0; 100]).unwrap();
+            let old = SystemTime::now() - Duration::from_secs(1000 - 100 * u64::from(name.as_bytes()[0] - b'a'));
+            fs::File::options().write(true).open(folder.file(name)).unwrap().set_modified(old).unwrap();
+        }
+        folder.keep("e", &[0; 100]).unwrap();
+        let kept = ["a", "b", "c", "d", "e"].map(|name| folder.read(name, 1000).unwrap().is_some());
+        assert_eq!(kept, [false, false, true, true, true]);
     }
 
     #[test]

@@ -14,6 +14,8 @@ pub(crate) struct Usage {
     opened: Instant,
     computed_ns: AtomicU64,
     requests: AtomicU64,
+    written: AtomicU64,
+    file_changes: AtomicU64,
     log_lines: AtomicU64,
     resources: Mutex<HashMap<String, Taken>>,
 }
@@ -42,6 +44,8 @@ impl Usage {
             opened: Instant::now(),
             computed_ns: AtomicU64::new(0),
             requests: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+            file_changes: AtomicU64::new(0),
             log_lines: AtomicU64::new(0),
             resources: Mutex::default(),
         }
@@ -65,6 +69,16 @@ impl Usage {
     pub(crate) fn request(&self, limits: &Limits) -> Result<(), Exceeded> {
         let before = self.requests.fetch_add(1, Ordering::Relaxed);
         if before < limits.get(Limit::RunRequests) { Ok(()) } else { Err(Exceeded::beyond(limits, Limit::RunRequests)) }
+    }
+
+    /// Counts a change of a file or a lasting memo, with its bytes.
+    pub(crate) fn file_change(&self, bytes: usize, limits: &Limits) -> Result<(), Exceeded> {
+        if self.file_changes.fetch_add(1, Ordering::Relaxed) >= limits.get(Limit::FileChanges) {
+            return Err(Exceeded::beyond(limits, Limit::FileChanges));
+        }
+        let bytes = bytes as u64;
+        let written = self.written.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        if written <= limits.get(Limit::WrittenSize) { Ok(()) } else { Err(Exceeded::beyond(limits, Limit::WrittenSize)) }
     }
 
     /// One line of log more.
@@ -135,6 +149,15 @@ mod tests {
             assert_eq!(usage.records(resource, 10, &limits), Ok(()));
             assert_eq!(usage.records(resource, 1, &limits), Err(Exceeded { limit: Limit::Records, value: 10 }));
         }
+    }
+
+    #[test]
+    fn what_is_written_is_counted_by_bytes_and_by_changes() {
+        let (usage, limits) = (Usage::new(), limits_with(&[(Limit::WrittenSize, 10), (Limit::FileChanges, 3)]));
+        assert_eq!(usage.file_change(10, &limits), Ok(()));
+        assert_eq!(usage.file_change(0, &limits), Ok(()));
+        assert_eq!(usage.file_change(1, &limits), Err(Exceeded { limit: Limit::WrittenSize, value: 10 }));
+        assert_eq!(usage.file_change(0, &limits), Err(Exceeded { limit: Limit::FileChanges, value: 3 }));
     }
 
     #[test]

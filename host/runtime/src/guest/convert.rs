@@ -144,13 +144,21 @@ pub(super) fn outcomes(outcomes: Vec<wit_destination::Outcome>, rows: u32, scrub
     if outcomes.len() != rows as usize {
         return Err(Breach(format!("it returned {} outcomes for {rows} rows", outcomes.len())));
     }
-    let outcome = |outcome| match outcome {
-        wit_destination::Outcome::Written(id) => Outcome::Written(id),
-        wit_destination::Outcome::Staged => Outcome::Staged,
-        wit_destination::Outcome::Unchanged(id) => Outcome::Unchanged(id),
-        wit_destination::Outcome::Failed(error) => Outcome::Failed(failure(error, scrubber)),
+    let outcome = |outcome| {
+        Ok(match outcome {
+            wit_destination::Outcome::Written(id) => Outcome::Written(checked_id(id)?),
+            wit_destination::Outcome::Staged => Outcome::Staged,
+            wit_destination::Outcome::Unchanged(id) => Outcome::Unchanged(checked_id(id)?),
+            wit_destination::Outcome::Failed(error) => Outcome::Failed(failure(error, scrubber)),
+        })
     };
-    Ok(outcomes.into_iter().map(outcome).collect())
+    outcomes.into_iter().map(outcome).collect()
+}
+
+/// Returns an id that the journal can hold.
+fn checked_id(id: Option<String>) -> Result<Option<String>, Breach> {
+    check_token("id", id.as_ref().map_or(0, String::len))?;
+    Ok(id)
 }
 
 /// Returns the whereabouts of absent objects; as many as there are ids.
@@ -298,6 +306,9 @@ mod tests {
             outcomes(vec![wit_destination::Outcome::Staged], 2, &Scrubber::default()).unwrap_err().0,
             "it returned 1 outcomes for 2 rows"
         );
+        let long = wit_destination::Outcome::Written(Some("x".repeat(TOKEN_BYTES_MAX + 1)));
+        let told = outcomes(vec![long], 1, &Scrubber::default()).unwrap_err().0;
+        assert_eq!(told, "its id has 65537 bytes; the limit is 65536");
         let told =
             |count, ids: usize| dependents(vec![wit_destination::Dependents { kind: "Port".into(), count, ids: vec!["1".into(); ids] }]);
         assert!(told(3, 0).is_ok() && told(3, 3).is_ok());

@@ -137,6 +137,11 @@ impl HostState {
         self.usage.request(&self.limits)
     }
 
+    /// Counts a change of a file or a lasting memo. One too many ends the call.
+    pub(crate) fn count_file_change(&self, bytes: usize) -> std::result::Result<(), Exceeded> {
+        self.usage.file_change(bytes, &self.limits)
+    }
+
     pub(super) fn over(&self, call: &'static str, exceeded: Exceeded, failure: Option<Failure>) -> Error {
         Error::Limit { adapter: self.adapter.clone(), call, resource: None, exceeded, failure }
     }

@@ -70,14 +70,17 @@ impl Host for HostState {
     }
 
     async fn append(&mut self, path: String, bytes: Vec<u8>) -> wasmtime::Result<Answer<()>> {
+        self.count_file_change(bytes.len())?;
         self.in_folder(move |folder| folder.append(&path, &bytes)).await
     }
 
     async fn replace(&mut self, from: String, to: String) -> wasmtime::Result<Answer<()>> {
+        self.count_file_change(0)?;
         self.in_folder(move |folder| folder.replace(&from, &to)).await
     }
 
     async fn remove(&mut self, path: String) -> wasmtime::Result<Answer<()>> {
+        self.count_file_change(0)?;
         self.in_folder(move |folder| folder.remove(&path)).await
     }
 }

@@ -39,6 +39,9 @@ impl wit::Host for HostState {
             return Ok(value);
         }
         let lifetime = kept(lifetime);
+        if lifetime == Lifetime::Lasting {
+            self.count_file_change(key.len().saturating_add(value.len()))?;
+        }
         Ok(self.with_memos(lifetime, move |memos| memos.put(lifetime, &key, value)).await?.unwrap_or_default())
     }
 }
