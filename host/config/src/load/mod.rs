@@ -25,6 +25,9 @@ const FILE_BYTES_MAX: u64 = 16 << 20;
 /// Most values a file may hold once its aliases are expanded: a few lines of nested aliases can stand for billions.
 const NODES_MAX: usize = 1_000_000;
 
+/// Bytes of a text that take about as much memory as a value does.
+const BYTES_OF_NODE: usize = 128;
+
 /// Deepest nesting: decoding walks the tree recursively and must not run out of stack.
 const DEPTH_MAX: usize = 100;
 
@@ -223,7 +226,9 @@ impl Builder<'_> {
             Event::Scalar(text, style, anchor, tag) => {
                 let node = self.scalar(&text, style, tag.as_deref(), span);
                 let merge = style == ScalarStyle::Plain && tag.is_none() && text == "<<";
-                return self.finish(node, Size { nodes: 1, made: 1 }, anchor, merge);
+                // A long text counts as several values: an alias of it is another copy.
+                let nodes = 1 + text.len() / BYTES_OF_NODE;
+                return self.finish(node, Size { nodes, made: nodes }, anchor, merge);
             }
             Event::SequenceStart(anchor, tag) => {
                 self.check_collection_tag(tag.as_deref(), "seq", span);

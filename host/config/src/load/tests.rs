@@ -201,6 +201,15 @@ fn broken_yaml_names_the_place() {
 }
 
 #[test]
+fn aliases_of_long_texts_are_counted_by_their_bytes() {
+    let aliases = |text: usize, count: usize| format!("a: &a {}\nb: [{}]\n", "x".repeat(text), vec!["*a"; count].join(","));
+    assert!(problems(&aliases(100_000, 10_000)).contains("the file holds more than 1000000 values once its aliases are expanded"));
+    assert_eq!(problems(&aliases(10_000, 1_000)), "");
+    let keys = format!("a: &a {{{}: 1}}\nb: [{}]\n", "x".repeat(1000), vec!["*a"; 200_000].join(","));
+    assert!(problems(&keys).contains("once its aliases are expanded"));
+}
+
+#[test]
 fn what_yaml_allows_and_nobody_means_is_reported() {
     assert_snapshot!(problems("a: 1\nb: 2\na: 3\n"), @r"
     error: the key `a` stands here a second time; the first is on line 1

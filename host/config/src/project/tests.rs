@@ -185,7 +185,7 @@ fn unknown_and_missing_keys() {
     11 | x:
        | ^
 
-    hint: known keys: `name`, `description`, `source`, `destination`, `adapters_path`, `store`, `order`, `delete_along`, `schema_mapping`, `ownership`, `diffsync_flags`, `incremental`, `on_conflict`, `max_deletes`, `max_failures`, `deletes`, `updates`, `converge`
+    hint: known keys: `name`, `description`, `source`, `destination`, `adapters_path`, `store`, `order`, `delete_along`, `schema_mapping`, `ownership`, `diffsync_flags`, `incremental`, `on_conflict`, `max_deletes`, `max_failures`, `converge`, `deletes`, `updates`
     ");
 }
 
