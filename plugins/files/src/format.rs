@@ -15,7 +15,7 @@ pub(crate) enum Format {
     Json,
     /// One JSON object a line.
     JsonLines,
-    /// Comma separated, with a header.
+    /// A table with a header.
     Csv,
     /// One YAML document.
     Yaml,
@@ -34,7 +34,7 @@ impl Format {
         match self {
             Format::Json => &["json"],
             Format::JsonLines => &["jsonl", "ndjson"],
-            Format::Csv => &["csv"],
+            Format::Csv => &["csv", "tsv"],
             Format::Yaml => &["yaml", "yml"],
         }
     }

@@ -15,6 +15,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that panics has failed"))]
 
+mod csv_read;
 mod digest;
 mod format;
 mod key;
@@ -26,12 +27,14 @@ mod schema;
 #[cfg(test)]
 mod tests;
 mod write;
+mod yaml;
 
 use infrahub_sync_adapter::{
     Adapter, Addressing, Error, Kind, LoadRequest, Manifest, Outcome, Page, Result, Run, Setting, Target, WriteRequest, settings,
 };
 use serde::Deserialize;
 
+use csv_read::{Dialect, Encoding};
 use format::Format;
 
 /// Rows in one write. Each write costs a scan and an append, so large ones are fast; the adapter holds each one twice.
@@ -41,6 +44,8 @@ const WRITE_BATCH_MAX: u32 = 10_000;
 pub struct Files {
     /// The configured format; none: any format as source, JSON lines as destination.
     format: Option<Format>,
+    /// How CSV files of the source are written.
+    dialect: Dialect,
     /// The file that describes the kinds, in the folder.
     schema: Option<String>,
 }
@@ -49,6 +54,12 @@ pub struct Files {
 struct Settings {
     #[serde(default)]
     format: Option<String>,
+    #[serde(default)]
+    delimiter: Option<String>,
+    #[serde(default)]
+    encoding: Option<String>,
+    #[serde(default)]
+    list_separator: Option<String>,
     #[serde(default)]
     schema: Option<String>,
 }
@@ -59,6 +70,12 @@ impl Adapter for Files {
         Manifest::new("files", env!("CARGO_PKG_VERSION"), "a folder of JSON, JSON lines, CSV or YAML files")
             .with_setting(Setting::text("path", "the folder").required())
             .with_setting(Setting::text("format", formats))
+            .with_setting(Setting::text("delimiter", "of CSV files that are read: one character, or tab; by default it is detected"))
+            .with_setting(Setting::text("encoding", "of CSV files that are read: utf-8, utf-16, windows-1252 or latin-1; utf-8 by default"))
+            .with_setting(Setting::text(
+                "list_separator",
+                "of CSV files that are read: what stands between the values of a list in one cell",
+            ))
             .with_setting(Setting::text("schema", "a file in the folder that describes the kinds (YAML or JSON)"))
             .with_folder("path")
             .with_source(Addressing::Mapping)
@@ -68,14 +85,27 @@ impl Adapter for Files {
     }
 
     fn configure(settings: &str) -> Result<Files> {
-        let Settings { format, schema } = settings::parse(settings)?;
+        let Settings { format, delimiter, encoding, list_separator, schema } = settings::parse(settings)?;
         let format = match format.as_deref() {
             None | Some("") => None,
             Some(name) => Some(
                 Format::named(name).ok_or_else(|| Error::config(format!("`format` is {name:?}, but must be json, jsonl, csv or yaml")))?,
             ),
         };
-        Ok(Files { format, schema: schema.filter(|file| !file.is_empty()) })
+        let wrong = |name: &str, value: &str, wanted: &str| Error::config(format!("`{name}` is {value:?}, but must be {wanted}"));
+        let delimiter = delimiter
+            .as_deref()
+            .filter(|name| !name.is_empty())
+            .map(|name| csv_read::delimiter_named(name).ok_or_else(|| wrong("delimiter", name, "one character such as `;`, or `tab`")));
+        let encoding = encoding.as_deref().filter(|name| !name.is_empty());
+        let encoding = encoding.map(|name| Encoding::named(name).ok_or_else(|| wrong("encoding", name, Encoding::NAMES)));
+        let dialect = Dialect {
+            delimiter: delimiter.transpose()?,
+            encoding: encoding.transpose()?.unwrap_or_default(),
+            list_separator: list_separator.filter(|separator| !separator.is_empty()),
+            typed: false,
+        };
+        Ok(Files { format, dialect, schema: schema.filter(|file| !file.is_empty()) })
     }
 
     fn kinds(&self, targets: &[Target]) -> Result<Vec<Kind>> {
@@ -89,7 +119,11 @@ impl Adapter for Files {
     fn load(&self, request: &LoadRequest) -> Result<Page> {
         // As a destination it is addressed by kind, so its targets have no resource.
         let is_destination = request.targets.iter().any(|target| target.resource.is_none());
-        if is_destination { read::destination(self.destination_format(), request) } else { read::source(self.format, request) }
+        if is_destination {
+            read::destination(self.destination_format(), request)
+        } else {
+            read::source(self.format, &self.dialect, request)
+        }
     }
 
     fn begin(&self, _: &Run) -> Result<Option<String>> {

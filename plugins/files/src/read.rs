@@ -1,12 +1,14 @@
 //! Reads files as records.
 
-use infrahub_sync_adapter::serde_json::{self, Value, value::RawValue};
+use infrahub_sync_adapter::serde_json::{self, value::RawValue};
 use infrahub_sync_adapter::{Error, ErrorKind, LoadRequest, Page, Payload, Response, Result, files};
 use serde::{Deserialize, Serialize};
 
+use crate::csv_read::{self, Dialect, Encoding, Start};
 use crate::digest;
-use crate::format::{Format, cell_json};
-use crate::object::{compact, quoted};
+use crate::format::Format;
+use crate::object::compact;
+use crate::yaml::{self, Record};
 
 /// Bytes of lines in one page: some ten thousand records, and small enough that several pages fit beside one another.
 const PIECE_BYTES: u32 = 4 << 20;
@@ -29,23 +31,23 @@ struct CsvPlace {
     lines: u64,
     /// None at the beginning.
     columns: Option<Vec<String>>,
-    /// This adapter wrote the cells (see `format::cell`), so their types are known. Else they are text.
-    typed: bool,
+    /// Its delimiter and encoding are known behind the first page.
+    dialect: Dialect,
 }
 
 impl CsvPlace {
-    fn beginning(typed: bool) -> CsvPlace {
-        CsvPlace { offset: 0, lines: 0, columns: None, typed }
+    fn beginning(dialect: Dialect) -> CsvPlace {
+        CsvPlace { offset: 0, lines: 0, columns: None, dialect }
     }
 }
 
 /// Returns a page of a user's file.
-pub(crate) fn source(format: Option<Format>, request: &LoadRequest) -> Result<Page> {
+pub(crate) fn source(format: Option<Format>, dialect: &Dialect, request: &LoadRequest) -> Result<Page> {
     match continued(request)? {
         Some(page) => Ok(page),
         None => {
             let (file, format) = find(format, &request.resource)?;
-            begin(format, &file, request, false)
+            begin(format, &file, request, dialect)
         }
     }
 }
@@ -56,7 +58,7 @@ pub(crate) fn destination(format: Format, request: &LoadRequest) -> Result<Page>
         return Ok(page);
     }
     let file = format.file(&request.resource);
-    match begin(format, &file, request, true) {
+    match begin(format, &file, request, &written()) {
         Err(error) if error.kind == ErrorKind::NotFound => {
             let page = request.since.as_deref().map_or_else(|| Ok(Page::empty()), |since| digest::since(since, digest::NO_FILE, &file));
             Ok(page?.with_watermark(digest::NO_FILE))
@@ -65,12 +67,17 @@ pub(crate) fn destination(format: Format, request: &LoadRequest) -> Result<Page>
     }
 }
 
+/// Returns the dialect of this adapter's own files.
+fn written() -> Dialect {
+    Dialect { delimiter: Some(b','), typed: true, ..Dialect::default() }
+}
+
 /// Returns the first page of a load. The digest is taken before the records are read, so a write meanwhile changes the next digest.
-fn begin(format: Format, file: &str, request: &LoadRequest, typed: bool) -> Result<Page> {
+fn begin(format: Format, file: &str, request: &LoadRequest, dialect: &Dialect) -> Result<Page> {
     let now = digest::of_file(file)?;
     let page = match &request.since {
         Some(since) => digest::since(since, &now, file)?,
-        None => first(format, file, &request.resource, typed)?,
+        None => first(format, file, &request.resource, dialect)?,
     };
     Ok(page.with_watermark(&now))
 }
@@ -84,16 +91,36 @@ fn continued(request: &LoadRequest) -> Result<Option<Page>> {
     })
 }
 
-fn first(format: Format, file: &str, resource: &str, typed: bool) -> Result<Page> {
+fn first(format: Format, file: &str, resource: &str, dialect: &Dialect) -> Result<Page> {
     match format {
-        Format::JsonLines => lines(file, 0),
-        Format::Csv => csv_page(file, CsvPlace::beginning(typed)),
+        Format::JsonLines => {
+            check_first_line(file)?;
+            lines(file, 0)
+        }
+        Format::Csv => {
+            let delimiter = dialect.delimiter.or_else(|| file.to_ascii_lowercase().ends_with(".tsv").then_some(b'\t'));
+            csv_page(file, CsvPlace::beginning(Dialect { delimiter, ..dialect.clone() }))
+        }
         Format::Json => {
             let response = files::read(file)?;
             let pointer = json_pointer(&response, file, resource)?;
             Ok(Page::document(response, &pointer))
         }
-        Format::Yaml => Page::records(yaml_records(&files::read(file)?.body(), file, resource)?),
+        Format::Yaml => {
+            let records = yaml_records(&files::read(file)?.body(), file, resource)?;
+            let mut text = String::new();
+            for Record { json, line } in &records {
+                match json.strip_prefix('{').filter(|_| !dialect.typed) {
+                    Some(members) => {
+                        let comma = if members == "}" { "" } else { "," };
+                        text.push_str(&format!("{{\"@line\":{line}{comma}{members}"));
+                    }
+                    None => text.push_str(json),
+                }
+                text.push('\n');
+            }
+            Ok(Page::new(Payload::JsonLines(text.into_bytes())))
+        }
     }
 }
 
@@ -106,7 +133,7 @@ fn find(format: Option<Format>, resource: &str) -> Result<(String, Format)> {
         for extension in format.extensions() {
             // `devices` is devices.json, and so is `devices.json`.
             let file = format!("{}.{extension}", resource.strip_suffix(&format!(".{extension}")).unwrap_or(resource));
-            if names.contains(&file) {
+            if names.contains(&file) || (resource.contains('/') && exists(&file)?) {
                 found.push((file, format));
             }
         }
@@ -134,6 +161,32 @@ fn find(format: Option<Format>, resource: &str) -> Result<(String, Format)> {
     }
 }
 
+/// Returns whether there is a file below the folder.
+fn exists(file: &str) -> Result<bool> {
+    match files::read_lines(file, 0, 1) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Checks that a file of JSON lines begins with an object on one line.
+fn check_first_line(file: &str) -> Result<()> {
+    let (response, _) = files::read_lines(file, 0, 1)?;
+    let body = response.body();
+    let line = body.trim_ascii();
+    if line.is_empty() || serde_json::from_slice::<serde::de::IgnoredAny>(line).is_ok() {
+        return Ok(());
+    }
+    match line {
+        b"{" | b"[" => Err(Error::config(format!(
+            "`{file}`, line 1: an object on one line was expected; a document over several lines is a file `.json`"
+        ))),
+        // The host reports the mistake with its place.
+        _ => Ok(()),
+    }
+}
+
 fn lines(file: &str, offset: u64) -> Result<Page> {
     let (response, next) = files::read_lines(file, offset, PIECE_BYTES)?;
     Page::lines(response).with_next(next.map(|offset| Cursor::Lines { file: file.to_owned(), offset }))
@@ -145,29 +198,35 @@ fn json_pointer(response: &Response, file: &str, resource: &str) -> Result<Strin
     [String::new(), "/results".to_owned(), named]
         .into_iter()
         .find(|pointer| response.count(pointer).is_some())
-        .ok_or_else(|| no_list(file, resource))
+        .ok_or_else(|| not_json(&response.body(), file).unwrap_or_else(|| no_list(file, resource)))
+}
+
+/// Returns what is wrong with a text that is not JSON, with its place.
+fn not_json(body: &[u8], file: &str) -> Option<Error> {
+    if body.trim_ascii().is_empty() {
+        return Some(Error::config(format!("`{file}` is empty, but must be a list of objects: `[]` has none")));
+    }
+    let error = serde_json::from_slice::<serde::de::IgnoredAny>(body).err()?;
+    let text = error.to_string();
+    let what = text.split_once(" at line ").map_or(text.as_str(), |(what, _)| what);
+    let line = body.split(|byte| *byte == b'\n').nth(error.line().saturating_sub(1)).unwrap_or_default();
+    let rest = line.get(error.column().saturating_sub(1)..).unwrap_or_default();
+    let word = ["NaN", "Infinity", "-Infinity", "None", "True", "False", "nan", "undefined"]
+        .into_iter()
+        .find(|word| rest.starts_with(word.as_bytes()));
+    // What serde calls a key that is no text is most often the end behind a comma.
+    let what = if what == "key must be a string" && rest.starts_with(b"}") { "trailing comma" } else { what };
+    let what = word.map_or_else(|| what.to_owned(), |word| format!("`{word}` is not JSON"));
+    Some(Error::config(format!("`{file}`, line {}, column {}: {what}", error.line(), error.column())))
 }
 
 fn no_list(file: &str, resource: &str) -> Error {
     Error::config(format!("`{file}` must be a list of objects, or an object with that list under `results` or `{resource}`"))
 }
 
-/// Returns the records of a YAML document, with the layouts of JSON.
-pub(crate) fn yaml_records(bytes: &[u8], file: &str, resource: &str) -> Result<Vec<Value>> {
-    let document: Value =
-        serde_yaml::from_slice(bytes).map_err(|error| Error::config(format!("`{file}` cannot be read as YAML: {error}")))?;
-    match document {
-        Value::Null => Ok(Vec::new()),
-        Value::Array(records) => Ok(records),
-        Value::Object(mut members) => ["results", resource]
-            .into_iter()
-            .find_map(|name| match members.remove(name) {
-                Some(Value::Array(records)) => Some(records),
-                _ => None,
-            })
-            .ok_or_else(|| no_list(file, resource)),
-        _ => Err(no_list(file, resource)),
-    }
+/// Returns the records of a YAML file, with the layouts of JSON.
+pub(crate) fn yaml_records(bytes: &[u8], file: &str, resource: &str) -> Result<Vec<Record>> {
+    yaml::records(bytes, file, &["results", resource])?.ok_or_else(|| no_list(file, resource))
 }
 
 /// Returns the objects of a JSON document of this adapter, each on one line.
@@ -178,23 +237,41 @@ pub(crate) fn json_objects(bytes: &[u8], file: &str) -> Result<Vec<String>> {
 }
 
 /// Returns a page of a CSV file. A record may contain line breaks, so the last one of a piece may be cut: it belongs to the next page.
-fn csv_page(file: &str, place: CsvPlace) -> Result<Page> {
+fn csv_page(file: &str, mut place: CsvPlace) -> Result<Page> {
     let mut piece_bytes = PIECE_BYTES;
     loop {
-        let (response, next) = files::read_lines(file, place.offset, piece_bytes)?;
-        let piece = csv_records(&response.body(), file, &place)?;
+        let (response, next) = match place.dialect.encoding.has_lines() {
+            true => files::read_lines(file, place.offset, piece_bytes)?,
+            false => (files::read(file)?, None),
+        };
+        let body = response.body();
+        if place.offset == 0 {
+            let marked = Encoding::of_mark(&body).filter(|marked| *marked != place.dialect.encoding);
+            if let Some(encoding) = marked {
+                place.dialect.encoding = encoding;
+                continue;
+            }
+        }
+        let text = place.dialect.encoding.decode(&body);
+        let delimiter = match place.dialect.delimiter {
+            Some(delimiter) => delimiter,
+            None => csv_read::detect(&text, file)?,
+        };
+        place.dialect.delimiter = Some(delimiter);
+        let start = Start { columns: place.columns.as_deref(), lines: place.lines, delimiter, is_last: next.is_none() };
+        let piece = csv_read::records(&text, file, &place.dialect, &start)?;
         if next.is_none() {
             return Ok(Page::new(Payload::JsonLines(joined(&piece.objects))));
         }
-        // The piece needs two records: one for this page, one for the next.
+        // The piece needs two records; one for this page, one for the next.
         match piece.objects.split_last() {
             Some((_, [])) | None if piece_bytes < u32::MAX / 2 => piece_bytes *= 2,
             Some((_, complete)) => {
                 let place = CsvPlace {
-                    offset: place.offset + piece.last_offset,
+                    offset: place.offset + bytes_before(&body, &text, piece.last_offset, place.dialect.encoding),
                     lines: place.lines + piece.last_line.saturating_sub(1),
                     columns: Some(piece.columns),
-                    typed: place.typed,
+                    dialect: place.dialect,
                 };
                 let page = Page::new(Payload::JsonLines(joined(complete)));
                 return page.with_next(Some(Cursor::Csv { file: file.to_owned(), place }));
@@ -204,58 +281,25 @@ fn csv_page(file: &str, place: CsvPlace) -> Result<Page> {
     }
 }
 
+/// Returns the bytes of the file before a place in its text.
+fn bytes_before(body: &[u8], text: &[u8], offset: u64, encoding: Encoding) -> u64 {
+    match encoding {
+        // Each byte is one character.
+        Encoding::Windows1252 => {
+            let before = usize::try_from(offset).ok().and_then(|offset| text.get(..offset)).unwrap_or_default();
+            before.iter().filter(|byte| (**byte & 0xc0) != 0x80).count() as u64
+        }
+        // A mark was taken off.
+        _ => offset + (body.len() - text.len()) as u64,
+    }
+}
+
 fn joined(objects: &[String]) -> Vec<u8> {
     objects.iter().flat_map(|object| [object, "\n"]).collect::<String>().into_bytes()
 }
 
-/// The records of a piece of CSV.
-struct CsvPiece {
-    columns: Vec<String>,
-    objects: Vec<String>,
-    /// Where the last record begins, from the beginning of the piece.
-    last_offset: u64,
-    last_line: u64,
-}
-
 /// Returns all objects of a CSV file of this adapter.
 pub(crate) fn csv_objects(bytes: &[u8], file: &str) -> Result<Vec<String>> {
-    csv_records(bytes, file, &CsvPlace::beginning(true)).map(|piece| piece.objects)
-}
-
-fn csv_records(bytes: &[u8], file: &str, place: &CsvPlace) -> Result<CsvPiece> {
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bytes);
-    let mut piece = CsvPiece { columns: place.columns.clone().unwrap_or_default(), objects: Vec::new(), last_offset: 0, last_line: 1 };
-    let mut is_header = place.columns.is_none();
-    let mut cells = csv::ByteRecord::new();
-    loop {
-        let line = place.lines + reader.position().line();
-        let wrong = |what: &dyn std::fmt::Display| Error::config(format!("`{file}`, line {line}: {what}"));
-        if !reader.read_byte_record(&mut cells).map_err(|error| wrong(&error))? {
-            return Ok(piece);
-        }
-        if let Some(position) = cells.position() {
-            (piece.last_offset, piece.last_line) = (position.byte(), position.line());
-        }
-        let texts = cells.iter().map(std::str::from_utf8).collect::<Result<Vec<_>, _>>().map_err(|_| wrong(&"is not UTF-8"))?;
-        if is_header {
-            piece.columns = texts.into_iter().map(str::to_owned).collect();
-            if let Some(twice) =
-                piece.columns.iter().enumerate().find(|(at, name)| piece.columns.iter().take(*at).any(|other| other == *name))
-            {
-                return Err(wrong(&format!("the column {:?} appears twice", twice.1)));
-            }
-            is_header = false;
-            continue;
-        }
-        if texts.len() != piece.columns.len() {
-            return Err(wrong(&format!("{} cells, but the header has {}", texts.len(), piece.columns.len())));
-        }
-        let members = piece.columns.iter().zip(texts).filter_map(|(name, cell)| {
-            // An empty cell is a field that is not set.
-            let value = if place.typed { cell_json(cell)? } else { Some(quoted(cell)).filter(|_| !cell.is_empty())? };
-            Some(format!("{}:{value}", quoted(name)))
-        });
-        let object = format!("{{{}}}", members.collect::<Vec<_>>().join(","));
-        piece.objects.push(object);
-    }
+    let start = Start { columns: None, lines: 0, delimiter: b',', is_last: true };
+    csv_read::records(bytes, file, &written(), &start).map(|piece| piece.objects)
 }

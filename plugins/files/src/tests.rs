@@ -17,7 +17,10 @@ fn files(format: &str) -> Files {
 }
 
 fn source(settings: Value, resource: &str) -> Result<Vec<Value>> {
-    load_all(&Files::configure(&settings.to_string()).unwrap(), first_page(resource, &[]))
+    let mut records = load_all(&Files::configure(&settings.to_string()).unwrap(), first_page(resource, &[]))?;
+    // Where a record stands is for messages.
+    records.iter_mut().filter_map(Value::as_object_mut).for_each(|record| drop(record.remove("@line")));
+    Ok(records)
 }
 
 /// A request for a destination's objects.
@@ -98,7 +101,7 @@ fn every_format_is_read() {
     put_file("f.csv", "\u{feff}name,n,note\r\nZürich 🔌,1,\"two\nlines, \"\"quoted\"\"\"\r\n,007,\r\n");
     assert_eq!(
         source(json!({"path": "data"}), "f").unwrap(),
-        [json!({"name": "Zürich 🔌", "n": "1", "note": "two\nlines, \"quoted\""}), json!({"n": "007"})]
+        [json!({"name": "Zürich 🔌", "n": "1", "note": "two\nlines, \"quoted\""}), json!({"name": null, "n": "007", "note": null})]
     );
 }
 
@@ -153,6 +156,74 @@ fn files_that_are_no_lists_are_refused() {
 }
 
 #[test]
+fn dialects_of_csv_are_read() {
+    let path = || json!({"path": "data"});
+    let expected = [json!({"name": "ä", "serial": "x", "tags": "p/q"}), json!({"name": "b", "serial": "l1\nl2", "tags": null})];
+    let utf16 = |text: &str, little: bool| -> Vec<u8> {
+        let units = std::iter::once(0xfeff).chain(text.encode_utf16());
+        units.flat_map(|unit| if little { unit.to_le_bytes() } else { unit.to_be_bytes() }).collect()
+    };
+    for delimiter in [";", "\t", "|", ","] {
+        reset();
+        let text = ["name, serial ,tags,", "ä,x,p/q", "", ",,", "b,\"l1\nl2\"", ""].join("\r\n").replace(',', delimiter);
+        put_file("a.csv", text.clone());
+        put_file("b.csv", utf16(&text, true));
+        put_file("c.csv", utf16(&text, false));
+        put_file("d.csv", text.replace('ä', "\u{e4}").chars().map(|c| c as u8).collect::<Vec<u8>>());
+        put_file("below/e.csv", text);
+        for (resource, settings) in [
+            ("a", path()),
+            ("b", path()),
+            ("c", path()),
+            ("d", json!({"path": "data", "encoding": "latin-1"})),
+            ("below/e.csv", path()),
+            ("below/e", path()),
+        ] {
+            assert_eq!(source(settings, resource).unwrap(), expected, "{resource} {delimiter:?}");
+        }
+        assert!(source(path(), "d").unwrap_err().message.contains("line 2: is not UTF-8: set `encoding`"));
+    }
+    reset();
+    put_file("a.csv", "name;tags\na,b;x|y| z|\nc;d\n");
+    let lists = source(json!({"path": "data", "delimiter": ";", "list_separator": "|"}), "a").unwrap();
+    assert_eq!(lists, [json!({"name": "a,b", "tags": ["x", "y", "z"]}), json!({"name": "c", "tags": "d"})]);
+    put_file("b.tsv", "name\tn\na,b\t1\n");
+    assert_eq!(source(path(), "b").unwrap(), [json!({"name": "a,b", "n": "1"})]);
+    put_file("c.csv", "a,b;c\n1,2;3\n4,5;6\n");
+    assert_eq!(source(path(), "c").unwrap_err().message, "the delimiter of `c.csv` may be `,` or `;`: set `delimiter`");
+    put_file("d.csv", "name,n\na,\"1\nb,2\n");
+    assert_eq!(source(path(), "d").unwrap_err().message, "`d.csv`, line 2: a quote that begins here or below is not closed");
+    for wrong in [json!({"path": "data", "delimiter": "ab"}), json!({"path": "data", "encoding": "klingon"})] {
+        assert_eq!(Files::configure(&wrong.to_string()).err().map(|error| error.kind), Some(ErrorKind::Config));
+    }
+}
+
+#[test]
+fn record_that_stands_elsewhere_names_its_line() {
+    reset();
+    put_file("a.csv", "name,note\na,1\nb,\"x\ny\"\n\nc,2\nd,3\n");
+    let load = |resource: &str| load_all(&Files::configure(r#"{"path": "data"}"#).unwrap(), first_page(resource, &[])).unwrap();
+    let lines = |records: Vec<Value>| records.iter().map(|record| record.get("@line").and_then(Value::as_u64)).collect::<Vec<_>>();
+    assert_eq!(lines(load("a")), [Some(2), None, Some(6), None]);
+    put_file("b.yaml", "- name: a\n  n: 1\n- {name: b}\n");
+    assert_eq!(lines(load("b")), [Some(1), Some(3)]);
+}
+
+#[test]
+fn mistakes_of_json_have_their_place() {
+    reset();
+    put_file("a.json", "[{\"name\":\"a\",},\n {\"name\":\"b\"}]");
+    put_file("b.json", "[\n{\"name\":NaN}]");
+    put_file("c.json", " \n");
+    put_file("d.jsonl", "{\n  \"name\": \"a\"\n}\n");
+    let message = |resource: &str| source(json!({"path": "data"}), resource).unwrap_err().message;
+    assert_eq!(message("a"), "`a.json`, line 1, column 14: trailing comma");
+    assert_eq!(message("b"), "`b.json`, line 2, column 9: `NaN` is not JSON");
+    assert_eq!(message("c"), "`c.json` is empty, but must be a list of objects: `[]` has none");
+    assert!(message("d").starts_with("`d.jsonl`, line 1: an object on one line was expected"), "{}", message("d"));
+}
+
+#[test]
 fn large_files_come_in_pages() {
     reset();
     let note = "x\n".repeat(40);
@@ -167,14 +238,20 @@ fn large_files_come_in_pages() {
     let adapter = files("csv");
     let page = adapter.load(&first_page("a", &[])).unwrap();
     assert!(page.next.is_some());
-    let (a, b) = (load_all(&adapter, first_page("a", &[])).unwrap(), load_all(&files("jsonl"), first_page("b", &[])).unwrap());
+    let lines = load_all(&adapter, first_page("a", &[])).unwrap();
+    // Each record has more than one line.
+    assert_eq!(lines[1]["@line"], Value::Null);
+    let first_of_second_page = lines.iter().rposition(|record| record.get("@line").is_some()).unwrap();
+    assert!(first_of_second_page > 1000);
+    assert_eq!(lines[first_of_second_page]["@line"], json!(2 + first_of_second_page * 41));
+    let (a, b) = (source(json!({"path": "data"}), "a").unwrap(), load_all(&files("jsonl"), first_page("b", &[])).unwrap());
     assert_eq!(a.len(), 70_000);
     assert!(a == b);
     // A record that is larger than a page, and the line number of a mistake far down.
     put_file("c.csv", format!("id,note\n1,\"{}\"\n2,x\n", "long\n".repeat(2_000_000)));
     assert_eq!(load_all(&adapter, first_page("c", &[])).unwrap().len(), 2);
-    put_file("d.csv", format!("id,note\n{}3\n", "1,\"a\nb\"\n".repeat(1_000_000)));
-    let error = load_all(&adapter, first_page("d", &[])).unwrap_err();
+    put_file("d.csv", format!("id,note\n{}3,4,5\n", "1,\"a\nb\"\n".repeat(1_000_000)));
+    let error = load_all(&adapter, first_page("d", &[])).map(|records| records.len()).unwrap_err();
     assert!(error.message.contains("line 2000002:"), "{}", error.message);
 }
 

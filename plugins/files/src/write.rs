@@ -213,7 +213,7 @@ fn whole(format: Format, paths: &Paths, current: Option<&str>, staging: &Staging
             match format {
                 Format::Json => read::json_objects(&bytes, file)?,
                 Format::Csv => read::csv_objects(&bytes, file)?,
-                _ => read::yaml_records(&bytes, file, "")?.iter().map(ToString::to_string).collect(),
+                _ => read::yaml_records(&bytes, file, "")?.into_iter().map(|record| record.json).collect(),
             }
         }
     };
