@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import ipaddress
 import json
 import random
 import sys
@@ -63,6 +64,38 @@ def run_filter(record: dict[str, Any], field: str, operation: str, value: Any) -
         return {"error": f"{type(exc).__name__}: {exc}"}
 
 
+def read_as_ours(operation: str, found: Any, value: Any) -> tuple[Any, str]:
+    """What our filters take the value of a record for, and why."""
+    if operation == "is_ip_within" and isinstance(found, str) and "/" in found:
+        try:
+            interface = ipaddress.ip_interface(found)
+        except ValueError:
+            return found, ""
+        if interface.ip != interface.network.network_address:
+            return str(interface.ip), "the address of an interface is within the networks that hold it; there the run ends"
+    if operation in ("==", "!=", "in", "not in"):
+        numbers = [item for item in (value if isinstance(value, list) else [value]) if is_number(item)]
+        wanted = operation in ("==", "!=") or isinstance(value, list)
+        if isinstance(found, str) and wanted and (number := number_of(found)) in numbers and number is not None:
+            return number, "a text that is a number equals that number: the cells of a CSV file are texts"
+    if operation in ("contains", "not contains") and isinstance(found, list) and is_number(value):
+        numbers_of = [number_of(item) if isinstance(item, str) and number_of(item) == value else item for item in found]
+        return numbers_of, "a text that is a number equals that number: the cells of a CSV file are texts"
+    return found, ""
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def number_of(text: str) -> Any:
+    try:
+        number = json.loads(text)
+    except ValueError:
+        return None
+    return number if is_number(number) else None
+
+
 def filter_case(record: dict[str, Any], field: str, operation: str, value: Any) -> dict[str, Any]:
     case: dict[str, Any] = {"record": record, "field": field, "operation": operation, "value": value}
     expected = run_filter(copy.deepcopy(record), field, operation, value)
@@ -79,6 +112,11 @@ def filter_case(record: dict[str, Any], field: str, operation: str, value: Any) 
                 break
         if ours != "error":
             reason = "an address is outside of a network of the other family; there the run ends"
+            case["difference"] = {"ours": ours, "reason": reason}
+    read, reason = read_as_ours(operation, record.get(field), value)
+    if reason:
+        ours = run_filter({field: read}, field, operation, value)
+        if ours != expected and isinstance(ours, bool):
             case["difference"] = {"ours": ours, "reason": reason}
     return case
 

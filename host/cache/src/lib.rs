@@ -84,7 +84,10 @@ pub use plan_file::{PlanReader, PlanWriter};
 pub use prune::Pruned;
 pub use reader::RunReader;
 pub use retention::{Kept, Retention, Verdict};
-pub use run_record::{AdapterRecord, Durations, FullRead, KindReading, Mode, Outcomes, RunRecord, RunStatus, RunSummary, TrafficRecord};
+pub use run_record::{
+    AdapterRecord, Durations, FilterCount, FullRead, KindReading, MappingReading, Mode, Outcomes, RunRecord, RunStatus, RunSummary,
+    TrafficRecord,
+};
 pub use snapshot_file::{EXTRACT_TS, SOURCE_ID, SnapshotReader, SnapshotWriter, TOMBSTONE, extract_ts_type, internal_fields};
 pub use store::{Cache, CacheLock, RunEntry, RunState};
 pub use survey::{RunInfo, Shared, Standing, Survey, freed};

@@ -151,6 +151,9 @@ pub struct RunRecord {
     /// The run that the plan of an undo takes back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undoes: Option<String>,
+    /// The kinds in which several records are one object, by side.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merged: Option<PerSide<BTreeSet<String>>>,
     /// The kinds whose snapshots have unresolved references, by side.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unresolved: Option<PerSide<BTreeSet<String>>>,
@@ -226,6 +229,41 @@ pub struct KindReading {
     pub how: String,
 }
 
+/// The counts of a mapping: the records of its resource, and the rows that they became.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct MappingReading {
+    /// The position of the mapping in `schema_mapping`, from 0.
+    pub mapping: u64,
+    /// Its kind.
+    pub kind: String,
+    /// The resource.
+    pub resource: String,
+    /// The records that were read.
+    pub read: u64,
+    /// All records were read, not only the changed ones.
+    #[serde(rename = "full")]
+    pub is_full: bool,
+    /// The filters, and how many records each left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub filters: Vec<FilterCount>,
+    /// The records that became rows of the kind.
+    pub mapped: u64,
+    /// The records on which a filter or a transform failed.
+    pub skipped: u64,
+    /// The paths of the mapping that no record has, each with what the records have there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<(String, Vec<String>)>,
+}
+
+/// A filter, and what it left out.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct FilterCount {
+    /// Field, operation and value.
+    pub filter: String,
+    /// The records that it left out.
+    pub records: u64,
+}
+
 /// The result of a run.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct RunSummary {
@@ -259,6 +297,9 @@ pub struct RunSummary {
     /// Rows that were not tried because the apply ended early.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left: Option<u64>,
+    /// The counts of each mapping, in the order of the mappings.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mappings: Vec<MappingReading>,
     /// Objects of which the destination did not take a value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub no_effect: Option<u64>,

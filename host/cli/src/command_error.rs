@@ -290,6 +290,7 @@ mod tests {
         let problem = |number: u32| DataProblem {
             kind: "Device".to_owned(),
             object: number.to_string(),
+            place: None,
             error: DataErrorKind::NullIdentifier { field: "name".to_owned() },
             left_out: true,
         };
@@ -305,7 +306,8 @@ mod tests {
         ");
         assert_eq!(report.exit, Exit::Refused);
         let many = CommandError::from(problems(30)).to_string();
-        assert!(many.contains("`20`") && !many.contains("`21`") && many.contains("… and 10 more"), "{many}");
+        assert!(many.contains("`10`") && !many.contains("`11`") && many.contains("… and 20 more"), "{many}");
+        assert!(many.contains("30 Device: no value for the identifier `name`"), "{many}");
     }
 
     #[test]

@@ -52,15 +52,20 @@ impl Context {
         write(&mut out).and_then(|()| out.flush()).map_err(CommandError::stdout)
     }
 
-    /// Finds and reads the project, and shows its warnings.
-    pub(crate) fn open(&self, selection: Selection<'_>) -> Result<Project, CommandError> {
-        let file = match selection {
+    /// Returns the config.yml of a project.
+    pub(crate) fn file_of(&self, selection: Selection<'_>) -> Result<PathBuf, CommandError> {
+        Ok(match selection {
             Selection::File(file) => file.to_owned(),
             Selection::Name { name, directory } => {
                 let file = find(name, directory.unwrap_or(Path::new("."))).map_err(|problem| CommandError::problems(vec![problem]))?;
                 shown(&file).to_owned()
             }
-        };
+        })
+    }
+
+    /// Finds and reads the project, and shows its warnings.
+    pub(crate) fn open(&self, selection: Selection<'_>) -> Result<Project, CommandError> {
+        let file = self.file_of(selection)?;
         let project = Project::load(&file, &self.environment).map_err(CommandError::problems)?;
         self.show_warnings(&project.warnings);
         Ok(project)

@@ -20,7 +20,7 @@ pub(crate) enum Exit {
     Adapter,
     /// A system did not answer, or rejected the credentials or the request.
     Remote,
-    /// Nothing was written: the guardrail, objects that cannot be identified, or a changed schema prevented it.
+    /// Nothing was written: the guardrail, objects that cannot be used, or a changed schema prevented it.
     Refused,
     /// The destination rejected some changes, or `--continue-on-error` left objects out.
     Partial,
@@ -66,7 +66,7 @@ Exit codes:
     3  project unusable: config.yml, the mapping, or no such project
     4  adapter missing, incompatible, not accepted, or failed
     5  a system did not answer, or rejected a request
-    6  nothing written: guardrail, objects that cannot be identified, or a changed schema
+    6  nothing written: guardrail, objects that cannot be used, or a changed schema
     7  partial: the destination rejected some changes, or objects were left out
     8  another run of the same sync is running
    64  invalid command line

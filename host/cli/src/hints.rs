@@ -4,21 +4,19 @@
 
 use infrahub_sync_cache::{Remedy, RunId};
 use infrahub_sync_core::guardrail::Refusal;
+use infrahub_sync_core::snapshot::{DataErrorKind, DataProblem};
 use infrahub_sync_engine::EngineError;
 
 use crate::variables;
 
 /// The number of records with problems that fit a message; the engine stores all of them.
-const PROBLEMS_SHOWN: usize = 20;
+const PROBLEMS_SHOWN: usize = 10;
 
 /// Returns the hints for an error of the engine, one sentence each.
 pub(crate) fn engine(error: &EngineError) -> Vec<String> {
     match error {
         EngineError::Data { problems, .. } => {
-            let mut hints = vec![
-                "make the identifiers unique in `schema_mapping`, or exclude the objects with `filters`".to_owned(),
-                "--continue-on-error leaves them out, and deletes nothing of their kinds".to_owned(),
-            ];
+            let mut hints = data(problems);
             if problems.len() > PROBLEMS_SHOWN {
                 hints.push("errors.parquet of the run lists all of them".to_owned());
             }
@@ -50,12 +48,29 @@ pub(crate) fn engine(error: &EngineError) -> Vec<String> {
         }
         EngineError::Moving { .. } => vec!["run again when others write less to that list".to_owned()],
         EngineError::Records { .. } => {
-            vec!["the response was not a valid list of records; please report this to the adapter's author".to_owned()]
+            vec!["correct the data there; if the data is as it should be, report this to the adapter's author".to_owned()]
         }
         EngineError::Cache(error) => error.remedy().iter().map(remedy).collect(),
         EngineError::Adapter(error) => error.hint().into_iter().collect(),
         _ => Vec::new(),
     }
+}
+
+/// Returns what to do about records that cannot be used.
+fn data(problems: &[DataProblem]) -> Vec<String> {
+    let mut hints = Vec::new();
+    let any = |is: fn(&DataErrorKind) -> bool| problems.iter().any(|problem| is(&problem.error));
+    if any(|error| matches!(error, DataErrorKind::Unmapped { .. })) {
+        hints.push("correct the filters and transforms in `schema_mapping`, or these records".to_owned());
+    }
+    if any(|error| matches!(error, DataErrorKind::WrongType { .. })) {
+        hints.push("correct the values in the source, or convert them with `transforms`".to_owned());
+    }
+    if any(|error| !matches!(error, DataErrorKind::Unmapped { .. } | DataErrorKind::WrongType { .. })) {
+        hints.push("make the identifiers unique in `schema_mapping`, or exclude the objects with `filters`".to_owned());
+    }
+    hints.push("--continue-on-error leaves them out, and deletes nothing of their kinds".to_owned());
+    hints
 }
 
 fn guardrail(refusal: &Refusal) -> Vec<String> {

@@ -64,7 +64,7 @@ pub(crate) fn show_outcome(applied: &Applied, screen: &Screen) -> Exit {
         screen.warn(&format!("the sync is partial: nothing of {} was deleted: {}", Escaped(kind), Escaped(reason)));
     }
     if reasons.count() == 0 || applied.run.summary.problems > 0 {
-        screen.warn(&format!("the sync is partial: objects that cannot be identified were left out; {} lists them", errors.display()));
+        screen.warn(&format!("the sync is partial: objects that cannot be used were left out; {} lists them", errors.display()));
     }
     Exit::Partial
 }

@@ -50,7 +50,8 @@ pub(crate) fn show_left(run: &Run, context: &Context) -> Result<(), CommandError
 /// Prints a plan to stdout while the progress bars are hidden.
 pub(crate) fn print_plan(run: &Run, format: Format, context: &Context) -> Result<(), CommandError> {
     let fates = run.fates()?;
-    let overview = Overview { run_id: &run.run_id, kinds: run.summary.kinds.clone(), fates: fates.as_ref() };
+    let overview =
+        Overview { run_id: &run.run_id, kinds: run.summary.kinds.clone(), mappings: &run.summary.mappings, fates: fates.as_ref() };
     let rows = (0..).zip(run.rows()?).map(|(at, row)| {
         row.map(|row| match fates.as_ref().and_then(|fates| fates.conflict(at, &row)) {
             // The stored plan is unchanged; the apply found the conflict.

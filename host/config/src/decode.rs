@@ -14,6 +14,8 @@ pub(crate) struct Decoder<'a> {
     pub(crate) problems: Vec<Problem>,
     /// The environment, for `${NAME}` in settings. Without one variables stay as they are written.
     pub(crate) environment: Option<&'a Environment<'a>>,
+    /// The severity of a variable that is not set.
+    pub(crate) unset: Severity,
 }
 
 /// A key of a record: a row of the record's table of keys.
@@ -96,7 +98,7 @@ pub(crate) fn suggest<'s>(word: &str, known: impl IntoIterator<Item = &'s str> +
 
 impl<'a> Decoder<'a> {
     pub(crate) fn new(document: &'a Document) -> Self {
-        Decoder { document, problems: Vec::new(), environment: None }
+        Decoder { document, problems: Vec::new(), environment: None, unset: Severity::Error }
     }
 
     /// Decodes a mapping by its table of keys; none where the node is not a mapping.

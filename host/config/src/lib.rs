@@ -29,4 +29,4 @@ pub use project::{
     AdapterLocation, ApplyOverrides, ApplyRules, Converge, Endpoint, Environment, Field, FieldSource, FilterConfig, Flags, Grants,
     Incremental, Mapping, OnConflict, Owned, Pin, Project, Reaches, TransformConfig,
 };
-pub use resolve::{Resolved, SchemaField, SchemaKind, resolve, unmapped_references};
+pub use resolve::{Resolved, SchemaField, SchemaKind, resolve, resolve_offline, unmapped_references};

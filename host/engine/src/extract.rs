@@ -37,6 +37,8 @@ pub(crate) enum FullReason {
     LeftOut,
     /// References of the last snapshot could not be resolved.
     Unresolved,
+    /// Several records were one object, and the snapshot has the id of one of them.
+    Merged,
     /// The adapter gave no watermark the last time.
     NoChangeFilter,
     /// An id may mean several objects.
@@ -58,7 +60,7 @@ pub(crate) enum FullReason {
 #[cfg(test)]
 impl FullReason {
     /// Every reason with fixed words.
-    const ALL: [FullReason; 17] = [
+    const ALL: [FullReason; 18] = [
         FullReason::Asked,
         FullReason::Apply,
         FullReason::NoRun,
@@ -69,6 +71,7 @@ impl FullReason {
         FullReason::Settings,
         FullReason::LeftOut,
         FullReason::Unresolved,
+        FullReason::Merged,
         FullReason::NoChangeFilter,
         FullReason::SeveralResources,
         FullReason::SharedResource,
@@ -94,6 +97,7 @@ impl fmt::Display for FullReason {
             FullReason::Settings => "settings changed",
             FullReason::LeftOut => "the last run left objects out",
             FullReason::Unresolved => "the last run could not resolve some of its references",
+            FullReason::Merged => "several records are one object of it, or of a kind that it refers to",
             FullReason::NoChangeFilter => "no change filter",
             FullReason::SeveralResources => "several resources feed it",
             FullReason::SharedResource => "its resource feeds a kind that is read in full",

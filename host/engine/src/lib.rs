@@ -10,6 +10,7 @@ mod adapter;
 mod apply;
 mod base;
 mod cascades;
+mod census;
 mod compare;
 mod drift;
 mod error;
@@ -58,7 +59,7 @@ pub use watch::Waiting;
 
 pub use infrahub_sync_base::Side;
 use infrahub_sync_cache::CacheError;
-pub use infrahub_sync_cache::Outcomes;
+pub use infrahub_sync_cache::{MappingReading, Outcomes};
 use infrahub_sync_config::{ApplyOverrides, Project};
 use infrahub_sync_core::plan::KindSummary;
 use infrahub_sync_core::plan_row::PlanRow;
@@ -199,6 +200,8 @@ pub struct Summary {
     pub kinds: Vec<KindSummary>,
     /// How much of the source could not be identified or resolved, with `--continue-on-error`.
     pub problems: u64,
+    /// What each mapping made of its records.
+    pub mappings: Vec<MappingReading>,
 }
 
 impl Summary {
@@ -327,7 +330,7 @@ pub struct Applied {
 /// # Errors
 /// Every problem at once.
 pub fn validate(project: &Project) -> Result<Vec<infrahub_sync_config::Problem>, Vec<infrahub_sync_config::Problem>> {
-    let (model, mut problems) = match infrahub_sync_config::resolve(project, None) {
+    let (model, mut problems) = match infrahub_sync_config::resolve_offline(project) {
         Ok(resolved) => (Some(resolved.model), resolved.warnings),
         Err(problems) => (None, problems),
     };

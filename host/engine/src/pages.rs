@@ -8,7 +8,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use infrahub_sync_core::records::{Projection, Records, RecordsError, push_json_text};
+use infrahub_sync_core::records::{Projection, Records, RecordsError, first_of, push_json_text};
 use infrahub_sync_core::value::{Tag, ValueColumn};
 use infrahub_sync_runtime::{Column, ColumnData, Cursor, Error, FailureKind, Layout, LoadRequest, Page, Payload};
 use tokio::sync::Notify;
@@ -233,12 +233,43 @@ impl Place {
     /// # Errors
     /// When it has too many records, or is not a list of records.
     pub(crate) fn records(&self, projection: &Projection, payload: Payload) -> Result<Records, EngineError> {
+        self.records_behind(projection, payload, 0)
+    }
+
+    /// As [`records`](Self::records), of a page behind this number of lines.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn records_behind(&self, projection: &Projection, payload: Payload, lines: u64) -> Result<Records, EngineError> {
         let records = records(projection, payload, self.system.page_records_max()).map_err(|error| match error {
             RecordsError::TooMany { .. } => EngineError::Adapter(self.system.too_many_records(&self.resource)),
+            RecordsError::Line { line, error } => {
+                let source = RecordsError::Line { line: line + usize::try_from(lines).unwrap_or_default(), error };
+                EngineError::Records { side: self.side, resource: self.resource.clone(), page: self.number, source }
+            }
             source => EngineError::Records { side: self.side, resource: self.resource.clone(), page: self.number, source },
         })?;
         self.system.count_records(&self.resource, records.rows)?;
         Ok(records)
+    }
+}
+
+/// The records of a page that are looked at to say what records have.
+const RECORDS_LOOKED_AT: usize = 20;
+
+/// Returns the first records of a page, as far as they tell the names of fields.
+pub(crate) fn sample(payload: &Payload) -> Vec<serde_json::Value> {
+    let lines = |text: &str| {
+        let lines = text.lines().filter(|line| !line.trim().is_empty()).take(RECORDS_LOOKED_AT);
+        lines.filter_map(|line| serde_json::from_str(line).ok()).collect()
+    };
+    match payload {
+        // The places of fields are the adapter's then, not those of the mapping.
+        Payload::Document { projection, .. } if !projection.is_empty() => Vec::new(),
+        Payload::Document { body, layout: Layout::Json, pointer, .. } => first_of(body, pointer, RECORDS_LOOKED_AT),
+        Payload::Document { body, layout: Layout::JsonLines, .. } => lines(body),
+        Payload::JsonLines(text) => lines(text),
+        Payload::Columns(_) => Vec::new(),
     }
 }
 
@@ -262,7 +293,11 @@ pub fn records(projection: &Projection, payload: Payload, rows_max: usize) -> Re
                 Layout::JsonLines => projection.json_lines_within(&body, rows_max),
             }
         }
-        Payload::JsonLines(lines) => projection.json_lines_within(&lines, rows_max),
+        Payload::JsonLines(text) => {
+            // The adapter made these lines: those of its file are others.
+            let read = projection.json_lines_within(&text, rows_max)?;
+            Ok(Records { lines: Vec::new(), line_count: 0, ..read })
+        }
         Payload::Columns(columns) => {
             let rows = columns.rows();
             projection.packed(rows, columns.into_columns().into_iter().map(|column| (column.name.clone(), values(&column))).collect())

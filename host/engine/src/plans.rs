@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use infrahub_sync_config::{Field, FieldSource as ConfigSource, Mapping, Problem, Project, Severity, Span};
 use infrahub_sync_core::mapping::RawKind;
-use infrahub_sync_core::mapping::feed::{Feed, FieldSource};
+use infrahub_sync_core::mapping::feed::{Feed, FieldSource, LINE};
 use infrahub_sync_core::mapping::filter::Filter;
 use infrahub_sync_core::mapping::lent::{Lends, Lent, Lookup, Needs, Table};
 use infrahub_sync_core::mapping::reference::{self, KeyPart, ReferenceRule};
@@ -70,7 +70,7 @@ pub(crate) struct MappingFeed {
     /// The position of the mapping in `schema_mapping`; of a destination, that of its kind.
     pub(crate) mapping: usize,
     /// The name of its kind.
-    kind: String,
+    pub(crate) kind: String,
     /// The number of fields of its kind.
     fields: usize,
     pub(crate) feed: Feed,
@@ -92,7 +92,8 @@ impl ResourcePlan {
 
     /// Returns the request for the first page of all records.
     pub(crate) fn request(&self, page_size: u32) -> LoadRequest {
-        let mut fields: Vec<String> = self.projection.slots().iter().map(|(path, _)| path.clone()).collect();
+        let slots = self.projection.slots().iter().map(|(path, _)| path);
+        let mut fields: Vec<String> = slots.filter(|path| *path != LINE).cloned().collect();
         fields.extend(self.feeds.iter().flat_map(|each| each.feed.read_whole()).map(|name| format!("{name}.*")));
         fields.sort_unstable();
         fields.dedup();
@@ -207,6 +208,7 @@ impl<'p> Compiler<'p> {
         let at_plan = self.plan_of(resource);
         let Some(plan) = self.plans.get_mut(at_plan) else { return };
         let mut feed = Feed::new(kind, filters, transforms, fields, &mut plan.projection);
+        feed.read_from(&plan.resource, &mut plan.projection);
         feed.mark_references(|at| references.get(at) == Some(&true));
         let position = |name: &String| spec.fields.iter().position(|field| field.name == *name);
         feed.identify_by(spec.identifiers.iter().filter_map(position).collect());

@@ -1,6 +1,6 @@
 //! The readings of a project: the requests of a run, for callers that make them without the run.
 
-use infrahub_sync_config::{Project, resolve};
+use infrahub_sync_config::{Project, resolve_offline};
 use infrahub_sync_runtime::{LoadRequest, Manifest, Session};
 
 use crate::plans::{MappingFeed, ResourcePlan, Terms, destination_plans, source_plans};
@@ -22,7 +22,7 @@ pub struct Reading {
 /// Every problem of the mapping at once.
 pub fn source_readings(project: &Project, manifest: &Manifest) -> Result<Vec<Reading>, EngineError> {
     // What is read does not depend on the destination's schema: fields are the source's own.
-    let model = resolve(project, None).map_err(EngineError::Project)?.model;
+    let model = resolve_offline(project).map_err(EngineError::Project)?.model;
     let plans = source_plans(project, &model, &Terms::new(Side::Source, manifest), None)?;
     let reading = |plan: &ResourcePlan| {
         let mappings = plan.feeds().iter().filter_map(|MappingFeed { mapping, .. }| project.schema_mapping.get(*mapping));

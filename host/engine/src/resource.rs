@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use infrahub_sync_cache::MappingReading;
 use infrahub_sync_core::changes::{Changes, Deletions};
 use infrahub_sync_core::mapping::RawKind;
 use infrahub_sync_core::records::{Projection, Records, Shape};
@@ -15,8 +16,9 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::base::Since;
+use crate::census::reading_of;
 use crate::extract::FullReason;
-use crate::pages::{Ended, Flow, Header, Pages, Place, unchecked};
+use crate::pages::{Ended, Flow, Header, Pages, Place, sample, unchecked};
 use crate::plans::{Part, ResourcePlan};
 use crate::reread::repeated;
 use crate::system::System;
@@ -36,6 +38,8 @@ pub(crate) struct Read {
     /// The kinds that it feeds, each once.
     pub(crate) kinds: Vec<usize>,
     pub(crate) parts: Vec<Part>,
+    /// The counts of each mapping.
+    pub(crate) census: Vec<MappingReading>,
     pub(crate) watermark: Option<String>,
     /// Why the records are not complete, if the adapter says so, or contradicts itself.
     pub(crate) partial: Option<String>,
@@ -70,6 +74,7 @@ pub(crate) struct Resource {
 
 /// A list as it was read so far.
 struct Whole {
+    sample: Vec<serde_json::Value>,
     rows: Vec<RawKind>,
     tally: Tally,
 }
@@ -147,9 +152,10 @@ impl Resource {
         };
         self.report(&rows, true);
         let changes = Some(Changes { changed: ids, deletions });
+        let census = self.census(&rows, None);
         let (kinds, parts) = (self.plan.kinds(), self.plan.parts(rows));
         let (watermark, seen) = (Some(watermark), Vec::new());
-        Ok(Ok(Read { kinds, parts, watermark, partial, total: None, seen, changes, reason: None, at }))
+        Ok(Ok(Read { kinds, parts, census, watermark, partial, total: None, seen, changes, reason: None, at }))
     }
 
     /// Reads the ids of all objects, none if an object has no id; and why they may not be all.
@@ -181,17 +187,23 @@ impl Resource {
     async fn read_all(self) -> Result<Read, EngineError> {
         let at = self.moment();
         let plan = self.plan.clone();
+        let side = self.side;
         let take = move |into: &mut Whole, place: &Place, payload: Payload| -> Flow {
-            let records = place.records(plan.projection(), payload)?;
+            if side == Side::Source && into.sample.is_empty() {
+                into.sample = sample(&payload);
+            }
+            let lines = into.rows.first().map_or(0, |rows| rows.census.lines());
+            let records = place.records_behind(plan.projection(), payload, lines)?;
             into.tally.add(plan.feeds().first().and_then(|each| each.feed.record_ids(&records)), &records);
             plan.append(&records, &mut into.rows)?;
             Ok(ControlFlow::Continue(()))
         };
         let pages = self.pages(self.request.clone());
-        let empty = || Whole { rows: self.plan.empty(), tally: Tally::default() };
+        let empty = || Whole { sample: Vec::new(), rows: self.plan.empty(), tally: Tally::default() };
         let report = |whole: &Whole, is_last| self.report(&whole.rows, is_last);
         match pages.read(empty, take, report, |header, whole| self.contradiction(header, whole)).await? {
-            Ended::Read(mut header, Whole { rows, tally }) => Ok(Read {
+            Ended::Read(mut header, Whole { sample, rows, tally }) => Ok(Read {
+                census: self.census(&rows, Some(&sample)),
                 kinds: self.plan.kinds(),
                 parts: self.plan.parts(rows),
                 total: header.total.filter(|_| header.contradiction.is_none()),
@@ -210,7 +222,7 @@ impl Resource {
 
     /// Returns why the records of a full read may not be all, as far as the pages show it. Further contradictions belong here: each costs one further
     /// read, and makes the kinds partial if it stays.
-    fn contradiction(&self, header: &Header, Whole { rows, tally }: &Whole) -> Option<String> {
+    fn contradiction(&self, header: &Header, Whole { rows, tally, .. }: &Whole) -> Option<String> {
         if let Some(contradiction) = tally.contradiction(&self.plan.resource, header) {
             return Some(contradiction);
         }
@@ -222,6 +234,16 @@ impl Resource {
         // Records that came twice say that the list moved.
         let most = rows.iter().map(repeated).max().filter(|most| *most > 0)?;
         Some(format!("{most} records stood on two pages"))
+    }
+
+    /// Returns what the mappings made of the records of the source. `sample`: the first records, if all were read.
+    fn census(&self, rows: &[RawKind], sample: Option<&[serde_json::Value]>) -> Vec<MappingReading> {
+        match self.side {
+            Side::Source => {
+                self.plan.feeds().iter().zip(rows).map(|(feed, rows)| reading_of(feed, &self.plan.resource, rows, sample)).collect()
+            }
+            Side::Destination => Vec::new(),
+        }
     }
 
     fn report(&self, rows: &[RawKind], is_finished: bool) {

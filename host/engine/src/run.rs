@@ -157,5 +157,9 @@ impl RunInProgress {
 
 /// Returns the counts of a stored run.
 pub(crate) fn stored_summary(summary: &RunSummary) -> Summary {
-    Summary { kinds: summary.kinds.clone().unwrap_or_default(), problems: summary.problems.unwrap_or_default() }
+    Summary {
+        kinds: summary.kinds.clone().unwrap_or_default(),
+        problems: summary.problems.unwrap_or_default(),
+        mappings: summary.mappings.clone(),
+    }
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use infrahub_sync_cache::{FullRead, MappingTrace};
+use infrahub_sync_cache::{FullRead, MappingReading, MappingTrace};
 use infrahub_sync_core::changes::{Changes, RemovalReason};
 use infrahub_sync_core::key::Keys;
 use infrahub_sync_core::mapping::RawKind;
@@ -42,6 +42,8 @@ pub(crate) struct Loaded {
     pub(crate) partial: BTreeMap<String, String>,
     /// Records that `explain` can tell of, by mapping.
     pub(crate) traces: Vec<MappingTrace>,
+    /// The counts of each mapping, in the order of the mappings.
+    pub(crate) mappings: Vec<MappingReading>,
     /// The hashes of the ids of all records that were read in full, sorted, by the kind's position; a set for each list of the source.
     pub(crate) seen: BTreeMap<usize, Vec<Arc<Vec<u64>>>>,
 }
@@ -178,6 +180,7 @@ impl<'m> Merge<'m> {
             unchanged: base.is_whole(),
             partial: BTreeMap::new(),
             traces: Vec::new(),
+            mappings: Vec::new(),
             seen: BTreeMap::new(),
         };
         Merge { model, base, feeding, kept: model.kinds.iter().map(|_| None).collect(), parts: Vec::new(), loaded }
@@ -210,6 +213,7 @@ impl<'m> Merge<'m> {
             let total = known.map_or(Some(0), |known| known.total).zip(read.total).map(|(known, total)| known + total);
             self.loaded.readings.insert(spec.name.clone(), Reading { at, way, total, evidence: Vec::new() });
         }
+        self.loaded.mappings.extend(read.census);
         self.parts.extend(read.parts);
     }
 
@@ -240,6 +244,7 @@ impl<'m> Merge<'m> {
     /// Joins the rows of all resources, in the order of the mappings, whichever resource was quickest.
     fn finish(mut self) -> Result<Loaded, EngineError> {
         self.parts.sort_by_key(|part| part.mapping);
+        self.loaded.mappings.sort_by_key(|mapping| mapping.mapping);
         for Part { mapping, kind, mut rows } in self.parts {
             let Some(place) = self.kept.get_mut(kind) else { continue };
             let trace = std::mem::take(&mut rows.trace);

@@ -126,7 +126,7 @@ impl<'r> Undoing<'r> {
                 left.push(Left { kind: object.0, unique_id, id, reason: LeftReason::StillNeeded });
             }
         }
-        let summary = Summary { kinds: plan.summary.clone(), problems: 0 };
+        let summary = Summary { kinds: plan.summary.clone(), ..Summary::default() };
         write_snapshots(run, model, &now_there, Side::Destination, now(cx).as_microsecond(), None)?;
         record(run, &resolved, &destination, &now_there, &summary);
         run.writer.write_errors(&left.iter().map(error_row).collect::<Vec<_>>())?;

@@ -15,6 +15,7 @@ use crate::manifest::Manifest;
 use crate::private::hex;
 use crate::runtime::{CONTRACT_VERSION, Shared};
 use crate::session::{Session, SessionConfig};
+use crate::settings::{self, SettingProblemKind, SettingsError};
 use crate::shape::{self, Surface};
 use crate::usage::Usage;
 use infrahub_sync_base::limits::{Limit, Limits};
@@ -131,6 +132,22 @@ impl Adapter {
             Some(reason) => Err(Error::Contract { adapter: self.0.name.clone(), call: "describe", reason }),
             None => Ok(manifest),
         }
+    }
+
+    /// Checks the settings of one side, without opening it: unknown names, wrong types, missing values. A value that a variable of the environment
+    /// may give is not missing: a run may have it. Nothing is said of the settings in `unknown`, whose values are not known here.
+    ///
+    /// # Errors
+    /// All problems at once, or the failure of the description.
+    pub async fn check_settings(&self, config: &SessionConfig<'_>, unknown: &[String]) -> Result<()> {
+        let manifest = self.describe().await?;
+        let name = Arc::new(AdapterName { role: Some(config.role), name: manifest.name.clone(), version: manifest.version.clone() });
+        let Err(SettingsError { adapter, mut problems }) = settings::resolve(&config.sources(&manifest), &name, false) else {
+            return Ok(());
+        };
+        problems.retain(|problem| !matches!(&problem.kind, SettingProblemKind::Missing { environment } if !environment.is_empty()));
+        problems.retain(|problem| !unknown.contains(&problem.setting));
+        if problems.is_empty() { Ok(()) } else { Err(SettingsError { adapter, problems }.into()) }
     }
 
     /// Opens the adapter for one side of a sync: resolves its settings, grants what they name, and hands them to a first instance.

@@ -73,9 +73,9 @@ impl Encoding {
         matches!(self, Encoding::Utf8 | Encoding::Windows1252)
     }
 
-    /// Returns a text in UTF-8, without a mark at its beginning. UTF-8 is checked where it is used.
-    pub(crate) fn decode(self, bytes: &[u8]) -> Cow<'_, [u8]> {
-        match self {
+    /// Returns a text in UTF-8, without a mark at its beginning; none if the bytes are not of the encoding. UTF-8 is checked where it is used.
+    pub(crate) fn decode(self, bytes: &[u8]) -> Option<Cow<'_, [u8]>> {
+        Some(match self {
             Encoding::Utf8 => Cow::Borrowed(bytes.strip_prefix(&[0xef, 0xbb, 0xbf]).unwrap_or(bytes)),
             Encoding::Windows1252 => {
                 let character = |byte: &u8| match byte {
@@ -89,10 +89,13 @@ impl Encoding {
                     let pair = [pair.first().copied().unwrap_or(0), pair.get(1).copied().unwrap_or(0)];
                     if self == Encoding::Utf16Le { u16::from_le_bytes(pair) } else { u16::from_be_bytes(pair) }
                 };
-                let text: String = char::decode_utf16(bytes.chunks(2).map(unit)).map(|unit| unit.unwrap_or('\u{fffd}')).collect();
+                if bytes.len() % 2 == 1 {
+                    return None;
+                }
+                let text: String = char::decode_utf16(bytes.chunks(2).map(unit)).collect::<std::result::Result<_, _>>().ok()?;
                 Cow::Owned(text.trim_start_matches('\u{feff}').as_bytes().to_vec())
             }
-        }
+        })
     }
 }
 

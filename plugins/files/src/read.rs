@@ -252,7 +252,8 @@ fn csv_page(file: &str, mut place: CsvPlace) -> Result<Page> {
                 continue;
             }
         }
-        let text = place.dialect.encoding.decode(&body);
+        let undecodable = || Error::config(format!("`{file}` is not in its encoding: set `encoding` ({})", Encoding::NAMES));
+        let text = place.dialect.encoding.decode(&body).ok_or_else(undecodable)?;
         let delimiter = match place.dialect.delimiter {
             Some(delimiter) => delimiter,
             None => csv_read::detect(&text, file)?,

@@ -193,6 +193,10 @@ fn dialects_of_csv_are_read() {
     assert_eq!(source(path(), "c").unwrap_err().message, "the delimiter of `c.csv` may be `,` or `;`: set `delimiter`");
     put_file("d.csv", "name,n\na,\"1\nb,2\n");
     assert_eq!(source(path(), "d").unwrap_err().message, "`d.csv`, line 2: a quote that begins here or below is not closed");
+    for bytes in [&b"\xff\xfea\0,"[..], b"\xff\xfe\x00\xd8a\0"] {
+        put_file("e.csv", bytes);
+        assert!(source(path(), "e").unwrap_err().message.starts_with("`e.csv` is not in its encoding"));
+    }
     for wrong in [json!({"path": "data", "delimiter": "ab"}), json!({"path": "data", "encoding": "klingon"})] {
         assert_eq!(Files::configure(&wrong.to_string()).err().map(|error| error.kind), Some(ErrorKind::Config));
     }

@@ -13,6 +13,7 @@ mod conformance;
 mod converge;
 mod deletes;
 mod examples;
+mod field_cases;
 mod forgotten;
 mod generics;
 mod golden;

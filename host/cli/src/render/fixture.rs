@@ -42,7 +42,7 @@ pub(super) fn overview(kinds: &[(&'static str, u64, u64, Counts)]) -> Overview<'
         partial: *kind == "LocationSite",
         ..KindSummary::default()
     });
-    Overview { run_id: "20260102T0304-0011aabb", kinds: kinds.collect(), fates: None }
+    Overview { run_id: "20260102T0304-0011aabb", kinds: kinds.collect(), mappings: &[], fates: None }
 }
 
 /// Returns a plan with every kind of row.

@@ -5,6 +5,7 @@
 //! "run_id": "20260102T0304-0011aabb",
 //! "summary": {"create": 1, "update": 0, "delete": 0, "skipped": 0},
 //! "kinds": [{"kind": "BuiltinTag", "tier": 0, "source_rows": 3, …}],
+//! "mappings": [{"kind": "BuiltinTag", "resource": "extras.tags", "read": 3, "mapped": 3, …}],
 //! "changes": [
 //! {"action": "create", "resource": "BuiltinTag", "source_id": "red", …, "new_value": {"name": "red"}}
 //! ]
@@ -48,6 +49,13 @@ pub(crate) fn write<E>(
     for (index, kind) in overview.kinds.iter().enumerate() {
         out.write_all(separator(index))?;
         put(out, kind)?;
+    }
+    if !overview.mappings.is_empty() {
+        out.write_all(b"\n],\n\"mappings\": [")?;
+        for (index, mapping) in overview.mappings.iter().enumerate() {
+            out.write_all(separator(index))?;
+            put(out, mapping)?;
+        }
     }
     out.write_all(b"\n],\n\"changes\": [")?;
     for (index, row) in rows.enumerate() {

@@ -210,7 +210,7 @@ mod tests {
 
         Run `20260102T0304-0011aabb`.
 
-        LocationSite is partial: objects that cannot be identified are left out, and none of its objects is deleted.
+        LocationSite is partial: objects that cannot be used are left out, and none of its objects is deleted.
 
         | Kind | Source | Destination | Create | Update | Delete | Skipped |
         |---|--:|--:|--:|--:|--:|--:|

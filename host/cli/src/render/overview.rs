@@ -2,7 +2,7 @@
 
 use infrahub_sync_core::plan::KindSummary;
 use infrahub_sync_core::plan_row::PlanRow;
-use infrahub_sync_engine::Fates;
+use infrahub_sync_engine::{Fates, MappingReading};
 use serde::Serialize;
 
 use super::words::plural;
@@ -58,6 +58,8 @@ pub(crate) struct Overview<'a> {
     pub(crate) run_id: &'a str,
     /// The kinds, in tier order.
     pub(crate) kinds: Vec<KindSummary>,
+    /// The counts of each mapping.
+    pub(crate) mappings: &'a [MappingReading],
     /// The state of each row, once an apply has begun.
     pub(crate) fates: Option<&'a Fates>,
 }
@@ -93,7 +95,7 @@ impl Overview<'_> {
     pub(super) fn partial(&self) -> impl Iterator<Item = (&str, String)> {
         let partial = self.kinds.iter().filter(|kind| kind.partial);
         partial.map(|kind| {
-            let reason = kind.partial_reason.as_deref().unwrap_or("objects that cannot be identified are left out");
+            let reason = kind.partial_reason.as_deref().unwrap_or("objects that cannot be used are left out");
             (kind.kind.as_str(), format!("is partial: {reason}, and none of its objects is deleted"))
         })
     }

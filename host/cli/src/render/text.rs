@@ -1,10 +1,12 @@
 //! A plan for a person: a table of counts, then each object with its changed fields, then one sentence.
 
+use std::collections::HashSet;
 use std::io::{self, Write};
 
 use anstyle::Style;
 use infrahub_sync_core::plan::KindSummary;
 use infrahub_sync_core::plan_row::{Action, PARKING, PlanRow};
+use infrahub_sync_core::snapshot::hash;
 
 use super::look::{Look, sign};
 use super::output::Failure;
@@ -42,7 +44,8 @@ pub(crate) fn write<E>(
         if !group.as_ref().is_some_and(|group| group.holds(&row)) {
             group = Some(Group::begin(&row, out, look)?);
         }
-        write_row(out, &row, look)?;
+        let is_namesake = group.as_mut().is_some_and(|group| !group.names.insert(hash(&row.source_id)));
+        write_row(out, &row, is_namesake, look)?;
         if let Some(fate) = overview.fate(at, &row) {
             writeln!(out, "      {dim}→ {}{dim:#}", Escaped(&fate), dim = look.dim)?;
         }
@@ -105,11 +108,13 @@ fn write_unowned(out: &mut impl Write, overview: &Overview<'_>, look: &Look) -> 
 struct Group {
     kind: String,
     pass: u32,
+    /// The hashes of the unique ids so far: two objects may have the same one.
+    names: HashSet<u64>,
 }
 
 impl Group {
     fn begin(row: &PlanRow, out: &mut impl Write, look: &Look) -> io::Result<Group> {
-        let group = Group { kind: row.resource.clone(), pass: row.pass };
+        let group = Group { kind: row.resource.clone(), pass: row.pass, names: HashSet::new() };
         write!(out, "\n{bold}{}{bold:#}", Escaped(&group.kind), bold = look.heading)?;
         let note = match group.pass {
             0 => "",
@@ -128,7 +133,8 @@ impl Group {
     }
 }
 
-fn write_row(out: &mut impl Write, row: &PlanRow, look: &Look) -> io::Result<()> {
+/// Writes a row. Behind a namesake, an object with the unique id of one above, stand its identifiers.
+fn write_row(out: &mut impl Write, row: &PlanRow, is_namesake: bool, look: &Look) -> io::Result<()> {
     let style = if row.skip_reason.is_some() { look.dim } else { look.of(row.action) };
     write!(out, "  {style}{} ", sign(row.action))?;
     match row.source_id.as_str() {
@@ -136,6 +142,9 @@ fn write_row(out: &mut impl Write, row: &PlanRow, look: &Look) -> io::Result<()>
         id => write_escaped(out, id)?,
     }
     write!(out, "{style:#}")?;
+    if is_namesake {
+        write!(out, "{dim} (identifiers: {}){dim:#}", Escaped(&row.key), dim = look.dim)?;
+    }
     if let Some(reason) = &row.skip_reason {
         write!(out, "{dim} (skipped: {}){dim:#}", Escaped(reason), dim = look.dim)?;
     }
@@ -222,7 +231,7 @@ mod tests {
         BuiltinTag       3            2      +1      ~1       ·        1
         DcimDevice     120          120      +1      ~2      -1        ·
         1 more kind is in sync
-        LocationSite is partial: objects that cannot be identified are left out, and none of its objects is deleted
+        LocationSite is partial: objects that cannot be used are left out, and none of its objects is deleted
 
         BuiltinTag
           + Grün & <b>
@@ -284,7 +293,7 @@ mod tests {
         BuiltinTag       3            2      ␛[32m+1␛[0m      ␛[33m~1␛[0m       ␛[2m·␛[0m        1
         DcimDevice     120          120      ␛[32m+1␛[0m      ␛[33m~2␛[0m      ␛[31m-1␛[0m        ␛[2m·␛[0m
         ␛[2m1 more kind is in sync␛[0m
-        ␛[33mLocationSite␛[0m is partial: objects that cannot be identified are left out, and none of its objects is deleted
+        ␛[33mLocationSite␛[0m is partial: objects that cannot be used are left out, and none of its objects is deleted
 
         ␛[1mBuiltinTag␛[0m
           ␛[32m+ Grün & <b>␛[0m

@@ -52,8 +52,15 @@ const KEYS: [Key<Draft>; 12] = [
 ];
 
 /// Decodes a tree. The project is there as soon as nothing that it needs is missing; problems say whether it may be used.
-pub(super) fn decode(document: &Document, tree: &Node, environment: Option<&Environment<'_>>) -> (Option<Project>, Vec<Problem>) {
-    let mut decoder = Decoder { environment, ..Decoder::new(document) };
+///
+/// `unset`: what a variable is that the environment does not have.
+pub(super) fn decode(
+    document: &Document,
+    tree: &Node,
+    environment: Option<&Environment<'_>>,
+    unset: Severity,
+) -> (Option<Project>, Vec<Problem>) {
+    let mut decoder = Decoder { environment, unset, ..Decoder::new(document) };
     let project = project(&mut decoder, tree);
     (project, decoder.problems)
 }
@@ -122,11 +129,15 @@ fn project(decoder: &mut Decoder<'_>, tree: &Node) -> Option<Project> {
     })
 }
 
+/// Returns whether a name can be that of a file or a folder.
+pub(super) fn is_plain_name(name: &str) -> bool {
+    !matches!(name, "." | "..") && !name.contains(['/', '\\']) && !name.chars().any(char::is_control)
+}
+
 /// Decodes the sync's name. It becomes a folder of the cache, so it must be one plain path segment.
 fn sync_name(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> Option<String> {
     let name = decoder.text(node, path)?;
-    let plain = !matches!(name, "." | "..") && !name.contains(['/', '\\']) && !name.chars().any(char::is_control);
-    if !plain {
+    if !is_plain_name(name) {
         let message = format!("the sync's name `{}` cannot be the name of a folder", name.escape_debug());
         decoder.error_hint(node.span, path, message, "leave out `/`, `\\` and control characters, as in `from-netbox`");
         return None;

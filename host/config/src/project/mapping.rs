@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::decode::{Decoder, Key, Record, suggest};
 use crate::load::{Data, Node};
 use crate::problem::{Severity, Span};
+use crate::project::decode::is_plain_name;
 use crate::project::ownership::{Owned, ownership};
 
 /// One resource that feeds one kind.
@@ -148,6 +149,11 @@ pub(super) fn mapping(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> Opt
     }
     let fields = without_repeats(decoder, draft.fields);
     let (name, span) = draft.name?;
+    if !is_plain_name(&name) {
+        let message = format!("the kind's name `{}` cannot be the name of a file", name.escape_debug());
+        let hint = "its objects are kept in a file of that name: leave out `/`, `\\` and control characters";
+        decoder.error_hint(span, record.at("name"), message, hint);
+    }
     let (identifiers, identifier_spans): (Vec<_>, Vec<_>) = draft.identifiers.into_iter().unzip();
     Some(Mapping {
         name,

@@ -87,6 +87,16 @@ impl Project {
         Project::parse(&text, file, environment)
     }
 
+    /// As [`Project::load`], and whatever could be decoded of a project with errors: for commands that report all mistakes at once, and run
+    /// nothing. A variable that is not set is a warning: the environment of a run may have it.
+    #[must_use]
+    pub fn load_in_part(file: &Path, environment: &Environment<'_>) -> (Option<Project>, Vec<Problem>) {
+        match crate::load::read(file) {
+            Ok(text) => parse_in_part(&text, file, Some(environment), Severity::Warning),
+            Err(problems) => (None, problems),
+        }
+    }
+
     /// Decodes the text of a `config.yml`; `file` is where it is from.
     ///
     /// # Errors
@@ -105,6 +115,17 @@ impl Project {
 
 /// Decodes the text of a `config.yml`. Without an environment variables stay as they are written.
 pub(crate) fn parse(text: &str, file: &Path, environment: Option<&Environment<'_>>) -> Result<Project, Vec<Problem>> {
+    match parse_in_part(text, file, environment, Severity::Error) {
+        (Some(mut project), problems) if !problems.iter().any(Problem::is_error) => {
+            project.warnings = problems;
+            Ok(project)
+        }
+        (_, problems) => Err(problems),
+    }
+}
+
+/// As [`parse`], with the project as far as it could be decoded. The problems are in the order of the file.
+fn parse_in_part(text: &str, file: &Path, environment: Option<&Environment<'_>>, unset: Severity) -> (Option<Project>, Vec<Problem>) {
     let document = Document::new(file, text);
     let (tree, mut problems) = load::parse(&document);
     // A text that is no YAML has been reported; a text without any value has not.
@@ -112,16 +133,11 @@ pub(crate) fn parse(text: &str, file: &Path, environment: Option<&Environment<'_
         if problems.is_empty() {
             problems.push(Problem::of_file(file, "the file is empty"));
         }
-        return Err(problems);
+        return (None, problems);
     };
-    let (project, found) = decode::decode(&document, &tree, environment);
+    let (project, found) = decode::decode(&document, &tree, environment, unset);
     problems.extend(found);
-    let mut project = match project {
-        Some(project) if !problems.iter().any(Problem::is_error) => project,
-        _ => return Err(in_file_order(problems)),
-    };
-    project.warnings = in_file_order(problems);
-    Ok(project)
+    (project, in_file_order(problems))
 }
 
 /// Sorts problems by their place, so that a reader walks through the file once.

@@ -46,7 +46,8 @@ pub(super) fn expand(decoder: &mut Decoder<'_>, text: &str, span: Span, path: &s
             Some(value) => expanded.push_str(&value),
             None => {
                 let hint = format!("set it: `export {name}=…`");
-                decoder.error_hint(span, path, format!("the environment variable `{name}` is not set"), hint);
+                let severity = decoder.unset;
+                decoder.report(severity, span, path, format!("the environment variable `{name}` is not set"), Some(hint));
             }
         }
         rest = tail;

@@ -82,11 +82,25 @@ pub struct Resolved {
 ///
 /// Every way in which the mapping does not fit itself or the schema, in the order of the file.
 pub fn resolve(project: &Project, schema: Option<&[SchemaKind]>) -> Result<Resolved, Vec<Problem>> {
+    resolve_with(project, schema, Severity::Error)
+}
+
+/// As [`resolve`], without any system: whatever only the destination's schema can tell is a note. A kind may have no identifiers then.
+///
+/// # Errors
+///
+/// As there.
+pub fn resolve_offline(project: &Project) -> Result<Resolved, Vec<Problem>> {
+    resolve_with(project, None, Severity::Warning)
+}
+
+/// `unidentified`: what a kind without identifiers is, where there is no schema.
+fn resolve_with(project: &Project, schema: Option<&[SchemaKind]>, unidentified: Severity) -> Result<Resolved, Vec<Problem>> {
     let mut decoder = Decoder::new(&project.document);
     let schema = schema.map(|kinds| schema::Schema::new(kinds, project));
     let mut merged = merge::kinds(project);
     let unmapped = peers::settle(&mut decoder, &mut merged, schema.as_ref());
-    let mut kinds: Vec<KindModel> = merged.iter().map(|kind| kind_model(&mut decoder, kind, schema.as_ref())).collect();
+    let mut kinds: Vec<KindModel> = merged.iter().map(|kind| kind_model(&mut decoder, kind, schema.as_ref(), unidentified)).collect();
     kinds.extend(peers::lookups(&mut decoder, &merged, schema.as_ref(), unmapped));
     let mut model = Model { kinds };
     if project.order.is_empty() {
@@ -99,10 +113,10 @@ pub fn resolve(project: &Project, schema: Option<&[SchemaKind]>) -> Result<Resol
 }
 
 /// Returns a kind without its place in the write order.
-fn kind_model(decoder: &mut Decoder<'_>, kind: &Kind<'_>, schema: Option<&schema::Schema<'_>>) -> KindModel {
+fn kind_model(decoder: &mut Decoder<'_>, kind: &Kind<'_>, schema: Option<&schema::Schema<'_>>, unidentified: Severity) -> KindModel {
     let described = schema.map(|schema| schema::check_kind(decoder, kind, schema));
     let from_schema = described.flatten();
-    let identifiers = identifiers(decoder, kind, from_schema, schema.is_some());
+    let identifiers = identifiers(decoder, kind, from_schema, Some(unidentified).filter(|_| schema.is_none()));
     let by_name: HashMap<&str, &SchemaField> =
         from_schema.iter().flat_map(|kind| &kind.fields).map(|field| (field.name.as_str(), field)).collect();
     let mut fields = Vec::with_capacity(kind.fields.len());
@@ -129,18 +143,28 @@ fn kind_model(decoder: &mut Decoder<'_>, kind: &Kind<'_>, schema: Option<&schema
 }
 
 /// Returns the natural key: the mapping's, else the schema's unique mapped attributes, else the schema's own key.
-fn identifiers(decoder: &mut Decoder<'_>, kind: &Kind<'_>, schema: Option<&SchemaKind>, has_schema: bool) -> Vec<String> {
+///
+/// `unidentified`: what it is that there is no schema; none where there is one.
+fn identifiers(decoder: &mut Decoder<'_>, kind: &Kind<'_>, schema: Option<&SchemaKind>, unidentified: Option<Severity>) -> Vec<String> {
     if let Some(identifiers) = kind.identifiers {
         return identifiers.to_vec();
     }
     let is_mapped = |name: &str| kind.field(name).is_some();
     let Some(described) = schema else {
         // A kind that the schema does not know has been reported already.
-        if !has_schema {
-            let message = format!("`{}` has no identifiers, and there is no schema that could tell them", kind.name);
-            let names = list_names(kind.fields.iter().map(|field| field.name));
-            let hint = format!("name the fields of its natural key: `identifiers: […]`; its fields are {names}");
-            decoder.error_hint(kind.span, format!("{}.identifiers", kind.path), message, hint);
+        let path = format!("{}.identifiers", kind.path);
+        match unidentified {
+            None => {}
+            Some(Severity::Warning) => {
+                let message = format!("`{}` has no `identifiers`: a run takes the unique fields of the destination's schema", kind.name);
+                decoder.report(Severity::Warning, kind.span, path, message, None);
+            }
+            Some(Severity::Error) => {
+                let message = format!("`{}` has no identifiers, and there is no schema that could tell them", kind.name);
+                let names = list_names(kind.fields.iter().map(|field| field.name));
+                let hint = format!("name the fields of its natural key: `identifiers: […]`; its fields are {names}");
+                decoder.error_hint(kind.span, path, message, hint);
+            }
         }
         return Vec::new();
     };

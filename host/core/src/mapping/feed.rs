@@ -9,16 +9,22 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::RawKind;
-use super::filter::{Filter, FilterError};
+use super::census::{Census, Probe};
+use super::filter::Filter;
 use super::lent::{Lent, Lookup, LookupKey, Needs};
+use super::origin::{Origins, Skipped};
 use super::reference::{KeyPart, PeerKey};
-use super::trace::{Trace, name_of};
-use super::transform::{TransformError, Transforms};
+use super::trace::name_of;
+use super::transform::Transforms;
 use crate::records::{Projection, Records, Shape};
+use crate::snapshot::Place;
 use crate::value::{ColumnTooLarge, Tag, ValueColumn, json_string};
 
 /// The path at which a system returns the sync that made an object.
 pub const OWNER: &str = "@owner";
+
+/// The path at which an adapter returns the line of a record that does not stand on the line behind the record before.
+pub const LINE: &str = "@line";
 
 /// Where a field's value comes from.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,25 +41,9 @@ pub enum FieldSource {
     PeerKey(PeerKey),
 }
 
-/// Why a record could not be mapped.
+/// Why a page could not be mapped.
 #[derive(Debug, thiserror::Error)]
 pub enum FeedError {
-    /// A filter failed on a record.
-    #[error("record {id}")]
-    Filter {
-        /// The record's id.
-        id: String,
-        /// The filter's error.
-        source: FilterError,
-    },
-    /// A transform failed on a record.
-    #[error("record {id}")]
-    Transform {
-        /// The record's id.
-        id: String,
-        /// The transform's error.
-        source: TransformError,
-    },
     /// A look-up in another resource failed.
     #[error("look-up: {0}")]
     Lookup(String),
@@ -82,6 +72,18 @@ enum Taken {
         present: Option<Box<Taken>>,
         parts: Vec<(String, Taken)>,
     },
+}
+
+impl Taken {
+    /// Returns where it shows whether records have the value.
+    fn probe(&self) -> Option<Probe> {
+        match self {
+            Taken::Column(slot) => Some(Probe::Slot(*slot)),
+            Taken::Computed(computed) => Some(Probe::Computed(*computed)),
+            Taken::Lookup { key, .. } => key.probe(),
+            Taken::Static { .. } | Taken::PeerKey { .. } => None,
+        }
+    }
 }
 
 /// A column that is taken from transformed records.
@@ -114,6 +116,12 @@ pub struct Feed {
     lent: Option<Arc<Lent>>,
     /// The identifiers, by their positions among the kind's fields: they name a record that is left out.
     identifiers: Vec<usize>,
+    /// The resource, for messages.
+    resource: Arc<str>,
+    /// The slot of the lines that an adapter reports, if it was asked for them.
+    line: Option<usize>,
+    /// The paths that are looked for in the records: those of the filters, then those of the fields with their positions.
+    probes: Vec<(String, Probe, Option<usize>)>,
 }
 
 impl Feed {
@@ -155,8 +163,10 @@ impl Feed {
                 names.push((top, slot));
             }
         };
-        for filter in &filters {
+        let mut probes: Vec<(String, Probe, Option<usize>)> = Vec::new();
+        for (at, filter) in filters.iter().enumerate() {
             want(filter.fields_read(), projection);
+            probes.push((filter.fields_read().to_owned(), Probe::Filter(at), None));
         }
         if let Some(transforms) = &transforms {
             let reads = transforms.reads();
@@ -169,7 +179,15 @@ impl Feed {
         let mut compiler = Compiler { projection, written: &written, computed: Vec::new() };
         let mut grouped: Vec<(usize, Vec<Taken>)> = Vec::with_capacity(fields.len());
         for (at, source) in fields {
+            let path = match &source {
+                FieldSource::Path(path) | FieldSource::Reference(path) => Some(path.clone()),
+                FieldSource::Lookup(lookup) => Some(lookup.key.clone()),
+                FieldSource::Static(_) | FieldSource::PeerKey(_) => None,
+            };
             let taken = compiler.source(source);
+            if let (Some(path), Some(probe)) = (path, taken.probe()) {
+                probes.push((path, probe, Some(at)));
+            }
             match grouped.iter_mut().find(|(known, _)| *known == at) {
                 Some((_, places)) => places.push(taken),
                 None => grouped.push((at, vec![taken])),
@@ -190,7 +208,39 @@ impl Feed {
             destination: None,
             lent: None,
             identifiers: Vec::new(),
+            resource: Arc::from(""),
+            line: None,
+            probes,
         }
+    }
+
+    /// Says which resource the records are of.
+    pub fn read_from(&mut self, resource: &str, projection: &mut Projection) {
+        self.resource = Arc::from(resource);
+        self.line = Some(projection.slot(LINE, Shape::Value));
+    }
+
+    /// Returns the filters.
+    #[must_use]
+    pub fn filters(&self) -> &[Filter] {
+        &self.filters
+    }
+
+    /// Returns the paths that were looked for and that no record has, each once.
+    #[must_use]
+    pub fn paths_missing(&self, census: &Census) -> Vec<&str> {
+        let mut missing: Vec<&str> = Vec::new();
+        for (at, (path, probe, field)) in self.probes.iter().enumerate() {
+            // A path is there if another field has it, and so is a field that has one of its places.
+            let is_found = |(other, (known, _, of)): (usize, &(String, Probe, Option<usize>))| {
+                census.is_found(other) && (known == path || (field.is_some() && of == field))
+            };
+            let counts = census.was_asked(*probe) && !missing.contains(&path.as_str());
+            if counts && !census.is_found(at) && !self.probes.iter().enumerate().any(is_found) {
+                missing.push(path);
+            }
+        }
+        missing
     }
 
     /// Says that the references of a field may mean objects of a kind, both by their positions. Kinds that are not given like this are not meant,
@@ -251,42 +301,74 @@ impl Feed {
         self.lent = Some(lent.clone());
     }
 
-    /// Maps the records of a page onto rows of the kind. Returns how many passed the filters.
+    /// Maps the records of a page onto rows of the kind. Returns how many passed the filters. A record on which a filter or a transform fails
+    /// is noted in `into.skipped`.
     ///
     /// # Errors
-    /// When a filter or transform fails on a record; the record is named and nothing of the page is kept.
+    /// When a look-up fails, or a column is too large; nothing of the page is kept.
     pub fn append(&self, records: &Records, into: &mut RawKind) -> Result<usize, FeedError> {
         let mut page = Page { records, rows: None, computed: Vec::new() };
+        let places = Places::new(records, self.line, &into.census);
+        into.census.begin(records, self.filters.len(), self.probes.len());
         if !self.filters.is_empty() || self.transforms.is_some() {
-            self.compute(&mut page, &mut into.trace)?;
+            self.compute(&mut page, into, &places);
         }
-        self.keep(&page, into)
+        into.census.passed(page.len());
+        self.look(&page, &mut into.census);
+        let first = into.rows;
+        let kept = self.keep(&page, into)?;
+        if !self.resource.is_empty() {
+            places.note(&page, first, kept, (&self.resource, &mut into.origins));
+        }
+        Ok(kept)
+    }
+
+    /// Notes which of the paths the records of a page have.
+    fn look(&self, page: &Page<'_>, census: &mut Census) {
+        let has = |column: Option<&ValueColumn>| column.is_some_and(|column| column.tags().iter().any(|tag| *tag != Tag::Missing));
+        for (at, (_, probe, _)) in self.probes.iter().enumerate() {
+            let found = !census.is_found(at)
+                && match probe {
+                    Probe::Slot(slot) => has(page.records.columns.get(*slot)),
+                    Probe::Computed(computed) => has(page.computed.get(*computed)),
+                    // Noted record by record.
+                    Probe::Filter(_) => false,
+                };
+            if found {
+                census.found(at);
+            }
+        }
     }
 
     /// Filters and transforms the records one by one, and takes the computed columns from them.
-    fn compute(&self, page: &mut Page<'_>, trace: &mut Trace) -> Result<(), FeedError> {
+    fn compute(&self, page: &mut Page<'_>, into: &mut RawKind, places: &Places) {
         let records = page.records;
         let mut rows = Vec::with_capacity(records.rows);
         page.computed = vec![ValueColumn::default(); self.computed.len()];
         for row in 0..records.rows {
             let mut record = self.record(records, row);
-            let name = || records.columns.get(self.id).map_or_else(String::new, |ids| ids.text(row).to_owned());
-            let mut against = None;
-            for filter in &self.filters {
-                if !filter.matches(&record).map_err(|source| FeedError::Filter { id: name(), source })? {
-                    against = Some(filter);
-                    break;
+            match self.passes(&record, &mut into.census) {
+                Ok(None) => {}
+                Ok(Some(against)) => {
+                    let names = || (self.id_of(records, row), self.name_of_record(records, &record, row));
+                    into.trace.leave_out(against, &record, names);
+                    continue;
+                }
+                Err((field, reason)) => {
+                    into.skipped.push(self.skipped((records, &record, row), places, field, &reason));
+                    continue;
                 }
             }
-            if let Some(filter) = against {
-                trace.leave_out(filter, &record, || (name(), self.name_of_record(records, &record, row)));
-                continue;
-            }
             if let Some(transforms) = &self.transforms {
-                let before = trace.wants_transformed().then(|| record.clone());
-                transforms.apply(&mut record).map_err(|source| FeedError::Transform { id: name(), source })?;
+                let before = into.trace.wants_transformed().then(|| record.clone());
+                if let Err(error) = transforms.apply(&mut record) {
+                    let skipped = self.skipped((records, &record, row), places, error.field(), &error.to_string());
+                    into.skipped.push(skipped);
+                    continue;
+                }
                 if let Some(before) = before {
-                    trace.transform(&before, &record, (name(), self.name_of_record(records, &record, row)));
+                    let names = (self.id_of(records, row), self.name_of_record(records, &record, row));
+                    into.trace.transform(&before, &record, names);
                 }
             }
             for (computed, out) in self.computed.iter().zip(&mut page.computed) {
@@ -299,7 +381,46 @@ impl Feed {
             rows.push(u32::try_from(row).unwrap_or(u32::MAX));
         }
         page.rows = Some(rows);
-        Ok(())
+    }
+
+    /// Returns the filter that leaves a record out, if one does. Of a filter that fails: its field and the failure.
+    fn passes(&self, record: &Map<String, Value>, census: &mut Census) -> Result<Option<&Filter>, (&str, String)> {
+        for (at, filter) in self.filters.iter().enumerate() {
+            // The probes of filters are the first ones.
+            if !census.is_found(at) && filter.value_in(record).is_some() {
+                census.found(at);
+            }
+            match filter.matches(record) {
+                Ok(true) => {}
+                Ok(false) => {
+                    census.left_out(at);
+                    return Ok(Some(filter));
+                }
+                Err(error) => return Err((filter.fields_read(), error.to_string())),
+            }
+        }
+        Ok(None)
+    }
+
+    fn id_of(&self, records: &Records, row: usize) -> String {
+        records.columns.get(self.id).map_or_else(String::new, |ids| ids.text(row).to_owned())
+    }
+
+    fn skipped(
+        &self,
+        (records, record, row): (&Records, &Map<String, Value>, usize),
+        places: &Places,
+        field: &str,
+        reason: &str,
+    ) -> Skipped {
+        let id = self.id_of(records, row);
+        let name = match id.is_empty() {
+            true => self.name_of_record(records, record, row),
+            false => id,
+        };
+        // `None__None` names nothing.
+        let name = if name.split("__").all(|part| part == "None") { String::new() } else { name };
+        Skipped { name, place: places.of(row, &self.resource), field: Arc::from(field), reason: Arc::from(reason) }
     }
 
     /// Adds the rows of a page to the kind, or nothing when one of its columns would overflow.
@@ -463,6 +584,55 @@ impl Page<'_> {
             (None, _) => Cow::default(),
             (Some(column), None) => Cow::Borrowed(column),
             (Some(column), Some(rows)) => Cow::Owned(column.gather(rows)),
+        }
+    }
+}
+
+/// Where the records of a page stand.
+struct Places {
+    /// From a record of the page on, the number of its record or line.
+    runs: Vec<(usize, u64)>,
+    is_line: bool,
+}
+
+impl Places {
+    fn new(records: &Records, line: Option<usize>, census: &Census) -> Places {
+        if !records.lines.is_empty() {
+            let runs = records.lines.iter().map(|(row, line)| (*row, census.lines() + line)).collect();
+            return Places { runs, is_line: true };
+        }
+        let reported = line.and_then(|slot| records.columns.get(slot)).filter(|lines| lines.tags().first() == Some(&Tag::Int));
+        match reported {
+            Some(lines) => {
+                let tags = lines.tags().iter().enumerate().filter(|(_, tag)| **tag == Tag::Int);
+                let runs = tags.filter_map(|(row, _)| Some((row, lines.text(row).parse().ok()?))).collect();
+                Places { runs, is_line: true }
+            }
+            None => Places { runs: vec![(0, census.read() + 1)], is_line: false },
+        }
+    }
+
+    fn number(&self, row: usize) -> u64 {
+        let run = self.runs.partition_point(|(first, _)| *first <= row).checked_sub(1).and_then(|at| self.runs.get(at));
+        run.map_or(0, |(first, number)| number + (row - first) as u64)
+    }
+
+    fn of(&self, row: usize, resource: &Arc<str>) -> Option<Place> {
+        let (resource, is_line, number) = (resource.to_string(), self.is_line, self.number(row));
+        (number > 0 && !resource.is_empty()).then_some(Place { resource, is_line, number })
+    }
+
+    /// Notes where the rows from `first` on were read.
+    fn note(&self, page: &Page<'_>, first: usize, kept: usize, (resource, origins): (&Arc<str>, &mut Origins)) {
+        match &page.rows {
+            Some(rows) => {
+                for (at, row) in rows.iter().enumerate().take(kept) {
+                    origins.begin(first + at, resource, (self.number(*row as usize), self.is_line));
+                }
+            }
+            None => self.runs.iter().filter(|(row, _)| *row < kept).for_each(|(row, number)| {
+                origins.begin(first + row, resource, (*number, self.is_line));
+            }),
         }
     }
 }
@@ -652,6 +822,60 @@ mod tests {
         let of: Vec<Option<&str>> = (0..raw.rows).map(|row| raw.resources.get(row)).collect();
         assert_eq!(of, [None, Some("devices"), Some("devices"), Some("machines"), None, Some("devices")]);
         assert_eq!(raw.resources.gather(&[3, 0]).get(0), Some("machines"));
+    }
+
+    #[test]
+    fn record_that_cannot_be_mapped_is_left_out_and_named() {
+        let transforms = Transforms::compile(&[("name".into(), "{{ name.upper() }}".into())]).unwrap();
+        let filter = Filter::compile("units", ">", Some(&json!(3))).unwrap();
+        let mut projection = Projection::default();
+        let mut feed = Feed::new(0, vec![filter], Some(transforms), vec![(0, path("name")), (1, path("serail"))], &mut projection);
+        feed.read_from("devices", &mut projection);
+        feed.identify_by(vec![0]);
+        let mut raw = RawKind::new(2);
+        let lines = [
+            "{\"name\":\"a\",\"units\":4}",
+            "",
+            "{\"name\":7,\"units\":4}",
+            "{\"name\":\"c\",\"units\":1}",
+            "{\"id\":9,\"name\":\"d\",\"units\":\"x\"}",
+        ];
+        for _ in 0..2 {
+            feed.append(&projection.json_lines(&(lines.join("\n") + "\n")).unwrap(), &mut raw).unwrap();
+        }
+        assert_eq!(rows(&raw, 0), ["A", "A"].map(Value::from));
+        let told: Vec<(&str, String, &str)> = raw
+            .skipped
+            .iter()
+            .map(|skipped| (skipped.name.as_str(), skipped.place.as_ref().unwrap().to_string(), &*skipped.field))
+            .collect();
+        let place = |line: u64| format!("`devices`, line {line}");
+        assert_eq!(told, [("7", place(3), "name"), ("9", place(5), "units"), ("7", place(8), "name"), ("9", place(10), "units")]);
+        assert_eq!([0, 1].map(|row| raw.origins.place(row).unwrap().to_string()), [place(1), place(6)]);
+        assert_eq!((raw.census.read(), raw.census.left_out_by()), (8, &[2][..]));
+        assert_eq!(feed.paths_missing(&raw.census), ["serail"]);
+        // Of a field with several places one is enough.
+        let sources = reference::sources(&[ReferenceRule::FieldName], "site", "tenant.site", Vec::new());
+        let mut projection = Projection::default();
+        let fields = sources.into_iter().map(|source| (0, source)).chain([(1, path("a.b")), (1, path("a.c"))]).collect();
+        let feed = Feed::new(0, Vec::new(), None, fields, &mut projection);
+        let mut raw = RawKind::new(2);
+        feed.append(&projection.json(r#"[{"tenant":{"site":"x"}}]"#, "").unwrap(), &mut raw).unwrap();
+        assert_eq!(feed.paths_missing(&raw.census), ["a.b", "a.c"]);
+    }
+
+    #[test]
+    fn adapter_may_say_on_which_line_a_record_stands() {
+        let mut projection = Projection::default();
+        let mut feed = Feed::new(0, Vec::new(), None, vec![(0, path("name"))], &mut projection);
+        feed.read_from("devices", &mut projection);
+        let mut raw = RawKind::new(1);
+        let body = r#"[{"@line":2,"name":"a"},{"name":"b"},{"@line":7,"name":"c"},{"name":"d"}]"#;
+        feed.append(&projection.json(body, "").unwrap(), &mut raw).unwrap();
+        let lines = [0, 1, 2, 3].map(|row| raw.origins.place(row).unwrap().to_string());
+        assert_eq!(lines, [2, 3, 7, 8].map(|line| format!("`devices`, line {line}")));
+        feed.append(&projection.json(r#"[{"name":"e"}]"#, "").unwrap(), &mut raw).unwrap();
+        assert_eq!(raw.origins.place(4).unwrap().to_string(), "`devices`, record 5");
     }
 
     #[test]

@@ -5,7 +5,9 @@
 //! (`1 == 1.0 == True`), and what cannot be compared at all. Where Python raises, [`Filter::matches`] returns an error.
 //!
 //! Deliberate differences, each with a case in `tests/fixtures/mapping/filters.json`: an address is outside of a network
-//! of the other family (there: an exception that ends the run). A pattern that cannot be compiled, look-around and back
+//! of the other family (there: an exception that ends the run). The address of an interface (`10.1.10.1/24`) is within the
+//! networks that hold it (there: an exception). A text that is a number equals that number, in `==`, `in`, `contains` and
+//! their opposites: the cells of a CSV file are texts. A pattern that cannot be compiled, look-around and back
 //! references among them, is found when the configuration is read. A path reads objects only: Python's would continue into
 //! a text's methods.
 
@@ -13,7 +15,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use regex::Regex;
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use crate::python::{compare, contains, describe, equal, is_true, translate_pattern, type_name};
 
@@ -175,17 +177,17 @@ impl Filter {
         let field = found.unwrap_or(&Value::Null);
         let value = &self.value;
         let result = match &self.operation {
-            Operation::Equal => Ok(equal(field, value)),
-            Operation::NotEqual => Ok(!equal(field, value)),
+            Operation::Equal => Ok(alike(field, value)),
+            Operation::NotEqual => Ok(!alike(field, value)),
             Operation::Greater => compare(field, value).map(std::cmp::Ordering::is_gt),
             Operation::Less => compare(field, value).map(std::cmp::Ordering::is_lt),
             Operation::GreaterOrEqual => compare(field, value).map(std::cmp::Ordering::is_ge),
             Operation::LessOrEqual => compare(field, value).map(std::cmp::Ordering::is_le),
-            Operation::In => Ok(is_true(value)).and_then(|ask| Ok(ask && contains(value, field)?)),
-            Operation::NotIn => contains(value, field).map(|contained| !contained),
-            Operation::Contains => Ok(is_true(field)).and_then(|ask| Ok(ask && contains(field, value)?)),
+            Operation::In => Ok(is_true(value)).and_then(|ask| Ok(ask && is_among(value, field)?)),
+            Operation::NotIn => is_among(value, field).map(|among| !among),
+            Operation::Contains => Ok(is_true(field)).and_then(|ask| Ok(ask && has(field, value)?)),
             // An empty field does not pass: Python's `field and …` is the empty field itself.
-            Operation::NotContains => Ok(is_true(field)).and_then(|ask| Ok(ask && !contains(field, value)?)),
+            Operation::NotContains => Ok(is_true(field)).and_then(|ask| Ok(ask && !has(field, value)?)),
             Operation::IsEmpty => Ok(!is_true(field)),
             Operation::IsNotEmpty => Ok(is_true(field)),
             Operation::Regex(regex) => match field {
@@ -195,6 +197,32 @@ impl Filter {
             Operation::IsIpWithin(networks) => is_ip_within(field, networks),
         };
         result.map_err(|reason| FilterError::Operands { field: self.field.clone(), operation: self.operation.name(), reason })
+    }
+}
+
+/// Returns whether a field of a record equals the value of a filter: as in Python, and a text that is a number (`10`, not `010`) equals that number.
+/// Cells of a table are texts.
+fn alike(field: &Value, value: &Value) -> bool {
+    let number = |text: &str| serde_json::from_str::<Number>(text.trim()).ok();
+    match (field, value) {
+        (Value::String(text), Value::Number(_)) => number(text).is_some_and(|number| equal(&Value::Number(number), value)),
+        _ => equal(field, value),
+    }
+}
+
+/// Returns whether a field of a record is one of the filter's list, or a part of its text.
+fn is_among(value: &Value, field: &Value) -> Result<bool, String> {
+    match value {
+        Value::Array(items) => Ok(items.iter().any(|item| alike(field, item))),
+        _ => contains(value, field),
+    }
+}
+
+/// Returns whether a list in a record has the filter's value, or a text there has it as a part.
+fn has(field: &Value, value: &Value) -> Result<bool, String> {
+    match field {
+        Value::Array(items) => Ok(items.iter().any(|item| alike(item, value))),
+        _ => contains(field, value),
     }
 }
 
@@ -232,22 +260,22 @@ struct IpRange {
 
 fn read_networks(value: &Value) -> Result<Vec<Result<IpRange, String>>, String> {
     match value {
-        Value::String(text) => Ok(vec![read_range(text)]),
+        Value::String(text) => Ok(vec![read_range(text, HostBits::Refused)]),
         Value::Array(items) => Ok(items
             .iter()
             .map(|item| match item {
-                Value::String(text) => read_range(text),
+                Value::String(text) => read_range(text, HostBits::Refused),
                 other => Err(format!("needs networks, not {}", describe(other))),
             })
             .collect()),
-        Value::Object(map) => Ok(map.keys().map(|key| read_range(key)).collect()),
+        Value::Object(map) => Ok(map.keys().map(|key| read_range(key, HostBits::Refused)).collect()),
         other => Err(format!("needs a network or a list of them, not {}", describe(other))),
     }
 }
 
 fn is_ip_within(field: &Value, networks: &Result<Vec<Result<IpRange, String>>, String>) -> Result<bool, String> {
     let address = match field {
-        Value::String(text) => read_range(text)?,
+        Value::String(text) => read_range(text, HostBits::Of)?,
         other => return Err(format!("needs an address, not {}", describe(other))),
     };
     for network in networks.as_ref().map_err(Clone::clone)? {
@@ -261,8 +289,17 @@ fn is_ip_within(field: &Value, networks: &Result<Vec<Result<IpRange, String>>, S
     Ok(false)
 }
 
-/// Reads an address, a network without host bits, or `first-last`.
-fn read_range(text: &str) -> Result<IpRange, String> {
+/// The meaning of a network with host bits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum HostBits {
+    /// The address of an interface: `10.1.10.1/24`.
+    Of,
+    /// A mistake.
+    Refused,
+}
+
+/// Reads an address, a network, or `first-last`.
+fn read_range(text: &str, host_bits: HostBits) -> Result<IpRange, String> {
     let refused = || format!("cannot read the text '{text}' as an address, a network or a range");
     if let Some((first, last)) = text.split_once('-') {
         let first: IpAddr = read_address(first).ok_or_else(refused)?;
@@ -291,6 +328,9 @@ fn read_range(text: &str) -> Result<IpRange, String> {
         }
     };
     if range.network() != range.addr() {
+        if host_bits == HostBits::Of {
+            return Ok(IpRange { first: range.addr(), last: range.addr() });
+        }
         return Err(format!("takes no network with host bits, and '{text}' has them"));
     }
     Ok(IpRange { first: range.network(), last: range.broadcast() })
@@ -365,7 +405,41 @@ mod tests {
     fn numbers_and_bools_are_equal_by_value() {
         assert_eq!(passes(json!(1), "==", json!(true)), Ok(true));
         assert_eq!(passes(json!(1.0), "==", json!(1)), Ok(true));
-        assert_eq!(passes(json!("1"), "==", json!(1)), Ok(false));
+    }
+
+    #[test]
+    fn text_that_is_a_number_equals_that_number() {
+        for (text, number) in [("10", json!(10)), (" 10 ", json!(10)), ("10.0", json!(10)), ("1e1", json!(10)), ("-3", json!(-3))] {
+            assert_eq!(passes(json!(text), "==", number.clone()), Ok(true), "{text}");
+            assert_eq!(passes(json!(text), "!=", number.clone()), Ok(false), "{text}");
+            assert_eq!(passes(json!(text), "in", json!([7, number])), Ok(true), "{text}");
+            assert_eq!(passes(json!(text), "not in", json!([7, number])), Ok(false), "{text}");
+            assert_eq!(passes(json!(["x", text]), "contains", number.clone()), Ok(true), "{text}");
+            assert_eq!(passes(json!(["x", text]), "not contains", number), Ok(false), "{text}");
+        }
+        for text in ["010", "ten", "", "0x0a", "1_0"] {
+            assert_eq!(passes(json!(text), "==", json!(10)), Ok(false), "{text}");
+        }
+        // A text in the filter is a text.
+        assert_eq!(passes(json!(10), "==", json!("10")), Ok(false));
+        assert_eq!(passes(json!("1"), "==", json!(true)), Ok(false));
+    }
+
+    #[test]
+    fn address_of_an_interface_is_within_its_networks() {
+        for (address, network, within) in [
+            ("10.1.10.1/24", "10.1.0.0/16", true),
+            ("10.1.10.1/24", "10.1.10.0/28", true),
+            ("10.1.10.1/8", "10.2.0.0/16", false),
+            ("10.1.10.1/255.255.255.0", "10.1.0.0/16", true),
+            ("2001:db8::1/64", "2001:db8::/32", true),
+            ("2001:db8::1/64", "10.0.0.0/8", false),
+            // A network is within where all of it is.
+            ("10.1.10.0/24", "10.1.10.0/28", false),
+        ] {
+            assert_eq!(passes(json!(address), "is_ip_within", json!(network)), Ok(within), "{address} in {network}");
+        }
+        assert!(passes(json!("10.0.0.1"), "is_ip_within", json!("10.0.0.1/8")).is_err());
     }
 
     #[test]

@@ -1,12 +1,16 @@
 //! From the records of a system to the fields of the model: filter, transform, project.
 
+pub mod census;
 pub mod feed;
 pub mod filter;
 pub mod lent;
+pub mod origin;
 pub mod reference;
 pub mod trace;
 pub mod transform;
 
+use self::census::Census;
+use self::origin::{Origins, Skipped};
 use self::trace::Trace;
 use crate::value::{ColumnTooLarge, ValueColumn};
 
@@ -26,6 +30,12 @@ pub struct RawKind {
     pub peer_kind_hints: Vec<PeerKindHint>,
     /// The destination's resource of each row; empty where the kind has one.
     pub resources: ResourceColumn,
+    /// Where the rows were read, as far as that is known.
+    pub origins: Origins,
+    /// The records on which a filter or a transform failed.
+    pub skipped: Vec<Skipped>,
+    /// The counts of one mapping, until its rows are merged with those of others.
+    pub census: Census,
     /// Records that `explain` can tell of: of one mapping, until its rows are merged with those of others.
     pub trace: Trace,
     /// The sync that made each object, where the system records it; empty where that was not read.
@@ -140,6 +150,8 @@ impl RawKind {
         }
         let before = self.rows;
         self.rows += other.rows;
+        self.origins.append(before, std::mem::take(&mut other.origins));
+        self.skipped.append(&mut other.skipped);
         if !(self.peer_kind_hints.is_empty() && other.peer_kind_hints.is_empty()) {
             self.hint_until(before, &[]);
             other.hint_until(other.rows, &[]);

@@ -4,8 +4,9 @@ use infrahub_sync_base::Side;
 
 use super::columns::{FieldColumn, NOWHERE, PeerColumn};
 use super::keys::{identity_order, parents_by_id};
-use super::problems::{DataErrorKind, DataProblem};
+use super::problems::{DataErrorKind, DataProblem, cut};
 use super::resolve::{Found, IdIndex, Table, UniqueIdIndex};
+use super::rows::strict;
 use super::{Completeness, KindSnapshot, Snapshot};
 use crate::key::Keys;
 use crate::mapping::RawKind;
@@ -59,6 +60,8 @@ pub(super) struct Working<'r> {
     /// Where each raw row is found in `order`, [`NOWHERE`] when left out. A row read twice has the place of its later reading.
     pub(super) position: Vec<u32>,
     partial: bool,
+    /// The records beyond the first of each object.
+    pub(super) merged: u64,
 }
 
 impl<'r> Working<'r> {
@@ -73,6 +76,7 @@ impl<'r> Working<'r> {
             order: Vec::new(),
             position: Vec::new(),
             partial: false,
+            merged: 0,
         }
     }
 
@@ -139,6 +143,10 @@ pub fn build_with(
         .collect();
     let work = raw.iter().map(Working::new).collect();
     let mut builder = Builder { model, work, plain, side, unique_ids_first, problems: Vec::new() };
+    if side == Side::Source {
+        builder.report_unmapped();
+        builder.check_types();
+    }
     for kind in identity_order(model) {
         match looked_up(destination, &model.kinds[kind], kind) {
             Some(rows) => builder.work[kind].adopt(rows),
@@ -193,14 +201,14 @@ pub(super) struct Builder<'r> {
     pub(super) model: &'r Model,
     pub(super) work: Vec<Working<'r>>,
     /// Columns of plain fields that do not identify, by kind and field; the others are empty.
-    plain: Vec<Vec<ValueColumn>>,
+    pub(super) plain: Vec<Vec<ValueColumn>>,
     pub(super) side: Side,
     pub(super) unique_ids_first: bool,
     problems: Vec<DataProblem>,
 }
 
 impl Builder<'_> {
-    fn object_name(&self, kind: usize, row: usize) -> String {
+    pub(super) fn object_name(&self, kind: usize, row: usize) -> String {
         let work = &self.work[kind];
         if work.raw.ids.tag(row) != Tag::Null {
             return work.raw.ids.text(row).to_owned();
@@ -208,37 +216,73 @@ impl Builder<'_> {
         // Without an id, the identifiers as they were read.
         let model = &self.model.kinds[kind];
         let mut name = String::new();
+        let mut is_blank = true;
         for identifier in &model.identifiers {
             if !name.is_empty() {
                 name.push_str("__");
             }
             match model.fields.iter().position(|field| field.name == *identifier).and_then(|at| work.raw.columns.get(at)) {
                 Some(column) if matches!(column.tag(row), Tag::Null) => name.push_str("None"),
-                Some(column) => name.push_str(column.text(row)),
+                Some(column) => {
+                    is_blank = false;
+                    name.push_str(column.text(row));
+                }
                 None => {}
             }
         }
-        name
+        // `None__None` names no object; its place does.
+        if is_blank && work.raw.origins.place(row).is_some() { String::new() } else { name }
     }
 
     pub(super) fn problem(&mut self, kind: usize, row: usize, error: DataErrorKind, left_out: bool) {
-        let problem = DataProblem { kind: self.model.kinds[kind].name.clone(), object: self.object_name(kind, row), error, left_out };
-        self.problems.push(problem);
+        let (object, place) = (self.object_name(kind, row), self.work[kind].raw.origins.place(row));
+        self.problems.push(DataProblem { kind: self.model.kinds[kind].name.clone(), object, place, error, left_out });
+    }
+
+    /// Reports the records on which a filter or a transform failed. They are no rows, and their kinds are partial.
+    fn report_unmapped(&mut self) {
+        for (kind, work) in self.work.iter_mut().enumerate() {
+            for skipped in &work.raw.skipped {
+                let error = DataErrorKind::Unmapped { field: skipped.field.to_string(), reason: skipped.reason.to_string() };
+                let (object, place) = (skipped.name.clone(), skipped.place.clone());
+                self.problems.push(DataProblem { kind: self.model.kinds[kind].name.clone(), object, place, error, left_out: true });
+                work.partial = true;
+            }
+        }
+    }
+
+    /// Leaves out rows with a value that the schema's type does not hold, and reports them: no destination would take them.
+    fn check_types(&mut self) {
+        for kind in 0..self.work.len() {
+            let spec = &self.model.kinds[kind];
+            if spec.lookup {
+                continue;
+            }
+            for (at, field) in spec.fields.iter().enumerate().filter(|(_, field)| field.reference.is_none()) {
+                let Some((wanted, fits)) = strict(field.field_type) else { continue };
+                let column = self.plain[kind].get(at).filter(|column| !column.is_empty()).unwrap_or(&self.work[kind].raw.columns[at]);
+                if column.tags().iter().all(|tag| fits(*tag)) {
+                    continue;
+                }
+                let wrong: Vec<(usize, String)> = (0..column.len())
+                    .filter(|row| !fits(column.tag(*row)))
+                    .map(|row| {
+                        let mut value = String::new();
+                        column.write_json(row, &mut value);
+                        (row, cut(&value))
+                    })
+                    .collect();
+                for (row, value) in wrong {
+                    self.problem(kind, row, DataErrorKind::WrongType { field: field.name.clone(), wanted, value }, true);
+                    self.leave_out(kind, row);
+                }
+            }
+        }
     }
 
     pub(super) fn leave_out(&mut self, kind: usize, row: usize) {
         self.work[kind].bad[row] = true;
         self.work[kind].partial = true;
-    }
-
-    /// Returns whether two rows of one key are two readings of one object: they have one id and come from one resource, or do not differ.
-    fn same_object(&self, kind: usize, a: usize, b: usize) -> bool {
-        let raw = self.work[kind].raw;
-        let same = |column: &ValueColumn| column.tag(a) == column.tag(b) && column.text(a) == column.text(b);
-        raw.ids.tag(a) != Tag::Null
-            && raw.ids.tag(b) != Tag::Null
-            && raw.ids.text(a) == raw.ids.text(b)
-            && (raw.feed_of(a) == raw.feed_of(b) || (raw.columns.iter().all(same) && self.plain[kind].iter().all(same)))
     }
 
     /// Sorts a kind's rows by key and finds those with equal keys.
@@ -298,35 +342,6 @@ impl Builder<'_> {
         (order, equal)
     }
 
-    /// Decides what rows of one key are: readings of one object, of which the last counts, or different objects, which are reported.
-    fn separate(&mut self, kind: usize, run: &[u32], instead: &mut Vec<(u32, u32)>) {
-        // The objects of this key, each with its last reading.
-        let mut objects: Vec<u32> = Vec::new();
-        for row in run {
-            match objects.last_mut() {
-                Some(last) if self.same_object(kind, *last as usize, *row as usize) => {
-                    instead.push((*last, *row));
-                    *last = *row;
-                }
-                _ => objects.push(*row),
-            }
-        }
-        for pair in objects.windows(2) {
-            let other = self.object_name(kind, pair[0] as usize);
-            self.problem(kind, pair[1] as usize, DataErrorKind::Duplicate { other }, true);
-        }
-        if objects.len() > 1 {
-            // The source does not say which of them is meant. In the destination one is as good as the other, and to leave out
-            // all would have a further one created.
-            let keep = if self.side == Side::Destination { objects.first() } else { None };
-            // The readings of an object stand together, the last of them last.
-            let from = keep.and_then(|keep| run.iter().position(|row| row == keep)).map_or(0, |at| at + 1);
-            for row in &run[from..] {
-                self.leave_out(kind, *row as usize);
-            }
-        }
-    }
-
     /// Resolves a kind's references and puts its rows in order.
     fn finish(&mut self, kind: usize) -> KindSnapshot {
         let model = self.model;
@@ -371,6 +386,7 @@ impl Builder<'_> {
             resources: if in_order { raw.resources.clone() } else { raw.resources.gather(&order) },
             owners: if in_order || raw.owners.is_empty() { raw.owners.clone() } else { raw.owners.gather(&order) },
             completeness: Completeness::Complete,
+            merged: work.merged,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! One side of a comparison: per kind sorted, unique rows whose references are row numbers.
 //!
 //! [`build()`] turns raw rows ([`RawKind`](crate::mapping::RawKind)) into a [`Snapshot`]. It finds each row's natural key (peers first), rejects
-//! rows with equal keys, sorts, and turns references into row numbers of the peer's kind, with one hash look-up each.
+//! different rows with equal keys, sorts, and turns references into row numbers of the peer's kind, with one hash look-up each.
 //!
 //! Invariants: rows are sorted by key, and no key stands twice. A reference names a row of the peer kind's sorted rows, [`NOWHERE`] or
 //! nothing. The order in which records arrived has no effect, except that the later of two readings of one object counts.
@@ -11,10 +11,11 @@ mod columns;
 mod keys;
 mod problems;
 mod resolve;
+mod rows;
 
 pub use self::build::{Resolving, build, build_with};
 pub use self::columns::{FieldColumn, NOWHERE, OutsidePeer, Peer, PeerColumn, RefValue};
-pub use self::problems::{DataErrorKind, DataProblem, IDENTITY_DEPTH_MAX, PeerName};
+pub use self::problems::{DataErrorKind, DataProblem, Difference, IDENTITY_DEPTH_MAX, PeerName, Place, cut};
 pub use self::resolve::hash;
 use crate::key::{self, Keys};
 use crate::mapping::ResourceColumn;
@@ -48,6 +49,8 @@ pub struct KindSnapshot {
     pub owners: ValueColumn,
     /// Whether all rows are there.
     pub completeness: Completeness,
+    /// The records beyond the first of each object: records with the same identifiers and the same values are one object.
+    pub merged: u64,
 }
 
 impl KindSnapshot {

@@ -460,9 +460,10 @@ proptest! {
     #[test]
     fn partial_kind_never_deletes(a in net(), b in net(), behaviour in behaviour()) {
         prop_assume!(a.contains_key("Tag"));
-        // The source has a tag twice.
+        // The source has a tag twice, with different values.
         let mut a = a;
-        let twin = a["Tag"].values().next().unwrap().clone();
+        let mut twin = a["Tag"].values().next().unwrap().clone();
+        twin.values.insert("color".to_owned(), json!("contradicts"));
         a.get_mut("Tag").unwrap().insert("twin".to_owned(), twin);
         let mut pair = Pair::new(&a, &b, Behaviour { has_ids: true, stages: false, ..behaviour });
         pair.options.continue_on_error = true;

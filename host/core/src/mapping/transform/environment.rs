@@ -7,7 +7,7 @@ use minijinja::value::{Rest, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, UndefinedBehavior, Value as TemplateValue};
 
 use super::Pieces;
-use super::filters::{PERCENT, float, int, join, percent, round, title_words, tojson, truncate, urlencode, words};
+use super::filters::{PERCENT, filesizeformat, float, int, join, percent, round, title_words, tojson, truncate, urlencode, words};
 use super::methods::{python_method, width_in_limit};
 use super::values::python_text;
 use crate::python::text::{Ends, pad};
@@ -57,6 +57,7 @@ fn build_environment() -> Environment<'static> {
     environment.add_filter("truncate", truncate);
     environment.add_filter("title", |text: TemplateValue| defined(&text).map(|()| title_words(&python_text(&text))));
     environment.add_filter("tojson", tojson);
+    environment.add_filter("filesizeformat", filesizeformat);
     environment.add_filter("urlencode", |text: TemplateValue| defined(&text).map(|()| urlencode(&python_text(&text))));
     environment.add_test("callable", |value: TemplateValue| value.kind() == ValueKind::Plain);
     environment

@@ -180,6 +180,35 @@ pub(crate) fn tojson(value: TemplateValue, indent: Option<usize>) -> Result<Stri
     Ok(out)
 }
 
+/// Jinja's `filesizeformat`: `1.5 kB`, or `1.5 KiB` in powers of 1024.
+pub(crate) fn filesizeformat(value: TemplateValue, binary: Option<bool>, kwargs: Kwargs) -> Result<String, Error> {
+    let bytes = match float(value, Some(TemplateValue::from(())), Kwargs::from_iter(Vec::<(String, TemplateValue)>::new()))? {
+        number if number.is_number() => f64::try_from(number)?,
+        _ => return Err(invalid("filesizeformat needs a number")),
+    };
+    let binary = match binary {
+        Some(binary) => binary,
+        None => kwargs.get::<Option<bool>>("binary")?.unwrap_or(false),
+    };
+    kwargs.assert_all_used()?;
+    let (base, suffix) = if binary { (1024.0_f64, "iB") } else { (1000.0, "B") };
+    if bytes == 1.0 {
+        return Ok("1 Byte".to_owned());
+    }
+    if bytes < base {
+        return Ok(format!("{:.0} Bytes", bytes.trunc()));
+    }
+    let prefixes = [if binary { "K" } else { "k" }, "M", "G", "T", "P", "E", "Z", "Y"];
+    let (mut shown, mut prefix) = (bytes, "");
+    for next in prefixes {
+        (shown, prefix) = (shown / base, next);
+        if shown < base {
+            break;
+        }
+    }
+    Ok(format!("{shown:.1} {prefix}{suffix}"))
+}
+
 /// The characters that Jinja's `urlencode` escapes: all but letters, digits and a few signs.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-').remove(b'~').remove(b'/');
 

@@ -93,6 +93,19 @@ pub enum TransformError {
     },
 }
 
+impl TransformError {
+    /// Returns the field that would be written.
+    #[must_use]
+    pub fn field(&self) -> &str {
+        match self {
+            TransformError::Syntax { field, .. }
+            | TransformError::UnknownFilter { field, .. }
+            | TransformError::Undefined { field, .. }
+            | TransformError::Failed { field, .. } => field,
+        }
+    }
+}
+
 /// The names that transforms read from a record and write into it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reads {
@@ -401,6 +414,22 @@ mod tests {
             let mut kept = start;
             compiled(&[("out", expression)]).keep_text(|field| field == "out").apply(&mut kept).expect("applies");
             assert_eq!(kept.get("out"), Some(&text), "{expression} as text");
+        }
+    }
+
+    #[test]
+    fn sizes_of_files_are_written_as_jinja_does() {
+        for (expression, text) in [
+            ("{{ 1|filesizeformat }}", "1 Byte"),
+            ("{{ 999|filesizeformat }}", "999 Bytes"),
+            ("{{ 1000|filesizeformat }}", "1.0 kB"),
+            ("{{ 1500000|filesizeformat }}", "1.5 MB"),
+            ("{{ '1024'|filesizeformat(true) }}", "1.0 KiB"),
+            ("{{ 5368709120|filesizeformat(binary=true) }}", "5.0 GiB"),
+        ] {
+            let mut record = record(json!({}));
+            compiled(&[("out", expression)]).apply(&mut record).expect(expression);
+            assert_eq!(record.get("out"), Some(&json!(text)), "{expression}");
         }
     }
 
