@@ -208,7 +208,8 @@ fn a_component_that_is_not_the_pinned_one_is_not_even_compiled() {
         .replace("adapter: ./acme.wasm,", &format!("adapter: ./acme.wasm, digest: \"{}\",", pinned.to_uppercase().replace("SHA", "sha")));
     project.write("config.yml", &config);
     project.ok(&["validate"]);
-    assert!(!project.path().join("home").exists(), "nothing had to be compiled to compare digests");
+    // A home in which nothing has been compiled.
+    project.set("XDG_CACHE_HOME", &project.path().join("second").display().to_string());
     let found = write(&project, "acme.wasm", b"whatever this is");
     let found = digest(&fs::read(found).unwrap());
     for command in ["validate", "diff", "sync"] {
@@ -224,6 +225,7 @@ fn a_component_that_is_not_the_pinned_one_is_not_even_compiled() {
             "{command}"
         );
     }
+    assert!(!project.path().join("second").exists(), "nothing had to be compiled to compare digests");
     assert!(destination_is_empty(&project));
     // What the hint says works.
     write(&project, "acme.wasm", &touched(component("files")));
