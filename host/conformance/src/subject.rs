@@ -218,9 +218,11 @@ impl<'a> Subject<'a> {
 
     /// Notes when a secret is in what the guest says.
     pub(crate) fn listen(&self, whence: &str, text: &str) {
-        let text = text.to_lowercase();
+        // Neither case nor separators hide it.
+        let plain = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>();
+        let text = plain(text);
         for (name, canary) in &self.canaries {
-            if text.contains(&canary.to_lowercase()) {
+            if text.contains(&plain(canary)) {
                 self.leaks.lock().unwrap_or_else(PoisonError::into_inner).push(format!("the secret `{name}` is in {whence}"));
             }
         }

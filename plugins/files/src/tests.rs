@@ -169,7 +169,7 @@ fn dialects_of_csv_are_read() {
         put_file("a.csv", text.clone());
         put_file("b.csv", utf16(&text, true));
         put_file("c.csv", utf16(&text, false));
-        put_file("d.csv", text.replace('ä', "\u{e4}").chars().map(|c| c as u8).collect::<Vec<u8>>());
+        put_file("d.csv", text.chars().map(|c| c as u8).collect::<Vec<u8>>());
         put_file("below/e.csv", text);
         for (resource, settings) in [
             ("a", path()),

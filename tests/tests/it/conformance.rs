@@ -145,7 +145,7 @@ const DEFECTS: [(&str, &str); 42] = [
     ("cascade-names-the-objects", "cascades"),
     ("unknown-kind-is-taken", "unknown-kinds"),
     ("unknown-field-is-taken", "unknown-fields"),
-    ("refusal-is-shouted", "secrets"),
+    ("refusal-is-spelled-out", "secrets"),
     ("memory", "limits"),
 ];
 

@@ -162,6 +162,7 @@ fn an_adapter_that_logs_forever_is_heard_for_a_while() {
     warning: line 0 adapter=source `puppet` 1.2.3
     warning: line 1 adapter=source `puppet` 1.2.3
     warning: source `puppet` 1.2.3 wrote more than 2 lines of log in this run: the others are dropped; for more, write under `source:` in config.yml: `limits: {log_lines: 4}`
+    warning: the source has no records: `logs_forever`
     ");
     assert_eq!(output.code, 0, "{}", output.stderr);
 }
@@ -278,14 +279,14 @@ fn answers_that_are_none_are_told() {
     error: source resource `dcim.sites`, page 1
     caused by: the records are not valid JSON: recursion limit exceeded at line 1 column 185
 
-    hint: the response was not a valid list of records; please report this to the adapter's author
+    hint: correct the data there; if the data is as it should be, report this to the adapter's author
     exit code 4
     ");
     insta::assert_snapshot!(netbox("{}", |_| list("null", "{\"id\": 1, \"name\": 1e999}")), @r"
     error: source resource `dcim.sites`, page 1
     caused by: the records are not valid JSON: number out of range at line 1 column 65
 
-    hint: the response was not a valid list of records; please report this to the adapter's author
+    hint: correct the data there; if the data is as it should be, report this to the adapter's author
     exit code 4
     ");
     let digits = format!("{{\"id\": 1, \"name\": {}}}", "9".repeat(1000));
@@ -293,7 +294,7 @@ fn answers_that_are_none_are_told() {
     error: source resource `dcim.sites`, page 1
     caused by: the records are not valid JSON: number out of range at line 1 column 1060
 
-    hint: the response was not a valid list of records; please report this to the adapter's author
+    hint: correct the data there; if the data is as it should be, report this to the adapter's author
     exit code 4
     ");
 }

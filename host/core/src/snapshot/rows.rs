@@ -7,8 +7,11 @@ use super::problems::{DataErrorKind, Difference, cut};
 use crate::model::FieldType;
 use crate::value::{Tag, ValueColumn};
 
-/// Returns the words for a type that not every value has, and whether a value of a tag has it after it was brought to the type.
-pub(super) fn strict(field_type: FieldType) -> Option<(&'static str, fn(Tag) -> bool)> {
+/// A type that not every value has: its words, and whether a value of a tag has it after it was brought to the type.
+pub(super) type Strict = (&'static str, fn(Tag) -> bool);
+
+/// Returns the type of a field if not every value has it.
+pub(super) fn strict(field_type: FieldType) -> Option<Strict> {
     match field_type {
         FieldType::Integer => Some(("an integer", |tag| matches!(tag, Tag::Null | Tag::Missing | Tag::Int))),
         FieldType::Float => Some(("a number", |tag| matches!(tag, Tag::Null | Tag::Missing | Tag::Int | Tag::Float))),

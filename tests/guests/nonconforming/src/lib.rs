@@ -68,7 +68,7 @@ const DEFECTS: [&str; 43] = [
     "cascade-names-the-objects",
     "unknown-kind-is-taken",
     "unknown-field-is-taken",
-    "refusal-is-shouted",
+    "refusal-is-spelled-out",
     "memory",
 ];
 
@@ -287,7 +287,8 @@ impl Shop {
                 Some("refusal-is-empty") => Ok(Page::empty()),
                 Some("refusal-is-internal") => Err(Error { kind: ErrorKind::Internal, ..failure }),
                 Some("refusal-breaks") => panic!("{}", failure.message),
-                Some("refusal-is-shouted") => Err(Error { message: failure.message.to_uppercase(), ..failure }),
+                // The host masks a credential in each spelling that systems use, and not in this one.
+                Some("refusal-is-spelled-out") => Err(Error { message: failure.message.chars().flat_map(|c| [c, ' ']).collect(), ..failure }),
                 _ => Err(failure),
             };
         }
