@@ -146,7 +146,7 @@ impl<'s> Sides<'s> {
             Some(FieldColumn::Values(values)) => plain(values, row).into_iter().for_each(each),
             Some(FieldColumn::Peers(peers)) => {
                 for peer in peers.peers(row as usize).1.filter(|peer| peer.row != NOWHERE) {
-                    // Nobody has a peer that is still to be created.
+                    // No object has a peer that is still to be created.
                     let there = self.partner[peer.kind].get(peer.row as usize).copied().filter(|row| *row != NOWHERE);
                     there.into_iter().for_each(|row| each(Held::Peer(peer.kind, row)));
                 }

@@ -255,7 +255,7 @@ mod tests {
         FunctionSection, Instruction, Module, ModuleSection, NestedComponentSection, TypeSection, ValType,
     };
 
-    /// A component in which another one lies, with so many instances of it.
+    /// A component in which another one lies, with that number of instances of it.
     fn around(inner: &Component, instances: usize) -> Component {
         let mut outer = Component::new();
         outer.section(&NestedComponentSection(inner));

@@ -28,7 +28,7 @@ impl Writer<'_> {
         }
         let manifest = self.job.system.manifest();
         if !manifest.reads_ids {
-            // Only who asked for it is told.
+            // It is reported only to those who asked for it.
             if rules.converge == Some(Converge::Verify) {
                 let name = &manifest.name;
                 self.job.events.note(&format!("`converge: verify` has no effect: the adapter `{name}` does not read objects by id"));
