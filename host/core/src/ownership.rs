@@ -161,14 +161,18 @@ pub(crate) fn kept<'s>(
     (ours, theirs): (&PeerColumn, &'s PeerColumn),
     partner: &[Vec<u32>],
 ) -> Option<Kept<'s>> {
-    let (held, other_held) = (ours.get(at.source as usize).0, theirs.get(at.destination as usize).0);
-    let is_set = held == RefValue::Many || other_held == RefValue::Many;
-    if !matches!(ownership, Ownership::Usual | Ownership::Merge) || !is_set || held == RefValue::Unresolved {
+    let is_unresolved = ours.get(at.source as usize).0 == RefValue::Unresolved;
+    if !matches!(ownership, Ownership::Usual | Ownership::Merge) || !is_set(at, ours, theirs) || is_unresolved {
         return None;
     }
     let outside: Vec<OutsidePeer<'s>> = theirs.outside(at.destination as usize).collect();
     let peers = if ownership == Ownership::Merge { merged(recorded, at, ours, theirs, partner).others } else { Vec::new() };
     (!peers.is_empty() || !outside.is_empty()).then_some(Kept { peers, outside })
+}
+
+/// Returns whether a reference holds a set. The one peer of any other reference is replaced, whoever owns the field.
+pub(crate) fn is_set(at: Both, ours: &PeerColumn, theirs: &PeerColumn) -> bool {
+    ours.get(at.source as usize).0 == RefValue::Many || theirs.get(at.destination as usize).0 == RefValue::Many
 }
 
 /// A merged reference, in rows of the destination.

@@ -256,7 +256,7 @@ impl<'s> Sides<'s> {
     /// Returns the peers that an object keeps in a field that is updated.
     fn staying(&self, at: Both) -> Vec<Peer> {
         match self.peers(at) {
-            Some((Ownership::Merge, ours, theirs)) => {
+            Some((Ownership::Merge, ours, theirs)) if ownership::is_set(at, ours, theirs) => {
                 ownership::merged(self.recorded, at, ours, theirs, self.partner).stays().copied().collect()
             }
             _ => Vec::new(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use infrahub_sync_config::{Owned, Reaches, Span};
 use infrahub_sync_core::model::Ownership;
 use infrahub_sync_core::ownership::Reach;
-use infrahub_sync_core::plan_row::PlanRow;
+use infrahub_sync_core::plan_row::{Action, PlanRow};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
@@ -259,4 +259,30 @@ fn what_was_adopted_is_deleted_and_a_lost_record_deletes_nothing() {
         pair.sync();
         assert_eq!(pair.destination.net(), Net::new());
     }
+}
+
+#[test]
+fn a_reference_to_one_peer_that_is_merged_needs_its_old_peer_no_longer() {
+    let net = |rack: &str| -> Net {
+        let named = |name: &str| Object { key: Map::from_iter([("name".to_owned(), json!(name))]), ..Object::default() };
+        let at_site = |name: &str| {
+            let mut object = named(name);
+            object.key.insert("site".to_owned(), json!({ "name": "s" }));
+            object.one.insert("site".to_owned(), to("Site", "s"));
+            object
+        };
+        let rack_at = format!("{rack}@s");
+        let mut device = at_site("d");
+        device.one.insert("rack".to_owned(), to("Rack", &rack_at));
+        Net::from([
+            ("Site".to_owned(), [("s".to_owned(), named("s"))].into()),
+            ("Rack".to_owned(), [(rack_at, at_site(rack))].into()),
+            ("Device".to_owned(), [("d@s".to_owned(), device)].into()),
+        ])
+    };
+    let mut pair = Pair::new(&net("new"), &net("old"), Behaviour::default());
+    own(&mut pair, "rack", Ownership::Merge);
+    assert_eq!(rows(&pair.diff()).iter().filter(|row| row.action == Action::Delete).count(), 1);
+    assert_eq!(pair.sync().counts.not_written(), 0);
+    pair.assert_in_sync();
 }
