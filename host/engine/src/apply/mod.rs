@@ -43,7 +43,7 @@ use self::ledger::Ledger;
 use self::recover::{Lost, is_lost};
 use self::report::Progress;
 use self::touched::Touched;
-use self::values::Value;
+use self::values::Freed;
 use crate::cascades::Cascading;
 use crate::system::System;
 use crate::targets::Targets;
@@ -104,7 +104,7 @@ struct Row {
     /// The row as it is sent.
     line: String,
     /// The unique values that it gives up.
-    frees: Vec<Value>,
+    frees: Freed,
 }
 
 /// Applies. The report is there also when this fails; the rows of `errors.parquet` that it has stay.

@@ -231,8 +231,10 @@ fn common(a: &Net, b: &Net, kind: &str) -> Vec<String> {
     a.keys().filter(|uid| b.contains_key(*uid)).cloned().collect()
 }
 
+/// Returns how often a law is tried. `INFRAHUB_SYNC_LAWS` multiplies that, for a longer search.
 fn config(cases: u32) -> ProptestConfig {
-    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+    let times: u32 = std::env::var("INFRAHUB_SYNC_LAWS").ok().and_then(|times| times.parse().ok()).unwrap_or(1);
+    ProptestConfig { cases: cases * times, max_global_rejects: 1024 * times, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 proptest! {
