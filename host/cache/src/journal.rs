@@ -420,6 +420,11 @@ impl PlanIdentity {
         Ok(PlanIdentity { path: path.to_owned(), rows, digest: hasher.finalize().into() })
     }
 
+    /// Returns the SHA-256 of the plan's file, as `sha256:` and 64 hexadecimal digits.
+    pub(crate) fn digest(&self) -> String {
+        format!("sha256:{}", self.digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+    }
+
     fn header(&self) -> Vec<u8> {
         let mut header = MAGIC.to_vec();
         header.extend(VERSION.to_le_bytes());

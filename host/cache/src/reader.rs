@@ -126,6 +126,15 @@ impl RunReader {
         self.dir.join(PLAN_FILE).is_file()
     }
 
+    /// Returns the SHA-256 of the plan, as `sha256:` and 64 hexadecimal digits: what was reviewed is what is applied.
+    ///
+    /// # Errors
+    ///
+    /// When there is no plan, or it cannot be read.
+    pub fn plan_digest(&self) -> Result<String, CacheError> {
+        Ok(self.plan_identity()?.digest())
+    }
+
     pub(crate) fn plan_identity(&self) -> Result<PlanIdentity, CacheError> {
         PlanIdentity::of(&self.dir.join(PLAN_FILE), self.read_plan()?.rows())
     }

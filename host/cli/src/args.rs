@@ -226,6 +226,7 @@ pub(crate) fn engine_options(groups: &[&dyn EngineOptions]) -> Options {
         continue_on_error: false,
         rules: ApplyOverrides::default(),
         lock_wait: LOCK_WAIT,
+        plan_digest: None,
     };
     groups.iter().for_each(|group| group.set(&mut options));
     options
@@ -402,6 +403,18 @@ pub(crate) enum Output {
     Json,
 }
 
+/// Parses the digest of a plan: `sha256:` and 64 hexadecimal digits.
+pub(crate) fn plan_digest(text: &str) -> Result<[u8; 32], String> {
+    let wrong = || "expected `sha256:` and 64 hexadecimal digits".to_owned();
+    let digits = text.strip_prefix("sha256:").filter(|digits| digits.len() == 64 && digits.is_ascii()).ok_or_else(wrong)?;
+    let mut digest = [0; 32];
+    for (at, byte) in digest.iter_mut().enumerate() {
+        let pair = digits.get(2 * at..2 * at + 2).filter(|pair| pair.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        *byte = pair.and_then(|pair| u8::from_str_radix(pair, 16).ok()).ok_or_else(wrong)?;
+    }
+    Ok(digest)
+}
+
 /// Parses a time span such as `12h`, `30d` or `8w`.
 pub(crate) fn age(text: &str) -> Result<Duration, String> {
     // Both of jiff's errors name a position in the text, which is a single word here.
@@ -414,6 +427,16 @@ pub(crate) fn age(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_digest_of_a_plan_has_64_digits() {
+        assert_eq!(plan_digest(&format!("sha256:{}", "aB".repeat(32))), Ok([0xab; 32]));
+        for wrong in
+            ["", "sha256:", "sha256:ab", &"a".repeat(64), &format!("sha256:{}", "g".repeat(64)), &format!("sha256:{}", "+1".repeat(32))]
+        {
+            assert!(plan_digest(wrong).is_err(), "{wrong:?}");
+        }
+    }
 
     #[test]
     fn an_age_is_a_number_and_a_unit() {

@@ -32,6 +32,9 @@ pub(crate) fn engine(error: &EngineError) -> Vec<String> {
         EngineError::NoAdapterLock { config, .. } => {
             vec![format!("to accept the current adapters, run `infrahub-sync adapter lock --config-file {config}`")]
         }
+        EngineError::OtherPlan { run_id, .. } => {
+            vec![format!("review it with `infrahub-sync show --run-id {run_id}`, which prints the digest, and find out who changed it")]
+        }
         EngineError::Drift { .. } => vec!["create a new plan with `infrahub-sync diff`".to_owned()],
         EngineError::NotExplained { candidates, .. } if !candidates.is_empty() => vec!["use one of the names above".to_owned()],
         EngineError::NotExplained { .. } => vec!["KEY is the unique id that `infrahub-sync diff` prints, such as `a__b`".to_owned()],

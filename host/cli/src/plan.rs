@@ -47,6 +47,12 @@ pub(crate) fn show_left(run: &Run, context: &Context) -> Result<(), CommandError
     Ok(())
 }
 
+/// Shows the digest of a plan, which `apply --plan-digest` takes.
+pub(crate) fn show_digest(run: &Run, context: &Context) -> Result<(), CommandError> {
+    context.screen.info(&format!("Plan digest: {}", run.plan_digest()?));
+    Ok(())
+}
+
 /// Prints a plan to stdout while the progress bars are hidden.
 pub(crate) fn print_plan(run: &Run, format: Format, context: &Context) -> Result<(), CommandError> {
     let fates = run.fates()?;

@@ -130,6 +130,16 @@ pub enum EngineError {
         /// The kinds whose schema changed, where that is known.
         kinds: Vec<String>,
     },
+    /// The plan is not the one whose digest the user gave.
+    #[error("the plan of run `{run_id}` is not the one that was reviewed: its digest is {found}, not {expected}")]
+    OtherPlan {
+        /// The run.
+        run_id: String,
+        /// The digest that the user gave.
+        expected: String,
+        /// The digest of the plan.
+        found: String,
+    },
     /// The command line names a kind that the project does not map.
     #[error("the project does not map the kind `{kind}`; its kinds are {}", .known.join(", "))]
     UnknownKind {
@@ -311,6 +321,7 @@ impl EngineError {
             EngineError::Interrupted => Fault::Interrupted,
             EngineError::Guardrail(_)
             | EngineError::Drift { .. }
+            | EngineError::OtherPlan { .. }
             | EngineError::NothingToUndo { .. }
             | EngineError::NothingApplied { .. } => Fault::Refused,
             EngineError::NotExplained { .. } => Fault::Refused,

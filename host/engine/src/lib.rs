@@ -101,6 +101,8 @@ pub struct Options {
     pub rules: ApplyOverrides,
     /// How long to wait for another run of the same sync.
     pub lock_wait: std::time::Duration,
+    /// The SHA-256 of the only plan that may be applied.
+    pub plan_digest: Option<[u8; 32]>,
 }
 
 /// Receives the progress of a run.
@@ -242,6 +244,14 @@ impl Run {
     /// When the plan cannot be read.
     pub fn rows(&self) -> Result<Box<dyn Iterator<Item = Result<PlanRow, CacheError>>>, EngineError> {
         Ok(Box::new(self.reader.read_plan()?))
+    }
+
+    /// Returns the SHA-256 of the plan, as `sha256:` and 64 hexadecimal digits.
+    ///
+    /// # Errors
+    /// When the plan cannot be read.
+    pub fn plan_digest(&self) -> Result<String, EngineError> {
+        Ok(self.reader.plan_digest()?)
     }
 
     /// Returns what an undo leaves as it is, because others changed it since: kind, unique id and the reason.

@@ -106,6 +106,7 @@ pub(crate) async fn apply_of(cx: &RunContext<'_>, open: impl Future<Output = Res
     let reader = cache.open_run(&id)?;
     let record = reader.run_file()?;
     check_plan(&reader, &record)?;
+    check_digest(cx, &reader)?;
     let summary = stored_summary(&record.summary);
     // Objects that the plan leaves out are left out of its apply, too. A list that cannot be read is made again.
     let left_out: Vec<ErrorRow> = reader.read_errors().unwrap_or_default().into_iter().filter(|row| !row.terminal).collect();
@@ -154,6 +155,14 @@ pub(crate) fn check_plan(reader: &RunReader, record: &RunRecord) -> Result<(), E
         return Err(no_plan("its run.json does not hold the counts of its kinds"));
     }
     Ok(())
+}
+
+/// Compares the plan with the digest that the user gave, if there is one.
+fn check_digest(cx: &RunContext<'_>, reader: &RunReader) -> Result<(), EngineError> {
+    let Some(expected) = &cx.options.plan_digest else { return Ok(()) };
+    let expected = format!("sha256:{}", expected.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+    let found = reader.plan_digest()?;
+    if found == expected { Ok(()) } else { Err(EngineError::OtherPlan { run_id: reader.id().to_string(), expected, found }) }
 }
 
 /// Checks that the destination is the one that the plan was made for, before any request goes to it.

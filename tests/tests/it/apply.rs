@@ -473,6 +473,30 @@ fn files_that_are_not_what_was_written_are_not_used() {
 }
 
 #[test]
+fn only_the_plan_with_the_reviewed_digest_is_applied() {
+    let world = World::new();
+    world.source(2, 1);
+    let digest = |told: &str| told.lines().find_map(|line| line.strip_prefix("Plan digest: ")).unwrap().to_owned();
+    let reviewed = digest(&world.project.ok(&["diff", "--run-id", "plan"]).stderr);
+    assert_eq!(digest(&world.project.ok(&["show", "--run-id", "plan"]).stderr), reviewed);
+    // Another plan with the same id, as another machine could send it: nothing in it contradicts its run.json.
+    world.source(3, 1);
+    world.project.ok(&["diff", "--run-id", "plan"]);
+    let before = world.mutations();
+    let refused = world.project.run(&["apply", "--run-id", "plan", "--plan-digest", &reviewed]);
+    assert_eq!((refused.code, world.mutations()), (6, before), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("the plan of run `plan` is not the one that was reviewed: its digest is sha256:"),
+        "{}",
+        refused.stderr
+    );
+    let wrong = world.project.run(&["apply", "--run-id", "plan", "--plan-digest", "sha256:1"]);
+    assert_eq!(wrong.code, 64, "{}", wrong.stderr);
+    let now = digest(&world.project.ok(&["show", "--run-id", "plan"]).stderr);
+    world.project.ok(&["apply", "--run-id", "plan", "--plan-digest", &now]);
+}
+
+#[test]
 fn a_plan_is_applied_where_it_was_made_for() {
     let world = World::new();
     world.source(2, 1);

@@ -8,7 +8,7 @@ use crate::call::Call;
 use crate::command_error::CommandError;
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::plan::{Format, print_plan};
+use crate::plan::{Format, print_plan, show_digest};
 
 /// The arguments of `diff`.
 #[derive(Debug, Args)]
@@ -51,6 +51,7 @@ pub(super) fn run(args: &Diff, context: Context) -> Result<Exit, CommandError> {
         Output::Json => Format::Json,
     };
     print_plan(&planned, format, &context)?;
+    show_digest(&planned, &context)?;
     let differs = args.detailed_exitcode && !planned.summary.in_sync();
     Ok(if differs { Exit::Differences } else { Exit::Done })
 }

@@ -8,7 +8,7 @@ use crate::cached::{no_runs, sync_of_run};
 use crate::command_error::CommandError;
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::plan::{FormatArgs, print_plan, show_left};
+use crate::plan::{FormatArgs, print_plan, show_digest, show_left};
 
 /// The arguments of `show`.
 #[derive(Debug, Args)]
@@ -37,5 +37,6 @@ pub(super) fn run(args: &Show, context: &Context) -> Result<Exit, CommandError> 
     let run = engine::show(&root, &sync, &args.run_id)?.ok_or_else(|| no_runs(&root, &sync))?;
     print_plan(&run, args.output.format, context)?;
     show_left(&run, context)?;
+    show_digest(&run, context)?;
     Ok(Exit::Done)
 }

@@ -8,7 +8,7 @@ use crate::call::Call;
 use crate::command_error::CommandError;
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::plan::{FormatArgs, print_plan, show_left};
+use crate::plan::{FormatArgs, print_plan, show_digest, show_left};
 use crate::render::plural;
 
 /// The arguments of `undo`.
@@ -38,6 +38,7 @@ pub(super) fn run(args: &Undo, context: Context) -> Result<Exit, CommandError> {
     let undone = call.run(&context, async |run| engine::undo(run, &args.run_id).await)?;
     print_plan(&undone.run, args.output.format, &context)?;
     show_left(&undone.run, &context)?;
+    show_digest(&undone.run, &context)?;
     let screen = &context.screen;
     if undone.done > 0 {
         screen.info(&format!("{} {} as before run {} already", undone.done, plural(undone.done, "object is", "objects are"), undone.of));

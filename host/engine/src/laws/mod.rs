@@ -52,6 +52,7 @@ const OPTIONS: Options = Options {
     continue_on_error: false,
     rules: ApplyOverrides { max_deletes: None, max_failures: None, on_conflict: None },
     lock_wait: Duration::ZERO,
+    plan_digest: None,
 };
 
 /// Returns a folder for a cache: in memory where the machine has such a place, since the disk takes most of the time.
