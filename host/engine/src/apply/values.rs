@@ -21,7 +21,7 @@ pub(super) struct Value {
     json: String,
 }
 
-/// The part of a set of fields that a row changes. The values of fields that are unique together are told by a row only where it changes them.
+/// The part of a set of fields that a row changes. A row frees and takes values that are unique together only where it changes them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Part {
     kind: usize,
