@@ -48,6 +48,8 @@ pub(super) fn record(lock: &CacheLock, model: &Model, reader: &RunReader, before
 fn is_recorded(model: &Model, state: RowState, row: &PlanRow) -> bool {
     match (state, row.action) {
         (RowState::Done, Action::Create) | (RowState::Done | RowState::Unchanged, Action::Delete) => true,
+        // Perhaps it is gone. Without an id it cannot be told from an object of the same key that another user makes next.
+        (RowState::Sent, Action::Delete) => row.dest_id.is_none(),
         (RowState::Done, Action::Update) => {
             let fields = || model.kind(&row.resource).into_iter().flat_map(|(_, kind)| &kind.fields);
             let merges = |name: &str| fields().any(|field| field.name == name && field.ownership == Ownership::Merge);
