@@ -5,6 +5,7 @@
 
 mod adapters;
 mod answers;
+mod any_api;
 mod apply;
 mod cache;
 mod canary;
