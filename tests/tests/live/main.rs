@@ -13,4 +13,5 @@ mod histories;
 mod infrahub;
 mod netbox;
 mod ownership;
+mod prometheus;
 mod smoke;
