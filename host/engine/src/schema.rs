@@ -1,6 +1,6 @@
 //! The model that a run uses: from the destination's schema and the mapping, checked against `generate`'s file where there is one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use infrahub_sync_config::{
     Generated, Problem, Project, SchemaField, SchemaKind, mapping_hash, resolve, schema_hash, schema_kind_hashes, schema_sub_hash,
@@ -37,7 +37,8 @@ pub(crate) async fn live(project: &Project, destination: &dyn System, events: &d
     let targets = targets::of_project(project, destination.manifest());
     let mut kinds = if knows_kinds { destination.kinds(&targets).await? } else { Vec::new() };
     // The right name for a kind that the destination does not know is to be found among its other kinds.
-    let is_unknown = |name: &str| !kinds.iter().any(|kind| kind.name == name);
+    let known: HashSet<String> = kinds.iter().map(|kind| kind.name.clone()).collect();
+    let is_unknown = |name: &str| !known.contains(name);
     let by_kind = destination.manifest().destination == Some(runtime::Addressing::Kind);
     if knows_kinds && (targets.iter().any(|target| is_unknown(&target.kind)) || (by_kind && refers_beyond(project, &kinds))) {
         // What was said of the targets stays: it knows which fields the project uses.
@@ -118,18 +119,24 @@ pub(crate) fn one_line(problem: &Problem) -> String {
     }
 }
 
-/// Joins what a system says of the lists of one kind.
+/// Joins what a system says of the lists of one kind. An adapter may name a million kinds and fields, so this takes time in proportion.
 fn merged(kinds: Vec<runtime::Kind>) -> Vec<runtime::Kind> {
     let mut merged: Vec<runtime::Kind> = Vec::with_capacity(kinds.len());
+    let mut places: HashMap<String, usize> = HashMap::with_capacity(kinds.len());
+    // The names of the fields of kinds that were named twice.
+    let mut names: HashMap<usize, HashSet<String>> = HashMap::new();
     for kind in kinds {
-        match merged.iter_mut().find(|known| known.name == kind.name) {
-            Some(known) => {
-                let new = kind.fields.into_iter().filter(|field| !known.fields.iter().any(|there| there.name == field.name));
-                let new: Vec<runtime::Field> = new.collect();
-                known.fields.extend(new);
-            }
-            None => merged.push(kind),
-        }
+        let Some(place) = places.get(&kind.name) else {
+            places.insert(kind.name.clone(), merged.len());
+            merged.push(kind);
+            continue;
+        };
+        let Some(known) = merged.get_mut(*place) else { continue };
+        let there = names.entry(*place).or_insert_with(|| known.fields.iter().map(|field| field.name.clone()).collect());
+        // A name that one list has twice stays twice: the check of the schema sees it.
+        let new: Vec<runtime::Field> = kind.fields.into_iter().filter(|field| !there.contains(&field.name)).collect();
+        there.extend(new.iter().map(|field| field.name.clone()));
+        known.fields.extend(new);
     }
     merged
 }
@@ -164,5 +171,55 @@ fn schema_field(field: runtime::Field) -> SchemaField {
         cardinality,
         // A default that is no JSON is none that could be compared.
         default: field.default.and_then(|default| serde_json::from_str(&default).ok()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(name: String, fields: &[String]) -> runtime::Kind {
+        let field = |name: &String| runtime::Field {
+            name: name.clone(),
+            field_type: runtime::FieldType::Text,
+            optional: true,
+            unique: false,
+            read_only: false,
+            references: Vec::new(),
+            choices: Vec::new(),
+            default: None,
+        };
+        runtime::Kind {
+            name,
+            identifiers: Vec::new(),
+            fields: fields.iter().map(field).collect(),
+            stands_for: Vec::new(),
+            cascades: Vec::new(),
+            unique_together: Vec::new(),
+            can_create: true,
+            can_update: true,
+            can_delete: true,
+        }
+    }
+
+    fn names(count: usize, letter: &str) -> Vec<String> {
+        (0..count).map(|number| format!("a_name_with_a_long_beginning_{letter}{number}")).collect()
+    }
+
+    #[test]
+    fn the_lists_of_one_kind_are_joined() {
+        let [ab, bc] = [["a", "b"], ["b", "c"]].map(|fields| kind("K".into(), &fields.map(String::from)));
+        let joined = merged(vec![ab, kind("L".into(), &[]), bc]);
+        let fields: Vec<&str> = joined[0].fields.iter().map(|field| field.name.as_str()).collect();
+        assert_eq!((joined.len(), fields), (2, vec!["a", "b", "c"]));
+    }
+
+    /// Comparing each name with each other one would take minutes.
+    #[test]
+    fn an_adapter_may_name_many_kinds_and_fields() {
+        let kinds: Vec<runtime::Kind> = names(200_000, "k").into_iter().map(|name| kind(name, &[])).collect();
+        assert_eq!(merged(kinds.iter().chain(&kinds).cloned().collect()).len(), 200_000);
+        let wide = ["x", "y"].map(|letter| kind("K".into(), &names(200_000, letter)));
+        assert_eq!(merged(wide.to_vec())[0].fields.len(), 400_000);
     }
 }

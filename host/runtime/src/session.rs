@@ -247,6 +247,9 @@ impl Session {
     pub async fn rest(&self, time: Duration, why: String) {
         if matches!(self.0.exchange, Exchange::Live | Exchange::Record(_)) {
             tracing::debug!(adapter = %self.0.name, why, wait_ms = time.as_millis(), "waiting");
+            // The adapter may have asked for a wait of years. The next call ends the run.
+            let left = self.0.limits.time(Limit::RunWallTime).saturating_sub(self.0.usage.age());
+            let time = time.min(left);
             let _shown = self.0.waits.pause(why, time);
             tokio::time::sleep(time).await;
         }

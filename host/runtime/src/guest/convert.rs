@@ -35,9 +35,12 @@ pub(crate) fn failure(error: wit::Error, scrubber: &Scrubber) -> Failure {
         kind,
         message: message(error.message, scrubber),
         http_status: error.http_status,
-        retry_after: error.retry_after_ms.map(Duration::from_millis),
+        retry_after: error.retry_after_ms.map(|wait| Duration::from_millis(wait).min(RETRY_AFTER_MAX)),
     }
 }
+
+/// A pause that an adapter may ask for. Systems that count requests per hour exist.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 
 /// Returns an adapter's text for the user: without credentials, not longer than 4 KiB, and with its further lines indented, so that none
 /// of them looks like one of ours.
@@ -178,6 +181,7 @@ pub(super) fn absences(absences: Vec<wit_source::Absence>, ids: usize) -> Result
 pub(super) fn dependents(dependents: Vec<wit_destination::Dependents>) -> Result<Vec<Dependents>, Breach> {
     let checked = |dependents: wit_destination::Dependents| {
         let wit_destination::Dependents { kind, count, ids } = dependents;
+        check_count("dependents", count)?;
         if ids.len() as u64 > count {
             return Err(Breach(format!("it returned {} ids for {count} dependents of the kind `{}`", ids.len(), shortened(&kind))));
         }
@@ -201,6 +205,7 @@ pub(super) fn page(
             return Err(Breach("the next page has the cursor of this page, so the list has no end".into()).into());
         }
     }
+    check_count("objects", page.total.unwrap_or_default())?;
     check_token("watermark", page.watermark.as_ref().map_or(0, String::len))?;
     let payload = match page.payload {
         wit_source::Payload::Document(given) => match document(state, given, limits)? {
@@ -245,6 +250,13 @@ fn document(state: &mut HostState, document: wit_source::Document, limits: &Limi
 
 fn check_token(what: &str, bytes: usize) -> Result<(), Breach> {
     if bytes > TOKEN_BYTES_MAX { Err(Breach(format!("its {what} has {bytes} bytes; the limit is {TOKEN_BYTES_MAX}"))) } else { Ok(()) }
+}
+
+/// Objects that an adapter may count: a million times a million. The host adds such numbers.
+const COUNT_MAX: u64 = 1 << 40;
+
+fn check_count(what: &str, count: u64) -> Result<(), Breach> {
+    if count > COUNT_MAX { Err(Breach(format!("it counts {count} {what}; the limit is {COUNT_MAX}"))) } else { Ok(()) }
 }
 
 /// The parts of a pointer, at most. The JSON that it leads through is not parsed deeper than 128 levels.
@@ -299,6 +311,17 @@ mod tests {
     }
 
     #[test]
+    fn a_pause_is_at_most_an_hour() {
+        let asked = |wait| {
+            let error = wit::Error { kind: wit::ErrorKind::RateLimited, message: String::new(), http_status: None, retry_after_ms: wait };
+            failure(error, &Scrubber::default()).retry_after
+        };
+        assert_eq!(asked(Some(5000)), Some(Duration::from_secs(5)));
+        assert_eq!(asked(Some(u64::MAX)), Some(Duration::from_secs(3600)));
+        assert_eq!(asked(None), None);
+    }
+
+    #[test]
     fn answers_of_another_length_are_rejected() {
         assert!(absences(vec![wit_source::Absence::Present], 1).is_ok());
         assert_eq!(absences(Vec::new(), 1).unwrap_err().0, "it returned 0 answers for 1 ids");
@@ -311,7 +334,8 @@ mod tests {
         assert_eq!(told, "its id has 65537 bytes; the limit is 65536");
         let told =
             |count, ids: usize| dependents(vec![wit_destination::Dependents { kind: "Port".into(), count, ids: vec!["1".into(); ids] }]);
-        assert!(told(3, 0).is_ok() && told(3, 3).is_ok());
+        assert!(told(3, 0).is_ok() && told(3, 3).is_ok() && told(COUNT_MAX, 0).is_ok());
+        assert_eq!(told(u64::MAX, 0).unwrap_err().0, "it counts 18446744073709551615 dependents; the limit is 1099511627776");
         assert_eq!(told(1, 2).unwrap_err().0, "it returned 2 ids for 1 dependents of the kind `Port`");
     }
 

@@ -33,6 +33,8 @@ const EXPIRES_AFTER: Duration = Duration::from_secs(5);
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// Characters of a server's text in a message, at most.
 const WORDS_CHARS_MAX: usize = 300;
+/// Bytes of a value that a login returns. It becomes a header, and all its forms are masked in every answer.
+const VALUE_BYTES_MAX: usize = 32 << 10;
 
 /// A session's login.
 pub(super) struct Login {
@@ -170,6 +172,10 @@ impl Login {
                     };
                     return Err(self.failed(scrubber, &at, &format!("returned no {place}"), &response));
                 };
+                if value.len() > VALUE_BYTES_MAX {
+                    let what = format!("returned a `{name}` of {} bytes, more than {VALUE_BYTES_MAX}", value.len());
+                    return Err(self.failed(scrubber, &at, &what, &response));
+                }
                 let value = Secret::new(value);
                 scrubber.learn(value.clone());
                 values.insert(name.clone(), value);

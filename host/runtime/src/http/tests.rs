@@ -997,6 +997,17 @@ async fn a_login_without_a_token_shows_nothing_of_its_answer() {
     );
 }
 
+/// All forms of a token are masked in every answer, and a header has to hold it.
+#[tokio::test]
+async fn a_token_of_a_megabyte_is_not_learned() {
+    let token = "t0ken-".repeat(1 << 18);
+    let server = Server::start(move |_, _| ok(&json!({"imdata": [{"aaaLogin": {"attributes": {"token": token}}}]}).to_string())).await;
+    let (http, _) = with_login(&server.address, crate::manifest::tests::apic()).build().unwrap();
+    let Err(HttpError::Login { failure, .. }) = http.send(get("/x")).await else { panic!("not refused") };
+    assert!(failure.message.contains("/api/aaaLogin.json returned a `session` of 1572864 bytes, more than 32768"), "{}", failure.message);
+    assert!(!failure.message.contains("t0ken-t0ken"), "{}", failure.message);
+}
+
 #[tokio::test]
 async fn a_login_that_redirects_elsewhere_is_denied_and_one_that_meets_a_busy_server_waits() {
     let other = Server::start(|_, _| ok("")).await;

@@ -294,6 +294,12 @@ async fn makes_a_cursor_of_a_megabyte() {
 }
 
 #[tokio::test]
+async fn counts_to_the_last_number() {
+    let scene = Scene::set(|_| {}).await;
+    insta::assert_snapshot!(scene.caught("counts_to_the_last_number").await, @"source `puppet` 1.2.3 broke the contract in `load`: it counts 18446744073709551615 objects; the limit is 1099511627776");
+}
+
+#[tokio::test]
 async fn lies_about_utf8() {
     let scene = Scene::set(|_| {}).await;
     insta::assert_snapshot!(scene.caught("lies_about_utf8").await, @"source `puppet` 1.2.3 broke the contract in `load`: its JSON lines are not UTF-8 at byte 7");
@@ -486,6 +492,16 @@ async fn swallows_a_denial() {
     let scene = Scene::set(|_| {}).await;
     assert_eq!(scene.harmless("swallows_a_denial").await, "{}\n");
     assert_eq!(scene.hostile.traffic().requests, 0);
+}
+
+/// The text about the request is short, whatever its end.
+#[tokio::test]
+async fn asks_with_a_url_of_a_megabyte() {
+    let scene = Scene::set(|_| {}).await;
+    let error = scene.hostile.load(order("asks_with_a_url_of_a_megabyte")).await.unwrap_err();
+    scene.goes_on().await;
+    let told = scene.told(&error);
+    assert!(told.len() < 10_000, "{} bytes: {}", told.len(), &told[..1000]);
 }
 
 /// Asks a session that only reads for a misdeed. Nothing reaches the server.
@@ -744,6 +760,15 @@ async fn logs_a_book() {
 async fn floods_the_memos() {
     let scene = Scene::set(|_| {}).await;
     assert_eq!(scene.harmless("floods_the_memos").await, "31");
+}
+
+/// An adapter that reports an overloaded system may name any pause.
+#[tokio::test]
+async fn asks_for_a_pause_of_years() {
+    let scene = Scene::set(|limits| limits.set(Limit::RunWallTime, SHORT_MS)).await;
+    scene.hostile.rest(std::time::Duration::from_secs(u64::from(u32::MAX)), "rows are sent again".into()).await;
+    let error = scene.hostile.load(order("calls")).await.unwrap_err();
+    assert!(matches!(error, Error::Limit { exceeded, .. } if exceeded.limit == Limit::RunWallTime), "{error}");
 }
 
 #[tokio::test]

@@ -116,6 +116,11 @@ fn makes_a_cursor_of_a_megabyte(_: &Order) -> Result<Page> {
     Ok(Page { next: Some(vec![0; 1 << 20]), ..Page::empty() })
 }
 
+/// The host adds such numbers.
+fn counts_to_the_last_number(_: &Order) -> Result<Page> {
+    Ok(Page { total: Some(u64::MAX), ..text(b"{}\n") })
+}
+
 fn lies_about_utf8(_: &Order) -> Result<Page> {
     Ok(text(b"{\"a\": \"\xff\"}\n"))
 }
@@ -277,6 +282,11 @@ fn tunnels(_: &Order) -> Result<Page> {
 fn swallows_a_denial(_: &Order) -> Result<Page> {
     let _ = http::get("https://evil.example/").send();
     Ok(text(b"{}\n"))
+}
+
+fn asks_with_a_url_of_a_megabyte(_: &Order) -> Result<Page> {
+    http::get(format!("/{}", "a".repeat(1 << 20))).send()?;
+    Ok(Page::empty())
 }
 
 fn sends(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> Result<Page> {

@@ -24,6 +24,7 @@ macro_rules! for_each_misdeed {
             pages_in_place
             pages_in_a_circle
             makes_a_cursor_of_a_megabyte
+            counts_to_the_last_number
             lies_about_utf8
             lies_about_offsets
             cuts_a_character
@@ -52,6 +53,7 @@ macro_rules! for_each_misdeed {
             smuggles_a_header
             tunnels
             swallows_a_denial
+            asks_with_a_url_of_a_megabyte
             // Writes while it reads, as in a diff.
             puts_while_it_reads
             deletes_while_it_reads
