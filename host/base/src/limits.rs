@@ -45,6 +45,8 @@ pub enum Limit {
     Pages,
     /// Records of one resource in a run.
     Records,
+    /// Bytes of the records of all resources in a run.
+    RecordsSize,
     /// Requests of one call.
     CallRequests,
     /// Requests of a run.
@@ -59,6 +61,10 @@ pub enum Limit {
     LogLineLength,
     /// Instances that work at a time.
     Instances,
+    /// Memory to compile the component.
+    CompileMemory,
+    /// Processor time to compile the component.
+    CompileTime,
 }
 
 /// A row of the table.
@@ -192,6 +198,15 @@ const TABLE: [Row; Limit::ALL.len()] = [
         reason: "records of one resource in a run. They are in the host's memory",
     },
     Row {
+        name: "records_size",
+        unit: Unit::Size,
+        default: 64 * GIB,
+        least: KIB,
+        most: 1 << 50,
+        excess: "handed over records of more than {} in this run",
+        reason: "pages of all resources in a run, as the adapter hands them over. Their mapped fields are in the host's memory",
+    },
+    Row {
         name: "call_requests",
         unit: Unit::Count,
         default: 10_000,
@@ -254,11 +269,29 @@ const TABLE: [Row; Limit::ALL.len()] = [
         excess: "works in more than {} instances",
         reason: "instances that run at a time, each with its own memory. Further calls wait",
     },
+    Row {
+        name: "compile_memory",
+        unit: Unit::Size,
+        default: GIB,
+        least: 64 * MIB,
+        most: 64 * GIB,
+        excess: "needs more than {} of memory to be compiled",
+        reason: "memory to compile the component, on Linux. Python with its standard library takes 450 MiB",
+    },
+    Row {
+        name: "compile_time",
+        unit: Unit::Time,
+        default: 30 * SECOND,
+        least: SECOND,
+        most: DAY,
+        excess: "takes more than {} to be compiled",
+        reason: "processor time to compile the component, in whole seconds. The host keeps the result, so each version is compiled once",
+    },
 ];
 
 impl Limit {
     /// All of them.
-    pub const ALL: [Limit; 19] = [
+    pub const ALL: [Limit; 22] = [
         Limit::Memory,
         Limit::CallTime,
         Limit::CallWallTime,
@@ -271,6 +304,7 @@ impl Limit {
         Limit::PageRecords,
         Limit::Pages,
         Limit::Records,
+        Limit::RecordsSize,
         Limit::CallRequests,
         Limit::RunRequests,
         Limit::WrittenSize,
@@ -278,6 +312,8 @@ impl Limit {
         Limit::LogLines,
         Limit::LogLineLength,
         Limit::Instances,
+        Limit::CompileMemory,
+        Limit::CompileTime,
     ];
 
     fn row(self) -> &'static Row {

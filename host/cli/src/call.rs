@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use infrahub_sync_config::Project;
 use infrahub_sync_engine::{AdapterSource, EngineError, Events, Options, RunContext, Side, Stop, Waiting};
-use infrahub_sync_runtime::Exchanges;
+use infrahub_sync_runtime::{Exchanges, this_program};
 
 use crate::args::{ExchangeArgs, SystemArgs, engine_options};
 use crate::command_error::CommandError;
@@ -73,6 +73,7 @@ impl<'a> Call<'a> {
             environment: &context.environment,
             cache_root: context.cache_root()?,
             component_store: context.user_cache("components"),
+            compiler: Some(this_program()),
             memo_store: context.user_cache("memos"),
             exchanges: self.exchanges.exchanges(),
             run_id: self.run_id.map(str::to_owned),
@@ -121,6 +122,7 @@ impl<'a> Offline<'a> {
             environment: &context.environment,
             cache_root: PathBuf::new(),
             component_store: context.user_cache("components"),
+            compiler: Some(this_program()),
             memo_store: None,
             exchanges: Exchanges::Live,
             run_id: None,

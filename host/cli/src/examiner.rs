@@ -1,10 +1,11 @@
 //! Examines adapters without running them: only their self-descriptions are executed, and without any grant.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use infrahub_sync_config::Project;
 use infrahub_sync_engine as engine;
-use infrahub_sync_runtime::{Abilities, Adapter, Manifest, Runtime, RuntimeOptions, SessionConfig};
+use infrahub_sync_runtime::{Abilities, Adapter, Limits, Manifest, Runtime, RuntimeOptions, SessionConfig, this_program};
 
 use crate::builtin;
 use crate::call::Offline;
@@ -16,7 +17,7 @@ use crate::locate::{Folders, Located, Place, locate};
 /// Asks adapters for their self-descriptions.
 pub(crate) struct Examiner {
     /// Loads the components.
-    pub(crate) runtime: Runtime,
+    runtime: Runtime,
     /// Runs asynchronous work.
     pub(crate) tasks: tokio::runtime::Runtime,
 }
@@ -26,13 +27,22 @@ impl Examiner {
     pub(crate) fn new(context: &Context) -> Result<Examiner, CommandError> {
         let failed = |error: std::io::Error| CommandError::from_error(Exit::Unexpected, &error);
         let tasks = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
-        let options = RuntimeOptions { component_store: context.user_cache("components"), memo_store: None };
+        let options =
+            RuntimeOptions { component_store: context.user_cache("components"), memo_store: None, compiler: Some(this_program()) };
         Ok(Examiner { runtime: Runtime::new(options)?, tasks })
     }
 
+    /// Loads a component. One that is a part of this program is borrowed from it.
+    pub(crate) fn load(&self, component: &Cow<'static, [u8]>, name: &str, limits: &Limits) -> Result<Adapter, CommandError> {
+        Ok(match component {
+            Cow::Borrowed(built_in) => self.runtime.load_built_in(built_in, name)?,
+            Cow::Owned(file) => self.runtime.load_adapter_of(file, name, None, limits)?,
+        })
+    }
+
     /// Loads a component and returns its self-description.
-    pub(crate) fn examine(&self, component: &[u8], name: &str) -> Result<(Adapter, Manifest), CommandError> {
-        let adapter = self.runtime.load_adapter(component, name)?;
+    pub(crate) fn examine(&self, component: &Cow<'static, [u8]>, name: &str, limits: &Limits) -> Result<(Adapter, Manifest), CommandError> {
+        let adapter = self.load(component, name, limits)?;
         let manifest = self.tasks.block_on(adapter.describe())?;
         Ok((adapter, manifest))
     }
@@ -69,4 +79,11 @@ pub(crate) fn check_accepted(project: &Project, folders: &Folders, required: boo
         context.screen.write(&format!("{}\n", custom.describe(error)));
     }
     Err(custom.describe(last))
+}
+
+/// Returns the limits of an adapter in a project that uses it; else the defaults.
+pub(crate) fn limits_of(place: &Place, project: Option<&Project>, folders: &Folders) -> Limits {
+    let endpoints = project.into_iter().flat_map(|project| [(&project.source, project), (&project.destination, project)]);
+    let mut used = endpoints.filter(|(endpoint, project)| locate_endpoint(endpoint, project, folders).is_ok_and(|own| own.place.is(place)));
+    used.next().map(|(endpoint, _)| endpoint.limits.clone()).unwrap_or_default()
 }

@@ -40,6 +40,9 @@ use crate::exit::Exit;
 use crate::screen::Screen;
 
 fn main() -> ExitCode {
+    if let Some(code) = infrahub_sync_runtime::compile_if_asked(std::env::args_os().skip(1)) {
+        return code;
+    }
     panic::set_hook(Box::new(report_panic));
     panic::catch_unwind(start).unwrap_or(Exit::Unexpected).into()
 }

@@ -141,6 +141,8 @@ pub struct RunContext<'a> {
     pub cache_root: PathBuf,
     /// Where compiled components are kept.
     pub component_store: Option<PathBuf>,
+    /// The program that compiles adapters that are not built in; none: this process does, without limits.
+    pub compiler: Option<PathBuf>,
     /// Where what adapters keep for later runs lies (schemas, say).
     pub memo_store: Option<PathBuf>,
     /// Live, recorded or replayed HTTP.

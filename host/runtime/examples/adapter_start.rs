@@ -19,7 +19,7 @@ const ROUNDS: usize = 21;
 
 /// Makes the runtime of a new process that keeps compiled adapters in that folder.
 fn runtime(store: &std::path::Path) -> Result<Runtime, Failed> {
-    Ok(Runtime::new(RuntimeOptions { component_store: Some(store.to_owned()), memo_store: None })?)
+    Ok(Runtime::new(RuntimeOptions { component_store: Some(store.to_owned()), ..RuntimeOptions::default() })?)
 }
 
 fn timed<T>(times: &mut Vec<Duration>, work: impl FnOnce() -> Result<T, Failed>) -> Result<T, Failed> {

@@ -8,7 +8,8 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use crate::abilities::Abilities;
-use crate::error::{AdapterName, Error, Result};
+use crate::compile::{self, Uncompiled};
+use crate::error::{AdapterName, COMPILE, Error, Result};
 use crate::guest::bindings::AdapterPre;
 use crate::guest::{Grants, HostState, Instance};
 use crate::manifest::Manifest;
@@ -17,11 +18,14 @@ use crate::runtime::{CONTRACT_VERSION, Shared};
 use crate::session::{Session, SessionConfig};
 use crate::settings::{self, SettingProblemKind, SettingsError};
 use crate::shape::{self, Surface};
+use crate::store;
 use crate::usage::Usage;
 use infrahub_sync_base::limits::{Limit, Limits};
 
 /// Memory for a self-description: enough for an interpreter to start in, whatever the project allows the adapter later.
 const DESCRIBE_MEMORY: u64 = 128 << 20;
+/// Bytes of a self-description. Those of the built-in adapters have some kilobytes.
+const DESCRIBE_BYTES: u64 = 1 << 20;
 /// Milliseconds for a self-description, start included.
 const DESCRIBE_TIME_MS: u64 = 10_000;
 
@@ -54,8 +58,10 @@ impl std::fmt::Debug for Adapter {
 }
 
 impl Adapter {
-    pub(crate) fn load(shared: Arc<Shared>, wasm: &[u8], name: &str) -> Result<Self> {
-        let name = Arc::new(AdapterName { role: None, name: name.to_owned(), version: String::new() });
+    /// Loads a component. `limits`: those of compiling, for a component of someone else.
+    pub(crate) fn load(shared: Arc<Shared>, wasm: &[u8], name: AdapterName, limits: Option<&Limits>) -> Result<Self> {
+        let compiled_as = Arc::new(name.clone());
+        let name = Arc::new(AdapterName { role: None, ..name });
         let incompatible = |reason: String| Error::Incompatible { adapter: name.clone(), reason };
         check_header(wasm).map_err(&incompatible)?;
         let digest = Sha256::digest(wasm).into();
@@ -66,14 +72,14 @@ impl Adapter {
             None => {
                 let Surface { imports, exports } = shape::read(wasm).map_err(&incompatible)?;
                 check_surface(&imports, &exports).map_err(&incompatible)?;
-                match &shared.store {
-                    Some(store) => store.compile(&shared.engine, wasm, &digest),
-                    None => Component::new(&shared.engine, wasm),
-                }
+                compile(&shared, wasm, &digest, limits)
             }
         };
-        let component =
-            component.map_err(|error| incompatible(format!("the file is damaged or needs a newer program: {}", error.root_cause())))?;
+        let component = component.map_err(|error| match error {
+            Uncompiled::Exceeded(exceeded) => Error::Limit { adapter: compiled_as, call: COMPILE, resource: None, exceeded, failure: None },
+            Uncompiled::Damaged(reason) => incompatible(format!("the file is damaged or needs a newer program: {reason}")),
+            Uncompiled::Failed(reason) => incompatible(reason),
+        })?;
         let (mut imports, exports) = surface(&shared.engine, &component);
         let contract = check_surface(&imports, &exports).map_err(&incompatible)?;
         imports.sort();
@@ -114,6 +120,7 @@ impl Adapter {
         let mut limits = Limits::default();
         limits.set(Limit::Memory, DESCRIBE_MEMORY);
         limits.set(Limit::CallTime, DESCRIBE_TIME_MS);
+        limits.set(Limit::PageSize, DESCRIBE_BYTES);
         let mut instance = Instance::new(&self.0, self.0.name.clone(), Grants::default(), &limits, Arc::new(Usage::new())).await?;
         instance.describe().await
     }
@@ -154,6 +161,23 @@ impl Adapter {
     pub async fn open(&self, config: SessionConfig<'_>) -> Result<Session> {
         Session::open(self, config).await
     }
+}
+
+/// Compiles a component: in a process of its own where there are limits and a program for that.
+fn compile(shared: &Shared, wasm: &[u8], digest: &[u8; 32], limits: Option<&Limits>) -> std::result::Result<Component, Uncompiled> {
+    let damaged = |error: wasmtime::Error| Uncompiled::Damaged(error.root_cause().to_string());
+    let (Some(program), Some(limits)) = (&shared.compiler, limits) else {
+        let component = match &shared.store {
+            Some(store) => store.compile(&shared.engine, wasm, digest),
+            None => Component::new(&shared.engine, wasm),
+        };
+        return component.map_err(damaged);
+    };
+    let compiled = compile::in_a_process(program, wasm, limits)?;
+    if let Some(store) = &shared.store {
+        store.keep(digest, &compiled);
+    }
+    store::deserialize(&shared.engine, &compiled).map_err(damaged)
 }
 
 /// Returns the causes of an error, outermost first.

@@ -125,6 +125,18 @@ impl fmt::Display for Failure {
     }
 }
 
+/// The work that comes before all calls.
+pub(crate) const COMPILE: &str = "compile";
+
+/// Returns where a limit was reached: words that follow the limit.
+fn place(call: &str, resource: Option<&str>) -> String {
+    match resource {
+        _ if call == COMPILE => String::new(),
+        Some(resource) => format!(", in `{call}` of `{resource}`"),
+        None => format!(", in `{call}`"),
+    }
+}
+
 /// Whose fault an error is; it decides the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FaultKind {
@@ -156,11 +168,11 @@ pub enum Error {
         output: String,
     },
     /// The adapter went beyond a limit.
-    #[error("{adapter} {exceeded}, in `{call}`{}", resource.as_ref().map(|resource| format!(" of `{resource}`")).unwrap_or_default())]
+    #[error("{adapter} {exceeded}{}", place(call, resource.as_deref()))]
     Limit {
         /// The adapter.
         adapter: Arc<AdapterName>,
-        /// The contract's function that was called.
+        /// The contract's function that was called, or the work before the first call.
         call: &'static str,
         /// The resource that was read, where one was.
         resource: Option<String>,

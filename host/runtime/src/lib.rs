@@ -12,6 +12,7 @@
 //! - The guest wing checks all values of a guest before another module sees them.
 //! - A guest that trapped, ran out of time or broke the contract is never called again: its [`Session`] makes a new instance.
 //! - Nothing here reads the process environment.
+//! - A component of someone else is compiled in a process of its own, if the [`RuntimeOptions`] name the program for that.
 //!
 //! [`Runtime`], [`Adapter`] and [`Session`] are cheap to clone and may be used from many tasks at once.
 
@@ -21,6 +22,7 @@ mod abilities;
 mod access;
 mod adapter;
 mod advice;
+mod compile;
 mod credential_words;
 mod error;
 mod exchange;
@@ -47,6 +49,7 @@ mod waits;
 
 pub use abilities::Abilities;
 pub use adapter::{Adapter, digest};
+pub use compile::{compile_if_asked, this_program};
 pub use error::{AdapterName, Error, Failure, FailureKind, FaultKind, Result, Role};
 pub use exchange::{Answer, Asked, Exchanges, REPLAY_ADDRESS, StandIn, read_recording};
 pub use headers::RequestHeaders;

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
+use infrahub_sync_base::limits::Limits;
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Config, Engine};
 
 use crate::adapter::Adapter;
-use crate::error::{Error, Result};
+use crate::error::{AdapterName, Error, Result, Role};
 use crate::exchange::Recorder;
 use crate::guest::HostState;
 use crate::guest::bindings;
@@ -29,6 +30,8 @@ pub struct RuntimeOptions {
     pub component_store: Option<PathBuf>,
     /// The folder for lasting memos. None, or one that cannot be used: they last as long as the session.
     pub memo_store: Option<PathBuf>,
+    /// The program that compiles adapters that are not built in, within limits of memory and time. None: this process compiles, without them.
+    pub compiler: Option<PathBuf>,
 }
 
 /// Loads adapters.
@@ -46,6 +49,7 @@ pub(crate) struct Shared {
     pub(crate) linker: Linker<HostState>,
     pub(crate) store: Option<ComponentStore>,
     pub(crate) memos: Option<MemoStore>,
+    pub(crate) compiler: Option<PathBuf>,
     ticker: OnceLock<()>,
     /// Recordings in progress: source and destination may be the same adapter, and then share one file.
     recorders: Mutex<HashMap<PathBuf, Weak<Recorder>>>,
@@ -68,14 +72,32 @@ impl Runtime {
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(Error::runtime)?;
         let store = options.component_store.map(|folder| ComponentStore::new(folder, &engine));
         let memos = options.memo_store.map(MemoStore::new);
-        Ok(Self(Arc::new(Shared { engine, linker, store, memos, ticker: OnceLock::new(), recorders: Mutex::default() })))
+        Ok(Self(Arc::new(Shared {
+            engine,
+            linker,
+            store,
+            memos,
+            compiler: options.compiler,
+            ticker: OnceLock::new(),
+            recorders: Mutex::default(),
+        })))
     }
 
     /// Loads an adapter from the bytes of its component. Its name in errors is `name` until it has described itself.
     ///
     /// Compiles (seconds for Python and JavaScript) unless the store has it: to be called from a thread that may block.
     pub fn load_adapter(&self, wasm: &[u8], name: &str) -> Result<Adapter> {
-        Adapter::load(self.0.clone(), wasm, name)
+        self.load_adapter_of(wasm, name, None, &Limits::default())
+    }
+
+    /// Loads the adapter of one side of a project, within its limits of compiling.
+    pub fn load_adapter_of(&self, wasm: &[u8], name: &str, role: Option<Role>, limits: &Limits) -> Result<Adapter> {
+        Adapter::load(self.0.clone(), wasm, AdapterName { role, name: name.to_owned(), version: String::new() }, Some(limits))
+    }
+
+    /// Loads an adapter that is a part of this program. It is compiled in this process.
+    pub fn load_built_in(&self, wasm: &[u8], name: &str) -> Result<Adapter> {
+        Adapter::load(self.0.clone(), wasm, AdapterName { role: None, name: name.to_owned(), version: String::new() }, None)
     }
 }
 

@@ -209,7 +209,10 @@ impl Session {
         let (resource, limits) = (request.resource.clone(), self.0.limits.clone());
         self.0.usage.page(&resource, &limits).map_err(|exceeded| with_resource(self.over("load", exceeded), &resource))?;
         let page = self.call(format!("read {resource}"), |instance| Box::pin(async move { instance.load(request, &limits).await })).await;
-        page.map_err(|error| with_resource(error, &resource))
+        let page = page.map_err(|error| with_resource(error, &resource))?;
+        let counted = self.0.usage.page_bytes(page.payload.bytes(), &self.0.limits);
+        counted.map_err(|exceeded| with_resource(self.over("load", exceeded), &resource))?;
+        Ok(page)
     }
 
     /// Asks whether objects that a load did not return are deleted, in the order of the ids. The answers of an adapter without such

@@ -66,17 +66,20 @@ impl ComponentStore {
 
     /// Compiles the component of these bytes, whose SHA-256 is `digest`, and keeps it.
     pub(crate) fn compile(&self, engine: &Engine, wasm: &[u8], digest: &[u8; 32]) -> wasmtime::Result<Component> {
-        let name = self.name(digest);
         let component = Component::new(engine, wasm)?;
         match component.serialize() {
-            Ok(compiled) => {
-                if let Err(error) = self.folder.keep(&name, &compiled) {
-                    tracing::debug!(path = %self.folder.file(&name).display(), %error, "a compiled adapter is not kept");
-                }
-            }
+            Ok(compiled) => self.keep(digest, &compiled),
             Err(error) => tracing::debug!(%error, "a compiled adapter cannot be written down"),
         }
         Ok(component)
+    }
+
+    /// Keeps the machine code of a component, whose SHA-256 is `digest`.
+    pub(crate) fn keep(&self, digest: &[u8; 32], compiled: &[u8]) {
+        let name = self.name(digest);
+        if let Err(error) = self.folder.keep(&name, compiled) {
+            tracing::debug!(path = %self.folder.file(&name).display(), %error, "a compiled adapter is not kept");
+        }
     }
 
     /// Returns the compiled component of that name; none when there is no file.
@@ -120,12 +123,12 @@ impl Runtime {
 }
 
 /// Turns checked bytes of our own into a component.
-#[allow(unsafe_code, reason = "the only place that takes compiled code from a file")]
-fn deserialize(engine: &Engine, compiled: &[u8]) -> wasmtime::Result<Component> {
+#[allow(unsafe_code, reason = "the only place that takes compiled code")]
+pub(crate) fn deserialize(engine: &Engine, compiled: &[u8]) -> wasmtime::Result<Component> {
     // SAFETY: `deserialize` runs what it is given, so the bytes must come from `Component::serialize` of a compatible engine. The caller
     // has them from a private folder, which has checked that file and folder belong to this user and that nobody else may write to them,
-    // and the checksum that was written over `serialize`'s output; wasmtime itself checks version and configuration. Who can forge that
-    // file can replace this program too.
+    // and the checksum that was written over `serialize`'s output; or from a process of this program that has compiled them. wasmtime itself
+    // checks version and configuration. Who can forge that file can replace this program too.
     unsafe { Component::deserialize(engine, compiled) }
 }
 

@@ -176,6 +176,17 @@ pub enum Payload {
     Columns(Columns),
 }
 
+impl Payload {
+    /// Returns the bytes of the records.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Payload::Document { body, .. } => body.len(),
+            Payload::JsonLines(text) => text.len(),
+            Payload::Columns(columns) => columns.columns.iter().map(|column| column.data.bytes()).sum(),
+        }
+    }
+}
+
 /// Packed columns of equal length.
 ///
 /// ```text
@@ -274,6 +285,16 @@ impl TextData {
 }
 
 impl ColumnData {
+    /// Returns the bytes of its values.
+    fn bytes(&self) -> usize {
+        match self {
+            ColumnData::Booleans(values) => values.len(),
+            ColumnData::Integers(values) => size_of_val(values.as_slice()),
+            ColumnData::Floats(values) => size_of_val(values.as_slice()),
+            ColumnData::Texts(texts) | ColumnData::Jsons(texts) => size_of_val(texts.offsets.as_slice()) + texts.text.len(),
+        }
+    }
+
     /// Returns the number of values.
     pub fn len(&self) -> usize {
         match self {

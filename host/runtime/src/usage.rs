@@ -14,6 +14,7 @@ pub(crate) struct Usage {
     opened: Instant,
     computed_ns: AtomicU64,
     requests: AtomicU64,
+    records_size: AtomicU64,
     written: AtomicU64,
     file_changes: AtomicU64,
     log_lines: AtomicU64,
@@ -44,6 +45,7 @@ impl Usage {
             opened: Instant::now(),
             computed_ns: AtomicU64::new(0),
             requests: AtomicU64::new(0),
+            records_size: AtomicU64::new(0),
             written: AtomicU64::new(0),
             file_changes: AtomicU64::new(0),
             log_lines: AtomicU64::new(0),
@@ -69,6 +71,13 @@ impl Usage {
     pub(crate) fn request(&self, limits: &Limits) -> Result<(), Exceeded> {
         let before = self.requests.fetch_add(1, Ordering::Relaxed);
         if before < limits.get(Limit::RunRequests) { Ok(()) } else { Err(Exceeded::beyond(limits, Limit::RunRequests)) }
+    }
+
+    /// Counts the bytes of a page.
+    pub(crate) fn page_bytes(&self, bytes: usize, limits: &Limits) -> Result<(), Exceeded> {
+        let bytes = bytes as u64;
+        let read = self.records_size.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        if read <= limits.get(Limit::RecordsSize) { Ok(()) } else { Err(Exceeded::beyond(limits, Limit::RecordsSize)) }
     }
 
     /// Counts a change of a file or a lasting memo, with its bytes.
@@ -149,6 +158,14 @@ mod tests {
             assert_eq!(usage.records(resource, 10, &limits), Ok(()));
             assert_eq!(usage.records(resource, 1, &limits), Err(Exceeded { limit: Limit::Records, value: 10 }));
         }
+    }
+
+    #[test]
+    fn the_bytes_of_all_pages_are_counted() {
+        let (usage, limits) = (Usage::new(), limits_with(&[(Limit::RecordsSize, 10)]));
+        assert_eq!(usage.page_bytes(7, &limits), Ok(()));
+        assert_eq!(usage.page_bytes(3, &limits), Ok(()));
+        assert_eq!(usage.page_bytes(1, &limits), Err(Exceeded { limit: Limit::RecordsSize, value: 10 }));
     }
 
     #[test]

@@ -436,7 +436,8 @@ async fn two_sessions_record_into_one_file_and_replay_from_it() {
 async fn a_compiled_adapter_is_loaded_from_the_store() {
     let folder = tempfile::tempdir().unwrap();
     for _ in 0..2 {
-        let runtime = Runtime::new(RuntimeOptions { component_store: Some(folder.path().join("compiled")), memo_store: None }).unwrap();
+        let runtime =
+            Runtime::new(RuntimeOptions { component_store: Some(folder.path().join("compiled")), ..RuntimeOptions::default() }).unwrap();
         runtime.load_adapter(guest(), "told").unwrap().describe().await.unwrap();
     }
     assert_eq!(std::fs::read_dir(folder.path().join("compiled")).unwrap().count(), 1);

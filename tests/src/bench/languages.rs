@@ -100,7 +100,7 @@ fn request(projection: &Projection, page: u32) -> LoadRequest {
 async fn open(folder: &Path, component: &Path) -> Result<Session, Failed> {
     // Compiled components are kept beside the program: Python's takes seconds.
     let store = std::env::current_exe()?.with_file_name("bench-components");
-    let runtime = Runtime::new(RuntimeOptions { component_store: Some(store), memo_store: None })?;
+    let runtime = Runtime::new(RuntimeOptions { component_store: Some(store), ..RuntimeOptions::default() })?;
     let adapter = runtime.load_adapter(&std::fs::read(component)?, "inventory")?;
     let config = SessionConfig {
         writes: true,

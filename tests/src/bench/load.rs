@@ -117,7 +117,7 @@ fn record(folder: &Path) -> Result<(), Failed> {
 
 /// Opens the guest with recorded answers.
 pub(crate) async fn open(folder: &Path, form: &str) -> Result<Session, Failed> {
-    let runtime = Runtime::new(RuntimeOptions { component_store: Some(folder.join("store")), memo_store: None })?;
+    let runtime = Runtime::new(RuntimeOptions { component_store: Some(folder.join("store")), ..RuntimeOptions::default() })?;
     let adapter = runtime.load_adapter(&std::fs::read(component()?)?, "payloads")?;
     Ok(adapter.open(config(folder, form, &|_| None)).await?)
 }

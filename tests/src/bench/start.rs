@@ -33,7 +33,7 @@ pub(crate) fn measure(runs: usize) -> Result<(), Failed> {
         let now = || (ProcessTime::now(), Instant::now());
         let whole = now();
         let begin = now();
-        let host = Runtime::new(RuntimeOptions { component_store: Some(folder.path().join("store")), memo_store: None })?;
+        let host = Runtime::new(RuntimeOptions { component_store: Some(folder.path().join("store")), ..RuntimeOptions::default() })?;
         note("`Runtime::new`", begin);
         let begin = now();
         let adapter = host.load_adapter(&wasm, "payloads")?;

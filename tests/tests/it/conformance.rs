@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 /// A runtime that keeps what it compiles, as the program does in these tests.
 fn runtime() -> Runtime {
     let store = binary().with_file_name("test-cache").join("infrahub-sync/components");
-    Runtime::new(RuntimeOptions { component_store: Some(store), memo_store: None }).unwrap()
+    Runtime::new(RuntimeOptions { component_store: Some(store), ..RuntimeOptions::default() }).unwrap()
 }
 
 fn adapter(name: &str) -> Adapter {

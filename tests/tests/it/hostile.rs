@@ -9,13 +9,13 @@ use infrahub_sync_tests::{Output, Project};
 const KEPT: &str = "{\"name\":\"kept\"}\n";
 
 /// A project with a destination that has a row.
-fn project(source: &str, resource: &str) -> Project {
+pub(crate) fn project(source: &str, resource: &str) -> Project {
     let project = Project::new(&config(source, resource));
     project.write("destination/Thing.jsonl", KEPT);
     project
 }
 
-fn config(source: &str, resource: &str) -> String {
+pub(crate) fn config(source: &str, resource: &str) -> String {
     format!(
         "name: hostile
 source:
@@ -33,7 +33,7 @@ schema_mapping:
     )
 }
 
-fn puppet_source(more: &str) -> String {
+pub(crate) fn puppet_source(more: &str) -> String {
     format!("name: puppet\nadapter: {}\n{more}", puppet().display())
 }
 
@@ -44,15 +44,19 @@ fn told(output: &Output) -> String {
 }
 
 /// Runs `sync`, which must fail without a trace in the destination; what it tells.
-fn caught(project: &Project) -> String {
-    let output = project.run(&["sync", "--allow-rowcount-drop"]);
+pub(crate) fn caught(project: &Project) -> String {
+    caught_in(project, &project.run(&["sync", "--allow-rowcount-drop"]))
+}
+
+/// What a `sync` tells that has failed. It must not have left a trace in the destination.
+pub(crate) fn caught_in(project: &Project, output: &Output) -> String {
     assert_eq!(project.read("destination/Thing.jsonl"), KEPT, "{}", output.stderr);
     assert_eq!(std::fs::read_dir(project.path().join("destination")).unwrap().count(), 1, "{}", output.stderr);
-    told(&output)
+    told(output)
 }
 
 /// The line of config.yml that a message or hint shows.
-fn line_of(told: &str, begin: &str) -> String {
+pub(crate) fn line_of(told: &str, begin: &str) -> String {
     let at = told.find(&format!("`{begin}: ")).unwrap_or_else(|| panic!("{told}"));
     told[at + 1..].split('`').next().unwrap().to_owned()
 }

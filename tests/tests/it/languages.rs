@@ -77,7 +77,7 @@ fn load(component: &Path) -> Adapter {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     // The program has compiled some components already.
     let store = || binary().with_file_name("test-cache").join("infrahub-sync/components");
-    let options = || RuntimeOptions { component_store: Some(store()), memo_store: None };
+    let options = || RuntimeOptions { component_store: Some(store()), ..RuntimeOptions::default() };
     let runtime = RUNTIME.get_or_init(|| Runtime::new(options()).unwrap());
     runtime.load_adapter(&std::fs::read(component).unwrap(), "new").unwrap()
 }

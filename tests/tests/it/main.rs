@@ -23,6 +23,7 @@ mod incremental;
 mod infrahub;
 mod kills;
 mod languages;
+mod limits;
 mod network;
 mod ownership;
 mod puppet;

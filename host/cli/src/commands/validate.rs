@@ -106,7 +106,7 @@ fn check_settings(
     let unknown: Vec<String> = names.map(|rest| rest.split(['.', '[']).next().unwrap_or(rest).to_owned()).collect();
     let config = engine::session_config(project, side, built_in, &look_up, Exchanges::Live);
     let checked = || {
-        let (component, manifest) = examiner.examine(&adapter.bytes, &adapter.name)?;
+        let (component, manifest) = examiner.examine(&adapter.bytes, &adapter.name, &project.endpoint(side).limits)?;
         let fits = if side == Side::Source { manifest.source.is_some() } else { manifest.destination.is_some() };
         if !fits {
             return Err(EngineError::WrongSide { adapter: adapter.name.clone(), side }.into());

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use infrahub_sync_config::Project;
-use infrahub_sync_runtime::{Abilities, Adapter, Exchanges, Manifest, RequestHeaders, Runtime, SessionConfig, Variables};
+use infrahub_sync_runtime::{Abilities, Adapter, Exchanges, Manifest, RequestHeaders, Runtime, RuntimeOptions, SessionConfig, Variables};
 
 use super::pin::check_pin;
 use crate::{EngineError, RunContext, Side};
@@ -14,8 +14,11 @@ pub(crate) struct Runtimes(Runtime);
 impl Runtimes {
     /// Starts the engine.
     pub(crate) fn new(cx: &RunContext<'_>) -> Result<Runtimes, EngineError> {
-        let options =
-            infrahub_sync_runtime::RuntimeOptions { component_store: cx.component_store.clone(), memo_store: cx.memo_store.clone() };
+        let options = RuntimeOptions {
+            component_store: cx.component_store.clone(),
+            memo_store: cx.memo_store.clone(),
+            compiler: cx.compiler.clone(),
+        };
         Ok(Runtimes(Runtime::new(options)?))
     }
 }
@@ -73,7 +76,10 @@ impl<'a> Described<'a> {
         };
         let source = source.ok_or_else(|| EngineError::Internal("this command has no source adapter".into()))?;
         check_pin(cx.project, side, source)?;
-        let adapter = runtimes.0.load_adapter(&source.bytes, &source.name)?;
+        let adapter = match source.is_built_in() {
+            true => runtimes.0.load_built_in(&source.bytes, &source.name)?,
+            false => runtimes.0.load_adapter_of(&source.bytes, &source.name, Some(side), &cx.project.endpoint(side).limits)?,
+        };
         let manifest = adapter.describe().await?;
         let fits = match side {
             Side::Source => manifest.source.is_some(),

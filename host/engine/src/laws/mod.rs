@@ -140,6 +140,7 @@ impl Pair {
             environment: &|_| None,
             cache_root: self.cache.path().to_owned(),
             component_store: None,
+            compiler: None,
             memo_store: None,
             exchanges: Exchanges::Live,
             run_id: Some(run_id.to_owned()),

@@ -762,6 +762,15 @@ async fn floods_the_memos() {
     assert_eq!(scene.harmless("floods_the_memos").await, "31");
 }
 
+#[tokio::test]
+async fn keeps_memos_forever() {
+    let scene = Scene::set(|limits| limits.set(Limit::FileChanges, 5)).await;
+    insta::assert_snapshot!(scene.caught("keeps_memos_forever").await, @r"
+    source `puppet` 1.2.3 changed files and memos more than 5 times in this run, in `load` of `keeps_memos_forever`
+    hint: if that is right for this adapter, write under `source:` in config.yml: `limits: {file_changes: 10}`
+    ");
+}
+
 /// An adapter that reports an overloaded system may name any pause.
 #[tokio::test]
 async fn asks_for_a_pause_of_years() {

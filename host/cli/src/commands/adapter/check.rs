@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::args::{Output, OutputArgs, SearchArgs, SettingArgs};
 use crate::command_error::CommandError;
 use crate::context::{Context, Environment, locate_endpoint};
-use crate::examiner::{Examiner, check_accepted, locate_named};
+use crate::examiner::{Examiner, check_accepted, limits_of, locate_named};
 use crate::exit::Exit;
 use crate::locate::{Folders, Place};
 use crate::render::conformance as render;
@@ -68,7 +68,7 @@ pub(super) fn run(args: &AdapterCheck, context: &Context) -> Result<Exit, Comman
         check_accepted(project, &folders, false, context)?;
     }
     let examiner = Examiner::new(context)?;
-    let adapter = examiner.runtime.load_adapter(&located.bytes, &located.name)?;
+    let adapter = examiner.load(&located.bytes, &located.name, &limits_of(&located.place, project.as_ref(), &folders))?;
     let side = match &project {
         Some(project) => Some(side_of(project, &folders, &located.name, &located.place)?),
         None => None,

@@ -9,7 +9,7 @@ use infrahub_sync_runtime::Exchanges;
 use crate::args::{Output, OutputArgs, SearchArgs};
 use crate::command_error::CommandError;
 use crate::context::{Context, locate_endpoint};
-use crate::examiner::{Examiner, locate_named};
+use crate::examiner::{Examiner, limits_of, locate_named};
 use crate::exit::Exit;
 use crate::locate::Located;
 use crate::render::inspect::{self as render, Granted, Inspected};
@@ -37,7 +37,8 @@ pub(super) fn run(args: &AdapterInspect, context: &Context) -> Result<Exit, Comm
         Some(file) => error.hint(format!("`{name}` is the adapter in {}", file.display())),
         None => error,
     };
-    let (adapter, manifest) = examiner.examine(&bytes, &name).map_err(in_file)?;
+    let limits = limits_of(&place, project.as_ref(), &folders);
+    let (adapter, manifest) = examiner.examine(&bytes, &name, &limits).map_err(in_file)?;
     let mut granted = Vec::new();
     if let Some(project) = &project {
         for side in [Side::Source, Side::Destination] {

@@ -12,7 +12,7 @@ use crate::args::{Output, OutputArgs, SearchArgs};
 use crate::builtin;
 use crate::command_error::CommandError;
 use crate::context::{Context, locate_endpoint};
-use crate::examiner::Examiner;
+use crate::examiner::{Examiner, limits_of};
 use crate::exit::Exit;
 use crate::locate::{Folders, Listed, Located, listed};
 use crate::render::adapters::{self as render, AdapterLine, BrokenAdapter};
@@ -42,7 +42,9 @@ pub(super) fn run(args: &AdapterList, context: &Context) -> Result<Exit, Command
     if !all.is_empty() {
         let examiner = Examiner::new(context)?;
         for Listed { name, place, hidden_by, used_as } in all {
-            let examined = place.read(builtin::ALL).map_err(CommandError::from).and_then(|component| examiner.examine(&component, &name));
+            let limits = limits_of(&place, project.as_ref(), &folders);
+            let component = place.read(builtin::ALL).map_err(CommandError::from);
+            let examined = component.and_then(|component| examiner.examine(&component, &name, &limits));
             match examined {
                 Ok((adapter, manifest)) => {
                     lines.push(AdapterLine { name, contract: adapter.contract().to_owned(), manifest, place, hidden_by, used_as });

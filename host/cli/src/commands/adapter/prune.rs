@@ -35,7 +35,7 @@ pub(super) struct AdapterPrune {
 /// Removes the components, and prints them.
 pub(super) fn run(args: &AdapterPrune, context: &Context) -> Result<Exit, CommandError> {
     let folder = context.user_cache("components");
-    let runtime = Runtime::new(RuntimeOptions { component_store: folder.clone(), memo_store: None })?;
+    let runtime = Runtime::new(RuntimeOptions { component_store: folder.clone(), ..RuntimeOptions::default() })?;
     let place = folder.map(|folder| folder.display().to_string()).unwrap_or_default();
     let stored =
         runtime.kept_components().map_err(|error| CommandError::from_error(Exit::Unexpected, &error).hint(format!("in {place}")))?;

@@ -440,6 +440,13 @@ fn floods_the_memos(_: &Order) -> Result<Page> {
     Ok(text(kept.to_string().as_bytes()))
 }
 
+/// Writes the same memo for later runs again and again.
+fn keeps_memos_forever(_: &Order) -> Result<Page> {
+    loop {
+        memo::put(memo::Lifetime::Lasting, "key", &[7u8; 1 << 10]);
+    }
+}
+
 fn reads_the_environment(_: &Order) -> Result<Page> {
     use reach::wasi::cli::environment::{get_arguments, get_environment, initial_cwd};
     Ok(text(format!("{:?} {:?} {:?}", get_environment(), get_arguments(), initial_cwd()).as_bytes()))

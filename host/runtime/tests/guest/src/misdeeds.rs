@@ -87,6 +87,7 @@ macro_rules! for_each_misdeed {
             logs_forever
             logs_a_book
             floods_the_memos
+            keeps_memos_forever
             // The world beyond the contract.
             reads_the_environment
             looks_for_folders
