@@ -29,6 +29,12 @@ pub(crate) fn engine(error: &EngineError) -> Vec<String> {
         EngineError::NotAccepted { config, .. } => {
             vec![format!("no requests were sent; to accept these changes, run `infrahub-sync adapter lock --config-file {config}`")]
         }
+        EngineError::NotGranted { side, line, .. } => {
+            vec![format!(
+                "no requests were sent; if that is right for this adapter, write under `{}:` in config.yml: `{line}`",
+                side.as_str()
+            )]
+        }
         EngineError::NoAdapterLock { config, .. } => {
             vec![format!("to accept the current adapters, run `infrahub-sync adapter lock --config-file {config}`")]
         }

@@ -16,6 +16,7 @@
 //!   headers: ["x-acme-tenant"]        # it may set them in its requests, beyond the plain ones
 //!   credentials: ["sends `token` in the header …"]
 //!   secrets: {token: environment}
+//!   limits: {memory: 512 MiB}         # those that the project raises
 //! destination: …
 //! ```
 //!
@@ -27,6 +28,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
+
+use infrahub_sync_base::limits::Limit;
 
 use crate::decode::{Decoder, Record};
 use crate::generated::{flow_list, scalar};
@@ -110,6 +113,8 @@ pub struct Abilities {
     pub credentials: Vec<String>,
     /// The credentials that the host uses for it, and where their values come from. The latter is for the reader and not compared.
     pub secrets: BTreeMap<String, SecretSource>,
+    /// The limits that the project raises.
+    pub limits: BTreeMap<Limit, u64>,
 }
 
 /// The access to a folder.
@@ -184,7 +189,7 @@ impl LockedAdapter {
     /// Keys and values of the file, those that say something.
     fn entries(&self) -> Vec<(&'static str, String)> {
         let list = |items: &BTreeSet<String>| flow_list(&items.iter().cloned().collect::<Vec<_>>());
-        let Abilities { address, origins, networks, folder, environment, visible, headers, credentials, secrets } = &self.abilities;
+        let Abilities { address, origins, networks, folder, environment, visible, headers, credentials, secrets, limits } = &self.abilities;
         let mut entries = vec![
             ("adapter", scalar(&self.adapter)),
             ("version", scalar(&self.version)),
@@ -219,6 +224,10 @@ impl LockedAdapter {
         if !secrets.is_empty() {
             let secrets: Vec<String> = secrets.iter().map(|(name, source)| format!("{}: {}", scalar(name), source.as_str())).collect();
             entries.push(("secrets", format!("{{{}}}", secrets.join(", "))));
+        }
+        if !limits.is_empty() {
+            let limits: Vec<String> = limits.iter().map(|(limit, value)| format!("{}: {}", limit.name(), limit.write(*value))).collect();
+            entries.push(("limits", format!("{{{}}}", limits.join(", "))));
         }
         entries
     }
@@ -279,6 +288,11 @@ impl Abilities {
             };
             format!("has the secret `{name}`, from {source}, used for it")
         }));
+        lines.extend(self.limits.iter().filter_map(|(limit, value)| {
+            let before = others.limits.get(limit).copied().unwrap_or(limit.default_value());
+            (*value > before)
+                .then(|| format!("has the limit `{}` of {} instead of {}", limit.name(), limit.show(*value), limit.show(before)))
+        }));
         lines
     }
 }
@@ -299,7 +313,7 @@ fn decode(decoder: &mut Decoder<'_>, tree: &Node) -> Option<AdapterLock> {
 }
 
 fn locked(decoder: &mut Decoder<'_>, lock: &Record<'_>, side: &str) -> Option<LockedAdapter> {
-    const KEYS: [&str; 13] = [
+    const KEYS: [&str; 14] = [
         "adapter",
         "version",
         "contract",
@@ -313,6 +327,7 @@ fn locked(decoder: &mut Decoder<'_>, lock: &Record<'_>, side: &str) -> Option<Lo
         "headers",
         "credentials",
         "secrets",
+        "limits",
     ];
     let node = decoder.required(lock, side)?;
     let record = decoder.record(node, side, &KEYS)?;
@@ -335,7 +350,8 @@ fn locked(decoder: &mut Decoder<'_>, lock: &Record<'_>, side: &str) -> Option<Lo
     let credentials = decoder.texts(&record, "credentials").into_iter().map(|(text, _)| text).collect();
     let folder = record.get("folder").and_then(|node| folder(decoder, node, &record.at("folder")));
     let secrets = record.get("secrets").map(|node| secrets(decoder, node, &record.at("secrets"))).unwrap_or_default();
-    let abilities = Abilities { address, origins, networks, folder, environment, visible, headers, credentials, secrets };
+    let limits = record.get("limits").map(|node| limits(decoder, node, &record.at("limits"))).unwrap_or_default();
+    let abilities = Abilities { address, origins, networks, folder, environment, visible, headers, credentials, secrets, limits };
     Some(LockedAdapter { adapter: adapter?, version: version?, contract: contract?, component: component?, abilities })
 }
 
@@ -370,6 +386,26 @@ fn secrets(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> BTreeMap<Strin
     secrets
 }
 
+fn limits(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> BTreeMap<Limit, u64> {
+    let mut limits = BTreeMap::new();
+    for entry in decoder.map(node, path).unwrap_or_default() {
+        let text = match &entry.value.data {
+            Data::Text(text) => text.clone(),
+            Data::Number(number) => number.to_string(),
+            _ => String::new(),
+        };
+        let known = Limit::ALL.into_iter().find(|limit| limit.name() == entry.key);
+        match known.and_then(|limit| Some((limit, limit.parse(&text).ok()?))) {
+            Some((limit, value)) => drop(limits.insert(limit, value)),
+            None => {
+                let place = crate::decode::join(path, &entry.key);
+                decoder.error_hint(entry.value.span, place, "this is not a limit and its value", AGAIN);
+            }
+        }
+    }
+    limits
+}
+
 #[cfg(test)]
 mod tests {
     use insta::assert_snapshot;
@@ -393,6 +429,7 @@ mod tests {
                 headers: set(&["x-acme"]),
                 credentials: vec!["sends `token` in the header `X: {token}`".to_owned()],
                 secrets: [("token".to_owned(), SecretSource::Environment), ("on".to_owned(), SecretSource::Settings)].into(),
+                limits: [(Limit::Memory, 512 << 20), (Limit::CallTime, 90_500)].into(),
             },
         };
         let destination = LockedAdapter {
@@ -428,6 +465,7 @@ mod tests {
           headers: [x-acme]
           credentials: ["sends `token` in the header `X: {token}`"]
           secrets: {"on": settings, token: environment}
+          limits: {memory: 512 MiB, call_time: 90.5}
         destination:
           adapter: files
           version: "0.1.0"
@@ -451,12 +489,13 @@ mod tests {
         assert_snapshot!(told("format: 1", "format: 2"), @"3:9 format this lock file has format 2, and this program reads formats up to 1");
         assert_snapshot!(told("origins", "origin"), @"10:3 source.origin unknown key `origin`");
         assert_snapshot!(told("sha256:5b", "sha256:5"), @"8:11 source.digest this is neither `built-in` nor `sha256:` with 64 hexadecimal digits");
-        assert_snapshot!(told("read-write", "all"), @"22:36 destination.folder.access this is neither `read` nor `read-write`");
+        assert_snapshot!(told("read-write", "all"), @"23:36 destination.folder.access this is neither `read` nor `read-write`");
         assert_snapshot!(told("token: environment", "token: 1"), @"16:36 source.secrets.token this is neither `settings` nor `environment`");
         assert_snapshot!(told("destination:", "other:"), @"
         3:1 destination the key `destination` is missing
-        17:1 other unknown key `other`
+        18:1 other unknown key `other`
         ");
+        assert_snapshot!(told("memory: 512", "memory: x"), @"17:20 source.limits.memory this is not a limit and its value");
         assert!(!told("[ACME_TOKEN", "[ACME_TOKEN, [").is_empty());
     }
 
@@ -530,6 +569,7 @@ mod tests {
             now.source.abilities.folder = Some(FolderAbility { path: "/etc".to_owned(), write: false });
             now.source.abilities.environment.insert("AWS_SECRET_ACCESS_KEY".to_owned());
             now.source.abilities.secrets.insert("key".to_owned(), SecretSource::Environment);
+            now.source.abilities.limits = [(Limit::Memory, 1 << 30), (Limit::Pages, 200_000), (Limit::CallTime, 90_000)].into();
         }), @r"
         digest: sha256:5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f → sha256:00
         version: 1.2.0 → 1.3.0
@@ -539,6 +579,8 @@ mod tests {
         may read the files of the folder /etc
         is set by the environment variable AWS_SECRET_ACCESS_KEY
         has the secret `key`, from the environment, used for it
+        has the limit `memory` of 1 GiB instead of 512 MiB
+        has the limit `pages` of 200,000 instead of 100,000
         ");
         assert_snapshot!(objections(&|now| {
             now.destination.component = LockedComponent::Digest("sha256:00".to_owned());

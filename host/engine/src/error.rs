@@ -79,6 +79,18 @@ pub enum EngineError {
         /// The project's config.yml.
         config: String,
     },
+    /// An adapter sends credentials in ways that config.yml does not grant.
+    #[error("the {} adapter `{adapter}` sends credentials in a way that its `grants:` do not name", .side.as_str())]
+    NotGranted {
+        /// The side.
+        side: Side,
+        /// The adapter's name.
+        adapter: String,
+        /// The ways that are not granted, a sentence each.
+        ways: Vec<String>,
+        /// The line of config.yml that grants all of its ways.
+        line: String,
+    },
     /// There is no lock file where one is wanted.
     #[error("{path} does not exist: it lists the accepted adapters")]
     NoAdapterLock {
@@ -313,7 +325,10 @@ impl EngineError {
                 FaultKind::Adapter => Fault::Adapter,
                 _ => Fault::Internal,
             },
-            EngineError::NotPinned { .. } | EngineError::NotAccepted { .. } | EngineError::NoAdapterLock { .. } => Fault::Adapter,
+            EngineError::NotPinned { .. }
+            | EngineError::NotAccepted { .. }
+            | EngineError::NotGranted { .. }
+            | EngineError::NoAdapterLock { .. } => Fault::Adapter,
             EngineError::Records { .. } | EngineError::CursorLoop { .. } => Fault::Adapter,
             EngineError::Moving { .. } | EngineError::Unanswered { .. } => Fault::Remote,
             EngineError::Data { .. } => Fault::Data,
@@ -348,6 +363,7 @@ impl EngineError {
             }
             EngineError::NotPinned { pinned, found, .. } => vec![format!("pinned: {pinned}"), format!("found:  {found}")],
             EngineError::NotAccepted { objections, .. } => objections.clone(),
+            EngineError::NotGranted { ways, .. } => ways.clone(),
             EngineError::NotExplained { candidates, .. } => candidates.clone(),
             _ => Vec::new(),
         }

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path};
 
+use infrahub_sync_base::limits::Limit;
 use serde_json::Value;
 
 use crate::credential_words::credential_words;
@@ -38,6 +39,8 @@ pub struct Abilities {
     /// The secrets that may have a value, and whether `settings` has it; otherwise only the environment can. The project's `headers` are one of
     /// them.
     pub secrets: BTreeMap<String, bool>,
+    /// The limits that the project raises, and their values.
+    pub limits: BTreeMap<Limit, u64>,
     /// The settings that a command-line option can set, and their values.
     pub options: BTreeMap<String, Value>,
     /// The problems that keep the address or the folder from being known.
@@ -68,6 +71,8 @@ impl Abilities {
             abilities.headers = granted.iter().map(|name| name.to_ascii_lowercase()).collect();
         }
         abilities.credentials = credential_words(manifest);
+        let raised = Limit::ALL.into_iter().map(|limit| (limit, config.limits.get(limit)));
+        abilities.limits = raised.filter(|(limit, value)| *value > limit.default_value()).collect();
         let is_replay = matches!(config.exchanges, Exchanges::Replay(_));
         if let Some(address) = abilities.text(&sources, &manifest.address_setting).filter(|_| !is_replay) {
             let origin = |text: &str| parse_address(text).map(|url| url.origin().ascii_serialization());
@@ -133,6 +138,9 @@ mod tests {
         let manifest = crate::settings::tests::manifest();
         let variables: BTreeMap<String, String> = environment.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
         let environment = move |name: &str| variables.get(name).cloned();
+        let mut limits = Limits::default();
+        limits.set(Limit::Memory, 512 << 20);
+        limits.set(Limit::CallTime, 1);
         let config = SessionConfig {
             writes: true,
             role,
@@ -143,7 +151,7 @@ mod tests {
             command_line: BTreeMap::new(),
             project_dir: "/nowhere".into(),
             exchanges,
-            limits: Limits::default(),
+            limits,
             extra_origins: vec!["https://cdn.example:443/x".into()],
             networks: vec!["10.0.0.0/8".parse().unwrap()],
         };
@@ -171,6 +179,7 @@ mod tests {
                 "sends `token` in the header `Authorization: Token {token}` of each request".to_owned(),
             ],
             secrets: [("token".to_owned(), true)].into(),
+            limits: [(Limit::Memory, 512 << 20)].into(),
             options: BTreeMap::new(),
             problems: Vec::new(),
         };

@@ -132,7 +132,8 @@ fn an_adapter_is_inspected_without_a_project_and_with_one() {
         "  Folders     the one in `path`: read only as a source, read and write as a destination".to_owned(),
         "  Secrets     none".to_owned(),
         "  WASI        none".to_owned(),
-        "In this project, as source\n  Address     none\n  Folder      source, read only\n  Environment none\n".to_owned(),
+        "In this project, as source\n  Secrets     none\n  Address     none\n  Folder      source, read only\n  Environment none\n"
+            .to_owned(),
     ] {
         assert!(told.stdout.contains(&line), "{line}\n---\n{}", told.stdout);
     }
@@ -396,6 +397,52 @@ fn a_damaged_lock_is_told_with_its_line_and_stops() {
     fs::remove_file(project.path().join("infrahub-sync.lock.yml")).unwrap();
     assert_eq!(lock(&project, &[]).code, 0);
     assert_eq!(project.read("infrahub-sync.lock.yml"), good);
+}
+
+#[test]
+fn raised_limits_are_shown_and_locked() {
+    let project = office();
+    lock(&project, &[]);
+    project
+        .write("config.yml", &CONFIG.replace("settings: {path: source}", "settings: {path: source}, limits: {memory: 512 MiB, pages: 7}"));
+    let told = project.run(&["diff"]);
+    assert_eq!(told.code, 4);
+    let line = "\n    source: has the limit `memory` of 512 MiB instead of 256 MiB\n\nhint: no requests were sent";
+    assert!(told.stderr.contains(line), "{}", told.stderr);
+    let told = adapter(&project, &["inspect", "acme", "--config-file", "config.yml"]);
+    assert!(told.stdout.ends_with("  Limits      memory: 512 MiB instead of 256 MiB\n"), "{}", told.stdout);
+    lock(&project, &[]);
+    project.ok(&["diff"]);
+    assert!(project.read("infrahub-sync.lock.yml").contains("\n  limits: {memory: 512 MiB}\n"));
+}
+
+#[test]
+fn credentials_are_sent_only_in_granted_ways() {
+    let server = useless();
+    let config = "
+name: office
+source: {name: acme, adapter: ./acme.wasm, settings: {url: \"HERE\", token: hunter2-hunter2}, grants: {credentials: WAYS}}
+destination: {name: files, settings: {path: destination}}
+schema_mapping:
+  - name: BuiltinTag
+    mapping: extras.tags
+    identifiers: [name]
+    fields: [{name: name, mapping: name}]
+"
+    .replace("HERE", server.url());
+    let project = Project::new(&config.replace("WAYS", "[\"sends `token` in the header `authorization: Token {token}` of each request\"]"));
+    write(&project, "acme.wasm", &component("netbox"));
+    let told = project.run(&["diff"]);
+    assert_eq!((told.code, server.count()), (4, 0), "{}", told.stderr);
+    let begin = "error: the source adapter `netbox` sends credentials in a way that its `grants:` do not name\n    sends `token` in the header \
+                 `authorization: Bearer {token}` of each request\n\nhint: no requests were sent; if that is right for this adapter, write under `source:` \
+                 in config.yml: `grants: {credentials: [";
+    assert!(told.stderr.contains(begin), "{}", told.stderr);
+    // The line of the hint is right as it stands.
+    let ways = told.stderr.split("grants: {credentials: ").nth(1).unwrap().split("}`\n").next().unwrap();
+    project.write("config.yml", &config.replace("WAYS", ways));
+    let told = project.run(&["diff"]);
+    assert!(server.count() > 0 && told.code != 4, "{}", told.stderr);
 }
 
 /// A server that answers nothing of use.

@@ -2,6 +2,7 @@
 //!
 //! An adapter's description of itself is foreign text: it is escaped.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -224,6 +225,17 @@ fn write_settings(out: &mut impl Write, manifest: &Manifest) -> io::Result<()> {
 /// Writes what the adapter is granted on one side of the project.
 fn write_granted(out: &mut impl Write, Granted { side, abilities }: &Granted) -> io::Result<()> {
     writeln!(out, "\nIn this project, as {side}")?;
+    // The dangerous abilities come first: how credentials leave, what the adapter sees, what it may send.
+    for words in &abilities.credentials {
+        write_line(out, "Credentials", words)?;
+    }
+    write_line(out, "Secrets", &list(abilities.secrets.keys()))?;
+    if !abilities.visible.is_empty() {
+        write_line(out, "Visible", &format!("{}; the adapter sees their values", list(&abilities.visible)))?;
+    }
+    if !abilities.headers.is_empty() {
+        write_line(out, "Headers", &format!("may set {} in its requests", list(&abilities.headers)))?;
+    }
     write_line(out, "Address", &list(&abilities.address))?;
     // Few projects grant origins and networks.
     if !abilities.origins.is_empty() {
@@ -234,17 +246,10 @@ fn write_granted(out: &mut impl Write, Granted { side, abilities }: &Granted) ->
     }
     let folder = abilities.folder.as_ref().map(|(path, write)| format!("{path}, {}", if *write { "read and write" } else { "read only" }));
     write_line(out, "Folder", folder.as_deref().unwrap_or("none"))?;
-    for words in &abilities.credentials {
-        write_line(out, "Credentials", words)?;
-    }
-    if !abilities.headers.is_empty() {
-        write_line(out, "Headers", &format!("may set {} in its requests", list(&abilities.headers)))?;
-    }
     write_line(out, "Environment", &list(&abilities.environment))?;
-    if !abilities.visible.is_empty() {
-        write_line(out, "Visible", &format!("{}; the adapter sees their values", list(&abilities.visible)))?;
+    for (limit, value) in &abilities.limits {
+        write_line(out, "Limits", &format!("{}: {} instead of {}", limit.name(), limit.show(*value), limit.show(limit.default_value())))?;
     }
-    write_line(out, "Secrets", &list(abilities.secrets.keys()))?;
     abilities.problems.iter().try_for_each(|problem| write_line(out, "Unknown", &problem.to_string()))
 }
 
@@ -309,6 +314,8 @@ struct GrantedLine<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     visible: Vec<&'a str>,
     secrets: Vec<&'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    limits: BTreeMap<&'static str, String>,
     unknown: Vec<String>,
 }
 
@@ -325,6 +332,7 @@ impl GrantedLine<'_> {
             environment: abilities.environment.iter().map(String::as_str).collect(),
             visible: abilities.visible.iter().map(String::as_str).collect(),
             secrets: abilities.secrets.keys().map(String::as_str).collect(),
+            limits: abilities.limits.iter().map(|(limit, value)| (limit.name(), limit.write(*value))).collect(),
             unknown: abilities.problems.iter().map(ToString::to_string).collect(),
         }
     }

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use url::{Host, Url};
 
 use crate::decode::{Decoder, Key};
+use crate::generated::flow_list;
 use crate::load::{Data, Node};
 
 /// The grants of an adapter beyond the address and the folder in its settings.
@@ -22,6 +23,16 @@ pub struct Grants {
     pub visible: Vec<String>,
     /// Request headers that it may set, besides the plain ones, in lower case, each once.
     pub headers: Vec<String>,
+    /// The ways in which its credentials may be sent, a sentence each, as `adapter inspect` shows them. None: any way.
+    pub credentials: Option<Vec<String>>,
+}
+
+impl Grants {
+    /// Returns the line of config.yml that grants these ways of sending credentials.
+    #[must_use]
+    pub fn credentials_line(ways: &[String]) -> String {
+        format!("grants: {{credentials: {}}}", flow_list(ways))
+    }
 }
 
 /// Decodes `limits:`.
@@ -49,7 +60,7 @@ pub(super) fn limits(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> Limi
     limits
 }
 
-const GRANTS_KEYS: [Key<Grants>; 5] = [
+const GRANTS_KEYS: [Key<Grants>; 6] = [
     Key::optional("origins", |decoder, node, path, grants| {
         for found in decoder.each(node, path, decode_origin) {
             if !grants.origins.contains(&found) {
@@ -84,6 +95,10 @@ const GRANTS_KEYS: [Key<Grants>; 5] = [
                 grants.headers.push(found);
             }
         }
+    }),
+    Key::optional("credentials", |decoder, node, path, grants| {
+        let ways = decoder.each(node, path, |decoder, node, path| decoder.text(node, path).map(str::to_owned));
+        grants.credentials = Some(ways.into_iter().collect());
     }),
 ];
 

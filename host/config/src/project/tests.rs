@@ -851,7 +851,7 @@ fn limits_and_grants_are_optional_and_per_side() {
     assert_eq!((project.source.limits, project.source.grants), (Limits::default(), Grants::default()));
     assert_snapshot!(
         abilities("  limits: {memory: 512 MiB, call_time: 0.5, pages: 7}\n  grants: {origins: [\"HTTPS://cdn.example.com:443/\", \"https://cdn.example.com\", \"http://10.0.0.1:8080\"], networks: [10.1.2.3/8, \"fe80::1\", 10.0.0.0/8]}\n"),
-        @r#"{"memory": "512 MiB", "call_time": "0.5 s", "pages": "7"} Grants { origins: ["https://cdn.example.com", "http://10.0.0.1:8080"], networks: [10.0.0.0/8, fe80::1/128], environment: [], visible: [], headers: [] }"#
+        @r#"{"memory": "512 MiB", "call_time": "0.5 s", "pages": "7"} Grants { origins: ["https://cdn.example.com", "http://10.0.0.1:8080"], networks: [10.0.0.0/8, fe80::1/128], environment: [], visible: [], headers: [], credentials: None }"#
     );
 }
 
@@ -954,7 +954,7 @@ fn grants_are_origins_and_networks() {
     12 |     files: [x]
        |     ^^^^^
 
-    hint: known keys: `origins`, `networks`, `environment`, `visible`, `headers`
+    hint: known keys: `origins`, `networks`, `environment`, `visible`, `headers`, `credentials`
     "#
     );
     let shown = abilities("  grants: {origins: [\"https://joe:hunter2@example.com\"]}\n");

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use infrahub_sync_config::adapter_lock::{Abilities, FolderAbility, SecretSource};
-use infrahub_sync_config::{AdapterLock, LOCK_FILE, LockedAdapter, LockedComponent, Project};
+use infrahub_sync_config::{AdapterLock, Grants, LOCK_FILE, LockedAdapter, LockedComponent, Project};
 use infrahub_sync_runtime::{AdapterName, Error, SettingsError};
 
 use super::describe::{Described, Runtimes};
@@ -24,6 +24,7 @@ impl<'a> Accepted<'a> {
         cx: &RunContext<'_>,
         described: [Described<'a>; SIDES],
     ) -> Result<[Accepted<'a>; SIDES], EngineError> {
+        described.iter().try_for_each(|described| check_credentials(cx.project, described))?;
         check_lock(cx, &described)?;
         Ok(described.map(Accepted))
     }
@@ -80,6 +81,18 @@ pub async fn lock_adapters(cx: &RunContext<'_>) -> Result<Locked, EngineError> {
             .map_err(|error| EngineError::File { path: path.display().to_string(), source: error.source })?;
     }
     Ok(Locked { path, lock, accepted, dropped, replaced: before.is_some(), unchanged })
+}
+
+/// Checks that credentials are sent only in the ways that `grants.credentials` names, if the project has that list.
+fn check_credentials(project: &Project, described: &Described<'_>) -> Result<(), EngineError> {
+    let Some(granted) = &project.endpoint(described.side).grants.credentials else { return Ok(()) };
+    let all = &described.abilities.credentials;
+    let ways: Vec<String> = all.iter().filter(|way| !granted.contains(way)).cloned().collect();
+    if ways.is_empty() {
+        return Ok(());
+    }
+    let line = Grants::credentials_line(all);
+    Err(EngineError::NotGranted { side: described.side, adapter: described.manifest.name.clone(), ways, line })
 }
 
 /// Returns every way in which the adapters of a project differ from `digest:` and from the lock file.
@@ -177,6 +190,7 @@ fn locked(described: &Described<'_>) -> LockedAdapter {
                 .iter()
                 .map(|(name, in_settings)| (name.clone(), if *in_settings { SecretSource::Settings } else { SecretSource::Environment }))
                 .collect(),
+            limits: abilities.limits.clone(),
         },
     }
 }
