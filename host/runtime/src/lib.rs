@@ -52,6 +52,8 @@ pub use adapter::{Adapter, digest};
 pub use compile::{compile_if_asked, this_program};
 pub use error::{AdapterName, Error, Failure, FailureKind, FaultKind, Result, Role};
 pub use exchange::{Answer, Asked, Exchanges, REPLAY_ADDRESS, StandIn, read_recording};
+#[doc(hidden)]
+pub use guest::drive;
 pub use headers::RequestHeaders;
 pub use http::Traffic;
 pub use infrahub_sync_base::limits::{Limit, Limits};

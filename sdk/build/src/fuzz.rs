@@ -12,7 +12,7 @@ use crate::run::{Fault, cargo, say, succeed, words};
 use crate::tools::Trouble;
 
 /// The targets, by the names of their folders in tests/fuzz/seeds.
-const TARGETS: [&str; 7] = ["config", "lock", "page", "pointers", "columns", "plan", "journal"];
+const TARGETS: [&str; 8] = ["config", "lock", "page", "pointers", "columns", "plan", "journal", "host"];
 /// The time for one input, in seconds: far more than any input takes, also on a busy machine.
 const INPUT_SECONDS: u32 = 20;
 /// The longest input. All of these formats have their first surprise long before.

@@ -30,6 +30,21 @@ pub fn panics_end_the_program() {
     }));
 }
 
+/// Host functions, called with any arguments in any order.
+pub fn host(data: &[u8]) {
+    static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("granted/sub")).unwrap();
+        std::fs::write(folder.path().join("outside"), "as it was").unwrap();
+        folder
+    });
+    infrahub_sync_runtime::drive(data, &folder.path().join("granted"));
+    // Nothing leads out of the granted folder.
+    assert_eq!(std::fs::read_to_string(folder.path().join("outside")).unwrap(), "as it was");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "a file beside the granted folder");
+}
+
 /// `config.yml`: any text is a project, or yields its mistakes.
 pub fn config(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };

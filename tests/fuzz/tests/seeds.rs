@@ -60,5 +60,6 @@ seeds! {
     columns_of_guests: columns,
     plans_on_the_disk: plan,
     journals_on_the_disk: journal,
-    a_lock_or_what_is_wrong_with_it: lock
+    a_lock_or_what_is_wrong_with_it: lock,
+    calls_of_host_functions: host
 }

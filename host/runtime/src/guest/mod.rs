@@ -7,6 +7,7 @@
 //! | `describe` | its manifest |
 //! | `convert` | the contract's records as the types of [`crate::types`], checked |
 //! | `imports` | the contract's imports, on the state of an instance |
+//! | `drive` | calls of host functions for the fuzz target |
 //! | `state`, `clock` | that state, and the time of a call |
 
 pub(crate) mod bindings;
@@ -14,9 +15,11 @@ mod calls;
 mod clock;
 mod convert;
 mod describe;
+mod drive;
 mod imports;
 mod instance;
 mod state;
 
+pub use drive::drive;
 pub(crate) use instance::{Breach, Instance};
 pub(crate) use state::{Grants, HostState};
