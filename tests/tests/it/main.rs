@@ -31,5 +31,6 @@ mod quiet;
 mod rest;
 mod storage;
 mod storms;
+mod strangers;
 mod undo;
 mod whole;
