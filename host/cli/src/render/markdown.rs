@@ -41,8 +41,13 @@ struct Inline<'a>(&'a str);
 impl std::fmt::Display for Inline<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         use std::fmt::Write as _;
-        for c in Escaped(self.0).to_string().chars() {
+        let text = Escaped(self.0).to_string();
+        for (at, c) in text.char_indices() {
+            let rest = text.get(at..).unwrap_or_default();
             match c {
+                // A forge makes links of addresses that stand in a text.
+                ':' if rest.starts_with("://") => f.write_str("&#58;")?,
+                'w' | 'W' if rest.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("www.")) => write!(f, "&#{};", u32::from(c))?,
                 '&' => f.write_str("&amp;")?,
                 '<' => f.write_str("&lt;")?,
                 '>' => f.write_str("&gt;")?,
@@ -262,6 +267,15 @@ mod tests {
 
         Run `20260102T0304-0011aabb`.
         ");
+    }
+
+    #[test]
+    fn the_words_of_an_adapter_are_no_markup() {
+        let text = "https://evil.example/x www.evil.example [a](b) <img src=x> @all #1 ~~x~~ a@b.example";
+        assert_eq!(
+            Inline(text).to_string(),
+            "https&#58;//evil.example/x &#119;ww.evil.example &#91;a&#93;(b) &lt;img src=x&gt; &#64;all &#35;1 &#126;&#126;x&#126;&#126; a&#64;b.example"
+        );
     }
 
     #[test]
