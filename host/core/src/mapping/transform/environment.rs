@@ -12,6 +12,9 @@ use super::methods::{python_method, width_in_limit};
 use super::values::python_text;
 use crate::python::text::{Ends, pad};
 
+/// Steps of a template for one record: a second, and thousands of times what a template takes that ends.
+pub(super) const STEPS_MAX: u64 = 10_000_000;
+
 /// Returns the environment that transforms run in: Jinja 2 as far as the engine and this module go.
 pub(super) fn environment() -> Environment<'static> {
     static BASE: LazyLock<Environment<'static>> = LazyLock::new(build_environment);
@@ -25,6 +28,7 @@ fn build_environment() -> Environment<'static> {
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     // Errors then know the name that is undefined; it costs nothing while all goes well.
     environment.set_debug(true);
+    environment.set_fuel(Some(STEPS_MAX));
     environment.set_unknown_method_callback(python_method);
     environment.set_formatter(|out, state, value| {
         if let Some(text) = value.as_str() {

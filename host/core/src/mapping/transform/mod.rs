@@ -31,10 +31,10 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use minijinja::value::{Enumerator, Object, ValueKind};
-use minijinja::{Environment, Error, Value as TemplateValue};
+use minijinja::{Environment, Error, ErrorKind, Value as TemplateValue};
 use serde_json::{Map, Value};
 
-use self::environment::environment;
+use self::environment::{STEPS_MAX, environment};
 use self::source::{names_read, rewrite_percent, unknown_filter};
 use self::values::{from_template, to_template};
 use super::lent::{Lends, Lent, LentCell, Needs};
@@ -314,6 +314,9 @@ fn undefined_name(error: &Error) -> Option<String> {
 }
 
 fn reason_of(error: &Error) -> String {
+    if error.kind() == ErrorKind::OutOfFuel {
+        return format!("it takes more than {STEPS_MAX} steps for one record");
+    }
     let mut reason = match error.detail() {
         Some(detail) => detail.to_owned(),
         None => error.kind().to_string(),
@@ -395,6 +398,20 @@ mod tests {
             ("{{ name", "transform of 'out' with '{{ name', line 1: unexpected end of input, expected end of variable block"),
         ] {
             assert_eq!(failure(expression), message);
+        }
+    }
+
+    #[test]
+    fn a_template_without_end_has_one() {
+        let endless = "{% for a in range(9999) %}{% for b in range(9999) %}{{ a }}{% endfor %}{% endfor %}";
+        assert_eq!(
+            failure(endless),
+            format!("transform of 'out' with '{endless}', line 1: it takes more than 10000000 steps for one record")
+        );
+        // Each record has as many steps as the one before.
+        let long = compiled(&[("out", "{% for a in range(9999) %}{% for b in range(20) %}{% endfor %}{% endfor %}x")]);
+        for _ in 0..12 {
+            long.apply(&mut record(json!({}))).expect("ends");
         }
     }
 
