@@ -303,7 +303,7 @@ fn fill(node: &Node, text: &str, columns: &mut [ValueColumn], row: usize) -> ser
             serde_json::Deserializer::from_str(text).deserialize_any(Leaf { columns, slot, row, peer })?;
         }
     }
-    if !node.kids.is_empty() && text.starts_with('{') {
+    if !node.kids.is_empty() && text.starts_with(['{', '[']) {
         serde_json::Deserializer::from_str(text).deserialize_any(Record { node, columns, row, whole: false })?;
     }
     Ok(())
@@ -414,6 +414,18 @@ impl<'de> Visitor<'de> for Record<'_, '_> {
         self.instead("a text")
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        // A number leads into a list: `ends.0.object`.
+        let wanted = |at: usize| self.node.kids.iter().find(|(name, _)| name.parse() == Ok(at)).map(|(_, node)| node);
+        let most = self.node.kids.iter().filter_map(|(name, _)| name.parse::<usize>().ok()).max();
+        for at in 0..=most.filter(|_| !self.whole).unwrap_or(0) {
+            let read = match wanted(at).filter(|_| !self.whole) {
+                Some(node) => seq.next_element_seed(Record { node, columns: &mut *self.columns, row: self.row, whole: false })?.is_some(),
+                None => seq.next_element::<IgnoredAny>()?.is_some(),
+            };
+            if !read {
+                return self.instead("a list");
+            }
+        }
         while seq.next_element::<IgnoredAny>()?.is_some() {}
         self.instead("a list")
     }
@@ -901,6 +913,20 @@ mod tests {
         let records = moved.json(r#"[{"x":7},{}]"#, "").unwrap();
         assert_eq!([id, name].map(|slot| records.columns[slot].to_json(0)), [json!(7), json!(7)]);
         assert!(records.columns[name].is_missing(1));
+    }
+
+    #[test]
+    fn a_number_in_a_path_leads_into_a_list() {
+        let paths = [("ends.0.object", Shape::Peer), ("ends.1.name", Shape::Value), ("tags.0", Shape::Value), ("ends", Shape::Value)];
+        let body =
+            r#"{"results":[{"ends":[{"object":{"id":7}},{"name":"b"},{}],"tags":["x","y"]},{"ends":[],"tags":{"0":"z"}},{"ends":4}]}"#;
+        for overlap in [false, true] {
+            let paths = &paths[..if overlap { 4 } else { 3 }];
+            let columns = read(paths, body);
+            assert_eq!(columns[0][0], json!({"id": "7"}));
+            assert_eq!((&columns[1][0], &columns[2][0], &columns[2][1]), (&json!("b"), &json!("x"), &json!("z")));
+            assert!(columns[0][1..].iter().chain(&columns[1][1..]).all(Value::is_null));
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! it away from the deleted one before. Objects of other kinds go along only if the project names their kind. A delete that would
 //! take anything else is left out, and so is whatever would take along or lose an object that stays for that reason.
 
+use std::cell::OnceCell;
 use std::collections::hash_map::Entry as MapEntry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -207,8 +208,9 @@ impl<'p, 's> Sorter<'p, 's> {
         let mut objects: Vec<Peer> = self.found.keys().copied().filter(|object| self.deletes.contains(object)).collect();
         objects.sort_unstable();
         for object in objects {
+            let lost = OnceCell::new();
             for dependents in self.found.get(&object).into_iter().flatten() {
-                if let Err(because) = self.take(object, dependents) {
+                if let Err(because) = self.take(object, dependents, &lost) {
                     self.sorted.kept.entry(object).or_insert(Kept { because: Some(because) });
                 }
             }
@@ -220,8 +222,8 @@ impl<'p, 's> Sorter<'p, 's> {
         self.sorted
     }
 
-    /// Takes the dependents of a delete over.
-    fn take(&mut self, object: Peer, dependents: &Dependents) -> Result<(), Because> {
+    /// Takes the dependents of a delete over. `lost` will hold all that it takes along, when that is needed.
+    fn take(&mut self, object: Peer, dependents: &Dependents, lost: &OnceCell<HashSet<Peer>>) -> Result<(), Because> {
         let Dependents { kind, mapped, count, ids } = dependents;
         let one = |names: Vec<String>, ids: Vec<String>, count: u64, released: bool| Along {
             kind: kind.clone(),
@@ -241,7 +243,7 @@ impl<'p, 's> Sorter<'p, 's> {
         }
         let (mut going, mut released) = ((Vec::new(), Vec::new()), (Vec::new(), Vec::new()));
         for id in ids {
-            let found = mapped.iter().find_map(|kind| Some(Peer { kind: *kind, row: *self.rows.get(kind)?.get(id.as_str())? }));
+            let found = self.peer(mapped, id);
             // An object that was not read is not the plan's to delete.
             let Some(child) = found else { return Err(Because::Stays(kind.clone(), id.clone())) };
             let name = self.plan.destination.kinds.get(child.kind).map_or("", |rows| rows.keys.get(child.row as usize));
@@ -252,7 +254,7 @@ impl<'p, 's> Sorter<'p, 's> {
                     self.sorted.children.entry(object).or_default().push(child);
                     &mut going
                 }
-                () if self.is_released(child, object) => &mut released,
+                () if self.is_released(child, lost.get_or_init(|| self.lost_with(object))) => &mut released,
                 () => return Err(Because::Stays(kind.clone(), name)),
             };
             place.0.push(name);
@@ -275,18 +277,32 @@ impl<'p, 's> Sorter<'p, 's> {
         Ok(())
     }
 
-    /// Returns whether the plan takes an object away from another one before it deletes that: each of its fields that leads there is updated.
-    fn is_released(&self, child: Peer, from: Peer) -> bool {
+    /// Returns the object of some kinds with an id.
+    fn peer(&self, kinds: &[usize], id: &str) -> Option<Peer> {
+        kinds.iter().find_map(|kind| Some(Peer { kind: *kind, row: *self.rows.get(kind)?.get(id)? }))
+    }
+
+    /// Returns an object and those that its delete takes along: an address may go with the interface of a device.
+    fn lost_with(&self, object: Peer) -> HashSet<Peer> {
+        let along = self.found.get(&object).into_iter().flatten();
+        let along = along.flat_map(|dependents| dependents.ids.iter().filter_map(|id| self.peer(&dependents.mapped, id)));
+        std::iter::once(object).chain(along).collect()
+    }
+
+    /// Returns whether the plan takes an object away from those that are lost before it deletes them: each of its fields that leads there is
+    /// updated.
+    fn is_released(&self, child: Peer, lost: &HashSet<Peer>) -> bool {
         let Some(updated) = self.updates.get(&child) else { return false };
-        let mut fields = self.fields_to(child, from).peekable();
+        let leads_there = |peer: Peer| peer != child && lost.contains(&peer);
+        let mut fields = self.fields_to(child, leads_there).peekable();
         fields.peek().is_some() && fields.all(|field| updated.contains(&field))
     }
 
-    /// Returns the fields by which an object refers to another one.
-    fn fields_to(&self, child: Peer, to: Peer) -> impl Iterator<Item = u16> {
+    /// Returns the fields by which an object refers to others.
+    fn fields_to(&self, child: Peer, is_meant: impl Fn(Peer) -> bool) -> impl Iterator<Item = u16> {
         let fields = self.plan.destination.kinds.get(child.kind).map_or(&[][..], |rows| &rows.fields);
         (0..).zip(fields).filter_map(move |(at, field)| match field {
-            FieldColumn::Peers(peers) => peers.peers(child.row as usize).1.any(|peer| peer == to).then_some(at),
+            FieldColumn::Peers(peers) => peers.peers(child.row as usize).1.any(&is_meant).then_some(at),
             FieldColumn::Values(_) => None,
         })
     }
@@ -294,7 +310,7 @@ impl<'p, 's> Sorter<'p, 's> {
     /// Returns the deletes of some kinds that refer to an object.
     fn referring(&self, kinds: &[usize], to: Peer) -> Vec<Peer> {
         let of_kinds = self.deletes.iter().filter(|delete| kinds.contains(&delete.kind) && **delete != to);
-        let mut found: Vec<Peer> = of_kinds.copied().filter(|delete| self.fields_to(*delete, to).next().is_some()).collect();
+        let mut found: Vec<Peer> = of_kinds.copied().filter(|delete| self.fields_to(*delete, |peer| peer == to).next().is_some()).collect();
         found.sort_unstable();
         found
     }
