@@ -1,47 +1,9 @@
-//! Knows which other objects a field depends on.
-//!
-//! NetBox moves `last_updated` when a record itself is saved, but not when another object is saved: a device shows the new name of its site and
-//! keeps its date. So each path that a mapping reads is one of these:
-//!
-//! | path | moves `last_updated` | otherwise the change shows in |
-//! |---|---|---|
-//! | a column of the record: `name`, `status.value` | always | |
-//! | a custom field | yes, but not when fields are redefined or values of selections are renamed | changes of those |
-//! | a reference, read by id: `site`, `tags` | when the record is edited | deletes of the kind, where the record survives them; for `site` also changes of the objects from which it is inherited |
-//! | a value inside a reference: `role.name` | no | changes of the kind (`dcim.devicerole`, `dcim.rackrole` …) |
-//! | anything else: counts, `display`, `config_context`, `connected_endpoints`, values of plugins | unknown | any change at all |
+//! The models of NetBox: which values depend on other objects.
 //!
 //! The tables are the models of NetBox 4.7.3. Older ones have fewer columns of a name, which is the safe side. A name that is in no table
-//! counts as the last row, so a new NetBox costs time and loses nothing.
+//! counts as one that any change may change, so a new NetBox costs time and loses nothing.
 
-/// A need of a path, besides `last_updated`, for being unchanged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Need {
-    /// No object at all was changed.
-    Nothing,
-    /// No object of these types was created, changed or deleted.
-    Unchanged(&'static [&'static str]),
-    /// No object of these types was deleted.
-    Undeleted(&'static [&'static str]),
-    /// No custom field refers to objects.
-    PlainCustomFields,
-}
-
-/// A field that refers to objects of other types.
-struct Reference {
-    name: &'static str,
-    types: &'static [&'static str],
-    /// A peer cannot be deleted without the record (or at all), so the record never changes by that.
-    bound: bool,
-}
-
-const fn bound(name: &'static str, types: &'static [&'static str]) -> Reference {
-    Reference { name, types, bound: true }
-}
-
-const fn loose(name: &'static str, types: &'static [&'static str]) -> Reference {
-    Reference { name, types, bound: false }
-}
+use infrahub_sync_rest::depends::{Models, Need, Reference, bound, loose};
 
 /// All types that a field of this name has in any list.
 const REFERENCES: &[Reference] = &[
@@ -148,7 +110,7 @@ const REFERENCES: &[Reference] = &[
 ];
 
 /// The object to which an address is assigned. It belongs to that list alone: other lists have other objects in a field of that name.
-const ASSIGNED_OBJECT: Reference = bound("assigned_object", &["dcim.interface", "ipam.fhrpgroup", "virtualization.vminterface"]);
+static ASSIGNED_OBJECT: Reference = bound("assigned_object", &["dcim.interface", "ipam.fhrpgroup", "virtualization.vminterface"]);
 
 /// Columns of the record in each list that has a field of the name.
 const COLUMNS: &str = "account address airflow allocated_draw amperage asn asset_tag assigned_object_id assigned_object_type auth_cipher auth_type \
@@ -163,83 +125,54 @@ const COLUMNS: &str = "account address airflow allocated_draw amperage asn asset
     supply term_side termination_date time_zone title tunnel_id tx_power u_height units upstream_speed url vc_position vc_priority \
     vcpus vid vid_ranges voltage weight weight_unit width wwn xconnect_id";
 
-/// Names that are a choice in some lists and a reference in others. No reference among them has a `value` or a `label`.
-const CHOICES_OR_REFERENCES: &[&str] = &["role", "type"];
 /// The types on which the value of a custom field depends beside the record.
 const CUSTOM_FIELDS: &[&str] = &["extras.customfield", "extras.customfieldchoiceset"];
 /// The types from which a site is inherited. A rack moves with its location, a device with its rack, a virtual machine with its cluster; none
 /// of these moves `last_updated`.
 const PLACES: &[&str] = &["dcim.location", "dcim.rack", "virtualization.cluster"];
 
-/// Returns the needs of a path for being unchanged in records whose `last_updated` has not moved.
-pub(crate) fn needs(resource: &str, path: &str) -> Vec<Need> {
-    let (app, list) = resource.trim_matches('/').split_once(['.', '/']).unwrap_or((resource, ""));
-    let segments: Vec<&str> = path.split('.').collect();
-    match segments.as_slice() {
-        ["id" | "url"] => Vec::new(),
-        // Their models are unknown.
-        _ if app == "plugins" => vec![Need::Nothing],
-        ["custom_fields", _, "value" | "label" | "id"] => vec![Need::Unchanged(CUSTOM_FIELDS)],
-        ["custom_fields", ..] => vec![Need::Unchanged(CUSTOM_FIELDS), Need::PlainCustomFields],
-        [first, "value" | "label"] if CHOICES_OR_REFERENCES.contains(first) => Vec::new(),
+/// The models.
+pub(crate) static MODELS: Models = Models {
+    references: REFERENCES,
+    columns: COLUMNS,
+    choices_or_references: &["role", "type"],
+    custom_fields: CUSTOM_FIELDS,
+    unknown: &["plugins"],
+    exceptions,
+    further,
+};
+
+/// Returns the needs of values that others write, and of names that mean something else in one list.
+fn exceptions(app: &str, list: &str, path: &[&str]) -> Option<Vec<Need>> {
+    Some(match path {
         // The primary one's address, which is an object since 4.2.
         ["mac_address"] if list == "interfaces" => vec![Need::Unchanged(&["dcim.macaddress"])],
-        ["mac_address"] if app == "dcim" && matches!(list, "mac_addresses" | "mac-addresses") => Vec::new(),
+        ["mac_address"] if app == "dcim" && list == "mac-addresses" => Vec::new(),
         // The sum of its virtual disks.
         ["disk"] if app == "virtualization" => vec![Need::Unchanged(&["virtualization.virtualdisk"])],
         // Also set from the other side, without a trace in the record.
         ["asns"] => vec![Need::Unchanged(&["ipam.asn"])],
         ["module"] => vec![Need::Unchanged(&["dcim.module"])],
         ["termination_a" | "termination_z"] => vec![Need::Unchanged(&["circuits.circuittermination"])],
-        [first, ..] if is_column(first) => Vec::new(),
-        [first, inside @ ..] => {
-            let addresses = matches!((app, list), ("ipam", "ip_addresses" | "ip-addresses") | ("dcim", "mac_addresses" | "mac-addresses"));
-            let reference = if *first == ASSIGNED_OBJECT.name && addresses { Some(&ASSIGNED_OBJECT) } else { reference(first) };
-            let Some(reference) = reference else { return vec![Need::Nothing] };
-            let mut needs = stays(reference);
-            if matches!(*first, "site" | "location") && matches!(app, "dcim" | "virtualization") {
-                needs.push(Need::Unchanged(PLACES));
-            }
-            needs.extend(within(reference, inside));
-            needs
+        ["assigned_object", inside @ ..] if matches!((app, list), ("ipam", "ip-addresses") | ("dcim", "mac-addresses")) => {
+            MODELS.of_reference(&ASSIGNED_OBJECT, inside)
         }
-        [] => vec![Need::Nothing],
-    }
+        _ => return None,
+    })
 }
 
-fn is_column(name: &str) -> bool {
-    COLUMNS.split(' ').any(|column| column == name)
-}
-
-fn reference(name: &str) -> Option<&'static Reference> {
-    REFERENCES.iter().find(|reference| reference.name == name)
-}
-
-/// Returns the needs of the id of a reference.
-fn stays(reference: &Reference) -> Vec<Need> {
-    if reference.bound { Vec::new() } else { vec![Need::Undeleted(reference.types)] }
-}
-
-/// Returns the needs of a path inside the object of a reference.
-fn within(reference: &'static Reference, path: &[&str]) -> Vec<Need> {
-    match path {
-        [] | ["id" | "url"] => Vec::new(),
-        [first, ..] if is_column(first) => vec![Need::Unchanged(reference.types)],
-        [first, rest @ ..] => match self::reference(first) {
-            Some(inner) => {
-                let mut needs = vec![Need::Unchanged(reference.types)];
-                needs.extend(stays(inner));
-                needs.extend(within(inner, rest));
-                needs
-            }
-            None => vec![Need::Nothing],
-        },
-    }
+/// Returns the needs of a site that is inherited.
+fn further(app: &str, _: &str, name: &str) -> Option<Need> {
+    (matches!(name, "site" | "location") && matches!(app, "dcim" | "virtualization")).then_some(Need::Unchanged(PLACES))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{COLUMNS, Need, PLACES, REFERENCES, is_column, needs};
+    use super::{COLUMNS, MODELS, Need, PLACES, REFERENCES};
+
+    fn needs(resource: &str, path: &str) -> Vec<Need> {
+        MODELS.needs(resource, path)
+    }
 
     #[test]
     fn a_record_s_own_values_need_nothing() {
@@ -318,6 +251,6 @@ mod tests {
     fn no_name_is_a_column_and_a_reference() {
         assert!(COLUMNS.split(' ').is_sorted());
         assert!(REFERENCES.is_sorted_by_key(|reference| reference.name));
-        assert!(REFERENCES.iter().all(|reference| !is_column(reference.name)));
+        assert!(REFERENCES.iter().all(|reference| !MODELS.is_column(reference.name)));
     }
 }

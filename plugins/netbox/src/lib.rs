@@ -1,44 +1,60 @@
-//! NetBox as a source: any list of its REST API, read by page.
+//! NetBox as a source and as a destination: any list of its REST API.
 //!
 //! | module | |
 //! |---|---|
-//! | [`read`] | reads pages in the way that loses nothing on the server's version |
-//! | [`incremental`] | reads only the records modified since the last run |
-//! | [`changes`] | reads the change log: deleted objects, and types of objects that changed |
-//! | [`absent`] | says of objects that a list lacks whether they are deleted |
-//! | [`depends`] | knows which values change without a trace in their own record |
+//! | [`depends`] | its models: which values change without a trace in their own record |
+//! | [`writing`] | the tables of its ways of writing |
 //!
-//! The README describes it for users.
+//! `sdk/rest` holds the parts that it shares with its relatives. The README describes it for users.
 
-#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that panics has failed"))]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that panics has failed"))]
 
-mod absent;
-mod changes;
 mod depends;
-mod incremental;
-mod read;
 #[cfg(test)]
 mod tests;
+mod writing;
 
 use infrahub_sync_adapter::{
-    Absence, Adapter, Addressing, Credential, Error, Evidence, HeaderTemplate, LoadRequest, Manifest, Page, Result, Setting, System,
-    Target, settings,
+    Absence, Adapter, Addressing, Credential, Dependents, Evidence, HeaderTemplate, Kind, LoadRequest, Manifest, Outcome, Page, Result,
+    Run, Setting, System as Names, Target, WriteRequest, settings,
 };
+use infrahub_sync_rest::Api;
+use infrahub_sync_rest::system::{Log, Paging, Selection, System};
 use serde::Deserialize;
 
-/// The names for messages.
-const NETBOX: System = System::new("NetBox").with_credential("token", "NETBOX_TOKEN");
 /// The most records that NetBox gives in one page: its default MAX_PAGE_SIZE.
 const PAGE_SIZE: u32 = 1000;
-/// The rule for `mapping:`, for messages about a wrong one.
-const LIST_NAMES: &str = "a mapping is the application and the list as in the API's address, `dcim.device_types` for \
-     /api/dcim/device-types/ and `plugins.bgp.session` for /api/plugins/bgp/session/";
+/// Objects in one request: more do not make it faster, and a lost answer loses more.
+const WRITE_BATCH_MAX: u32 = 100;
+/// Requests in flight: a small server is not faster with more.
+const WRITE_CONCURRENCY: u32 = 2;
+
+/// NetBox, as far as it differs from its relatives.
+static NETBOX: System = System {
+    name: "NetBox",
+    refusals: Names::new("NetBox").with_credential("token", "NETBOX_TOKEN"),
+    list_names: "a mapping is the application and the list as in the API's address, `dcim.device_types` for \
+                 /api/dcim/device-types/ and `plugins.bgp.session` for /api/plugins/bgp/session/",
+    hints: &[],
+    moved: &[],
+    page_size: PAGE_SIZE,
+    paging: Paging::Ids { cursor: true },
+    selection: Selection::Fields,
+    updated: ("last_updated", "last_updated__gte"),
+    log: Log {
+        // It moved in 4.1.
+        paths: &["core/object-changes", "extras/object-changes"],
+        since: "time_after",
+        by_type: true,
+        applications: &["circuits", "dcim", "ipam", "tenancy", "virtualization", "vpn", "wireless"],
+        types: Some("core/object-types"),
+    },
+    models: &depends::MODELS,
+    writing: Some(&writing::WRITING),
+};
 
 /// The adapter.
-pub struct Netbox {
-    /// `/api`; empty when the configured address ends with it already.
-    api: &'static str,
-}
+pub struct Netbox(Api);
 
 #[derive(Deserialize)]
 struct Settings {
@@ -49,7 +65,7 @@ impl Adapter for Netbox {
     fn manifest() -> Manifest {
         let url = Setting::text("url", "the address of NetBox, such as https://netbox.example.com");
         let token = Setting::secret("token", "an API token, of version 1 or 2 (nbt_…)");
-        Manifest::new("netbox", env!("CARGO_PKG_VERSION"), "NetBox 3.5 and newer, read by its REST API")
+        Manifest::new("netbox", env!("CARGO_PKG_VERSION"), "NetBox 3.5 and newer, by its REST API; written from 4.2 on")
             .with_setting(url.required().from_environment("NETBOX_ADDRESS").from_environment("NETBOX_URL"))
             .with_setting(token.from_environment("NETBOX_TOKEN"))
             .with_address("url")
@@ -58,42 +74,45 @@ impl Adapter for Netbox {
                 HeaderTemplate::new("authorization", "Token {token}"),
             ]))
             .with_source(Addressing::Mapping)
+            .with_destination(Addressing::Mapping)
             // No totals: where NetBox pages by id it does not count, and a count of its own would be of another moment than the pages.
             .with_evidence(Evidence::CHANGE_LOG | Evidence::PERMISSIONS)
+            .with_schema()
+            .with_reads_ids()
             .with_page_size(PAGE_SIZE)
+            .with_write_batch_max(WRITE_BATCH_MAX)
+            .with_write_concurrency(WRITE_CONCURRENCY)
             .with_ids()
     }
 
     fn configure(settings: &str) -> Result<Netbox> {
         let Settings { url } = settings::parse(settings)?;
-        // Users copy the address from a browser that shows the API.
-        let api = if url.trim_end_matches('/').ends_with("/api") { "" } else { "/api" };
-        Ok(Netbox { api })
+        Ok(Netbox(Api::new(&NETBOX, &url)))
+    }
+
+    fn kinds(&self, targets: &[Target]) -> Result<Vec<Kind>> {
+        self.0.kinds(targets)
     }
 
     fn load(&self, request: &LoadRequest) -> Result<Page> {
-        let path = format!("{}{}", self.api, path(&request.resource)?);
-        match &request.since {
-            None => read::List::new(&path, request).page(),
-            Some(since) => incremental::load(self.api, &path, request, since),
-        }
+        self.0.load(request)
     }
 
     fn absent(&self, target: &Target, ids: &[String]) -> Result<Vec<Absence>> {
-        absent::absent(self.api, target, ids)
+        self.0.absent(target, ids)
+    }
+
+    fn begin(&self, run: &Run) -> Result<Option<String>> {
+        self.0.begin(run)
+    }
+
+    fn write(&self, request: &WriteRequest) -> Result<Vec<Outcome>> {
+        self.0.write(request)
+    }
+
+    fn cascade(&self, target: &Target, ids: &[String]) -> Result<Vec<Dependents>> {
+        self.0.cascade(target, ids)
     }
 }
 
 infrahub_sync_adapter::export_adapter!(Netbox);
-
-/// Returns the path of a resource below the API: `dcim.device_types` is `/dcim/device-types/`.
-///
-/// The slash at the end matters: without it NetBox redirects.
-fn path(resource: &str) -> Result<String> {
-    let parts: Vec<String> = resource.trim_matches('/').split(['.', '/']).map(|part| part.replace('_', "-")).collect();
-    let is_word = |part: &String| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    if parts.len() < 2 || !parts.iter().all(is_word) {
-        return Err(Error::config(format!("`{resource}` is not the name of a NetBox list: {LIST_NAMES}")));
-    }
-    Ok(format!("/{}/", parts.join("/")))
-}

@@ -7,7 +7,7 @@ use infrahub_sync_adapter::testing::{first_page, load_all, requests, reset, resp
 use infrahub_sync_adapter::{Adapter, CredentialForm, ErrorKind, LoadRequest, Result};
 use serde_json::{Value, json};
 
-use super::{Netbox, path};
+use super::Netbox;
 
 fn netbox() -> Netbox {
     Netbox::configure(r#"{"url": "https://netbox.example.com"}"#).unwrap()
@@ -44,10 +44,10 @@ fn a_mapping_names_a_path() {
         ("/dcim/device-types/", "/dcim/device-types/"),
     ];
     for (mapping, expected) in paths {
-        assert_eq!(path(mapping).unwrap(), expected);
+        assert_eq!(netbox().0.list(mapping).unwrap(), expected);
     }
     for mapping in ["", "devices", "dcim.", "dcim..devices", "dcim.devices?x=1", "../../x", "dcim.dévices"] {
-        let error = path(mapping).unwrap_err();
+        let error = netbox().0.list(mapping).unwrap_err();
         assert_eq!(error.kind, ErrorKind::Config);
         assert!(error.message.contains("dcim.device_types"), "{}", error.message);
     }

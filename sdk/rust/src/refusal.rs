@@ -103,7 +103,9 @@ impl System {
         Error::remote(message).with_status(response.status())
     }
 
-    fn credential(&self) -> String {
+    /// Returns the credential in words: its setting and its variable.
+    #[must_use]
+    pub fn credential(&self) -> String {
         self.credential.map_or_else(|| "the credential".to_owned(), |(setting, variable)| format!("`{setting}` ({variable})"))
     }
 }

@@ -1,7 +1,7 @@
 //! Reads only the records modified since the last run.
 //!
-//! Records saved since then have a later `last_updated`, by which NetBox filters. That is not enough for values that live in other objects
-//! ([`depends`]): the change log ([`changes`](crate::changes)) says whether any of those changed. Where NetBox does not tell, the answer is
+//! Records saved since then have a later time of their last change, by which the systems filter. That is not enough for values that live in other objects
+//! ([`depends`](crate::depends)): the change log ([`changes`](crate::changes)) says whether any of those changed. Where the system does not tell, the answer is
 //! `unsupported`, and the host reads that list in full.
 //!
 //! The log is read before the records. Its time is the next watermark, so changes between the two are in the next log.
@@ -11,9 +11,9 @@ use std::time::Duration;
 use infrahub_sync_adapter::{Error, ErrorKind, LoadRequest, Moment, Page, Payload, Result};
 use serde::Deserialize;
 
+use crate::Api;
 use crate::changes::Log;
-use crate::depends;
-use crate::read::List;
+use crate::list::List;
 
 /// The time before the watermark from which changes are read.
 ///
@@ -30,21 +30,24 @@ struct Records {
 
 #[derive(Deserialize)]
 struct Dated {
+    #[serde(alias = "updated")]
     last_updated: Option<String>,
 }
 
 /// Returns a page of the records modified since.
-pub(crate) fn load(api: &str, path: &str, request: &LoadRequest, since: &str) -> Result<Page> {
+pub(crate) fn load(api: &Api, path: &str, request: &LoadRequest, since: &str) -> Result<Page> {
     let resource = &request.resource;
-    let watermark: Moment = since.parse().map_err(|_| Error::unsupported(format!("`{since}` is not the time of a load from NetBox")))?;
+    let watermark: Moment =
+        since.parse().map_err(|_| Error::unsupported(format!("`{since}` is not the time of a load from {}", api.system.name)))?;
     let asked = watermark - OVERLAP;
-    let list = List::new(path, request).with_field("last_updated").with_filter("last_updated__gte", asked);
+    let (field, filter) = api.system.updated;
+    let list = List::new(api, path, request).with_field(field).with_filter(filter, asked);
     if request.cursor.is_some() {
-        return changed(&list, resource, asked);
+        return changed(api, &list, resource, asked);
     }
     let log = Log::since(api, asked)?;
     check_others(api, request, log.as_ref(), asked)?;
-    let page = changed(&list, resource, asked)?;
+    let page = changed(api, &list, resource, asked)?;
     let Some(log) = log else {
         return Ok(Page { total: list.total()?, ..page });
     };
@@ -56,15 +59,16 @@ pub(crate) fn load(api: &str, path: &str, request: &LoadRequest, since: &str) ->
 }
 
 /// Checks that records that were not saved have not changed either.
-fn check_others(api: &str, request: &LoadRequest, log: Option<&Log>, asked: Moment) -> Result<()> {
+fn check_others(api: &Api, request: &LoadRequest, log: Option<&Log>, asked: Moment) -> Result<()> {
     let resource = &request.resource;
     // Without paths, whole records are read.
     let whole = [String::new()];
     for path in if request.fields.is_empty() { whole.as_slice() } else { request.fields.as_slice() } {
-        for need in depends::needs(resource, path) {
+        for need in api.system.models.needs(resource, path) {
             let Some(log) = log else {
                 return Err(Error::unsupported(format!(
-                    "`{path}` of `{resource}` may change with other objects, and NetBox's change log cannot be read to see that"
+                    "`{path}` of `{resource}` may change with other objects, and {}'s change log cannot be read to see that",
+                    api.system.name
                 )));
             };
             if !log.meets(need, asked, api)? {
@@ -76,7 +80,7 @@ fn check_others(api: &str, request: &LoadRequest, log: Option<&Log>, asked: Mome
 }
 
 /// Returns a page of the records that were saved since.
-fn changed(list: &List<'_>, resource: &str, asked: Moment) -> Result<Page> {
+fn changed(api: &Api, list: &List<'_>, resource: &str, asked: Moment) -> Result<Page> {
     let page = list.page().map_err(|error| match error.http_status {
         // Strict lists reject an unknown filter.
         Some(400) => Error { kind: ErrorKind::Unsupported, ..error },
@@ -91,5 +95,5 @@ fn changed(list: &List<'_>, resource: &str, asked: Moment) -> Result<Page> {
         }
         _ => false,
     };
-    if dated { Ok(page) } else { Err(Error::unsupported(format!("NetBox does not tell what changed in `{resource}`"))) }
+    if dated { Ok(page) } else { Err(Error::unsupported(format!("{} does not tell what changed in `{resource}`", api.system.name))) }
 }
