@@ -43,3 +43,25 @@ fn infrahub_to_files_is_planned_written_and_then_in_sync() {
     assert!(areas.contains(r#""parent":{"kind":"LocationSite""#) && areas.contains(r#""parent":{"kind":"LocationArea""#));
     assert_eq!(project.plan(&replay).0, 0);
 }
+
+#[test]
+fn infrahub_to_netbox_is_planned_written_and_then_in_sync() {
+    let (project, exchanges) = example("infrahub_to_netbox");
+    let (code, plan) = project.plan(&["--run-id", "first", BRANCH[0], BRANCH[1], "--replay", &exchanges("diff")]);
+    assert_eq!((code, summary(&plan)), (2, [&json!(266), &json!(0), &json!(0)]));
+    let applied = project.ok(&["apply", "--run-id", "first", BRANCH[0], BRANCH[1], "--replay", &exchanges("apply")]);
+    assert!(applied.stdout.contains("266 created") || applied.stderr.contains("266 created"), "{}{}", applied.stdout, applied.stderr);
+    let (code, plan) = project.plan(&[BRANCH[0], BRANCH[1], "--replay", &exchanges("again")]);
+    assert_eq!((code, summary(&plan)), (0, [&json!(0), &json!(0), &json!(0)]));
+}
+
+#[test]
+fn netbox_to_nautobot_is_planned_written_and_then_in_sync() {
+    let (project, exchanges) = example("netbox_to_nautobot");
+    let (code, plan) = project.plan(&["--run-id", "first", "--replay", &exchanges("diff")]);
+    assert_eq!((code, summary(&plan)), (2, [&json!(222), &json!(1), &json!(0)]));
+    let applied = project.ok(&["apply", "--run-id", "first", "--replay", &exchanges("apply")]);
+    assert!(applied.stdout.contains("222 created") || applied.stderr.contains("222 created"), "{}{}", applied.stdout, applied.stderr);
+    let (code, plan) = project.plan(&["--replay", &exchanges("again")]);
+    assert_eq!((code, summary(&plan)), (0, [&json!(0), &json!(0), &json!(0)]));
+}

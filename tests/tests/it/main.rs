@@ -21,6 +21,7 @@ mod golden;
 mod hostile;
 mod incremental;
 mod infrahub;
+mod inventories;
 mod kills;
 mod languages;
 mod limits;
