@@ -541,10 +541,104 @@ false
 {{ (tags|first).name }}
 {{ (tags|first|default({})).name }}
 {{ caller is defined }}
-{{ name.encode() }}
 {{ name.split('/', 5)[1:] }}
 {{ cycler('a', 'b').next() }}
 {{ joiner(',')() }}x
+{{ nothing < 1 }}
+{{ nothing >= nothing }}
+{{ asn > nothing }}
+{{ [1] < ['a'] }}
+{{ [1, 'a'] < [2, none] }}
+{{ [1, 'a'] < [1, none] }}
+{{ (1, 2) < (1, 3) }}
+{{ (1, 2) < [1, 3] }}
+{{ name < 'b' }}
+{{ 'A' < 'a' < 'b' }}
+{{ enabled < 2 }}
+{{ device < device }}
+{{ asn > f }}
+{{ missing < 1 }}
+{{ 1 < missing.x }}
+{{ asn > 0 and nothing is none }}
+{{ not asn > 100 or speed <= 42 }}
+{{ 'x' if vlans|length >= 3 else 'y' }}
+{{ [name, asn > 1][1] }}
+{{ {'a': asn > 1} }}
+{{ {True: 'big', False: 'small'}[asn > 1000] }}
+{{ asn is gt nothing }}
+{{ asn is ge 1 }}
+{{ name is lt 'b' }}
+{{ vlans|sort|first }}
+{{ tags|max(attribute='name') }}
+{{ tags|min(attribute='name') }}
+{{ [2, 1, true]|sort }}
+{{ ['b', 'A', 'c']|sort(true) }}
+{% if asn > 1000 and speed < 10 or f >= 1 %}a{% else %}b{% endif %}
+{%- if speed > asn -%}up{%- else -%}down{%- endif -%}
+{% for v in vlans if v is number and v > 1 -%}{{ v }};{% endfor %}
+{% set big = speed > 1000 %}{{ big }}
+{% set out = [] %}{% for t in tags %}{% set _ = out.append(t.name) %}{% endfor %}{{ out }}
+{% set out = [] %}{% for t in tags %}{% set _ = out.append(t.name) %}{% endfor %}{{ out|join(',') }}
+{% set out = [] %}{% for t in tags %}{% if out.append(t.name) %}{% endif %}{% endfor %}{{ out|length }}
+{% set ns = namespace(items=[], n=0) %}{% for v in vlans %}{% set _ = ns.items.append(v) %}{% endfor %}{{ ns.items }}
+{% set l = [1, 2] %}{% set _ = l.extend([3, none]) %}{% set _ = l.insert(0, 'x') %}{{ l }}
+{% set l = [1, 2, 3] %}{{ l.pop() + l.pop(0) + l|length }}
+{% set l = [3, 1, 2] %}{% set _ = l.sort() %}{% set _ = l.reverse() %}{{ l }}
+{% set l = [3, 'a'] %}{% set _ = l.sort() %}{{ l }}
+{% set l = [1, 2, 1] %}{% set _ = l.remove(1) %}{{ l }}
+{% set l = [1] %}{% set _ = l.remove(7) %}{{ l }}
+{% set l = [] %}{{ l.pop() }}
+{% set l = [1] %}{{ l.append(2) }}{{ l }}
+{% set l = [asn] %}{% set _ = l.append(speed) %}{{ l[0] + l[-1] }} {{ asn in l }} {{ l + [1] }} {{ l == [asn, speed] }}
+{% set l = name.split('-') %}{% set _ = l.append('x') %}{{ '-'.join(l) }}
+{% set l = [] %}{% set _ = l.append(l) %}{{ l|length }}
+{% set d = {} %}{% for t in tags %}{% set _ = d.update({t.name: loop.index}) %}{% endfor %}{{ d }}
+{% set d = {'a': 1} %}{{ d.setdefault('b', 2) + d.pop('a') }}{{ d }}
+{% set d = {'a': 1} %}{{ d.pop('x', 5) }}{{ d.pop('x') }}
+{% set d = {'b': 1, 'a': 2} %}{{ d.items()|list }}{{ d.keys()|list }}{{ d }}
+{{ {'b': 1, 'a': {'z': 1, 'c': 2}} }}x
+{{ dict(z=1, a=2) }}x
+{{ [1].append(2) }}
+{{ name.encode() }}
+{{ name.encode('utf-8').decode('utf-8') }}
+{{ description.encode('ascii', 'ignore').decode() }}
+{{ description.encode('ascii', 'replace').decode('ascii') }}
+{{ description.encode('ascii', errors='xmlcharrefreplace').decode() }}
+{{ description.encode('ascii', 'backslashreplace').decode() }}
+{{ description.encode('latin-1') }}
+{{ description.encode('latin-1', 'ignore').decode('latin-1') }}
+{{ description.encode('utf-8').decode('ascii', 'ignore') }}
+{{ description.encode('utf-8').decode('ascii', 'replace') }}
+{{ description.encode('latin-1', 'ignore').decode('utf-8', 'replace') }}
+{{ description.encode().hex() }}
+{{ description.encode()|length }}
+{{ name.encode('nope') }}
+{{ name.encode('ascii', 'nope') }}
+{{ name.translate({45: '_', 47: none}) }}
+{{ name.translate({97: 66, 45: '--'}) }}
+{{ name.translate(name.maketrans('-/', '__')) }}
+{{ name.translate(''.maketrans({'a': 'A', 's': none})) }}
+{{ description.translate(''.maketrans('ab', 'xy', ' ')) }}
+{{ ''.maketrans('ab', 'xy', 'z') }}
+{{ ''.maketrans('ab', 'x') }}
+{{ speed|filesizeformat }}
+{{ speed|filesizeformat(true) }}
+{{ speed|filesizeformat(binary=true) }}
+{{ f|filesizeformat }}
+{{ asn|filesizeformat }}
+{{ mtu|filesizeformat }}
+{{ 2 ** 64 }}
+{{ 2 ** 100 + 1 }}
+{{ 18446744073709551616 }}
+{{ 18446744073709551616 + asn }}
+{{ 18446744073709551616 > speed }}
+{{ '18446744073709551616'|int }}
+{{ '18446744073709551616' }}
+{{ 'n' ~ 2 ** 70 }}
+{{ (2 ** 70)|string|length }}
+{{ 2 ** 70 // 3 }} {{ -(2 ** 70) }} {{ 2 ** 70 % 10 }}
+{{ [2 ** 70, 1] }}
+{{ 10 ** 40 }}
 """.strip("\n").split("\n")
 
 # Templates of several lines, as YAML's block texts give them, and more Python literals.
@@ -615,18 +709,28 @@ CHAINS = [
 # What we do otherwise: the expression or literal, the records it is so on, our outcome ("error" or the value that is written,
 # None for nothing), and the reason.
 ALL = range(len(RECORDS))
-UNORDERED = "the engine orders values of all types; Python raises"
 DIFFERENCES: list[tuple[str, Iterable[int], Any, str]] = [
-    ("{{ 1 < 'a' }}", ALL, True, UNORDERED),
-    ("{{ vlans|sort }}", [2], [None, 1, True, 2.5, "x"], UNORDERED),
-    ("{{ vlans|sort(reverse=true) }}", [2], ["x", 2.5, 1, True, None], UNORDERED),
-    ("{{ vlans|max }}", [2], "x", UNORDERED),
-    ("{{ vlans|min }}", [2], None, UNORDERED),
     ("{{ 1 in '123' }}", ALL, True, "the engine looks for the number's text; Python raises"),
-    ("{% set l = [] %}{% for v in vlans %}{% set _ = l.append(v) %}{% endfor %}{{ l }}", [0, 2, 3], "error",
-     "lists do not change in place; the message names the way around"),
+    ("{{ [1].append(2) }}", ALL, "error", "only the value of a variable changes in place; the message says so"),
+    ("{{ 10 ** 40 }}", ALL, "error", "the engine computes with 128 bits; longer numbers are passed on"),
     ("{% set block %}12{% endset %}{{ block + 1 }}", ALL, "error", "a captured block is text; Jinja's native types read it as a literal"),
-    ("{{ name.encode() }}", ALL, "error", "there are no bytes"),
+]
+# Records whose keys are in an order of their own, and what shows it.
+ORDERED_RECORD: dict[str, Any] = {
+    "name": "sw1", "ports": {"zeta": {"speed": 10, "mode": "a"}, "alpha": {"speed": 1, "mode": "b"}, "10": None},
+    "rows": [{"vlan": 7, "id": 1}, {"vlan": 8, "id": 2}], "serial": 18446744073709551616, "long": 10**50,
+}
+ORDERED_EXPRESSIONS = [
+    "{% for k, v in ports.items() %}{{ k }};{% endfor %}", "{{ ports.keys()|join(',') }}", "{{ ports.values()|list }}x", "{{ ports|items|list }}x",
+    "{{ ports|list }}", "{{ ports|first }}", "{{ rows }}x", "{{ rows[0] }}", "{{ ports }}", "{{ ports|dictsort }}", "{{ ports|tojson }}",
+    "{% for k in ports %}{{ k }},{% endfor %}", "{{ rows[0].items()|list }}", "{{ serial }}", "{{ serial + 1 }}", "n{{ serial }}", "{{ long }}", "{{ long }}x",
+    "{{ [long, serial] }}", "{{ serial > 1 }}", "{{ serial == 18446744073709551616 }}", "{{ serial % 10 }}",
+]
+ORDERED_CHAINS = [
+    [("copy", "{{ ports }}"), ("out", "{{ copy.keys()|join(',') }}")],
+    [("copy", "{{ {'b': 1, 'a': 2} }}"), ("out", "{% for k, v in copy.items() %}{{ k }}{{ v }}{% endfor %}x")],
+    [("ports", "{{ ports|reverse|list }}"), ("out", "{{ ports|join('-') }}")],
+    [("rows", "{{ rows[1:] }}"), ("out", "{{ rows[0].keys()|list|first }}")],
 ]
 LITERAL_DIFFERENCES: dict[str, tuple[Any, str]] = {
     "'\\N{BULLET}'": ("'\\N{BULLET}'", "characters by name would need Unicode's list of names; the text stays"),
@@ -634,7 +738,6 @@ LITERAL_DIFFERENCES: dict[str, tuple[Any, str]] = {
 }
 # Results that no record can hold, by what plain() calls them, and why ours is what it is.
 TEXT_STAYS = {
-    "integer beyond 64 bits": "no JSON number of ours, the text stays",
     "not finite": "no JSON number, the text stays",
     "complex": "no JSON value, the text stays",
     "bytes": "no JSON value, the text stays",
@@ -654,8 +757,6 @@ def plain(value: Any) -> Any:
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, int):
-        if not -(2**63) <= value < 2**64:
-            raise Unstorable("integer beyond 64 bits")
         return value
     if isinstance(value, float):
         if value != value or value in (float("inf"), float("-inf")):
@@ -674,12 +775,14 @@ def rendered_text(record: dict[str, Any], expression: str) -> str:
     return Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True).from_string(expression).render(**record)
 
 
-def transform_case(index: int | None, record: dict[str, Any], pairs: list[tuple[str, str]]) -> dict[str, Any]:
+def transform_case(index: int | None, record: dict[str, Any], pairs: list[tuple[str, str]], *, in_order: bool = False) -> dict[str, Any]:
     """One case: the record (its number, or itself), the transforms, and the fields that changed."""
-    # The order of keys is that of JSON maps on our side.
-    record = json.loads(json.dumps(record, sort_keys=True))
+    record = json.loads(json.dumps(record, sort_keys=not in_order))
     before = copy.deepcopy(record)
     case: dict[str, Any] = {"record": before if index is None else index, "transforms": pairs}
+    if in_order:
+        # A parser on our side may sort keys.
+        case["text"] = json.dumps(record)
     field, expression = pairs[-1]
     models = [SchemaMappingTransform(field=field, expression=expression) for field, expression in pairs]
     ours: Any = None
@@ -708,7 +811,7 @@ def transform_case(index: int | None, record: dict[str, Any], pairs: list[tuple[
     for listed, indexes, value, why in DIFFERENCES:
         if listed == expression and index in indexes:
             ours, reason = value if value == "error" else {} if value is None else {field: value}, why
-    if index is None and "".join(before.values()) in LITERAL_DIFFERENCES:
+    if index is None and not in_order and "".join(before.values()) in LITERAL_DIFFERENCES:
         value, reason = LITERAL_DIFFERENCES["".join(before.values())]
         ours = {field: value}
     if ours is not None:
@@ -721,6 +824,10 @@ def transforms() -> list[dict[str, Any]]:
     for expression in EXPRESSIONS + BLOCKS:
         for index, record in enumerate(RECORDS):
             cases.append(transform_case(index, record, [("out", expression)]))
+    for expression in ORDERED_EXPRESSIONS:
+        cases.append(transform_case(None, ORDERED_RECORD, [("out", expression)], in_order=True))
+    for chain in ORDERED_CHAINS:
+        cases.append(transform_case(None, ORDERED_RECORD, chain, in_order=True))
     for literal in LITERALS:
         cases.append(transform_case(None, {"text": literal}, [("out", "{{ text }}")]))
         # The same text in two pieces, written over its own field.

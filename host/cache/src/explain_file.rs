@@ -2,7 +2,7 @@
 //!
 //! Only `explain` reads it. A run without filters and transforms has no such file.
 
-use infrahub_sync_core::mapping::trace::Trace;
+use infrahub_sync_core::mapping::trace::{LeftOut, Trace, Transformed};
 use serde::{Deserialize, Serialize};
 
 use crate::error::CacheError;
@@ -15,6 +15,7 @@ pub(crate) const EXPLAIN_FILE: &str = "explain.json";
 
 /// The records that one mapping kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Flat")]
 pub struct MappingTrace {
     /// The kind.
     pub kind: String,
@@ -23,6 +24,23 @@ pub struct MappingTrace {
     /// Its records.
     #[serde(flatten)]
     pub trace: Trace,
+}
+
+/// A mapping's records as the file has them. `flatten` does not read numbers that keep their digits.
+#[derive(Deserialize)]
+struct Flat {
+    kind: String,
+    mapping: usize,
+    filtered: u64,
+    left_out: Vec<LeftOut>,
+    transformed: Vec<Transformed>,
+}
+
+impl From<Flat> for MappingTrace {
+    fn from(flat: Flat) -> MappingTrace {
+        let Flat { kind, mapping, filtered, left_out, transformed } = flat;
+        MappingTrace { kind, mapping, trace: Trace { filtered, left_out, transformed } }
+    }
 }
 
 impl RunReader {

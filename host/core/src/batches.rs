@@ -112,11 +112,15 @@ fn encoding(values: &ValueColumn) -> Encoding {
     seen[Tag::Missing as usize] = false;
     let only = |allowed: &[Tag]| (1..seen.len()).all(|at| !seen[at] || allowed.iter().any(|tag| *tag as usize == at));
     let fits = |row: usize| values.tag(row) != Tag::Int || values.text(row).parse::<i64>().is_ok();
+    // A float of 64 bits gives other digits back for `1.10`.
+    let keeps = |row: usize| {
+        values.tag(row) != Tag::Float || values.text(row).parse::<f64>().is_ok_and(|float| format!("{float:?}") == values.text(row))
+    };
     if only(&[Tag::Text]) {
         Encoding::Text
     } else if only(&[Tag::Int]) && (0..values.len()).all(fits) {
         Encoding::Int
-    } else if only(&[Tag::Float]) {
+    } else if only(&[Tag::Float]) && (0..values.len()).all(keeps) {
         Encoding::Float
     } else if only(&[Tag::True, Tag::False]) {
         Encoding::Bool

@@ -5,12 +5,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::key;
 use crate::model::Model;
 use crate::plan_row::{Action, PlanRow};
 use crate::snapshot::Snapshot;
+use crate::value::{Tag, value_json};
 
 /// An object: the position of its kind in the model, and its natural key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -181,7 +183,19 @@ impl PlanRow {
 }
 
 fn object(text: Option<&str>) -> Result<Map<String, Value>, serde_json::Error> {
-    text.map_or_else(|| Ok(Map::new()), serde_json::from_str)
+    let Some(text) = text else { return Ok(Map::new()) };
+    let mut object: Map<String, Value> = serde_json::from_str(text)?;
+    // The parser gives an exponent back in another spelling.
+    let has_exponents = text.as_bytes().windows(2).any(|pair| matches!(pair, [b'0'..=b'9', b'e' | b'E']));
+    if has_exponents {
+        let fields: BTreeMap<String, &RawValue> = serde_json::from_str(text)?;
+        for (name, value) in fields {
+            if object.get(&name).is_some_and(Value::is_number) {
+                object.insert(name, value_json(Tag::Float, value.get()));
+            }
+        }
+    }
+    Ok(object)
 }
 
 /// The references of a change by field: the peers, and those outside of the sync.

@@ -5,11 +5,14 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::Error as _;
 
-use crate::value::{json_string, write_float, write_int};
+use crate::number;
+use crate::value::json_string;
+
+/// The deepest nesting, as in `serde_json`: values are written by a function that calls itself.
+const DEPTH_MAX: u32 = 127;
 
 /// A key of an object that is being written.
 #[derive(Debug, Clone, Copy)]
@@ -20,97 +23,133 @@ pub(crate) struct KeySpan {
     end: u32,
 }
 
-/// Writes a value as [`canonical_json`](crate::value::canonical_json) would write its tree.
-pub(crate) struct Canonical<'o> {
-    pub(crate) out: &'o mut String,
-    pub(crate) keys: &'o mut Vec<KeySpan>,
-}
-
-/// Writes the canonical form of a JSON text.
+/// Writes the canonical form of one JSON value, as [`canonical_json`](crate::value::canonical_json) would write its tree. The text is known to be JSON.
 pub(crate) fn canonical_text(text: &str, out: &mut String, keys: &mut Vec<KeySpan>) -> serde_json::Result<()> {
-    Canonical { out, keys }.deserialize(&mut serde_json::Deserializer::from_str(text))
+    Scanner { text, at: 0 }.value(out, keys, DEPTH_MAX)
 }
 
-impl<'de> DeserializeSeed<'de> for Canonical<'_> {
-    type Value = ();
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Canonical<'_> {
-    type Value = ();
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("any JSON value")
-    }
-    fn visit_unit<E>(self) -> Result<(), E> {
-        self.out.push_str("null");
-        Ok(())
-    }
-    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
-        self.out.push_str(if value { "true" } else { "false" });
-        Ok(())
-    }
-    fn visit_i64<E>(self, value: i64) -> Result<(), E> {
-        write_int(value.into(), self.out);
-        Ok(())
-    }
-    fn visit_u64<E>(self, value: u64) -> Result<(), E> {
-        write_int(value.into(), self.out);
-        Ok(())
-    }
-    fn visit_f64<E>(self, value: f64) -> Result<(), E> {
-        write_float(value, self.out);
-        Ok(())
-    }
-    fn visit_str<E>(self, value: &str) -> Result<(), E> {
-        json_string(value, self.out);
-        Ok(())
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        self.out.push('[');
-        let mut is_first = true;
-        loop {
-            let end = self.out.len();
-            if !is_first {
-                self.out.push(',');
+/// Writes a JSON value without blanks, with the keys of its objects in their order. The text is known to be JSON.
+pub(crate) fn ordered_text(text: &str, out: &mut String) -> serde_json::Result<()> {
+    // What is nested too deeply is an error here, too.
+    let start = out.len();
+    canonical_text(text, out, &mut Vec::new())?;
+    out.truncate(start);
+    let mut in_text = false;
+    let mut from = 0;
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => in_text = !in_text,
+            b'\\' if in_text => at += 1,
+            b' ' | b'\t' | b'\n' | b'\r' if !in_text => {
+                out.push_str(text.get(from..at).unwrap_or_default());
+                from = at + 1;
             }
-            if seq.next_element_seed(Canonical { out: self.out, keys: self.keys })?.is_none() {
-                self.out.truncate(end);
-                break;
+            _ => {}
+        }
+        at += 1;
+    }
+    out.push_str(text.get(from..).unwrap_or_default());
+    Ok(())
+}
+
+/// Returns a JSON string, borrowed unless it has escapes.
+pub(crate) fn string(text: &str) -> serde_json::Result<Cow<'_, str>> {
+    match text.get(1..text.len().saturating_sub(1)) {
+        Some(inner) if !inner.contains('\\') => Ok(Cow::Borrowed(inner)),
+        _ => serde_json::from_str(text).map(Cow::Owned),
+    }
+}
+
+/// A text of JSON that is being read.
+struct Scanner<'t> {
+    text: &'t str,
+    at: usize,
+}
+
+impl<'t> Scanner<'t> {
+    /// Returns the next byte that is not blank.
+    fn peek(&mut self) -> Option<u8> {
+        let rest = self.text.as_bytes().get(self.at..)?;
+        let blanks = rest.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'))?;
+        self.at += blanks;
+        rest.get(blanks).copied()
+    }
+
+    fn take(&mut self, wanted: u8) -> bool {
+        let is_wanted = self.peek() == Some(wanted);
+        self.at += usize::from(is_wanted);
+        is_wanted
+    }
+
+    /// Returns the string that begins here, with its quotation marks.
+    fn string(&mut self) -> &'t str {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let bytes = rest.as_bytes();
+        let mut end = 1;
+        while let Some(byte) = bytes.get(end) {
+            match byte {
+                b'"' => break,
+                b'\\' => end += 2,
+                _ => end += 1,
             }
-            is_first = false;
         }
-        self.out.push(']');
-        Ok(())
+        let (string, _) = rest.split_at_checked(end + 1).unwrap_or((rest, ""));
+        self.at += string.len();
+        string
     }
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let mut object = ObjectText::begin(self.out, self.keys);
-        while map.next_key_seed(NextKey(&mut object, self.out, self.keys))?.is_some() {
-            map.next_value_seed(Canonical { out: self.out, keys: self.keys })?;
+
+    fn value(&mut self, out: &mut String, keys: &mut Vec<KeySpan>, depth: u32) -> serde_json::Result<()> {
+        match self.peek() {
+            Some(b'{' | b'[') if depth == 0 => return Err(serde_json::Error::custom("recursion limit exceeded")),
+            Some(b'{') => {
+                self.at += 1;
+                let mut object = ObjectText::begin(out, keys);
+                while self.peek() == Some(b'"') {
+                    object.key(&string(self.string())?, out, keys);
+                    self.take(b':');
+                    self.value(out, keys, depth - 1)?;
+                    self.take(b',');
+                }
+                self.take(b'}');
+                object.end(out, keys);
+            }
+            Some(b'[') => {
+                self.at += 1;
+                out.push('[');
+                let mut is_first = true;
+                while self.peek().is_some_and(|next| next != b']') {
+                    if !std::mem::take(&mut is_first) {
+                        out.push(',');
+                    }
+                    self.value(out, keys, depth - 1)?;
+                    self.take(b',');
+                }
+                self.take(b']');
+                out.push(']');
+            }
+            Some(b'"') => {
+                let text = self.string();
+                if text.contains('\\') { json_string(&string(text)?, out) } else { out.push_str(text) }
+            }
+            Some(b'-' | b'0'..=b'9') => {
+                let rest = self.text.get(self.at..).unwrap_or_default();
+                let length = number::number_len(rest.as_bytes());
+                number::write(rest.get(..length).unwrap_or_default(), out);
+                self.at += length;
+            }
+            first => {
+                let (word, length) = match first {
+                    Some(b't') => ("true", 4),
+                    Some(b'f') => ("false", 5),
+                    Some(b'n') => ("null", 4),
+                    _ => return Err(serde_json::Error::custom("expected value")),
+                };
+                out.push_str(word);
+                self.at += length;
+            }
         }
-        object.end(self.out, self.keys);
-        Ok(())
-    }
-}
-
-/// Writes a key as it is read.
-struct NextKey<'o>(&'o mut ObjectText, &'o mut String, &'o mut Vec<KeySpan>);
-
-impl<'de> DeserializeSeed<'de> for NextKey<'_> {
-    type Value = ();
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for NextKey<'_> {
-    type Value = ();
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a key")
-    }
-    fn visit_str<E>(self, key: &str) -> Result<(), E> {
-        self.0.key(key, self.1, self.2);
         Ok(())
     }
 }
@@ -221,7 +260,7 @@ mod tests {
             r#" { "b" : [ 1 , -2.50 , null , true ] , "a" : { "y" : "\u00e9\n" , "x" : 18446744073709551615 } } "#,
             r#"{"a":1,"a":2,"b":3,"a":{"c":1,"b":2}}"#,
             r##"{"\"":1,"#":2,"\\":3,"\u0001":4,"é":5,"!":6,"":7}"##,
-            r#"[[],{},"",0,-0.0,1e3,1E-7,18446744073709551616]"#,
+            r#"[[],{},"",0,-0.0,-0,1e+3,1e-7,1.10,18446744073709551616,1e+999]"#,
             r#"{"":0,"":1,"":{"":2}}"#,
         ] {
             let (one, other) = both(text);
@@ -237,12 +276,29 @@ mod tests {
         assert_eq!((out.as_str(), keys.capacity() < 10), (r#"{"":1}"#, true));
     }
 
+    #[test]
+    fn numbers_keep_their_digits() {
+        let text = r#"[18446744073709551616,-0.10,1E5,1e400,123456789012345678901234567890.5]"#;
+        assert_eq!(both(text).0, format!("before {text}"));
+        assert_eq!(both("[-0.0,-0,-0e1]").0, "before [0.0,0,0e1]");
+    }
+
+    #[test]
+    fn a_value_that_is_nested_too_deeply_is_an_error() {
+        for (depth, fits) in [(127, true), (128, false), (100_000, false)] {
+            let text = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+            assert_eq!(canonical_text(&text, &mut String::new(), &mut Vec::new()).is_ok(), fits, "{depth}");
+        }
+    }
+
     fn json() -> impl Strategy<Value = String> {
         let leaf = prop_oneof![
             Just("null".to_owned()),
             any::<bool>().prop_map(|value| value.to_string()),
             any::<i64>().prop_map(|value| value.to_string()),
-            any::<f64>().prop_filter("finite", |value| value.is_finite()).prop_map(|value| format!("{value:?}")),
+            any::<f64>()
+                .prop_filter("finite", |value| value.is_finite())
+                .prop_map(|value| format!("{value:?}").replace('e', "e+").replace("e+-", "e-")),
             "[a-c\"\\\\é\n]{0,3}".prop_map(|value| Value::from(value).to_string()),
         ];
         leaf.prop_recursive(4, 32, 5, |inner| {

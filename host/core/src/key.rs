@@ -16,6 +16,8 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
+use crate::number;
+use crate::records::NUMBER;
 use crate::value::{Tag, ValueColumn, json_string, write_value_json};
 
 /// The keys of a kind's rows, end to end.
@@ -67,7 +69,7 @@ impl Keys {
 
 /// Adds one part of a key.
 pub fn push_part(tag: Tag, text: &str, key: &mut String) {
-    let (tag, text) = match text.strip_suffix(".0") {
+    let (tag, text) = match number::plain_whole(text) {
         Some(whole) if tag == Tag::Float => (Tag::Int, whole),
         _ => (tag, text),
     };
@@ -77,7 +79,7 @@ pub fn push_part(tag: Tag, text: &str, key: &mut String) {
         Tag::True => key.push('2'),
         Tag::Int => {
             key.push('3');
-            // 39 digits at most; one byte in any case, and behind `-`.
+            // One byte in any case, and behind `-`: longer numbers have no order.
             let digits = u8::try_from(text.len()).map_or(60, |digits| digits.min(60));
             key.push(if text.starts_with('-') { '-' } else { (b'A' + digits) as char });
             escape(text, key);
@@ -283,6 +285,12 @@ pub fn write_key_json(key: &str, out: &mut String) {
                 json_string(&text, out);
                 out.push('}');
             }
+            Part::Value(Tag::Float, text) if text.contains(['e', 'E']) => {
+                // A JSON parser gives an exponent back in another spelling.
+                out.push_str("{\"number\":");
+                json_string(&text, out);
+                out.push('}');
+            }
             Part::Value(tag, text) => write_value_json(tag, &text, out),
             Part::Peer { kind: None, key } => write_key_json(key, out),
             Part::Peer { kind: Some(kind), key } => {
@@ -345,9 +353,9 @@ struct OnePart<'k> {
 }
 
 impl OnePart<'_> {
-    fn number(self, number: &serde_json::Number) {
+    fn number(&mut self, text: &str) {
         let mut column = ValueColumn::default();
-        column.push_json(&Value::Number(number.clone()));
+        column.push_number_text(text);
         push_part(column.tag(0), column.text(0), self.key);
     }
 }
@@ -377,19 +385,13 @@ impl<'de> Visitor<'de> for OnePart<'_> {
         Ok(())
     }
 
-    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<(), E> {
-        self.number(&value.into());
+    fn visit_i64<E: serde::de::Error>(mut self, value: i64) -> Result<(), E> {
+        self.number(&value.to_string());
         Ok(())
     }
 
-    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<(), E> {
-        self.number(&value.into());
-        Ok(())
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<(), E> {
-        let number = serde_json::Number::from_f64(value).ok_or_else(|| E::custom("no number"))?;
-        self.number(&number);
+    fn visit_u64<E: serde::de::Error>(mut self, value: u64) -> Result<(), E> {
+        self.number(&value.to_string());
         Ok(())
     }
 
@@ -405,9 +407,15 @@ impl<'de> Visitor<'de> for OnePart<'_> {
         Ok(())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
+    fn visit_map<A: MapAccess<'de>>(mut self, mut object: A) -> Result<(), A::Error> {
         let wrong = || serde::de::Error::custom("an object that is not a part of a key");
         match object.next_key::<Cow<'de, str>>()?.as_deref() {
+            Some(NUMBER) => {
+                let text = object.next_value::<Cow<'de, str>>()?;
+                self.number(&text);
+                return Ok(());
+            }
+            Some("number") => self.number(&object.next_value::<Cow<'de, str>>()?),
             Some("json") => push_part(Tag::Json, &object.next_value::<Cow<'de, str>>()?, self.key),
             Some("kind") => {
                 open_peer(Some(&object.next_value::<Cow<'de, str>>()?), self.key);
@@ -433,7 +441,10 @@ pub fn key_from_json(value: &Value) -> Option<String> {
             Value::Array(_) => push_peer_part(None, &key_from_json(part)?, &mut key),
             Value::Object(object) => match object.get("kind") {
                 Some(kind) => push_peer_part(Some(kind.as_str()?), &key_from_json(object.get("key")?)?, &mut key),
-                None => push_part(Tag::Json, object.get("json")?.as_str()?, &mut key),
+                None => match object.get("number") {
+                    Some(number) => push_part(Tag::Float, number.as_str()?, &mut key),
+                    None => push_part(Tag::Json, object.get("json")?.as_str()?, &mut key),
+                },
             },
             plain => {
                 scratch.push_json(plain);
@@ -460,6 +471,23 @@ mod tests {
             push_part(column.tag(row), column.text(row), &mut key);
         }
         key
+    }
+
+    #[test]
+    fn numbers_keep_their_digits_in_keys() {
+        for (text, unique) in
+            [("18446744073709551616", "18446744073709551616"), ("1.10", "1.10"), ("1234E5", "1234E5"), ("1.0", "1"), ("-0.0", "0")]
+        {
+            let mut column = ValueColumn::default();
+            column.push_number_text(text);
+            let mut key = String::new();
+            push_part(column.tag(0), column.text(0), &mut key);
+            assert_eq!(unique_id(&key), unique);
+            let (json, mut read) = (key_json(&key), String::new());
+            assert!(write_key_from_json(&json, &mut read).is_some(), "{json}");
+            assert_eq!(read, key);
+            assert_eq!(key_from_json(&serde_json::from_str(&json).unwrap()).as_deref(), Some(key.as_str()));
+        }
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod json_text;
 pub mod key;
 pub mod mapping;
 pub mod model;
+pub mod number;
 mod order;
 pub mod ownership;
 pub mod plan;

@@ -8,10 +8,12 @@
 //! Only kinds with unique fields are looked at, and of the destination only columns whose values are taken. The wanted values are hashed, and each
 //! column is walked once.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::key;
 use crate::model::{FieldModel, KindModel, Model};
+use crate::number;
 use crate::plan::{Entry, KindSummary, Wanted, values_json};
 use crate::plan_row::{Action, PARKING};
 use crate::snapshot::{FieldColumn, NOWHERE, Snapshot};
@@ -103,7 +105,7 @@ fn by_kind(list: Vec<Entry>) -> Vec<Vec<Entry>> {
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Held<'s> {
     /// Numbers are equal as numbers, whatever their type.
-    Number(&'s str),
+    Number(Cow<'s, str>),
     Other(Tag, &'s str),
     /// A peer: its kind and its row in the destination.
     Peer(usize, u32),
@@ -115,7 +117,7 @@ fn plain(values: &ValueColumn, row: u32) -> Option<Held<'_>> {
     let (tag, text) = (values.tag(row as usize), values.text(row as usize));
     match tag {
         Tag::Null | Tag::Missing | Tag::Unresolved => None,
-        Tag::Int | Tag::Float => Some(Held::Number(text.strip_suffix(".0").unwrap_or(text))),
+        Tag::Int | Tag::Float => Some(Held::Number(number::canonical(text))),
         tag => Some(Held::Other(tag, text)),
     }
 }

@@ -19,6 +19,7 @@ use crate::batches::{DESTINATION_MAPPING, OWNER, WITHOUT_IDS};
 use crate::key::{self, Keys, Part};
 use crate::mapping::RawKind;
 use crate::model::{FieldModel, KindModel, Model};
+use crate::records::push_json_text;
 use crate::snapshot::hash;
 use crate::value::{Tag, ValueColumn, value_json};
 
@@ -241,7 +242,9 @@ fn plain(values: &dyn Array, is_json: bool, out: &mut ValueColumn) -> Result<(),
                 if texts.is_null(row) {
                     out.push_null();
                 } else if is_json {
-                    out.push_json(&serde_json::from_str(texts.value(row)).map_err(|error| format!("is not JSON: {error}"))?);
+                    if !push_json_text(out, texts.value(row)) {
+                        return Err(format!("is not JSON: `{}`", texts.value(row).chars().take(60).collect::<String>()));
+                    }
                 } else {
                     out.push_text(texts.value(row));
                 }

@@ -3,15 +3,17 @@
 //! ```text
 //! tags  [Text, Null, Int, Json]          one byte a value
 //! ends  [5,    5,    8,   15  ]          where value i ends in `text`; it begins where the one before ends
-//! text  "akron" "201" "[1,\"a\"]"        text as it is, numbers in their shortest form, lists and objects as canonical JSON
+//! text  "akron" "201" "[1,\"a\"]"        text as it is, numbers with the digits that were sent, lists and objects as canonical JSON
 //! ```
 //!
 //! Invariants: `tags` and `ends` have one length. `ends` never falls, and each end is a character boundary. A null has no text.
-//! So two values of one type are equal exactly when their texts are, and comparing needs no parsing.
+//! So two values of one type with equal texts are equal, and comparing needs no parsing. Only numbers can be equal with other texts.
 
 use std::fmt::Write as _;
 
 use serde_json::Value;
+
+use crate::number;
 
 /// The type of one value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -165,17 +167,11 @@ impl ValueColumn {
         self.end(Tag::Int);
     }
 
-    /// Adds a peer by its id, which is text or a number; nothing else is one.
+    /// Adds a number, given as JSON text. Its digits stay.
     #[inline]
-    pub(crate) fn push_id(&mut self, id: &Value) {
-        match id {
-            Value::String(id) => self.push(Tag::Id, id),
-            Value::Number(id) => {
-                let _ = write!(self.text, "{id}"); // as in `id_text`
-                self.end(Tag::Id);
-            }
-            _ => self.push_null(),
-        }
+    pub(crate) fn push_number_text(&mut self, text: &str) {
+        number::write(text, &mut self.text);
+        self.end(if number::is_integer(text) { Tag::Int } else { Tag::Float });
     }
 
     /// Adds a number. Not-a-number and the infinities, which JSON lacks, become null.
@@ -200,22 +196,12 @@ impl ValueColumn {
         match value {
             Value::Null => self.push_null(),
             Value::Bool(value) => self.push_bool(*value),
-            Value::Number(number) => self.push_number(number),
+            Value::Number(number) => self.push_number_text(number.as_str()),
             Value::String(value) => self.push_text(value),
             Value::Array(_) | Value::Object(_) => {
                 canonical_json(value, &mut self.text);
                 self.end(Tag::Json);
             }
-        }
-    }
-
-    fn push_number(&mut self, number: &serde_json::Number) {
-        if let Some(value) = number.as_i64() {
-            self.push_int(value.into());
-        } else if let Some(value) = number.as_u64() {
-            self.push_int(value.into());
-        } else {
-            self.push_float(number.as_f64().unwrap_or(f64::NAN));
         }
     }
 
@@ -301,20 +287,33 @@ impl ValueColumn {
         write_value_json(self.tag(row), self.text(row), out);
     }
 
+    /// Returns a column whose lists and objects have their keys in any order, in canonical form.
+    pub(crate) fn sorted(&self) -> ValueColumn {
+        let mut out = ValueColumn::with_capacity(self.len());
+        for row in 0..self.len() {
+            let is_read = self.tag(row) == Tag::Json && crate::records::push_json_text(&mut out, self.text(row));
+            if !is_read {
+                out.push(self.tags.get(row).copied().unwrap_or(Tag::Null), self.text(row));
+            }
+        }
+        out
+    }
+
     /// Returns whether two values are the same. Numbers are compared by value (1 and 1.0 are one number), an unresolved reference is taken
     /// for equal to anything since nothing may be concluded from it.
     #[must_use]
     #[inline]
     pub fn same(&self, row: usize, other: &ValueColumn, other_row: usize) -> bool {
         let (a, b) = (self.tag(row), other.tag(other_row));
-        if a == b {
-            return self.text(row) == other.text(other_row) || a == Tag::Unresolved;
+        let (mine, theirs) = (self.text(row), other.text(other_row));
+        if a == b && mine == theirs {
+            return true;
         }
         match (a, b) {
             (Tag::Unresolved, _) | (_, Tag::Unresolved) => true,
-            (Tag::Int | Tag::Float, Tag::Int | Tag::Float) => {
-                matches!((self.text(row).parse::<f64>(), other.text(other_row).parse::<f64>()), (Ok(a), Ok(b)) if a == b)
-            }
+            (Tag::Int, Tag::Int) => false,
+            (Tag::Int | Tag::Float, Tag::Int | Tag::Float) => number::is_same(mine, theirs),
+            (Tag::Json, Tag::Json) => number::is_same_json(mine, theirs),
             _ => false,
         }
     }
@@ -359,8 +358,8 @@ impl ValueColumn {
             match (to, tag) {
                 (FieldType::Text, Tag::Int | Tag::Float) => out.push_text(text),
                 (FieldType::Integer | FieldType::Float | FieldType::Boolean, Tag::Text) => push_read(to, text, &mut out),
-                (FieldType::Integer, Tag::Float) => match text.strip_suffix(".0") {
-                    Some(whole) => out.push(Tag::Int, whole),
+                (FieldType::Integer, Tag::Float) => match number::whole(text) {
+                    Some(whole) => out.push(Tag::Int, &whole),
                     None => out.push(tag, text),
                 },
                 (FieldType::Boolean, Tag::Int) => push_read(to, text, &mut out),
@@ -401,7 +400,7 @@ fn push_read(to: crate::model::FieldType, text: &str, out: &mut ValueColumn) {
         FieldType::Integer if is_whole(whole) => out.push(Tag::Int, whole),
         FieldType::Float if is_whole(plain) => push_whole_float(plain, out),
         FieldType::Float => match serde_json::from_str::<f64>(plain) {
-            Ok(value) if value.is_finite() => out.push_float(value),
+            Ok(value) if value.is_finite() => out.push_number_text(plain),
             _ => out.push_text(text),
         },
         _ => out.push_text(text),
@@ -440,7 +439,9 @@ pub fn value_json(tag: Tag, text: &str) -> Value {
         Tag::Null | Tag::Missing | Tag::Unresolved => Value::Null,
         Tag::False => Value::Bool(false),
         Tag::True => Value::Bool(true),
-        Tag::Int | Tag::Float | Tag::Json => serde_json::from_str(text).unwrap_or(Value::Null),
+        // Parsed, an exponent would get another spelling.
+        Tag::Float => Value::Number(serde_json::Number::from_string_unchecked(text.to_owned())),
+        Tag::Int | Tag::Json => serde_json::from_str(text).unwrap_or(Value::Null),
         Tag::Text => Value::String(text.to_owned()),
         Tag::Id => serde_json::json!({ "id": text }),
         Tag::Ids => text.split_terminator('\n').map(|id| serde_json::json!({ "id": id })).collect(),
@@ -461,7 +462,7 @@ pub fn write_value_json(tag: Tag, text: &str, out: &mut String) {
 
 /// Writes a whole number.
 #[inline]
-pub(crate) fn write_int(value: i128, out: &mut String) {
+fn write_int(value: i128, out: &mut String) {
     // Writing to a String cannot fail. 128 bits are slow to print, and hardly anything has them.
     let _ = match i64::try_from(value) {
         Ok(value) => write!(out, "{value}"),
@@ -471,7 +472,7 @@ pub(crate) fn write_int(value: i128, out: &mut String) {
 
 /// Writes a finite number.
 #[inline]
-pub(crate) fn write_float(value: f64, out: &mut String) {
+fn write_float(value: f64, out: &mut String) {
     // Adding zero turns -0.0 into 0.0: they are one number and must have one text.
     let _ = write!(out, "{:?}", value + 0.0);
 }
@@ -507,11 +508,7 @@ pub fn canonical_json(value: &Value, out: &mut String) {
     match value {
         Value::Null => out.push_str("null"),
         Value::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
-        Value::Number(number) => {
-            let mut column = ValueColumn::default();
-            column.push_number(number);
-            out.push_str(column.text(0));
-        }
+        Value::Number(number) => number::write(number.as_str(), out),
         Value::String(value) => json_string(value, out),
         Value::Array(items) => {
             out.push('[');
@@ -586,6 +583,30 @@ mod tests {
     }
 
     #[test]
+    fn numbers_keep_their_digits_and_are_compared_by_their_value() {
+        let mut column = ValueColumn::default();
+        for text in ["18446744073709551616", "1.10", "1E5", "1e400", "-0.0", r#"[1.10,{"a":1E5}]"#] {
+            assert!(crate::records::push_json_text(&mut column, text));
+        }
+        assert_eq!(
+            (0..6).map(|row| column.tag(row)).collect::<Vec<_>>(),
+            [Tag::Int, Tag::Float, Tag::Float, Tag::Float, Tag::Float, Tag::Json]
+        );
+        let texts: Vec<&str> = (0..6).map(|row| column.text(row)).collect();
+        assert_eq!(texts, ["18446744073709551616", "1.10", "1E5", "1e400", "0.0", r#"[1.10,{"a":1E5}]"#]);
+        let mut other = ValueColumn::default();
+        for text in ["1.8446744073709551616e19", "1.1", "100000", "10.0e399", "0", r#"[1.1,{"a":100000}]"#] {
+            assert!(crate::records::push_json_text(&mut other, text));
+        }
+        (0..6).for_each(|row| assert!(column.same(row, &other, row), "{}", column.text(row)));
+        for row in 0..4 {
+            let mut again = ValueColumn::default();
+            again.push_json(&column.to_json(row));
+            assert_eq!((again.tag(0), again.text(0)), (column.tag(row), column.text(row)));
+        }
+    }
+
+    #[test]
     fn peers_are_taken_by_id() {
         let mut column = ValueColumn::default();
         column.push_peer(&json!({"id": 3, "name": "x"}));
@@ -611,7 +632,15 @@ mod tests {
         for text in ["abc", "010", "1.5", "+7", "1_000", "1,5", ".0", "-.0", "-0", "007.0", "0x1F"] {
             assert_eq!(read(FieldType::Integer, text), json!(text));
         }
-        let floats = [("1.5", json!(1.5)), ("10", json!(10.0)), (" 1e5", json!(100_000.0)), ("-0.25", json!(-0.25)), ("", json!(null))];
+        let number = |text: &str| Value::Number(serde_json::Number::from_string_unchecked(text.to_owned()));
+        let floats = [
+            ("1.5", json!(1.5)),
+            ("10", json!(10.0)),
+            (" 1.10", number("1.10")),
+            (" 1e5", number("1e5")),
+            ("-0.25", json!(-0.25)),
+            ("", json!(null)),
+        ];
         floats.into_iter().for_each(|(text, value)| assert_eq!(read(FieldType::Float, text), value, "{text:?}"));
         for text in ["x", "01.5", "1,5", "nan", "inf", "1e999"] {
             assert_eq!(read(FieldType::Float, text), json!(text));

@@ -4,8 +4,9 @@
 //! text by its bytes in UTF-8, lists item by item, objects member by member in the order of the members' names.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
-use infrahub_sync_adapter::serde_json::{self, Map, Value};
+use infrahub_sync_adapter::serde_json::{self, Value, value::RawValue};
 
 /// A JSON value that can be compared.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,60 +24,69 @@ pub(crate) enum Part {
 pub(crate) type Key = Vec<Part>;
 
 impl Part {
-    /// Reads JSON text.
+    /// Reads JSON text. Numbers keep all their digits.
     pub(crate) fn parse(json: &str) -> serde_json::Result<Part> {
-        serde_json::from_str::<Value>(json).map(Part::from)
+        let json = json.trim();
+        Ok(match json.as_bytes().first() {
+            Some(b'-' | b'0'..=b'9') => {
+                serde_json::from_str::<&RawValue>(json)?;
+                Part::Number(Number::of(json))
+            }
+            Some(b'[') => {
+                let items: Vec<&RawValue> = serde_json::from_str(json)?;
+                Part::List(items.into_iter().map(|item| Part::parse(item.get())).collect::<serde_json::Result<_>>()?)
+            }
+            Some(b'{') => {
+                // Of a name that stands twice the last counts.
+                let members: BTreeMap<String, &RawValue> = serde_json::from_str(json)?;
+                let part = |(name, value): (String, &RawValue)| Ok((name, Part::parse(value.get())?));
+                Part::Object(members.into_iter().map(part).collect::<serde_json::Result<_>>()?)
+            }
+            _ => match serde_json::from_str::<Value>(json)? {
+                Value::Bool(value) => Part::Boolean(value),
+                Value::String(value) => Part::Text(value),
+                _ => Part::Null,
+            },
+        })
     }
 }
 
-impl From<Value> for Part {
-    fn from(value: Value) -> Part {
-        match value {
-            Value::Null => Part::Null,
-            Value::Bool(value) => Part::Boolean(value),
-            Value::Number(value) => Part::Number(Number::from(&value)),
-            Value::String(value) => Part::Text(value),
-            Value::Array(values) => Part::List(values.into_iter().map(Part::from).collect()),
-            Value::Object(members) => Part::Object(sorted(members)),
+/// A number, exact: `0.digits × 10^magnitude`. Zero has no digits and no magnitude.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Number {
+    is_negative: bool,
+    magnitude: i64,
+    /// Neither the first nor the last one is zero.
+    digits: String,
+}
+
+impl Number {
+    /// Takes the text of a JSON number apart.
+    fn of(text: &str) -> Number {
+        let (is_negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+        let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let all = format!("{whole}{fraction}");
+        let digits = all.trim_start_matches('0');
+        if digits.is_empty() {
+            return Number { is_negative: false, magnitude: 0, digits: String::new() };
         }
-    }
-}
-
-fn sorted(members: Map<String, Value>) -> Vec<(String, Part)> {
-    let mut members: Vec<_> = members.into_iter().map(|(name, value)| (name, Part::from(value))).collect();
-    members.sort();
-    members
-}
-
-/// A number: exact if it is a whole one.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Number {
-    Whole(i128),
-    Real(f64),
-}
-
-impl From<&serde_json::Number> for Number {
-    fn from(number: &serde_json::Number) -> Number {
-        // Up to here, each whole number is exact as a float.
-        const EXACT: f64 = 9_007_199_254_740_992.0;
-        if let Some(whole) = number.as_i128() {
-            return Number::Whole(whole);
-        }
-        let real = number.as_f64().unwrap_or(f64::INFINITY);
-        #[allow(clippy::cast_possible_truncation, reason = "whole and small, as was just asked")]
-        if real.fract() == 0.0 && real.abs() <= EXACT { Number::Whole(real as i128) } else { Number::Real(real) }
+        let length = |text: &str| i64::try_from(text.len()).unwrap_or(i64::MAX / 4);
+        let exponent = exponent.parse::<i64>().unwrap_or(if exponent.starts_with('-') { i64::MIN / 2 } else { i64::MAX / 2 });
+        let magnitude = (length(digits) - length(fraction)).saturating_add(exponent);
+        Number { is_negative, magnitude, digits: digits.trim_end_matches('0').to_owned() }
     }
 }
 
 impl Ord for Number {
-    #[allow(clippy::cast_precision_loss, reason = "a real that is not whole is small enough for the whole numbers near it to be exact")]
     fn cmp(&self, other: &Number) -> Ordering {
-        match (self, other) {
-            (Number::Whole(one), Number::Whole(two)) => one.cmp(two),
-            (Number::Real(one), Number::Real(two)) => one.total_cmp(two),
-            // A whole number and another real are never equal.
-            (Number::Whole(one), Number::Real(two)) => (*one as f64).total_cmp(two).then(Ordering::Less),
-            (Number::Real(one), Number::Whole(two)) => one.total_cmp(&(*two as f64)).then(Ordering::Greater),
+        let size = |number: &Number| (!number.digits.is_empty(), number.magnitude);
+        let by_size = || size(self).cmp(&size(other)).then_with(|| self.digits.cmp(&other.digits));
+        match (self.is_negative, other.is_negative) {
+            (false, false) => by_size(),
+            (true, true) => by_size().reverse(),
+            (true, false) => Ordering::Less,
+            (false, true) => Ordering::Greater,
         }
     }
 }
@@ -86,14 +96,6 @@ impl PartialOrd for Number {
         Some(self.cmp(other))
     }
 }
-
-impl PartialEq for Number {
-    fn eq(&self, other: &Number) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Number {}
 
 #[cfg(test)]
 mod tests {
@@ -107,13 +109,20 @@ mod tests {
             "true",
             "-3",
             "-2.5",
+            "-0.01",
             "0",
+            "0.001",
+            "0.01",
             "2",
             "9",
             "10",
             "10.5",
             "18446744073709551615",
+            "123456789012345678901234567890123456789012345678901",
+            "123456789012345678901234567890123456789012345678902",
             "1e300",
+            "1e999",
+            "1e1000",
             r#""""#,
             r#""10""#,
             r#""9""#,
@@ -139,7 +148,14 @@ mod tests {
 
     #[test]
     fn the_spelling_of_a_value_does_not_matter() {
-        for (one, other) in [("1", "1.0"), ("100", "1e2"), (r#"{"a":1,"b":2}"#, r#"{ "b": 2, "a": 1 }"#), (r#""\u00fc""#, r#""ü""#)] {
+        for (one, other) in [
+            ("1", "1.0"),
+            ("100", "1e2"),
+            ("-0.0", "0"),
+            ("0.10", "1E-1"),
+            (r#"{"a":1,"b":2}"#, r#"{ "b": 2, "a": 1 }"#),
+            (r#""\u00fc""#, r#""ü""#),
+        ] {
             assert_eq!(Part::parse(one).unwrap(), Part::parse(other).unwrap());
         }
     }

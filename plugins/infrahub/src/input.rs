@@ -146,8 +146,8 @@ fn beyond(value: &Value) -> Option<&serde_json::Number> {
     /// 2⁶³.
     const LIMIT: f64 = 9_223_372_036_854_775_808.0;
     match value {
-        Value::Number(number) if number.is_f64() => {
-            Some(number).filter(|number| number.as_f64().is_some_and(|number| number.abs() >= LIMIT))
+        Value::Number(number) if !number.is_i64() && !number.is_u64() => {
+            Some(number).filter(|number| number.as_f64().is_none_or(|number| number.abs() >= LIMIT))
         }
         Value::Array(items) => items.iter().find_map(beyond),
         Value::Object(map) => map.values().find_map(beyond),

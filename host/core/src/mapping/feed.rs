@@ -170,7 +170,10 @@ impl Feed {
         }
         if let Some(transforms) = &transforms {
             let reads = transforms.reads();
-            reads.names.iter().for_each(|name| want(name, projection));
+            for name in &reads.names {
+                want(name, projection);
+                projection.slot_in_order(name);
+            }
             for name in reads.writes {
                 want(&name, projection);
                 written.push(name);
@@ -361,7 +364,7 @@ impl Feed {
             }
             if let Some(transforms) = &self.transforms {
                 let before = into.trace.wants_transformed().then(|| record.clone());
-                if let Err(error) = transforms.apply(&mut record) {
+                if let Err(error) = transforms.apply_in_order(&mut record, |name| self.text_of(records, row, name)) {
                     let skipped = self.skipped((records, &record, row), places, error.field(), &error.to_string());
                     into.skipped.push(skipped);
                     continue;
@@ -468,7 +471,11 @@ impl Feed {
     /// Returns the values of a page's rows.
     fn column<'p>(&self, taken: &Taken, page: &'p Page<'_>) -> Result<Cow<'p, ValueColumn>, FeedError> {
         Ok(match taken {
-            Taken::Column(slot) => page.column(*slot),
+            Taken::Column(slot) => {
+                let column = page.column(*slot);
+                let is_canonical = !page.records.in_order.contains(slot) || !column.tags().contains(&Tag::Json);
+                if is_canonical { column } else { Cow::Owned(column.sorted()) }
+            }
             Taken::Computed(column) => page.computed.get(*column).map_or_else(Cow::default, Cow::Borrowed),
             Taken::Static { value, is_reference } => {
                 let mut column = ValueColumn::default();
@@ -508,6 +515,13 @@ impl Feed {
         let places = |field: &usize| self.fields.iter().find(|(at, _)| at == field).map(|(_, places)| places);
         let named = |field: &usize| places(field).into_iter().flatten().filter_map(value).rfind(|value| !value.is_null());
         name_of(self.identifiers.iter().map(|field| named(field).unwrap_or_default()))
+    }
+
+    /// Returns the text of a list or object that a transform reads, with its keys in the order of the record.
+    fn text_of<'r>(&self, records: &'r Records, row: usize, name: &str) -> Option<&'r str> {
+        let (_, slot) = self.names.iter().find(|(known, _)| known == name)?;
+        let column = records.columns.get(*slot).filter(|column| column.tag(row) == Tag::Json)?;
+        Some(column.text(row))
     }
 
     fn record(&self, records: &Records, row: usize) -> Map<String, Value> {

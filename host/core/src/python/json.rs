@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::number::float_text;
+use super::number::{float, float_text};
+use crate::number::is_integer;
 
 /// JSON as Python's `json.dumps(sort_keys=True)` writes it, with what HTML would read escaped.
 pub(crate) fn write_json(out: &mut String, value: &Value, indent: Option<usize>, depth: usize) {
@@ -18,7 +19,7 @@ pub(crate) fn write_json(out: &mut String, value: &Value, indent: Option<usize>,
     let between = if indent.is_some() { "," } else { ", " };
     match value {
         Value::String(text) => write_json_text(out, text),
-        Value::Number(number) if number.is_f64() => out.push_str(&float_text(number.as_f64().unwrap_or_default())),
+        Value::Number(number) if !is_integer(number.as_str()) => out.push_str(&float_text(float(number))),
         Value::Array(items) if !items.is_empty() => {
             out.push('[');
             for (index, item) in items.iter().enumerate() {

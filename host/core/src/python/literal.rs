@@ -6,7 +6,7 @@
 //! parser that is too narrow spoils nothing, and one that is too wide would.
 //!
 //! JSON, our model, is smaller than Python: tuples and sets become lists, keys of dicts become text. Bytes, complex
-//! numbers, infinities, integers beyond 64 bits and lone surrogates have no JSON form: such a text stays text. So do two
+//! numbers, infinities and lone surrogates have no JSON form: such a text stays text. So do two
 //! rarities of syntax: characters by name (`\N{…}`) and lines that a backslash continues.
 
 use serde_json::{Map, Number, Value};
@@ -315,7 +315,7 @@ impl Parser<'_> {
                 // Python allows one underscore right after the prefix.
                 self.take(b'_');
                 let digits = self.digits(radix)?;
-                return integer(u128::from_str_radix(&digits, radix).ok()?, negative);
+                return integer(&in_decimal(&digits, radix)?, negative);
             }
         }
         let start = self.at;
@@ -355,7 +355,7 @@ impl Parser<'_> {
         if self.bytes.get(start) == Some(&b'0') && whole.bytes().any(|byte| byte != b'0') {
             return None;
         }
-        integer(whole.parse().ok()?, negative)
+        integer(&whole, negative)
     }
 
     /// Returns digits with single underscores between them, returned without these.
@@ -542,13 +542,41 @@ fn list_of(items: Vec<Item>) -> Value {
     Value::Array(items.into_iter().map(|item| item.value).collect())
 }
 
-fn integer(magnitude: u128, negative: bool) -> Option<Value> {
-    if negative {
-        let number = i64::try_from(i128::try_from(magnitude).ok()?.checked_neg()?).ok()?;
-        Some(Value::from(number))
-    } else {
-        Some(Value::from(u64::try_from(magnitude).ok()?))
+/// The digits of the longest whole number that Python reads from a text.
+const DIGITS_MAX: usize = 4300;
+
+fn integer(digits: &str, negative: bool) -> Option<Value> {
+    let digits = digits.trim_start_matches('0');
+    match digits.len() {
+        0 => Some(Value::from(0)),
+        1..=DIGITS_MAX if negative => format!("-{digits}").parse().ok().map(Value::Number),
+        1..=DIGITS_MAX => digits.parse().ok().map(Value::Number),
+        _ => None,
     }
+}
+
+/// Returns the decimal digits of a number with another radix.
+fn in_decimal(digits: &str, radix: u32) -> Option<String> {
+    if let Ok(small) = u128::from_str_radix(digits, radix) {
+        return Some(small.to_string());
+    }
+    const PART: u64 = 1_000_000_000;
+    if digits.len() > DIGITS_MAX {
+        return None;
+    }
+    // The number in parts of nine digits, the last ones first.
+    let mut parts: Vec<u64> = Vec::new();
+    for digit in digits.chars() {
+        let mut carry = u64::from(digit.to_digit(radix)?);
+        for part in &mut parts {
+            let value = *part * u64::from(radix) + carry;
+            (*part, carry) = (value % PART, value / PART);
+        }
+        if carry > 0 {
+            parts.push(carry);
+        }
+    }
+    Some(parts.iter().rev().map(|part| format!("{part:09}")).collect())
 }
 
 /// Returns a dict's key as JSON writes it: text as it is, else what Python's `str` says.
@@ -564,6 +592,10 @@ fn key_text(item: &Item) -> Option<String> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    fn big(digits: &str) -> Value {
+        Value::Number(digits.parse().unwrap())
+    }
 
     #[test]
     fn literals_are_read_as_python_reads_them() {
@@ -599,6 +631,10 @@ mod tests {
             ("[1,\n 2] # two", json!([1, 2])),
             ("\n1 \n", json!(1)),
             ("18446744073709551615", json!(18446744073709551615u64)),
+            ("18446744073709551616", big("18446744073709551616")),
+            ("-0000", json!(0)),
+            ("0xffffffffffffffffffffffffffffffffff", big("87112285931760246646623899502532662132735")),
+            ("-0b1", json!(-1)),
         ] {
             assert_eq!(parse_literal(text), Some(value), "{text}");
         }
@@ -635,7 +671,6 @@ mod tests {
             "#",
             "\n",
             "\n 1",
-            "18446744073709551616",
             "'\\ud800'",
             "'\\x4'",
             "'a'b",

@@ -12,6 +12,6 @@ mod value;
 
 pub(crate) use json::write_json;
 pub(crate) use literal::parse_literal;
-pub(crate) use number::{float_of, float_text, integer_of};
+pub(crate) use number::{float, float_of, float_text, integer_of};
 pub(crate) use pattern::translate_pattern;
 pub(crate) use value::{compare, contains, describe, equal, is_true, type_name};

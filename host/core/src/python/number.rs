@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::text::is_blank;
+use crate::number::is_integer;
 
 /// Python's `int(text)` in base 10: blanks around, one sign, single underscores between digits.
 pub(crate) fn decimal_digits(text: &str) -> Option<(bool, String)> {
@@ -70,13 +71,16 @@ pub(crate) fn scalar_text(value: &Value) -> String {
         Value::Null => "None".to_owned(),
         Value::Bool(true) => "True".to_owned(),
         Value::Bool(false) => "False".to_owned(),
-        Value::Number(number) => match number.as_f64() {
-            Some(float) if number.is_f64() => float_text(float),
-            _ => number.to_string(),
-        },
+        Value::Number(number) if is_integer(number.as_str()) => number.to_string(),
+        Value::Number(number) => float_text(float(number)),
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }
+}
+
+/// Returns the float that Python reads for a number; an infinity where it is too large.
+pub(crate) fn float(number: &serde_json::Number) -> f64 {
+    number.as_str().parse().unwrap_or(f64::NAN)
 }
 
 /// Python's `repr` of a float: the shortest digits that read back, with an exponent below 1e-4 and from 1e16.

@@ -2,16 +2,17 @@
 
 use std::borrow::Cow;
 
-use serde_json::{Number, Value};
+use serde_json::Value;
 
-use super::number::decimal_digits;
+use super::number::{decimal_digits, float};
+use crate::number;
 
 /// Python's truth: null, false, zero, and what has no items are false.
 pub(crate) fn is_true(value: &Value) -> bool {
     match value {
         Value::Null => false,
         Value::Bool(yes) => *yes,
-        Value::Number(number) => number.as_f64().is_none_or(|number| number != 0.0),
+        Value::Number(number) => number::compare(number.as_str(), "0").is_ne(),
         Value::String(text) => !text.is_empty(),
         Value::Array(items) => !items.is_empty(),
         Value::Object(map) => !map.is_empty(),
@@ -30,84 +31,64 @@ pub(crate) fn equal(left: &Value, right: &Value) -> bool {
             left.len() == right.len() && left.iter().all(|(key, item)| right.get(key).is_some_and(|other| equal(item, other)))
         }
         _ => match (numeric(left), numeric(right)) {
-            (Some(left), Some(right)) => left.equals(right),
+            (Some(left), Some(right)) => left.equals(&right),
             _ => false,
         },
     }
 }
 
 /// A number as Python sees it: a bool is one too.
-#[derive(Clone, Copy)]
-enum Numeric {
-    Integer(i128),
+#[derive(Clone)]
+enum Numeric<'v> {
+    /// The digits of a whole number.
+    Integer(Cow<'v, str>),
     Float(f64),
 }
 
-impl Numeric {
-    fn equals(self, other: Self) -> bool {
+impl Numeric<'_> {
+    fn equals(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Integer(left), Self::Integer(right)) => left == right,
             (Self::Float(left), Self::Float(right)) => left == right,
-            (Self::Integer(integer), Self::Float(float)) | (Self::Float(float), Self::Integer(integer)) => {
-                // JSON's integers have 64 bits, so a whole float in their range converts without loss.
-                float.fract() == 0.0 && float.abs() < 1e30 && float as i128 == integer
-            }
+            (left, right) => left.exact().zip(right.exact()).is_some_and(|(left, right)| number::compare(&left, &right).is_eq()),
+        }
+    }
+
+    /// Returns all digits of a number: those of a float, whose shortest text has fewer, too. None: it is not finite.
+    fn exact(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Integer(digits) => Some(Cow::Borrowed(digits)),
+            Self::Float(float) => float.is_finite().then(|| Cow::Owned(format!("{float}"))),
         }
     }
 }
 
-fn numeric(value: &Value) -> Option<Numeric> {
+fn numeric(value: &Value) -> Option<Numeric<'_>> {
     match value {
-        Value::Bool(yes) => Some(Numeric::Integer(i128::from(*yes))),
-        Value::Number(number) => Some(of_number(number)),
+        Value::Bool(yes) => Some(Numeric::Integer(Cow::Borrowed(if *yes { "1" } else { "0" }))),
+        Value::Number(number) if number::is_integer(number.as_str()) => Some(Numeric::Integer(Cow::Borrowed(number.as_str()))),
+        Value::Number(number) => Some(Numeric::Float(float(number))),
         _ => None,
     }
 }
 
-fn of_number(number: &Number) -> Numeric {
-    if let Some(integer) = number.as_i64() {
-        Numeric::Integer(i128::from(integer))
-    } else if let Some(integer) = number.as_u64() {
-        Numeric::Integer(i128::from(integer))
-    } else {
-        Numeric::Float(number.as_f64().unwrap_or(f64::NAN))
-    }
-}
-
 /// Python's `int(value)`, which both sides of `>` and its like go through: text is read, fractions are cut off.
-fn to_integer(value: &Value) -> Result<Numeric, String> {
+fn to_integer(value: &Value) -> Result<Cow<'_, str>, String> {
     let refused = || format!("cannot read {} as a whole number", describe(value));
     match value {
-        Value::String(text) => integer_of_text(text).ok_or_else(refused),
+        Value::String(text) => {
+            let (negative, digits) = decimal_digits(text).ok_or_else(refused)?;
+            Ok(Cow::Owned(if negative { format!("-{digits}") } else { digits }))
+        }
         _ => match numeric(value).ok_or_else(refused)? {
-            // Beyond 2^120 the order of floats is the order of the integers they are.
-            Numeric::Float(float) if float.abs() >= 1e36 => Ok(Numeric::Float(float)),
-            Numeric::Float(float) => Ok(Numeric::Integer(float.trunc() as i128)),
-            integer => Ok(integer),
+            Numeric::Float(float) if float.is_finite() => Ok(Cow::Owned(format!("{}", float.trunc()))),
+            Numeric::Float(_) => Err(refused()),
+            Numeric::Integer(digits) => Ok(digits),
         },
     }
 }
 
-fn integer_of_text(text: &str) -> Option<Numeric> {
-    let (negative, digits) = decimal_digits(text)?;
-    match digits.parse::<i128>() {
-        Ok(number) => Some(Numeric::Integer(if negative { -number } else { number })),
-        Err(_) => {
-            let number: f64 = digits.parse().ok()?;
-            Some(Numeric::Float(if negative { -number } else { number }))
-        }
-    }
-}
-
 pub(crate) fn compare(field: &Value, value: &Value) -> Result<std::cmp::Ordering, String> {
-    let as_float = |number| match number {
-        Numeric::Integer(integer) => integer as f64,
-        Numeric::Float(float) => float,
-    };
-    match (to_integer(field)?, to_integer(value)?) {
-        (Numeric::Integer(left), Numeric::Integer(right)) => Ok(left.cmp(&right)),
-        (left, right) => Ok(as_float(left).total_cmp(&as_float(right))),
-    }
+    Ok(number::compare(&to_integer(field)?, &to_integer(value)?))
 }
 
 /// Python's `item in container`.

@@ -8,6 +8,7 @@ use std::hash::Hash;
 
 use infrahub_sync_core::change::{Change, ObjectKey};
 use infrahub_sync_core::model::{KindModel, Model};
+use infrahub_sync_core::number::canonical;
 use infrahub_sync_core::plan_row::{Action, PARKING};
 use serde_json::{Map, Value as Json};
 
@@ -210,9 +211,8 @@ fn items(value: &Json) -> &[Json] {
 
 /// Returns a value as text: numbers are one, whatever their type.
 fn text(value: &Json) -> String {
-    let text = value.to_string();
-    match text.strip_suffix(".0") {
-        Some(whole) if value.is_number() => whole.to_owned(),
-        _ => text,
+    match value {
+        Json::Number(number) => canonical(number.as_str()).into_owned(),
+        other => other.to_string(),
     }
 }

@@ -1,6 +1,7 @@
 //! The environment that transforms run in.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::sync::LazyLock;
 
 use minijinja::value::{Rest, ValueKind};
@@ -9,6 +10,8 @@ use minijinja::{Environment, Error, ErrorKind, State, UndefinedBehavior, Value a
 use super::Pieces;
 use super::filters::{PERCENT, filesizeformat, float, int, join, percent, round, title_words, tojson, truncate, urlencode, words};
 use super::methods::{python_method, width_in_limit};
+use super::mutable::{MUTABLE, mutable};
+use super::operands::{ORDERED, max, min, ordered, sort};
 use super::values::python_text;
 use crate::python::text::{Ends, pad};
 
@@ -63,6 +66,24 @@ fn build_environment() -> Environment<'static> {
     environment.add_filter("tojson", tojson);
     environment.add_filter("filesizeformat", filesizeformat);
     environment.add_filter("urlencode", |text: TemplateValue| defined(&text).map(|()| urlencode(&python_text(&text))));
+    environment.add_filter(MUTABLE, mutable);
+    environment.add_filter(ORDERED, ordered);
+    environment.add_filter("sort", sort);
+    environment.add_filter("min", min);
+    environment.add_filter("max", max);
+    let tests: [(&[&'static str], fn(Ordering) -> bool); 4] = [
+        (&["gt", "greaterthan", ">"], Ordering::is_gt),
+        (&["ge", ">="], Ordering::is_ge),
+        (&["lt", "lessthan", "<"], Ordering::is_lt),
+        (&["le", "<="], Ordering::is_le),
+    ];
+    for (names, holds) in tests {
+        for name in names {
+            environment.add_test(*name, move |value: TemplateValue, other: TemplateValue| {
+                ordered(value, other.clone()).map(|value| holds(value.cmp(&other)))
+            });
+        }
+    }
     environment.add_test("callable", |value: TemplateValue| value.kind() == ValueKind::Plain);
     environment
 }

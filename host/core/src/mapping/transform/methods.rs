@@ -3,6 +3,7 @@
 use minijinja::value::{Kwargs, Tuple, ValueKind, from_args};
 use minijinja::{Error, State, Value as TemplateValue};
 
+use super::bytes::{encode, maketrans, translate};
 use super::environment::invalid;
 use crate::python::text::{Ends, is_blank, pad, split_blanks, title};
 
@@ -89,6 +90,9 @@ fn text_method(text: &str, method: &str, args: &[TemplateValue]) -> Option<Resul
         "splitlines" => splitlines(text, args),
         "expandtabs" => expandtabs(text, args),
         "join" => join_texts(text, args),
+        "encode" => encode(text, args),
+        "maketrans" => maketrans(args),
+        "translate" => translate(text, args),
         _ => return None,
     };
     Some(result)
@@ -107,7 +111,7 @@ fn other_method(value: &TemplateValue, method: &str, args: &[TemplateValue]) -> 
         }
         (ValueKind::Seq, "append" | "extend" | "insert" | "pop" | "remove" | "sort" | "reverse" | "clear")
         | (ValueKind::Map, "update" | "pop" | "setdefault" | "clear" | "popitem") => Err(invalid(format!(
-            "'{method}' would change a value in place, which templates cannot do here: build a new one with + or a filter"
+            "'{method}' would change a value in place, which is possible for the value of a variable only: `{{% set list = … %}}` first"
         ))),
         _ => return None,
     };

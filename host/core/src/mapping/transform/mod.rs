@@ -11,21 +11,25 @@
 //!
 //! Where the schema says Text the literal rule spoils names such as `1e5`: [`Transforms::keep_text`] switches it off there.
 //!
-//! The engine differs from Python in these points: lists and dicts do not change in place (`append` says so). A captured
-//! `{% set %}` block is text. Values of different types have an order. `%` formats a text only after a literal. A result
+//! The engine differs from Python in these points: only lists and dicts of variables change in place ([`mutable`]). A captured
+//! `{% set %}` block is text. `%` formats a text only after a literal. A result
 //! that no record can hold is an error if it is undefined, a list if it is computed on demand, and otherwise the rendered
 //! text. Each has a case with its reason in `tests/fixtures/mapping/transforms.json`.
 //!
 //! Invariants: a record is only read for the names that the templates can read, and only written at a transform's field;
 //! a failed template leaves its field as it was.
 
+mod bytes;
 mod environment;
 mod filters;
 mod lend;
 mod methods;
+mod mutable;
+mod operands;
 mod source;
 mod values;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -36,7 +40,7 @@ use serde_json::{Map, Value};
 
 use self::environment::{STEPS_MAX, environment};
 use self::source::{names_read, rewrite_percent, unknown_filter};
-use self::values::{from_template, to_template};
+use self::values::{from_template, text_to_template, to_template};
 use super::lent::{Lends, Lent, LentCell, Needs};
 use crate::python::parse_literal;
 
@@ -173,7 +177,7 @@ impl Transforms {
     ///
     /// The expression is not a template.
     pub fn check(field: &str, expression: &str) -> Result<(), TransformError> {
-        let source = rewrite_percent(expression);
+        let source = rewritten(expression);
         environment().add_template_owned("0", source.into_owned()).map_err(|error| syntax_error(field, expression, &error))
     }
 
@@ -189,7 +193,7 @@ impl Transforms {
     }
 
     fn add(&mut self, index: usize, field: &str, expression: &str, lends: &Lends) -> Result<(), TransformError> {
-        let source = rewrite_percent(expression);
+        let source = rewritten(expression);
         let template = format!("{index}");
         let added = self.environment.add_template_owned(template.clone(), source.clone().into_owned());
         added.map_err(|error| syntax_error(field, expression, &error))?;
@@ -243,9 +247,28 @@ impl Transforms {
     ///
     /// The first template that fails on the record; those before it have written their fields.
     pub fn apply(&self, record: &mut Map<String, Value>) -> Result<(), TransformError> {
+        self.apply_in_order(record, |_| None)
+    }
+
+    /// As [`apply`](Self::apply), where `original` returns the JSON text of a value of the record: it has the keys of dicts in their order.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn apply_in_order<'t>(
+        &self,
+        record: &mut Map<String, Value>,
+        original: impl Fn(&str) -> Option<&'t str>,
+    ) -> Result<(), TransformError> {
+        let mut written: Vec<(&str, Option<TemplateValue>)> = Vec::new();
         for transform in &self.transforms {
-            let result = transform.evaluate(&self.environment, record).map_err(|error| transform.failure(&error))?;
-            if let Some(value) = result {
+            let in_order = |name: &str| match written.iter().rev().find(|(field, _)| *field == name) {
+                Some((_, value)) => value.clone(),
+                None => original(name).and_then(text_to_template),
+            };
+            let result = transform.evaluate(&self.environment, record, in_order).map_err(|error| transform.failure(&error))?;
+            if let Some((value, made)) = result {
+                written.push((&transform.field, made));
                 if let Some(slot) = record.get_mut(&transform.field) {
                     *slot = value;
                 } else {
@@ -258,8 +281,19 @@ impl Transforms {
 }
 
 impl Transform {
-    fn evaluate(&self, environment: &Environment<'static>, record: &Map<String, Value>) -> Result<Option<Value>, Error> {
-        let values = self.names.iter().map(|name| record.get(name).map(to_template)).collect();
+    /// Returns the result for the record, and for the templates that follow where these need more than it. `in_order`: a value with its keys in order.
+    fn evaluate(
+        &self,
+        environment: &Environment<'static>,
+        record: &Map<String, Value>,
+        in_order: impl Fn(&str) -> Option<TemplateValue>,
+    ) -> Result<Option<(Value, Option<TemplateValue>)>, Error> {
+        let value = |name: &String| {
+            let value = record.get(name)?;
+            let in_order = if value.is_object() || value.is_array() { in_order(name) } else { None };
+            Some(in_order.unwrap_or_else(|| to_template(value)))
+        };
+        let values = self.names.iter().map(value).collect();
         let context = TemplateValue::from_object(RecordContext { names: Arc::clone(&self.names), values });
         let captured = environment.get_template(&self.template)?.render_captured(context)?;
         let text = captured.output();
@@ -278,16 +312,19 @@ impl Transform {
             }
             if !self.keep_text {
                 // What JSON cannot hold, an infinity for instance, stays the text it was rendered to.
-                return Ok(Some(from_template(value)?.unwrap_or_else(|| Value::String(text.to_owned()))));
+                // What is computed as it is read becomes a list.
+                let value = if value.kind() == ValueKind::Iterable { &value.try_iter()?.collect() } else { value };
+                let kept = matches!(value.kind(), ValueKind::Map | ValueKind::Seq).then(|| value.clone());
+                return Ok(Some((from_template(value)?.unwrap_or_else(|| Value::String(text.to_owned())), kept)));
             }
         }
         if self.keep_text {
-            return Ok((text != "None").then(|| Value::String(text.to_owned())));
+            return Ok((text != "None").then(|| (Value::String(text.to_owned()), None)));
         }
         match parse_literal(text) {
             Some(Value::Null) => Ok(None),
-            Some(value) => Ok(Some(value)),
-            None => Ok(Some(Value::String(captured.into_output()))),
+            Some(value) => Ok(Some((value, None))),
+            None => Ok(Some((Value::String(captured.into_output()), None))),
         }
     }
 
@@ -300,6 +337,17 @@ impl Transform {
             None => TransformError::Failed { field, expression, line, reason: reason_of(error) },
         }
     }
+}
+
+/// Returns the source for the engine: with Python's `%`, lists that change, and comparisons that fail as Python's do.
+fn rewritten(expression: &str) -> Cow<'_, str> {
+    fn and_then<'s>(source: Cow<'s, str>, rewrite: fn(&str) -> Cow<'_, str>) -> Cow<'s, str> {
+        match rewrite(&source) {
+            Cow::Borrowed(_) => source,
+            Cow::Owned(changed) => Cow::Owned(changed),
+        }
+    }
+    and_then(and_then(rewrite_percent(expression), mutable::rewrite), operands::rewrite)
 }
 
 fn syntax_error(field: &str, expression: &str, error: &Error) -> TransformError {

@@ -138,7 +138,7 @@ pub(crate) fn text_length(rest: &str) -> usize {
 }
 
 /// Returns whether braces may be plain text in the source: what looks like code is then only read, never judged or rewritten.
-fn has_raw_block(source: &str) -> bool {
+pub(super) fn has_raw_block(source: &str) -> bool {
     source.contains("endraw")
 }
 
