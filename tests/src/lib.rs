@@ -5,6 +5,7 @@ pub mod lab;
 pub mod live;
 pub mod netbox;
 pub mod rest;
+pub mod terminal;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

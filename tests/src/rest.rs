@@ -58,6 +58,12 @@ impl Rest {
     /// Starts a server with these lists, which are empty.
     #[must_use]
     pub fn start(shapes: &[Shape]) -> Rest {
+        Rest::start_behind(shapes, |_| ())
+    }
+
+    /// Starts a server that calls `before` with each request, before it is looked at: it may wait.
+    #[must_use]
+    pub fn start_behind(shapes: &[Shape], before: impl Fn(&Request) + Send + Sync + 'static) -> Rest {
         let lists = Lists {
             columns: shapes.iter().copied().collect(),
             objects: shapes.iter().map(|(name, _)| (*name, BTreeMap::new())).collect(),
@@ -65,7 +71,10 @@ impl Rest {
         };
         let lists = Arc::new(Mutex::new(lists));
         let served = lists.clone();
-        let server = Server::start(move |request| answer(&mut lock(&served), request));
+        let server = Server::start(move |request| {
+            before(request);
+            answer(&mut lock(&served), request)
+        });
         Rest { server, lists }
     }
 

@@ -82,6 +82,7 @@ impl<'a> Call<'a> {
             stop: &stop,
             now: SystemTime::now,
         };
+        reporter.progress.begin();
         let outcome = block_on(action(&run), &stop, &context.screen);
         reporter.progress.finish();
         outcome?.map_err(|error| custom.describe(error))
@@ -173,12 +174,12 @@ impl<'a> Reporter<'a> {
 }
 
 impl Events for Reporter<'_> {
-    fn loading(&self, side: Side, kind: &str, rows: u64) {
-        self.progress.loading(side.as_str(), kind, rows);
+    fn loading(&self, side: Side, kind: &str, read: u64, total: Option<u64>) {
+        self.progress.loading(side.as_str(), kind, read, total);
     }
 
-    fn loaded(&self, side: Side, kind: &str, _rows: u64) {
-        self.progress.loaded(side.as_str(), kind);
+    fn loaded(&self, side: Side, kind: &str, read: u64) {
+        self.progress.loaded(side.as_str(), kind, read);
     }
 
     fn writing(&self, kind: &str, done: u64, total: u64) {

@@ -56,6 +56,7 @@ pub(crate) fn engine(error: &EngineError) -> Vec<String> {
             vec!["when it answers again, resume with `infrahub-sync apply --run-id`: it reads back what was written first".to_owned()]
         }
         EngineError::Moving { .. } => vec!["run again when others write less to that list".to_owned()],
+        EngineError::Records { is_file: true, .. } => vec!["correct the file".to_owned()],
         EngineError::Records { .. } => {
             vec!["correct the data there; if the data is as it should be, report this to the adapter's author".to_owned()]
         }

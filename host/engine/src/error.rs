@@ -108,6 +108,8 @@ pub enum EngineError {
         resource: String,
         /// Counted from 1.
         page: u64,
+        /// The adapter reads files: the mistake is the one of a user who wrote them.
+        is_file: bool,
         /// The mistake.
         source: RecordsError,
     },
@@ -329,6 +331,7 @@ impl EngineError {
             | EngineError::NotAccepted { .. }
             | EngineError::NotGranted { .. }
             | EngineError::NoAdapterLock { .. } => Fault::Adapter,
+            EngineError::Records { is_file: true, .. } => Fault::Config,
             EngineError::Records { .. } | EngineError::CursorLoop { .. } => Fault::Adapter,
             EngineError::Moving { .. } | EngineError::Unanswered { .. } => Fault::Remote,
             EngineError::Data { .. } => Fault::Data,

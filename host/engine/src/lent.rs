@@ -49,7 +49,7 @@ async fn read(side: Side, system: &Arc<dyn System>, resource: LentResource) -> R
         into.append(&records).map_err(too_large)?;
         Ok(ControlFlow::Continue(()))
     };
-    match Pages::new(system.clone(), side, request).read(|| resource.empty(), take, |_, _| (), unchecked).await? {
+    match Pages::new(system.clone(), side, request).read(|| resource.empty(), take, |_, _, _| (), unchecked).await? {
         Ended::Read(_, resource) => Ok(resource),
         // Only a request for changes can be declined.
         Ended::Declined(reason) => Err(EngineError::Internal(reason)),

@@ -107,10 +107,11 @@ pub struct Options {
 
 /// Receives the progress of a run.
 pub trait Events: Sync {
-    /// Reports the number of rows of a kind that were read so far.
-    fn loading(&self, side: Side, kind: &str, rows: u64);
-    /// Reports that a kind is read.
-    fn loaded(&self, side: Side, kind: &str, rows: u64);
+    /// Reports the number of records of a kind that were read so far: 0 when it is asked for. `total`: the records that there are, if the system
+    /// tells it.
+    fn loading(&self, side: Side, kind: &str, read: u64, total: Option<u64>);
+    /// Reports that a kind is read, and the number of its records.
+    fn loaded(&self, side: Side, kind: &str, read: u64);
     /// Reports the number of rows of a kind that the destination has answered.
     fn writing(&self, kind: &str, done: u64, total: u64);
     /// Something worth a line.

@@ -105,8 +105,8 @@ impl Pages {
         Pages { answered: Some(answered), ..self }
     }
 
-    /// Reads all pages: `take` parses a page into what `empty` made, `seen` is called after each page with whether it was the last one, and
-    /// `check` returns the contradiction in what was read. A list that moved is read again from its first page.
+    /// Reads all pages. `take` parses a page into what `empty` made. `seen` is called after each page with the total that the system reports, and again
+    /// when there is no further page. `check` returns the contradiction in what was read. A list that moved is read again from its first page.
     ///
     /// # Errors
     /// When a page cannot be read, the list never holds still, or what `take` returns.
@@ -114,7 +114,7 @@ impl Pages {
         mut self,
         empty: impl Fn() -> T,
         take: F,
-        seen: impl Fn(&T, bool),
+        seen: impl Fn(&T, Option<u64>, bool),
         check: impl Fn(&Header, &T) -> Option<String>,
     ) -> Result<Ended<T>, EngineError>
     where
@@ -153,7 +153,7 @@ impl Pages {
         &mut self,
         mut into: T,
         mut take: F,
-        seen: &impl Fn(&T, bool),
+        seen: &impl Fn(&T, Option<u64>, bool),
         to_its_end: bool,
     ) -> Result<Ended<T>, EngineError>
     where
@@ -180,10 +180,19 @@ impl Pages {
                 return Ok(Ended::Read(header, into));
             }
             let place = self.place.clone();
-            let parsing = tokio::task::spawn_blocking(move || {
-                let flow = take(&mut into, &place, payload)?;
-                Ok::<_, EngineError>((into, take, flow))
-            });
+            let total = header.total;
+            let parsing = async {
+                let parsed = tokio::task::spawn_blocking(move || {
+                    let flow = take(&mut into, &place, payload)?;
+                    Ok::<_, EngineError>((into, take, flow))
+                })
+                .await;
+                // Not only when the next page is there, which may take long.
+                if let Ok(Ok((into, ..))) = &parsed {
+                    seen(into, total, false);
+                }
+                parsed
+            };
             let (parsed, next) = tokio::join!(parsing, self.next());
             let flow;
             (into, take, flow) = parsed.map_err(|panic| EngineError::Internal(format!("parsing a page ended early: {panic}")))??;
@@ -191,7 +200,9 @@ impl Pages {
                 return Ok(Ended::Read(header, into));
             }
             following = next;
-            seen(&into, matches!(following, Ok(None)));
+            if matches!(following, Ok(None)) {
+                seen(&into, total, true);
+            }
         }
     }
 
@@ -241,13 +252,14 @@ impl Place {
     /// # Errors
     /// As there.
     pub(crate) fn records_behind(&self, projection: &Projection, payload: Payload, lines: u64) -> Result<Records, EngineError> {
-        let records = records(projection, payload, self.system.page_records_max()).map_err(|error| match error {
-            RecordsError::TooMany { .. } => EngineError::Adapter(self.system.too_many_records(&self.resource)),
-            RecordsError::Line { line, error } => {
-                let source = RecordsError::Line { line: line + usize::try_from(lines).unwrap_or_default(), error };
-                EngineError::Records { side: self.side, resource: self.resource.clone(), page: self.number, source }
-            }
-            source => EngineError::Records { side: self.side, resource: self.resource.clone(), page: self.number, source },
+        let records = records(projection, payload, self.system.page_records_max()).map_err(|error| {
+            let source = match error {
+                RecordsError::TooMany { .. } => return EngineError::Adapter(self.system.too_many_records(&self.resource)),
+                RecordsError::Line { line, error } => RecordsError::Line { line: line + usize::try_from(lines).unwrap_or_default(), error },
+                source => source,
+            };
+            let (resource, is_file) = (self.resource.clone(), self.system.manifest().address_setting.is_none());
+            EngineError::Records { side: self.side, resource, page: self.number, is_file, source }
         })?;
         self.system.count_records(&self.resource, records.rows)?;
         Ok(records)

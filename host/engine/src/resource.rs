@@ -29,7 +29,10 @@ use crate::{EngineError, Side};
 pub(crate) struct Progress {
     /// The kind's position in the model.
     pub(crate) kind: usize,
-    pub(crate) rows: u64,
+    /// The records that were read so far.
+    pub(crate) read: u64,
+    /// The records that there are, if the system tells it.
+    pub(crate) total: Option<u64>,
     pub(crate) is_finished: bool,
 }
 
@@ -93,6 +96,8 @@ impl Resource {
     /// # Errors
     /// When the system cannot be read.
     pub(crate) async fn read(mut self) -> Result<Read, EngineError> {
+        // Before the first request: what is asked for is shown from now on.
+        self.report(&self.plan.empty(), None, false);
         let mut reason = self.in_full.take();
         if let Some(since) = self.since.take() {
             match self.read_changes(since).await? {
@@ -126,7 +131,7 @@ impl Resource {
             plan.append(&records, &mut into.rows)?;
             Ok(ControlFlow::Continue(()))
         };
-        let (mut header, Changed { ids, rows, without_ids }) = match pages.read(changed, take, |_, _| (), unchecked).await? {
+        let (mut header, Changed { ids, rows, without_ids }) = match pages.read(changed, take, |_, _, _| (), unchecked).await? {
             Ended::Read(header, changed) => (header, changed),
             Ended::Declined(reason) => return Ok(Err(FullReason::Other(reason))),
         };
@@ -150,7 +155,7 @@ impl Resource {
                 (None, _) => return Ok(Err(FullReason::NoIds)),
             },
         };
-        self.report(&rows, true);
+        self.report(&rows, None, true);
         let changes = Some(Changes { changed: ids, deletions });
         let census = self.census(&rows, None);
         let (kinds, parts) = (self.plan.kinds(), self.plan.parts(rows));
@@ -177,7 +182,7 @@ impl Resource {
             }
             Ok(ControlFlow::Continue(()))
         };
-        match pages.read(|| Some(HashSet::new()), take, |_, _| (), check).await? {
+        match pages.read(|| Some(HashSet::new()), take, |_, _, _| (), check).await? {
             Ended::Read(mut header, ids) => Ok((ids, header.doubt())),
             Ended::Declined(_) => Ok((None, None)),
         }
@@ -200,7 +205,7 @@ impl Resource {
         };
         let pages = self.pages(self.request.clone());
         let empty = || Whole { sample: Vec::new(), rows: self.plan.empty(), tally: Tally::default() };
-        let report = |whole: &Whole, is_last| self.report(&whole.rows, is_last);
+        let report = |whole: &Whole, total, is_last| self.report(&whole.rows, total, is_last);
         match pages.read(empty, take, report, |header, whole| self.contradiction(header, whole)).await? {
             Ended::Read(mut header, Whole { sample, rows, tally }) => Ok(Read {
                 census: self.census(&rows, Some(&sample)),
@@ -246,10 +251,10 @@ impl Resource {
         }
     }
 
-    fn report(&self, rows: &[RawKind], is_finished: bool) {
+    fn report(&self, rows: &[RawKind], total: Option<u64>, is_finished: bool) {
         for (each, raw) in self.plan.feeds().iter().zip(rows) {
             // A listener that is gone is no reason to stop.
-            let _ = self.progress.send(Progress { kind: each.feed.kind, rows: raw.rows as u64, is_finished });
+            let _ = self.progress.send(Progress { kind: each.feed.kind, read: raw.census.read(), total, is_finished });
         }
     }
 }

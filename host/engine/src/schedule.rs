@@ -77,9 +77,9 @@ pub(crate) async fn load(
         answered: answered.clone(),
     };
     let mut queue = Queue::new(model, plans, &base, resource);
-    let tell = |Progress { kind, rows, is_finished }: Progress| {
+    let tell = |Progress { kind, read, total, is_finished }: Progress| {
         let Some(spec) = model.kinds.get(kind) else { return };
-        if is_finished { cx.events.loaded(side, &spec.name, rows) } else { cx.events.loading(side, &spec.name, rows) }
+        if is_finished { cx.events.loaded(side, &spec.name, read) } else { cx.events.loading(side, &spec.name, read, total) }
     };
     // In an incremental run the first resource begins alone: what all of them need (NetBox's change log) is then requested once, and the adapter
     // keeps it for the others.

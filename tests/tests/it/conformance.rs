@@ -320,7 +320,7 @@ async fn netbox_conforms_whatever_the_page_size() {
 struct Silence;
 
 impl infrahub_sync_engine::Events for Silence {
-    fn loading(&self, _: infrahub_sync_engine::Side, _: &str, _: u64) {}
+    fn loading(&self, _: infrahub_sync_engine::Side, _: &str, _: u64, _: Option<u64>) {}
     fn loaded(&self, _: infrahub_sync_engine::Side, _: &str, _: u64) {}
     fn writing(&self, _: &str, _: u64, _: u64) {}
     fn note(&self, _: &str) {}

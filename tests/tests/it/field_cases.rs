@@ -133,6 +133,74 @@ fn values_are_read_as_the_type_of_the_schema_or_their_row_is_listed() {
 }
 
 #[test]
+fn numbers_keep_their_digits_from_the_source_to_the_written_file() {
+    let mapping = "  - {name: Release, mapping: releases, identifiers: [version], fields: [{name: version, mapping: version}, {name: n, mapping: n}, {name: of, mapping: of, reference: Release}]}\n";
+    let records = r#"[{"version":1.10,"n":18446744073709551616},{"version":1234E5,"n":1e400,"of":"1.10"},
+        {"version":123456789012345678901234567890,"n":[0.10,{"a":1E5}]},{"version":1.0,"n":-0.25}]"#;
+    let project = project(mapping, &[("in/releases.json", records)]);
+    let plan = project.ok(&["diff"]).stdout;
+    for line in
+        ["  + 1.10\n", "  + 1234E5\n", "  + 123456789012345678901234567890\n", "18446744073709551616", "[0.10,{\"a\":1E5}]", "1e400"]
+    {
+        assert!(plan.contains(line), "{line}: {plan}");
+    }
+    project.ok(&["sync"]);
+    let written = project.read("out/Release.jsonl");
+    for words in [
+        "{\"version\":1.10,\"n\":18446744073709551616}",
+        "{\"version\":1234E5,\"n\":1e400,\"of\":{\"version\":1.10}}",
+        "{\"version\":123456789012345678901234567890,",
+    ] {
+        assert!(written.contains(words), "{words}: {written}");
+    }
+    assert_eq!(project.plan(&[]).0, 0);
+    // Other digits of the same numbers are no change; the next integer is one.
+    let same = r#"[{"version":1.10,"n":18446744073709551616.0},{"version":1234E5,"n":10e399,"of":"1.10"},
+        {"version":123456789012345678901234567890,"n":[0.1,{"a":100000}]},{"version":1,"n":-0.250}]"#;
+    project.write("in/releases.json", same);
+    assert_eq!(project.plan(&[]).0, 0);
+    project.write("in/releases.json", &same.replace("18446744073709551616.0", "18446744073709551617"));
+    let plan = project.ok(&["diff"]).stdout;
+    assert!(plan.contains("18446744073709551616 → 18446744073709551617"), "{plan}");
+    project.ok(&["sync", "--no-full-extract"]);
+    assert!(project.read("out/Release.jsonl").contains("\"n\":18446744073709551617"));
+    project.write("in/releases.jsonl", "");
+    std::fs::remove_file(project.path().join("in/releases.json")).unwrap();
+    project.write("in/releases.yaml", "- {version: 1.10, n: 18446744073709551617}\n");
+    std::fs::remove_file(project.path().join("in/releases.jsonl")).unwrap();
+    assert_eq!(project.plan(&[]).0, 0);
+}
+
+#[test]
+fn a_line_that_is_not_an_object_is_a_mistake_in_the_file() {
+    let mapping = "  - {name: P, mapping: p, identifiers: [name], fields: [{name: name, mapping: name}]}\n";
+    for (line, reason) in [
+        ("{\"name\": \"b\",}", "line 3, column 14: not a JSON object: trailing comma"),
+        ("[1]", "line 3, column 3: not a JSON object: record 2 is a list, not an object"),
+        ("5", "line 3, column 1: not a JSON object: record 2 is a number, not an object"),
+        ("{} x", "line 3, column 4: not a JSON object: trailing characters"),
+    ] {
+        let project = project(mapping, &[("in/p.jsonl", &format!("{{\"name\":\"a\"}}\n\n{line}\n"))]);
+        let told = project.run(&["diff"]);
+        assert_eq!(told.code, 3, "{}", told.stderr);
+        assert!(told.stderr.contains("error: source resource `p`, page 1") && told.stderr.contains(reason), "{}", told.stderr);
+        assert!(told.stderr.contains("hint: correct the file"), "{}", told.stderr);
+    }
+}
+
+#[test]
+fn mappings_that_give_one_field_two_values_contradict() {
+    let mapping = "  - {name: P, mapping: a, identifiers: [name], fields: [{name: name, mapping: name}, {name: serial, mapping: serial}]}
+  - {name: P, mapping: b, identifiers: [name], fields: [{name: name, mapping: name}, {name: serial, mapping: sn}]}
+";
+    let project = project(mapping, &[("in/a.csv", "name,serial\nx,1\ny,2\n"), ("in/b.csv", "name,sn\nx,9\ny,2\n")]);
+    let told = project.run(&["diff"]);
+    assert_eq!(told.code, 6);
+    let line = "P `x` (`b`, line 2) has the same identifiers as `x` (`a`, line 2) and differs in `serial`: \"9\", \"1\"";
+    assert!(told.stderr.contains(line) && !told.stderr.contains("`y`"), "{}", told.stderr);
+}
+
+#[test]
 fn validate_reports_all_mistakes_at_once_and_checks_settings() {
     let broken = Project::new(
         "name: p\nsource: {name: nosuch, settings: {a: \"${NOT_SET_ANYWHERE}\"}}\ndestination: {name: files, settings: {pth: out}}\nfoo: 1\nschema_mapping:\n  - {name: ../x, mapping: d, identifiers: [name], fields: [{name: name, mapping: name}]}\n",

@@ -30,6 +30,7 @@ mod ownership;
 mod puppet;
 mod quiet;
 mod rest;
+mod screen;
 mod storage;
 mod storms;
 mod strangers;

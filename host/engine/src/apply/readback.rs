@@ -118,7 +118,7 @@ async fn read(
         Ok(ControlFlow::Continue(()))
     };
     let pages = Pages::new(system.clone(), Side::Destination, request);
-    let Ended::Read(header, rows) = pages.read(|| plan.empty(), take, |_, _| (), unchecked).await? else { return Ok(None) };
+    let Ended::Read(header, rows) = pages.read(|| plan.empty(), take, |_, _, _| (), unchecked).await? else { return Ok(None) };
     let part = plan.parts(rows).into_iter().find(|part| part.kind == kind);
     let mut raw = part.map(|part| part.rows).unwrap_or_default();
     if let Some(spec) = current.model.kinds.get(kind) {

@@ -36,7 +36,7 @@ use crate::{AdapterSource, Applied, Drift, EngineError, Events, Options, Outcome
 struct Silence;
 
 impl Events for Silence {
-    fn loading(&self, _: Side, _: &str, _: u64) {}
+    fn loading(&self, _: Side, _: &str, _: u64, _: Option<u64>) {}
     fn loaded(&self, _: Side, _: &str, _: u64) {}
     fn writing(&self, _: &str, _: u64, _: u64) {}
     fn note(&self, _: &str) {}

@@ -229,7 +229,7 @@ fn run_id() -> String {
 struct Warnings<'s>(&'s Screen);
 
 impl Events for Warnings<'_> {
-    fn loading(&self, _: Side, _: &str, _: u64) {}
+    fn loading(&self, _: Side, _: &str, _: u64, _: Option<u64>) {}
     fn loaded(&self, _: Side, _: &str, _: u64) {}
     fn writing(&self, _: &str, _: u64, _: u64) {}
     fn note(&self, _: &str) {}
