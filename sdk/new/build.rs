@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 /// The files of each language: their path in the repository and in the folder.
-const LANGUAGES: [(&str, &[(&str, &str)]); 4] = [
+const LANGUAGES: [(&str, &[(&str, &str)]); 5] = [
     (
         "RUST",
         &[
@@ -26,6 +26,8 @@ const LANGUAGES: [(&str, &[(&str, &str)]); 4] = [
             ("wit", "wit"),
         ],
     ),
+    // What custom adapters of infrahub-sync 2.0.1 import.
+    ("PYTHON_COMPAT", &[("sdk/python/compat", "")]),
     (
         "JAVASCRIPT",
         &[

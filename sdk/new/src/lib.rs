@@ -6,6 +6,8 @@
 //!                                              racks/wit/adapter.wit                       the contract
 //! ```
 //!
+//! [`from_python`] makes a folder of a custom adapter of infrahub-sync 2.0.1.
+//!
 //! SDK and contract are copies, so any later infrahub-sync builds the folder, and the build fetches neither of them.
 
 use std::fmt::{self, Display};
@@ -13,6 +15,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+
+pub mod from_python;
 
 include!(concat!(env!("OUT_DIR"), "/files.rs"));
 
@@ -118,6 +122,33 @@ pub enum NewError {
         /// The folder.
         folder: PathBuf,
     },
+    /// A text that names no class of a file.
+    #[error("`{text}` is not the class of a Python file")]
+    NoClass {
+        /// The text.
+        text: String,
+    },
+    /// The file of a class cannot be read.
+    #[error("cannot read `{}`", .file.display())]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// The error of the operating system.
+        #[source]
+        source: io::Error,
+    },
+    /// The class is not one of a custom adapter.
+    #[error("`{}` has {} `{}`", .file.display(), if *.has_loader { "no `model_loader` for the class" } else { "no class" }, .class)]
+    Class {
+        /// The file.
+        file: PathBuf,
+        /// The class.
+        class: String,
+        /// The classes that the file has.
+        classes: Vec<String>,
+        /// The class exists, and `model_loader` does not.
+        has_loader: bool,
+    },
     /// The folder cannot be written.
     #[error("cannot write `{}`", .file.display())]
     Write {
@@ -140,7 +171,16 @@ impl NewError {
                 (!better.is_empty()).then(|| format!("use `{better}`"))
             }
             NewError::Exists { .. } => Some("name another folder with `--directory`".into()),
-            NewError::Write { .. } => None,
+            NewError::NoClass { .. } => Some("write FILE:CLASS, as in `./adapters/shop.py:ShopAdapter`".into()),
+            NewError::Class { has_loader: true, .. } => {
+                Some("custom adapters of infrahub-sync 2.0.1 read in `model_loader`; `--language python` makes a new adapter".into())
+            }
+            NewError::Class { classes, .. } if classes.is_empty() => Some("the file has no classes".into()),
+            NewError::Class { classes, .. } => {
+                let names: Vec<String> = classes.iter().map(|name| format!("`{name}`")).collect();
+                Some(format!("its classes are {}", names.join(", ")))
+            }
+            NewError::Write { .. } | NewError::Read { .. } => None,
         }
     }
 }
@@ -150,43 +190,56 @@ impl NewError {
 /// # Errors
 /// The name is invalid, the folder is not empty, or it cannot be written. Files that were written before the error stay.
 pub fn write(name: &str, language: Language, folder: &Path) -> Result<Vec<PathBuf>, NewError> {
-    let is_name = name.starts_with(|c: char| c.is_ascii_lowercase())
-        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
-        && !name.ends_with('-');
-    if !is_name {
-        return Err(NewError::Name { name: name.to_owned() });
-    }
-    let failed = |file: &Path| {
-        let file = file.to_owned();
-        |source| NewError::Write { file, source }
-    };
-    match fs::read_dir(folder) {
-        Ok(mut entries) => {
-            if entries.next().is_some() {
-                return Err(NewError::Exists { folder: folder.to_owned() });
-            }
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => fs::create_dir_all(folder).map_err(failed(folder))?,
-        Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Err(NewError::Exists { folder: folder.to_owned() }),
-        Err(error) => return Err(failed(folder)(error)),
-    }
+    check_name(name)?;
+    fresh(folder)?;
     let mut written = Vec::new();
     for (path, text) in language.files() {
-        let file = folder.join(path);
-        if let Some(parent) = file.parent() {
-            fs::create_dir_all(parent).map_err(failed(parent))?;
-        }
         let is_template = !["sdk/", "infrahub", "wit/"].iter().any(|other| path.starts_with(other));
         let text = match is_template {
             true => renamed(text, name, language),
             false if path.ends_with(".md") => without_links_out(text),
             false => (*text).to_owned(),
         };
-        fs::write(&file, text).map_err(failed(&file))?;
-        written.push(PathBuf::from(path));
+        written.push(put(folder, path, &text)?);
     }
     written.sort();
     Ok(written)
+}
+
+/// Checks that a name is valid for a package in each language.
+fn check_name(name: &str) -> Result<(), NewError> {
+    let is_name = name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+        && !name.ends_with('-');
+    if is_name { Ok(()) } else { Err(NewError::Name { name: name.to_owned() }) }
+}
+
+fn failed(file: &Path) -> impl FnOnce(io::Error) -> NewError {
+    let file = file.to_owned();
+    |source| NewError::Write { file, source }
+}
+
+/// Makes a folder, which may exist without files.
+fn fresh(folder: &Path) -> Result<(), NewError> {
+    match fs::read_dir(folder) {
+        Ok(mut entries) => match entries.next() {
+            Some(_) => Err(NewError::Exists { folder: folder.to_owned() }),
+            None => Ok(()),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => fs::create_dir_all(folder).map_err(failed(folder)),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(NewError::Exists { folder: folder.to_owned() }),
+        Err(error) => Err(failed(folder)(error)),
+    }
+}
+
+/// Writes a file of the folder, and returns its path there.
+fn put(folder: &Path, path: &str, text: &str) -> Result<PathBuf, NewError> {
+    let file = folder.join(path);
+    if let Some(parent) = file.parent() {
+        fs::create_dir_all(parent).map_err(failed(parent))?;
+    }
+    fs::write(&file, text).map_err(failed(&file))?;
+    Ok(PathBuf::from(path))
 }
 
 /// Returns the template's text with another name in it.

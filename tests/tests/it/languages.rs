@@ -34,7 +34,7 @@ fn root() -> PathBuf {
 }
 
 /// Returns the folder in which adapters are made and built. It stays between runs: an unchanged adapter is not built again.
-fn scratch() -> PathBuf {
+pub(crate) fn scratch() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("languages")
 }
 
@@ -48,7 +48,7 @@ fn run(folder: &Path, words: &[&str]) -> Output {
     command.output().unwrap_or_else(|error| panic!("{words:?}: {error}"))
 }
 
-fn ok(folder: &Path, words: &[&str]) -> String {
+pub(crate) fn ok(folder: &Path, words: &[&str]) -> String {
     let output = run(folder, words);
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{words:?} in {}:\n{}{}", folder.display(), text(&output.stdout), text(&output.stderr));
@@ -56,7 +56,7 @@ fn ok(folder: &Path, words: &[&str]) -> String {
 }
 
 /// Builds the adapter of a folder. None: the machine lacks the language.
-fn build(folder: &Path, language: &str) -> Option<PathBuf> {
+pub(crate) fn build(folder: &Path, language: &str) -> Option<PathBuf> {
     let tool = binary().with_file_name("infrahub-sync-build");
     // `new/python` and `languages/python` are two adapters, and are built at the same time.
     let above = folder.parent().unwrap().file_name().unwrap().to_string_lossy().into_owned();

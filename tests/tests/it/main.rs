@@ -16,6 +16,7 @@ mod deletes;
 mod examples;
 mod field_cases;
 mod forgotten;
+mod from_python;
 mod generics;
 mod golden;
 mod hostile;

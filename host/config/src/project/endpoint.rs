@@ -135,8 +135,14 @@ fn adapter(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> Option<Adapter
         let stem = Path::new(file).file_stem().and_then(|stem| stem.to_str()).unwrap_or("adapter");
         let stem = if extension == Some("py") { stem } else { file.rsplit(['.', '/']).next().unwrap_or(stem) };
         let message = format!("`{text}` is Python code, which this program cannot load");
+        // A module with dots is somewhere on Python's path.
+        let from = match (class, extension) {
+            (Some(_), Some("py")) => format!("--from-python {text}"),
+            (None, Some("py")) => format!("--from-python {text}:CLASS"),
+            _ => "--from-python FILE.py:CLASS".to_owned(),
+        };
         let hint = format!(
-            "adapters are WebAssembly components here: `infrahub-sync adapter new {} --language python` makes the folder of one; build \
+            "adapters are WebAssembly components here: `infrahub-sync adapter new {} {from}` makes the folder of one from this class; build \
              it, put it beside this file and write `adapter: ./{stem}.wasm`",
             stem.replace('_', "-")
         );

@@ -699,7 +699,7 @@ fn adapters() {
     4 |   adapter: ./src/mock_db.py:MockdbAdapter
       |            ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
 
-    hint: adapters are WebAssembly components here: `infrahub-sync adapter new mock-db --language python` makes the folder of one; build it, put it beside this file and write `adapter: ./mock_db.wasm`
+    hint: adapters are WebAssembly components here: `infrahub-sync adapter new mock-db --from-python ./src/mock_db.py:MockdbAdapter` makes the folder of one from this class; build it, put it beside this file and write `adapter: ./mock_db.wasm`
     ");
     assert_snapshot!(with("mycompany.adapters.mock").unwrap_err(), @r"
     error: `mycompany.adapters.mock` is Python code, which this program cannot load
@@ -708,7 +708,7 @@ fn adapters() {
     4 |   adapter: mycompany.adapters.mock
       |            ^^^^^^^^^^^^^^^^^^^^^^^
 
-    hint: adapters are WebAssembly components here: `infrahub-sync adapter new mock --language python` makes the folder of one; build it, put it beside this file and write `adapter: ./mock.wasm`
+    hint: adapters are WebAssembly components here: `infrahub-sync adapter new mock --from-python FILE.py:CLASS` makes the folder of one from this class; build it, put it beside this file and write `adapter: ./mock.wasm`
     ");
     assert!(with("adapters/mock:Mock").is_err());
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, ValueHint};
+use infrahub_sync_new_adapter::from_python::{self, Class};
 use infrahub_sync_new_adapter::{Language, NewError, write};
 
 use crate::command_error::CommandError;
@@ -12,13 +13,17 @@ use crate::exit::Exit;
 /// The arguments of `adapter new`.
 #[derive(Debug, Args)]
 pub(super) struct AdapterNew {
-    /// Name of the adapter: lower-case letters, digits and `-`
-    #[arg(value_name = "NAME")]
-    name: String,
+    /// Name of the adapter: lower-case letters, digits and `-` [default with --from-python: the class without `Adapter`]
+    #[arg(value_name = "NAME", required_unless_present = "from_python")]
+    name: Option<String>,
 
     /// Programming language of the adapter
-    #[arg(long, value_name = "LANGUAGE")]
-    language: LanguageName,
+    #[arg(long, value_name = "LANGUAGE", required_unless_present = "from_python")]
+    language: Option<LanguageName>,
+
+    /// Take over a custom adapter of infrahub-sync 2.0.1: `./adapters/shop.py:ShopAdapter`
+    #[arg(long, value_name = "FILE:CLASS", conflicts_with = "language")]
+    from_python: Option<String>,
 
     /// Folder to create [default: NAME in the working directory]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
@@ -52,7 +57,9 @@ impl From<LanguageName> for Language {
 impl From<NewError> for CommandError {
     fn from(error: NewError) -> CommandError {
         let exit = match error {
-            NewError::Name { .. } | NewError::Exists { .. } => Exit::Usage,
+            NewError::Name { .. } | NewError::Exists { .. } | NewError::NoClass { .. } | NewError::Read { .. } | NewError::Class { .. } => {
+                Exit::Usage
+            }
             NewError::Write { .. } => Exit::Unexpected,
         };
         error.hint().into_iter().fold(CommandError::from_error(exit, &error), CommandError::hint)
@@ -61,17 +68,47 @@ impl From<NewError> for CommandError {
 
 /// Creates the folder, and prints it.
 pub(super) fn run(args: &AdapterNew, context: &Context) -> Result<Exit, CommandError> {
-    let language = Language::from(args.language);
-    let folder = args.directory.clone().unwrap_or_else(|| PathBuf::from(&args.name));
-    let files = write(&args.name, language, &folder)?;
+    if let Some(class) = &args.from_python {
+        return take_over(args, class, context);
+    }
+    let (Some(name), Some(language)) = (&args.name, args.language.map(Language::from)) else { return Ok(Exit::Usage) };
+    let folder = args.directory.clone().unwrap_or_else(|| PathBuf::from(name));
+    let files = write(name, language, &folder)?;
     context.print(|out| writeln!(out, "{}", folder.display()))?;
     context.screen.info(&format!(
-        "Wrote {} files: a working adapter in {language}, its test, the SDK and the contract. To test and build it, run in that folder:\n  \
-         {}\n  \
-         cargo run --release -p infrahub-sync-build --manifest-path $SYNC/Cargo.toml -- component .\n\
-         $SYNC is a checkout of infrahub-sync. README.md describes the next steps.",
+        "Wrote {} files: a working adapter in {language}, its test, the SDK and the contract. {}README.md describes the next steps.",
         files.len(),
-        language.test_command(),
+        next_steps(language),
     ));
     Ok(Exit::Done)
+}
+
+/// Creates the folder of a custom adapter of infrahub-sync 2.0.1.
+fn take_over(args: &AdapterNew, class: &str, context: &Context) -> Result<Exit, CommandError> {
+    let class = Class::parse(class)?;
+    let name = args.name.clone().unwrap_or_else(|| class.adapter_name());
+    let folder = args.directory.clone().unwrap_or_else(|| PathBuf::from(&name));
+    let (files, changes) = from_python::write(&name, &class, &folder)?;
+    context.print(|out| writeln!(out, "{}", folder.display()))?;
+    let changes = match changes {
+        0 => "no line of it was found that must be changed".to_owned(),
+        1 => "CHANGES.md names the line to change by hand".to_owned(),
+        count => format!("CHANGES.md names {count} lines to change by hand"),
+    };
+    context.screen.info(&format!(
+        "Wrote {} files: your code unchanged, the adapter that runs it, the SDK and the contract; {changes}. {}README.md describes the next steps.",
+        files.len(),
+        next_steps(Language::Python),
+    ));
+    Ok(Exit::Done)
+}
+
+/// Returns how an adapter is tested and built.
+fn next_steps(language: Language) -> String {
+    format!(
+        "To test and build it, run in that folder:\n  {}\n  \
+         cargo run --release -p infrahub-sync-build --manifest-path $SYNC/Cargo.toml -- component .\n\
+         $SYNC is a checkout of infrahub-sync. ",
+        language.test_command()
+    )
 }

@@ -1,0 +1,1 @@
+"""The part of infrahub_sync.adapters that custom adapters use."""
