@@ -16,8 +16,16 @@ const VARIABLES: [&str; 5] = ["NETBOX_ADDRESS", "NETBOX_URL", "NETBOX_TOKEN", "I
 
 /// Builds the adapters and the program, and runs them.
 pub(crate) fn run(root: &Path) -> Result<(), Fault> {
+    say(
+        "The demo builds the adapters (1 of 3) and the program (2 of 3), and runs them (3 of 3). On a new machine, the first build of the program takes",
+    );
+    say("some minutes on many cores, and up to half an hour on two. Cargo shows what it compiles, and a later demo starts at once.");
+    let step = |number: u32, what: &str| say(&format!("\n{number} of 3: {what}"));
+    step(1, "build the adapters");
     guests::build(root, Guests::Adapters)?;
+    step(2, "build the program");
     programs(root, &["infrahub-sync"])?;
+    step(3, "run the program");
     let target = guests::target_folder(root)?;
 
     let example = root.join("examples").join(EXAMPLE);
