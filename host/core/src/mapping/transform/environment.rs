@@ -71,21 +71,21 @@ fn build_environment() -> Environment<'static> {
     environment.add_filter("sort", sort);
     environment.add_filter("min", min);
     environment.add_filter("max", max);
-    let tests: [(&[&'static str], fn(Ordering) -> bool); 4] = [
-        (&["gt", "greaterthan", ">"], Ordering::is_gt),
-        (&["ge", ">="], Ordering::is_ge),
-        (&["lt", "lessthan", "<"], Ordering::is_lt),
-        (&["le", "<="], Ordering::is_le),
-    ];
-    for (names, holds) in tests {
-        for name in names {
-            environment.add_test(*name, move |value: TemplateValue, other: TemplateValue| {
-                ordered(value, other.clone()).map(|value| holds(value.cmp(&other)))
-            });
-        }
-    }
+    add_comparison(&mut environment, &["gt", "greaterthan", ">"], Ordering::is_gt);
+    add_comparison(&mut environment, &["ge", ">="], Ordering::is_ge);
+    add_comparison(&mut environment, &["lt", "lessthan", "<"], Ordering::is_lt);
+    add_comparison(&mut environment, &["le", "<="], Ordering::is_le);
     environment.add_test("callable", |value: TemplateValue| value.kind() == ValueKind::Plain);
     environment
+}
+
+/// Adds a test that compares as Python does.
+fn add_comparison(environment: &mut Environment<'static>, names: &[&'static str], holds: fn(Ordering) -> bool) {
+    for name in names {
+        environment.add_test(*name, move |value: TemplateValue, other: TemplateValue| {
+            ordered(value, other.clone()).map(|value| holds(value.cmp(&other)))
+        });
+    }
 }
 
 /// Jinja's delimiters; `trim_blocks` and `lstrip_blocks` as infrahub-sync sets them.
