@@ -1,6 +1,6 @@
 //! Knows the formats: their file names, and how they write objects.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use infrahub_sync_adapter::serde_json::{self, Value, value::RawValue};
 use infrahub_sync_adapter::{Error, Result};
@@ -82,11 +82,32 @@ struct InOrder<'o>(&'o Object, &'o [String]);
 
 impl Serialize for InOrder<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let members = self.0.in_order(self.1).map(|(name, value)| {
-            let value: Value = serde_json::from_str(value.get()).map_err(serde::ser::Error::custom)?;
-            Ok((name, value))
-        });
-        serializer.collect_map(members.collect::<Result<Vec<_>, S::Error>>()?)
+        serializer.collect_map(self.0.in_order(self.1).map(|(name, value)| (name, InYaml(value))))
+    }
+}
+
+/// A value for YAML. Whole numbers keep their digits up to 128 bits; serde_yaml writes others as it writes floats.
+struct InYaml<'v>(&'v RawValue);
+
+impl Serialize for InYaml<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::Error;
+        let json = self.0.get();
+        match json.as_bytes().first() {
+            Some(b'{') => {
+                let members: BTreeMap<String, &RawValue> = serde_json::from_str(json).map_err(Error::custom)?;
+                serializer.collect_map(members.into_iter().map(|(name, value)| (name, InYaml(value))))
+            }
+            Some(b'[') => {
+                let items: Vec<&RawValue> = serde_json::from_str(json).map_err(Error::custom)?;
+                serializer.collect_seq(items.into_iter().map(InYaml))
+            }
+            Some(b'-' | b'0'..=b'9') => match json.parse::<i128>() {
+                Ok(whole) => serializer.serialize_i128(whole),
+                Err(_) => serializer.serialize_f64(json.parse().map_err(Error::custom)?),
+            },
+            _ => serde_json::from_str::<Value>(json).map_err(Error::custom)?.serialize(serializer),
+        }
     }
 }
 

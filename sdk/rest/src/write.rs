@@ -350,7 +350,8 @@ impl Writer<'_> {
             kind => kind,
         };
         let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
-        let named = named(&answer, rows, status);
+        // A fault of the server names its own exception, not the row's fields.
+        let named = if status == 500 { BTreeMap::new() } else { named(&answer, rows, status) };
         let kind = if is_collision(&answer.to_string()) { ErrorKind::Conflict } else { kind };
         Ok(Sent::Rejected(Error { kind, ..error }, named))
     }

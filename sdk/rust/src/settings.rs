@@ -38,8 +38,8 @@ mod tests {
     #[test]
     fn an_invalid_setting_is_named() {
         for (settings, message) in [
-            (r#"{"url": "x", "size": -1}"#, "`size` is invalid: invalid value: integer `-1`, expected u32"),
-            (r#"{"url": 7}"#, "`url` is invalid: invalid type: integer `7`, expected a string"),
+            (r#"{"url": "x", "size": "1"}"#, "`size` is invalid: invalid type: string \"1\", expected u32"),
+            (r#"{"url": []}"#, "`url` is invalid: invalid type: sequence, expected a string"),
             (r#"{"size": 1}"#, "the settings cannot be read: missing field `url`"),
         ] {
             let error = parse::<Settings>(settings).expect_err("each of them is invalid");

@@ -82,7 +82,7 @@ impl Input<'_> {
     }
 
     fn lifetime(&mut self) -> memo::Lifetime {
-        if self.byte() % 2 == 0 { memo::Lifetime::Run } else { memo::Lifetime::Lasting }
+        if self.byte().is_multiple_of(2) { memo::Lifetime::Run } else { memo::Lifetime::Lasting }
     }
 
     fn header(&mut self) -> http::Header {
@@ -231,7 +231,7 @@ async fn call(state: &mut HostState, input: &mut Input<'_>, held: &mut Vec<u32>)
         }
         5 => drop(state.count(handle(input), input.text())),
         6 => drop(state.body(handle(input)).map(seen)),
-        7 => drop(if input.byte() % 2 == 0 { state.release(handle(input)) } else { state.drop(handle(input)) }),
+        7 => drop(if input.byte().is_multiple_of(2) { state.release(handle(input)) } else { state.drop(handle(input)) }),
         8 => drop(Files::list(state).await),
         9 => hold(Files::read(state, input.text()).await, held),
         10 => {
@@ -239,9 +239,9 @@ async fn call(state: &mut HostState, input: &mut Input<'_>, held: &mut Vec<u32>)
             hold(read.map(|answer| answer.map(|(response, _)| response)), held);
         }
         11 => drop(Files::append(state, input.text(), input.bytes()).await),
-        12 if input.byte() % 2 == 0 => drop(Files::replace(state, input.text(), input.text()).await),
+        12 if input.byte().is_multiple_of(2) => drop(Files::replace(state, input.text(), input.text()).await),
         12 => drop(Files::remove(state, input.text()).await),
-        13 if input.byte() % 2 == 0 => drop(Memo::get(state, input.lifetime(), input.text()).await),
+        13 if input.byte().is_multiple_of(2) => drop(Memo::get(state, input.lifetime(), input.text()).await),
         13 => drop(Memo::put(state, input.lifetime(), input.text(), input.bytes()).await),
         _ => drop(Log::log(state, log::Level::Error, input.text())),
     }
