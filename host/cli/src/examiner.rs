@@ -33,6 +33,7 @@ impl Examiner {
     }
 
     /// Loads a component. One that is a part of this program is borrowed from it.
+    #[allow(clippy::ptr_arg, reason = "whether it is borrowed says whose it is")]
     pub(crate) fn load(&self, component: &Cow<'static, [u8]>, name: &str, limits: &Limits) -> Result<Adapter, CommandError> {
         Ok(match component {
             Cow::Borrowed(built_in) => self.runtime.load_built_in(built_in, name)?,
@@ -41,6 +42,7 @@ impl Examiner {
     }
 
     /// Loads a component and returns its self-description.
+    #[allow(clippy::ptr_arg, reason = "see `load`")]
     pub(crate) fn examine(&self, component: &Cow<'static, [u8]>, name: &str, limits: &Limits) -> Result<(Adapter, Manifest), CommandError> {
         let adapter = self.load(component, name, limits)?;
         let manifest = self.tasks.block_on(adapter.describe())?;

@@ -286,8 +286,8 @@ fn netbox(lists: BTreeMap<String, Vec<Value>>) -> impl Fn(&Asked) -> Result<Answ
         let path = asked.path.split('?').next().unwrap();
         let Some(list) = lists.get(path) else { return Ok(Answer::json(404, r#"{"detail": "Not found."}"#)) };
         let (start, limit) = (parameter(&asked.path, "start").unwrap_or(0), parameter(&asked.path, "limit").unwrap_or(50));
-        let ids: Vec<&str> = asked.path.split(['?', '&']).filter_map(|pair| pair.strip_prefix("id=")).collect();
-        let is_asked = |record: &&Value| ids.is_empty() || ids.iter().any(|id| record["id"].to_string() == *id);
+        let ids: Vec<u64> = asked.path.split(['?', '&']).filter_map(|pair| pair.strip_prefix("id=")?.parse().ok()).collect();
+        let is_asked = |record: &&Value| ids.is_empty() || record["id"].as_u64().is_some_and(|id| ids.contains(&id));
         let rest = list.iter().filter(is_asked).filter(|record| record["id"].as_u64() >= Some(start));
         let mut rest = rest.skip_while(|_| limit == 0);
         let page: Vec<&Value> = rest.by_ref().take(usize::try_from(limit).unwrap()).collect();
