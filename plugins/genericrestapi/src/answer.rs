@@ -56,7 +56,7 @@ impl Answer {
         let usual = [String::new(), format!("/{}", escaped(name))];
         let is_list = |shape: &Shape| *shape != Shape::One;
         for pointer in usual {
-            // An object at the top holds the list; it is none itself.
+            // An object at the top only wraps the list.
             if let Some(shape) = shape(response, &pointer).filter(|shape| is_list(shape) && !(pointer.is_empty() && *shape == Shape::Map)) {
                 return Ok(Answer { pointer, shape });
             }
@@ -162,7 +162,7 @@ pub(crate) fn pointer(text: &str) -> String {
     pointers(text).pop().unwrap_or_default()
 }
 
-fn escaped(key: &str) -> String {
+pub(crate) fn escaped(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
 
@@ -204,7 +204,7 @@ fn is_given(value: &Value) -> bool {
 }
 
 /// Returns the key of a record's id: `id`, else the first one that ends in `_id`; none for `id` itself.
-fn id_key(record: &str) -> Result<Option<String>> {
+pub(crate) fn id_key(record: &str) -> Result<Option<String>> {
     let Entries(entries) = serde_json::from_str(record).unwrap_or_default();
     let is_id = |(key, value): &&(String, Value)| key == "id" && is_given(value);
     if entries.iter().any(|entry| is_id(&entry)) {

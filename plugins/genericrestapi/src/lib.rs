@@ -159,13 +159,7 @@ impl GenericRestApi {
         // Users copy the address with the endpoint at its end.
         let is_there = !endpoint.is_empty() && self.url.trim_end_matches('/').ends_with(&format!("/{endpoint}"));
         let path = if endpoint.is_empty() || is_there { format!("/{resource}") } else { format!("/{endpoint}/{resource}") };
-        let mut query = Query::new(&path);
-        for (name, value) in &self.params {
-            query = match value {
-                Value::Array(values) => values.iter().fold(query, |query, value| query.with(name, parameter(value))),
-                value => query.with(name, parameter(value)),
-            };
-        }
+        let mut query = Query::new(&path).with_all(&self.params);
         if let Some(pagination) = &self.pagination {
             query = pagination.begin(query, &self.params);
         }
@@ -209,13 +203,5 @@ impl GenericRestApi {
             Ids::All(path) => Some(path),
             Ids::Each(paths) => paths.get(resource).or_else(|| paths.get(answer::last_segment(resource))).map(String::as_str),
         }
-    }
-}
-
-/// Returns the text of a parameter: texts without their quotation marks.
-fn parameter(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
     }
 }

@@ -6,7 +6,7 @@ use infrahub_sync_adapter::{Error, Query, Response, Result, log};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::answer::{Answer, pointer};
+use crate::answer::{Answer, escaped, id_key, pointer};
 
 /// Records in a page, if the project does not say.
 pub(crate) const PAGE_SIZE: u32 = 500;
@@ -315,10 +315,8 @@ impl Seen<'_> {
         match self.id {
             Some(path) => self.json(&format!("{record}{}", pointer(path))),
             None => {
-                let record: Value = serde_json::from_str(&self.json(&record)?).ok()?;
-                let object = record.as_object()?;
-                let id = object.get("id").or_else(|| object.iter().find(|(key, _)| key.ends_with("_id")).map(|(_, value)| value))?;
-                (!id.is_null()).then(|| id.to_string())
+                let key = id_key(&self.json(&record)?).ok()?.unwrap_or_else(|| "id".to_owned());
+                self.json(&format!("{record}/{}", escaped(&key)))
             }
         }
     }

@@ -158,10 +158,7 @@ impl Prometheus {
         let stored = match stored {
             Some(stored) => stored,
             None => {
-                let path = self.params.iter().fold(Query::new(&self.path("/metrics")), |query, (name, value)| match value {
-                    Value::Array(values) => values.iter().fold(query, |query, value| query.with(name, query::parameter(value))),
-                    value => query.with(name, query::parameter(value)),
-                });
+                let path = Query::new(&self.path("/metrics")).with_all(&self.params);
                 // Newer exporters would choose OpenMetrics, in which counters have other names.
                 let request = http::get(path).with_header("accept", "text/plain;version=0.0.4, */*;q=0.1");
                 let response = PROMETHEUS.success("metrics", request.send()?)?;

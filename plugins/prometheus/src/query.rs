@@ -71,8 +71,3 @@ pub(crate) fn number(text: &str) -> Option<f64> {
         text => text.parse().ok(),
     }
 }
-
-/// Returns the text of a parameter: texts without their quotation marks.
-pub(crate) fn parameter(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}

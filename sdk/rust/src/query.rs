@@ -1,6 +1,9 @@
 //! Paths with queries, encoded by RFC 3986.
 
+use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
+
+use serde_json::Value;
 
 /// A path with a query: `Query::new("/api/dcim/devices/").with("limit", 1000).to_string()`.
 #[derive(Debug, Clone)]
@@ -25,6 +28,16 @@ impl Query {
         self.url.push('=');
         self.url.push_str(&encode(&value.to_string(), b","));
         self
+    }
+
+    /// Adds the parameters of a setting: texts and other plain values as they are, a list as one pair for each of its items.
+    #[must_use]
+    pub fn with_all(self, parameters: &BTreeMap<String, Value>) -> Query {
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        parameters.iter().fold(self, |query, (name, value)| match value {
+            Value::Array(values) => values.iter().fold(query, |query, value| query.with(name, text(value))),
+            value => query.with(name, text(value)),
+        })
     }
 }
 
@@ -58,6 +71,8 @@ fn encode(text: &str, also: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
     use super::{Query, path_segment};
 
     #[test]
@@ -69,6 +84,12 @@ mod tests {
     fn what_is_reserved_is_encoded() {
         let query = Query::new("/api/x/").with("q", "a&b=ü /+").with("fields", "id,name").with("limit", 1000);
         assert_eq!(query.to_string(), "/api/x/?q=a%26b%3D%C3%BC%20%2F%2B&fields=id,name&limit=1000");
+    }
+
+    #[test]
+    fn parameters_of_a_setting_are_added() {
+        let parameters = serde_json::from_str(r#"{"brief": true, "limit": 5, "tag": ["a", "b c"]}"#).unwrap();
+        assert_eq!(Query::new("/x").with_all(&parameters).to_string(), "/x?brief=true&limit=5&tag=a&tag=b%20c");
     }
 
     #[test]

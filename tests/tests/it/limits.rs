@@ -97,6 +97,7 @@ impl Figures {
                     let status = std::fs::read_to_string(&status).unwrap_or_default();
                     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().trim_end_matches(" kB").parse().ok());
                     most = most.max(peak.unwrap_or(0_u64));
+                    // The interval of the samples: nothing waits for it.
                     std::thread::sleep(Duration::from_millis(5));
                 }
                 most
