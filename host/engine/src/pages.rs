@@ -47,7 +47,7 @@ pub(crate) struct Header {
     pub(crate) watermark: Option<String>,
     /// As the first page says.
     pub(crate) deleted: Option<Vec<String>>,
-    /// As the first page says.
+    /// As the first page says that names it.
     pub(crate) total: Option<u64>,
     /// Why the records are not complete, as any page says.
     pub(crate) partial: Option<String>,
@@ -67,6 +67,8 @@ impl Header {
     fn add(&mut self, partial: Option<String>, total: Option<u64>) {
         self.pages += 1;
         self.partial = self.partial.take().or(partial);
+        // A system may count only on a later page: it knows the number when it has gone through the list.
+        self.total = self.total.or(total);
         if let (Some(first), Some(now)) = (self.total, total)
             && first != now
             && self.contradiction.is_none()

@@ -1,6 +1,6 @@
 //! Compiles the mappings of a project: what is read of each resource, and what is made of it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use infrahub_sync_config::{Field, FieldSource as ConfigSource, Mapping, Problem, Project, Severity, Span};
@@ -63,6 +63,8 @@ pub(crate) struct ResourcePlan {
     targets: Vec<Target>,
     projection: Projection,
     feeds: Vec<MappingFeed>,
+    /// Why records that it is lent may not be all.
+    doubt: Option<String>,
 }
 
 /// A mapping of a resource.
@@ -87,7 +89,7 @@ pub(crate) struct Part {
 
 impl ResourcePlan {
     fn new(resource: String) -> ResourcePlan {
-        ResourcePlan { resource, targets: Vec::new(), projection: Projection::default(), feeds: Vec::new() }
+        ResourcePlan { resource, targets: Vec::new(), projection: Projection::default(), feeds: Vec::new(), doubt: None }
     }
 
     /// Returns the request for the first page of all records.
@@ -107,9 +109,16 @@ impl ResourcePlan {
         needs
     }
 
-    /// Lends what was read of other resources, before the first page.
-    pub(crate) fn lend(&mut self, lent: &Arc<Lent>) {
+    /// Lends what was read of other resources, before the first page. `doubts`: why the records of a resource may not be all.
+    pub(crate) fn lend(&mut self, lent: &Arc<Lent>, doubts: &BTreeMap<String, String>) {
+        let doubt = self.needs().resources().find_map(|resource| doubts.get(resource.name()).cloned());
+        self.doubt = doubt.map(|doubt| format!("its transforms or look-ups use a list that is not complete: {doubt}"));
         self.feeds.iter_mut().for_each(|each| each.feed.lend(lent));
+    }
+
+    /// Returns why records that it is lent may not be all.
+    pub(crate) fn doubt(&self) -> Option<String> {
+        self.doubt.clone()
     }
 
     /// Returns what a page is read into.

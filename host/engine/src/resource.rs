@@ -141,7 +141,7 @@ impl Resource {
         let Some(watermark) = header.watermark.take() else { return Ok(Err(FullReason::NoWatermark)) };
         // Only where each record is a row does their number say something.
         let is_whole = self.plan.feeds().len() == 1 && self.plan.feeds().iter().all(|each| !each.feed.filters_records());
-        let mut partial = header.doubt();
+        let mut partial = header.doubt().or_else(|| self.plan.doubt());
         let deletions = match Deletions::of_answer(&since.ids, &ids, header.deleted, header.total, is_whole) {
             Some(deletions) if deletions.contradict(&since.ids, &ids, header.total.filter(|_| is_whole)) => {
                 return Ok(Err(FullReason::Contradiction));
@@ -212,7 +212,7 @@ impl Resource {
                 kinds: self.plan.kinds(),
                 parts: self.plan.parts(rows),
                 total: header.total.filter(|_| header.contradiction.is_none()),
-                partial: header.doubt(),
+                partial: header.doubt().or_else(|| self.plan.doubt()),
                 // Only of the source an object can be missing that an earlier run had read.
                 seen: if self.side == Side::Source { tally.into_ids() } else { Vec::new() },
                 watermark: header.watermark,

@@ -13,8 +13,9 @@ use infrahub_sync_core::value::Tag;
 use infrahub_sync_runtime::{LoadRequest, Payload};
 
 use super::Current;
-use crate::pages::{Ended, Flow, Header, Pages, Place, unchecked};
+use crate::pages::{Ended, Flow, Header, Pages, Place};
 use crate::plans::{ResourcePlan, Terms, destination_plans};
+use crate::reread::repeated;
 use crate::system::System;
 use crate::{EngineError, Side};
 
@@ -117,8 +118,15 @@ async fn read(
         shared.append(&records, into)?;
         Ok(ControlFlow::Continue(()))
     };
+    // A list that is shorter than its total does not prove that an object is missing. The total of a limited read may be of the list or of the answer.
+    let is_limited = request.since.is_some() || !request.ids.is_empty();
+    let check = |header: &Header, rows: &Vec<RawKind>| {
+        let records = rows.first().map_or(0, |rows| rows.census.read().saturating_sub(repeated(rows)));
+        let total = header.total.filter(|total| !is_limited && *total != records)?;
+        Some(format!("the list `{}` reports {total} objects and returned {records}", plan.resource))
+    };
     let pages = Pages::new(system.clone(), Side::Destination, request);
-    let Ended::Read(header, rows) = pages.read(|| plan.empty(), take, |_, _, _| (), unchecked).await? else { return Ok(None) };
+    let Ended::Read(header, rows) = pages.read(|| plan.empty(), take, |_, _, _| (), check).await? else { return Ok(None) };
     let part = plan.parts(rows).into_iter().find(|part| part.kind == kind);
     let mut raw = part.map(|part| part.rows).unwrap_or_default();
     if let Some(spec) = current.model.kinds.get(kind) {

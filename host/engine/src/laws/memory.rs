@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use infrahub_sync_runtime::{
     Absence, AdapterName, Addressing, Cursor, Dependents, Error, Evidence, Failure, FailureKind, Kind, LoadRequest, Manifest, Operation,
-    Outcome, Page, Payload, Result, Run, RunResult, Target, Traffic, Waiting, WriteRequest,
+    Outcome, Page, Payload, Result, Run, RunResult, Table, Target, Traffic, Waiting, WriteRequest,
 };
 use serde_json::{Map, Value, json};
 use tokio::sync::Notify;
@@ -70,6 +70,8 @@ pub(super) struct Behaviour {
     pub(super) changes: bool,
     /// A further page says another number of objects than the first one.
     pub(super) wobbles: bool,
+    /// Only the last page of several tells the number of objects.
+    pub(super) counts_late: bool,
     /// A read can be limited to ids.
     pub(super) reads_ids: bool,
     /// The kinds whose objects are deleted along with an object that their field leads to: kind, field, kind of that object.
@@ -103,6 +105,7 @@ impl Default for Behaviour {
             late: 0,
             changes: true,
             wobbles: false,
+            counts_late: false,
             reads_ids: true,
             cascades: Vec::new(),
             only_counts: false,
@@ -174,6 +177,8 @@ pub(super) struct Faults {
     pub(super) lost_rows: BTreeSet<To>,
     /// The reads of a list that lose them; then the list is whole again. None: all.
     pub(super) loses: Option<u32>,
+    /// The reads of a list that are whole before it loses rows.
+    pub(super) whole_reads: u32,
     /// The log cannot be read.
     pub(super) no_log: bool,
 }
@@ -291,6 +296,16 @@ impl MemorySystem {
         system
     }
 
+    /// Returns a system that lends a table of the labels of a kind to transforms.
+    pub(super) fn lending(name: &str, net: &Net, kind: &str) -> Arc<MemorySystem> {
+        let mut system = MemorySystem::new(name, net, Behaviour::default(), Vec::new(), Schema::default());
+        if let Some(system) = Arc::get_mut(&mut system) {
+            let (key, value) = ("name".to_owned(), "label".to_owned());
+            system.manifest.tables = vec![Table { name: "labels".to_owned(), resource: kind.to_owned(), key, value }];
+        }
+        system
+    }
+
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
@@ -371,7 +386,8 @@ impl MemorySystem {
         let is_asked = |object: &Object| request.ids.is_empty() || request.ids.contains(&object.id);
         let named = |uid: &String, set: &BTreeSet<To>| set.contains(&to(&request.resource, uid));
         let shown = |uid: &String| !named(uid, &state.faults.hidden);
-        let loses = state.faults.loses.is_none_or(|reads| state.reads.get(&request.resource).copied().unwrap_or_default() <= reads);
+        let reads = state.reads.get(&request.resource).copied().unwrap_or_default();
+        let loses = reads > state.faults.whole_reads && state.faults.loses.is_none_or(|most| reads <= most);
         let is_lost = |uid: &String| loses && named(uid, &state.faults.lost_rows);
         let all = objects.iter().filter(|(uid, _)| is_new(uid) && shown(uid) && !is_lost(uid));
         let rows: Vec<&Object> = all.map(|(_, object)| object).filter(|object| is_asked(object)).collect();
@@ -397,7 +413,8 @@ impl MemorySystem {
             next: (end < rows.len()).then(|| Cursor(end.to_string().into_bytes())),
             watermark: Some(watermark.to_string()),
             deleted,
-            total: request.ids.is_empty().then(|| objects.keys().filter(|uid| shown(uid)).count() as u64 + wobble),
+            total: (request.ids.is_empty() && !(self.behaviour.counts_late && end < rows.len()))
+                .then(|| objects.keys().filter(|uid| shown(uid)).count() as u64 + wobble),
             partial: None,
         })
     }

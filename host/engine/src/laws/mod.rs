@@ -10,6 +10,7 @@ mod deletes;
 mod lists;
 mod memory;
 mod ownership;
+mod statements;
 mod undo;
 mod unique;
 mod world;
@@ -220,6 +221,7 @@ fn behaviour() -> impl Strategy<Value = Behaviour> {
             late,
             changes,
             wobbles: false,
+            counts_late: false,
             reads_ids,
             cascades: Vec::new(),
             only_counts: false,
