@@ -105,7 +105,7 @@ const TABLE: [Row; Limit::ALL.len()] = [
         least: 1,
         most: DAY,
         excess: "computes for more than {} without returning",
-        reason: "computing in one call; waiting for a system or a disk does not count",
+        reason: "computing in one call, in the time of the processor; waiting for a system, a disk or a busy machine does not count",
     },
     Row {
         name: "call_wall_time",

@@ -91,7 +91,7 @@ impl Instance {
         let made = tokio::select! {
             biased;
             exceeded = clock.watch(limits, &usage) => Err(exceeded),
-            made = caught(loaded.pre.instantiate_async(&mut store)) => Ok(made.unwrap_or_else(|panic| Err(panic.into()))),
+            made = clock.metered(caught(loaded.pre.instantiate_async(&mut store))) => Ok(made.unwrap_or_else(|panic| Err(panic.into()))),
         };
         clock.account(&usage);
         match made {
@@ -110,7 +110,7 @@ impl Instance {
             // The watch first: with no time left the guest is not called at all.
             biased;
             exceeded = clock.watch(&limits, &usage) => Err(exceeded),
-            ended = caught(work(self)) => Ok(ended.unwrap_or_else(|panic| Err(panic.into()))),
+            ended = clock.metered(caught(work(self))) => Ok(ended.unwrap_or_else(|panic| Err(panic.into()))),
         };
         clock.account(&usage);
         let state = self.store.data_mut();
