@@ -1,5 +1,6 @@
 //! The common parts of whole-program tests: a project in a separate folder, and the real binary.
 
+pub mod appliances;
 pub mod django;
 pub mod lab;
 pub mod live;

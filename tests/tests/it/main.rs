@@ -6,6 +6,7 @@
 mod adapters;
 mod answers;
 mod any_api;
+mod appliances;
 mod apply;
 mod cache;
 mod canary;
