@@ -94,6 +94,7 @@ pub(crate) fn build(root: &Path, guests: Guests) -> Result<(), Fault> {
     let metadata = Metadata::read(&root.join("Cargo.toml"))?;
     let target = metadata.target_folder()?;
     let groups = groups(&metadata, &root.join(guests.sources()))?;
+    let names = if guests == Guests::Adapters { Names::Removed } else { Names::Kept };
     let toolchain = Toolchain::find()?;
     let components = target.join(guests.components());
     fs::create_dir_all(&components).map_err(|error| Fault(format!("{}: {error}", components.display())))?;
@@ -112,7 +113,7 @@ pub(crate) fn build(root: &Path, guests: Guests) -> Result<(), Fault> {
         compile(&mut command, root)?;
         for guest in guests {
             let module = built_in.join(TARGET).join("release").join(&guest.module);
-            encode(&module, &components.join(format!("{}.wasm", guest.name)))?;
+            encode(&module, &components.join(format!("{}.wasm", guest.name)), names)?;
         }
     }
     Ok(())
@@ -169,7 +170,7 @@ pub(crate) fn build_one(path: &Path, out: Option<PathBuf>, target: Option<&Path>
         Some(out) => out,
         None => manifest.with_file_name(format!("{}.wasm", guest.name)),
     };
-    encode(&built_in.join(TARGET).join("release").join(&guest.module), &out)
+    encode(&built_in.join(TARGET).join("release").join(&guest.module), &out, Names::Kept)
 }
 
 /// Runs cargo, which shows its progress.
@@ -178,15 +179,56 @@ fn compile(command: &mut std::process::Command, root: &Path) -> Result<(), Fault
     succeed(command, root)
 }
 
+/// The names of a module's functions, which only the backtrace of a trap shows. They are an eighth of an adapter, and the message of a panic has
+/// the place in the sources without them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Names {
+    Kept,
+    Removed,
+}
+
+/// Returns a core module without its section of names; as it is, if it cannot be read.
+fn without_names(module: Vec<u8>) -> Vec<u8> {
+    /// Reads a number in LEB128 at a place; returns it and the place after it.
+    fn number(module: &[u8], mut at: usize) -> Option<(usize, usize)> {
+        let (mut value, mut shift) = (0_usize, 0);
+        loop {
+            let byte = *module.get(at)?;
+            value |= usize::from(byte & 0x7f).checked_shl(shift)?;
+            (at, shift) = (at + 1, shift + 7);
+            if byte & 0x80 == 0 {
+                return Some((value, at));
+            }
+        }
+    }
+    /// Returns the sections but that of names.
+    fn rest(module: &[u8]) -> Option<Vec<u8>> {
+        // The magic number and the version.
+        let (mut kept, mut at) = (module.get(..8)?.to_vec(), 8);
+        while let Some(kind) = module.get(at) {
+            let (size, body) = number(module, at + 1)?;
+            let end = body.checked_add(size)?;
+            let is_names = *kind == 0 && module.get(body..end)?.starts_with(b"\x04name");
+            if !is_names {
+                kept.extend_from_slice(module.get(at..end)?);
+            }
+            at = end;
+        }
+        Some(kept)
+    }
+    rest(&module).unwrap_or(module)
+}
+
 /// Makes a component of a core module, unless that was done already.
-fn encode(module: &Path, component: &Path) -> Result<(), Fault> {
+fn encode(module: &Path, component: &Path, names: Names) -> Result<(), Fault> {
     let failed = |error: &dyn std::fmt::Display| Fault(format!("{} does not become a component: {error}", module.display()));
     let stamp_file = stamp_file(module, component).ok_or_else(|| failed(&"it has no name"))?;
-    let stamp = stamp(module).map_err(|error| failed(&error))?;
+    let stamp = format!("{} {names:?}", stamp(module).map_err(|error| failed(&error))?);
     if component.exists() && fs::read_to_string(&stamp_file).is_ok_and(|made_of| made_of == stamp) {
         return Ok(());
     }
     let core = fs::read(module).map_err(|error| failed(&error))?;
+    let core = if names == Names::Removed { without_names(core) } else { core };
     let bytes = ComponentEncoder::default()
         .validate(true)
         .module(&core)
@@ -215,4 +257,24 @@ fn stamp_file(module: &Path, component: &Path) -> Option<PathBuf> {
     let folder = module.ancestors().find(|folder| folder.file_name().is_some_and(|name| name == TARGET))?.parent()?;
     let folder = if folder.ends_with(DEBIAN_TARGET_FOLDER) { folder.parent()? } else { folder };
     Some(folder.join(TARGET).join(format!("{component}.made-of")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_names;
+
+    #[test]
+    fn only_the_names_are_removed() {
+        let section = |kind: u8, body: &[u8]| [&[kind, 0x80 | u8::try_from(body.len()).unwrap_or(0), 0x00], body].concat();
+        let head = b"\0asm\x01\0\0\0".to_vec();
+        let (types, names, other) = (section(1, &[0]), section(0, b"\x04name and more"), section(0, b"\x05names"));
+        assert_eq!(
+            without_names([head.clone(), types.clone(), names.clone(), other.clone()].concat()),
+            [head.clone(), types.clone(), other].concat()
+        );
+        assert_eq!(without_names([head.clone(), names, types.clone()].concat()), [head.clone(), types].concat());
+        for odd in [b"text".to_vec(), [head.clone(), vec![1, 9]].concat(), [head, vec![0, 0xff]].concat()] {
+            assert_eq!(without_names(odd.clone()), odd);
+        }
+    }
 }
