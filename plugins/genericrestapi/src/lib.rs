@@ -1,10 +1,11 @@
-//! Any REST API as a source: lists of JSON records, with the usual ways of paging.
+//! Any REST API as a source, and as a destination where the project says how it is written: lists of JSON records, with the usual ways of paging.
 //!
 //! | module | |
 //! |---|---|
 //! | [`answer`] | finds the records in an answer, and the place of their ids |
 //! | [`paging`] | finds the next page |
 //! | [`since`] | reads only what was modified since the last run, where the project says how |
+//! | [`writing`] | writes, where the project says how |
 //!
 //! The README describes it for users.
 
@@ -15,12 +16,13 @@ mod paging;
 mod since;
 #[cfg(test)]
 mod tests;
+mod writing;
 
 use std::collections::BTreeMap;
 
 use infrahub_sync_adapter::{
-    Adapter, Addressing, Credential, Error, Evidence, LoadRequest, Manifest, Page, Query, ReferenceRule, Response, Result, Setting,
-    SettingType, System, http, settings,
+    Adapter, Addressing, Credential, Error, Evidence, LoadRequest, Manifest, Outcome, Page, Query, ReferenceRule, Response, Result, Run,
+    Setting, SettingType, System, WriteRequest, http, settings,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -28,6 +30,7 @@ use serde_json::Value;
 use crate::answer::Answer;
 use crate::paging::{Pagination, Place, Seen};
 use crate::since::Since;
+use crate::writing::Writes;
 
 /// The names for messages.
 const API: System = System::new("the API").with_credential("token", "GENERICRESTAPI_TOKEN, or `token_env_vars`");
@@ -56,6 +59,8 @@ pub struct GenericRestApi {
     id: Option<Ids>,
     #[serde(default)]
     since: Option<Since>,
+    #[serde(default)]
+    write: Writes,
 }
 
 /// The dotted path of the ids: one for all resources, or one for each.
@@ -78,7 +83,7 @@ impl Adapter for GenericRestApi {
         };
         let json = |name: &str, help: &str| Setting::new(name, SettingType::Json, help);
         let text = Setting::text;
-        let manifest = Manifest::new("genericrestapi", env!("CARGO_PKG_VERSION"), "any REST API that answers with JSON, as a source")
+        let manifest = Manifest::new("genericrestapi", env!("CARGO_PKG_VERSION"), "any REST API of JSON, as a source and as a destination")
             .with_setting(
                 url.required()
                     .from_environment("GENERICRESTAPI_URL")
@@ -109,8 +114,10 @@ impl Adapter for GenericRestApi {
             .with_setting(json("pagination", "`auto`, `none`, or a way of paging with its parameters"))
             .with_setting(json("id", "the dotted path of an object's id, or one for each mapping"))
             .with_setting(json("since", "the parameter by which the system selects modified records, for `--no-full-extract`"))
+            .with_setting(json("write", "how objects are written, for each mapping: `{devices: {create: POST devices, update: \"PATCH devices/{id}\"}}`"))
             .with_address("url")
             .with_source(Addressing::Mapping)
+            .with_destination(Addressing::Mapping)
             .with_reference_rule(ReferenceRule::UniqueId)
             .with_evidence(Evidence::TOTAL)
             .with_page_size(paging::PAGE_SIZE)
@@ -131,6 +138,7 @@ impl Adapter for GenericRestApi {
             return Err(Error::config(format!("`auth_method: {auth_method}` is unknown: use one of {}", methods.join(", "))));
         }
         adapter.pagination.as_ref().map_or(Ok(()), Pagination::check)?;
+        adapter.write.check()?;
         Ok(adapter)
     }
 
@@ -144,6 +152,15 @@ impl Adapter for GenericRestApi {
         let answer = Answer::find(&response, &request.resource, self.response_key_pattern.as_deref())?;
         self.page(request, response, &answer, (&place, &url))
     }
+
+    fn begin(&self, run: &Run) -> Result<Option<String>> {
+        self.write.begin(run)?;
+        Ok(None)
+    }
+
+    fn write(&self, request: &WriteRequest) -> Result<Vec<Outcome>> {
+        self.write.write(self, request)
+    }
 }
 
 infrahub_sync_adapter::export_adapter!(GenericRestApi);
@@ -155,11 +172,7 @@ impl GenericRestApi {
         if resource.contains("://") || resource.split(['/', '?']).any(|part| part == "..") {
             return Err(Error::config(format!("`{}` is not a path below the address", request.resource)));
         }
-        let endpoint = self.api_endpoint.trim_matches('/');
-        // Users copy the address with the endpoint at its end.
-        let is_there = !endpoint.is_empty() && self.url.trim_end_matches('/').ends_with(&format!("/{endpoint}"));
-        let path = if endpoint.is_empty() || is_there { format!("/{resource}") } else { format!("/{endpoint}/{resource}") };
-        let mut query = Query::new(&path).with_all(&self.params);
+        let mut query = Query::new(&self.below_endpoint(resource)).with_all(&self.params);
         if let Some(pagination) = &self.pagination {
             query = pagination.begin(query, &self.params);
         }
@@ -169,6 +182,14 @@ impl GenericRestApi {
             (Some(_), None) => return Err(Error::unsupported("`since` does not say how this API selects modified records")),
         }
         Ok(query.to_string())
+    }
+
+    /// Returns the path of what is below `api_endpoint`.
+    pub(crate) fn below_endpoint(&self, path: &str) -> String {
+        let (endpoint, path) = (self.api_endpoint.trim_matches('/'), path.trim_start_matches('/'));
+        // Users copy the address with the endpoint at its end.
+        let is_there = !endpoint.is_empty() && self.url.trim_end_matches('/').ends_with(&format!("/{endpoint}"));
+        if endpoint.is_empty() || is_there { format!("/{path}") } else { format!("/{endpoint}/{path}") }
     }
 
     /// Makes the page of an answer.
@@ -198,7 +219,7 @@ impl GenericRestApi {
     }
 
     /// Returns the dotted path of the ids of a resource, if the project says it.
-    fn id_path(&self, resource: &str) -> Option<&str> {
+    pub(crate) fn id_path(&self, resource: &str) -> Option<&str> {
         match self.id.as_ref()? {
             Ids::All(path) => Some(path),
             Ids::Each(paths) => paths.get(resource).or_else(|| paths.get(answer::last_segment(resource))).map(String::as_str),

@@ -235,3 +235,167 @@ fn modified_records_are_selected_where_the_project_says_how() {
     let error = other.load(&LoadRequest { since: Some(moment), ..first_page("net", &["name"]) }).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unsupported);
 }
+
+// Writing.
+
+use infrahub_sync_adapter::testing::write_request;
+use infrahub_sync_adapter::{KindChanges, Operation, Outcome, Run, Target, TargetField};
+
+fn device() -> Target {
+    Target::new("Device")
+        .with_resource("devices")
+        .with_field(TargetField::new("name").at("hostname").identifying())
+        .with_field(TargetField::new("note").at("purpose.text"))
+        .with_field(TargetField::new("site").at("location_id").referring_to(&["Site"]))
+}
+
+fn write(ways: Value, operation: Operation, rows: &[Value]) -> Result<Vec<Outcome>> {
+    adapter(&json!({ "write": { "devices": ways } })).write(&write_request(&device(), operation, rows))
+}
+
+/// Returns the requests: method, URL and body.
+fn sent() -> Vec<(String, String, Value)> {
+    let body = |body: Option<Vec<u8>>| body.map_or(Value::Null, |body| serde_json::from_slice(&body).unwrap());
+    testing::requests().into_iter().map(|request| (request.method, request.url, body(request.body))).collect()
+}
+
+fn words(outcomes: &[Outcome]) -> Vec<String> {
+    let word = |outcome: &Outcome| match outcome {
+        Outcome::Written(id) => format!("written {}", id.as_deref().unwrap_or("?")),
+        Outcome::Unchanged(id) => format!("unchanged {}", id.as_deref().unwrap_or("?")),
+        Outcome::Failed(error) => format!("{:?} {}", error.kind, error.message).trim_start_matches("ErrorKind::").to_owned(),
+        Outcome::Staged => "staged".to_owned(),
+    };
+    outcomes.iter().map(word).collect()
+}
+
+#[test]
+fn an_object_is_written_at_the_paths_it_is_read_at() {
+    let row = json!({ "key": { "name": "a/b" }, "id": "7", "fields": { "name": "a/b", "note": "x", "site": { "kind": "Site", "key": { "name": "HQ" }, "id": "12" } } });
+    let body = json!({ "hostname": "a/b", "purpose": { "text": "x" }, "location_id": 12 });
+    for (ways, answer, id, expected) in [
+        (json!({ "create": "POST devices" }), json!({ "id": 9 }), "9", body.clone()),
+        (json!({ "create": "POST devices" }), json!({ "serial": "s", "device_id": "9" }), "9", body.clone()),
+        (json!({ "create": "POST devices", "wrap": "device" }), json!({ "device": { "id": 9 } }), "9", json!({ "device": body })),
+        (json!({ "create": "POST devices", "id": "result.0.key" }), json!({ "result": [{ "key": "k" }] }), "k", body.clone()),
+        (json!({ "create": "POST devices" }), json!({ "status": "ok" }), "?", body.clone()),
+    ] {
+        testing::reset();
+        testing::respond("POST", "/api/v0/devices", 201, answer.to_string());
+        let mut created = row.clone();
+        created.as_object_mut().unwrap().remove("id");
+        assert_eq!(words(&write(ways, Operation::Create, &[created]).unwrap()), [format!("written {id}")], "{answer}");
+        assert_eq!(sent(), [("POST".to_owned(), "/api/v0/devices".to_owned(), expected)]);
+    }
+    for (ways, url, expected) in [
+        (json!({ "update": "PATCH devices/{id}" }), "/api/v0/devices/7", json!(12)),
+        (json!({ "update": "PATCH devices/{name}/", "references": "text" }), "/api/v0/devices/a%2Fb/", json!("12")),
+        (json!({ "update": "PATCH devices/{id}", "references": "key" }), "/api/v0/devices/7", json!("HQ")),
+    ] {
+        testing::reset();
+        testing::respond("PATCH", url, 200, "{}");
+        assert_eq!(words(&write(ways, Operation::Update, &[row.clone()]).unwrap()), ["written 7"]);
+        assert_eq!(sent()[0].2["location_id"], expected);
+    }
+    testing::reset();
+    testing::respond("DELETE", "/api/v0/devices/7", 404, "");
+    let gone =
+        write(json!({ "delete": "DELETE devices/{id}" }), Operation::Delete, &[json!({ "key": { "name": "a" }, "id": "7" })]).unwrap();
+    assert_eq!((words(&gone), sent()[0].2.clone()), (vec!["unchanged 7".to_owned()], Value::Null));
+}
+
+#[test]
+fn a_refused_row_fails_alone_and_a_lost_answer_is_unknown() {
+    testing::reset();
+    let mut number = 0;
+    testing::respond_with(move |_| {
+        number += 1;
+        let (status, body) = match number {
+            1 => (200, r#"{"id": 1}"#),
+            2 => (422, r#"{"message": "no such type"}"#),
+            3 => (409, r#"{"message": "exists"}"#),
+            4 => (500, ""),
+            _ => return None,
+        };
+        Some((status, Vec::new(), body.into()))
+    });
+    let rows: Vec<Value> =
+        (0..5).map(|number| json!({ "key": { "name": number.to_string() }, "fields": { "name": number.to_string() } })).collect();
+    let outcomes = words(&write(json!({ "create": "POST devices" }), Operation::Create, &rows).unwrap());
+    let starts = ["written 1", "Invalid the API rejects `devices` with HTTP status 422 (no such type)", "Conflict", "Remote", "Transport"];
+    assert!(outcomes.iter().zip(starts).all(|(outcome, start)| outcome.starts_with(start)), "{outcomes:?}");
+}
+
+#[test]
+fn many_objects_go_in_one_request() {
+    let rows: Vec<Value> =
+        (0..5).map(|id| json!({ "key": { "name": id.to_string() }, "id": id.to_string(), "fields": { "name": id.to_string() } })).collect();
+    // The API refuses a list with the object 3.
+    let serve = |is_error_in_answer: bool| {
+        testing::reset();
+        testing::respond_with(move |request| {
+            let bodies: Vec<Value> = serde_json::from_slice(request.body.as_ref()?).ok()?;
+            let is_bad = |body: &Value| body["hostname"] == "3";
+            if !is_error_in_answer && bodies.iter().any(is_bad) {
+                return Some((400, Vec::new(), br#"{"message": "3 is bad"}"#.to_vec()));
+            }
+            let answers: Vec<Value> = bodies
+                .iter()
+                .map(|body| if is_bad(body) { json!({ "error": "3 is bad" }) } else { json!({ "id": body["hostname"], "error": null }) })
+                .collect();
+            Some((200, Vec::new(), json!(answers).to_string().into_bytes()))
+        });
+    };
+    let create = |bulk: Value| write(json!({ "create": "POST devices/bulk", "bulk": bulk }), Operation::Create, &rows);
+    serve(false);
+    let outcomes = words(&create(json!({ "size": 100, "atomic": true })).unwrap());
+    assert!(
+        outcomes[3].starts_with("Invalid") && outcomes.iter().filter(|outcome| outcome.starts_with("written")).count() == 4,
+        "{outcomes:?}"
+    );
+    serve(false);
+    let error = create(json!({ "size": 100 })).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Remote, "some of them may have been written: {}", error.message);
+    serve(true);
+    let outcomes = words(&create(json!({ "size": 2, "error": "error" })).unwrap());
+    assert_eq!((sent().len(), outcomes[3].as_str()), (3, "Invalid the API rejects it: 3 is bad"));
+    testing::reset();
+    testing::respond("POST", "/api/v0/devices/bulk", 200, r#"[{"id": 1}]"#);
+    assert_eq!(create(json!({ "size": 100, "atomic": true })).unwrap_err().kind, ErrorKind::Remote);
+    testing::reset();
+    testing::respond("DELETE", "/api/v0/devices", 204, "");
+    let ways = json!({ "delete": "DELETE devices", "bulk": { "size": 3, "id": "device" } });
+    assert_eq!(words(&write(ways, Operation::Delete, &rows).unwrap()).len(), 5);
+    assert_eq!(sent()[1].2, json!([{ "device": 3 }, { "device": 4 }]));
+}
+
+#[test]
+fn what_the_project_does_not_say_is_told_before_the_first_write() {
+    let run = |creates: u64, deletes: u64| Run {
+        id: "r".into(),
+        sync: "s".into(),
+        source: "t".into(),
+        changes: vec![KindChanges { target: device(), creates, updates: 0, deletes }],
+    };
+    let with = |write: Value| adapter(&json!({ "write": write }));
+    assert!(with(json!({ "*": { "create": "POST things" } })).begin(&run(1, 0)).is_ok());
+    for (write, words) in [
+        (json!({}), "`write` does not say how `devices` is written: add `devices: {create: …}`"),
+        (json!({ "devices": { "create": "POST devices" } }), "`write` has no `delete` for `devices`"),
+    ] {
+        let error = with(write).begin(&run(1, 1)).unwrap_err();
+        assert!(error.kind == ErrorKind::Config && error.message.contains(words), "{}", error.message);
+    }
+    for (write, words) in [
+        (json!({ "devices": { "create": "devices" } }), "is not a method and a path"),
+        (json!({ "devices": { "create": "GET devices" } }), "is not a method and a path"),
+        (json!({ "devices": { "create": "POST ../x" } }), "is not a method and a path"),
+        (json!({ "devices": { "make": "POST x" } }), "make"),
+        (json!({ "devices": { "update": "PATCH x/{id}", "bulk": { "size": 5 } } }), "does not go with `bulk`"),
+        (json!({ "devices": { "create": "POST x", "bulk": { "size": 0 } } }), "1 or more"),
+    ] {
+        let settings = json!({ "url": "https://api.test", "api_endpoint": "", "auth_method": "none", "write": write });
+        let Err(error) = GenericRestApi::configure(&settings.to_string()) else { panic!("{settings}") };
+        assert!(error.kind == ErrorKind::Config && error.message.contains(words), "{}", error.message);
+    }
+}

@@ -96,9 +96,9 @@ fn what_is_built_in_and_what_is_found_is_listed_and_what_is_broken_told() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let plugins: BTreeSet<String> = plugins.map(|name| format!("{name} built in")).collect();
     assert_eq!(built_in, plugins.into_iter().collect::<Vec<_>>());
-    let generic = list["adapters"].as_array().unwrap().iter().find(|adapter| adapter["name"] == "genericrestapi").unwrap();
-    assert_eq!((&generic["source"], &generic["destination"]), (&json!(true), &json!(false)));
-    assert_eq!(generic["contract"], infrahub_sync_runtime::CONTRACT_VERSION);
+    let prometheus = list["adapters"].as_array().unwrap().iter().find(|adapter| adapter["name"] == "prometheus").unwrap();
+    assert_eq!((&prometheus["source"], &prometheus["destination"]), (&json!(true), &json!(false)));
+    assert_eq!(prometheus["contract"], infrahub_sync_runtime::CONTRACT_VERSION);
 
     write(&project, "more/netbox.wasm", &component("payloads"));
     write(&project, "more/zero.wasm", b"");

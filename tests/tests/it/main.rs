@@ -6,6 +6,7 @@
 mod adapters;
 mod answers;
 mod any_api;
+mod any_api_writes;
 mod appliances;
 mod apply;
 mod cache;
