@@ -97,6 +97,7 @@ impl ResourcePlan {
         let slots = self.projection.slots().iter().map(|(path, _)| path);
         let mut fields: Vec<String> = slots.filter(|path| *path != LINE).cloned().collect();
         fields.extend(self.feeds.iter().flat_map(|each| each.feed.read_whole()).map(|name| format!("{name}.*")));
+        fields.extend(self.feeds.iter().flat_map(|each| each.feed.read_deep()).map(str::to_owned));
         fields.sort_unstable();
         fields.dedup();
         LoadRequest { resource: self.resource.clone(), targets: self.targets.clone(), fields, page_size, ..LoadRequest::default() }
@@ -478,6 +479,17 @@ schema_mapping:
     filters: [{field: note, operation: is_empty}]
     fields: [{name: address, mapping: display}]
 ";
+
+    #[test]
+    fn a_filter_asks_for_the_depth_that_it_reads() {
+        let mappings = MAPPINGS.replace("field: note, operation: is_empty", "field: parent.namespace.name, operation: is_empty");
+        let project = Project::parse(&mappings, Path::new("config.yml"), &|_: &str| None).unwrap_or_else(|problems| panic!("{problems:?}"));
+        let model = infrahub_sync_config::resolve(&project, None).unwrap_or_else(|problems| panic!("{problems:?}")).model;
+        let terms = Terms { addressing: Addressing::Mapping, ..Terms::unknown() };
+        let plans = source_plans(&project, &model, &terms, None).unwrap_or_else(|error| panic!("{error}"));
+        let plan = plans.iter().find(|plan| plan.resource == "more").unwrap_or_else(|| panic!("no plan"));
+        assert_eq!(plan.request(1).fields, ["display", "id", "parent", "parent.*", "parent.namespace.name"]);
+    }
 
     /// Returns what each mapping makes of a record, by resource.
     fn read(addressing: Addressing, record: &str) -> Vec<(String, RawKind)> {

@@ -136,6 +136,11 @@ impl Feed {
         self.names.iter().map(|(name, _)| name.as_str())
     }
 
+    /// Returns the paths of filters that lead deeper than one level below a top-level name: some systems show depth only on request.
+    pub fn read_deep(&self) -> impl Iterator<Item = &str> {
+        self.filters.iter().map(Filter::field).filter(|path| path.matches('.').count() > 1)
+    }
+
     /// Returns whether records may be left out.
     #[must_use]
     pub fn filters_records(&self) -> bool {

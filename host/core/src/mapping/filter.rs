@@ -124,6 +124,11 @@ impl std::fmt::Display for Filter {
 }
 
 impl Filter {
+    /// Returns the path that it reads.
+    pub(crate) fn field(&self) -> &str {
+        &self.field
+    }
+
     /// Compiles a filter.
     ///
     /// `field` is a dotted path into the record. A missing `value` is Python's `None`, as in infrahub-sync.
