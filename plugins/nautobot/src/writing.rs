@@ -12,7 +12,8 @@ const fn along(list: &'static str, along: &'static str, filter: &'static str) ->
 pub(crate) static WRITING: Writing = Writing {
     version: Some(Version { path: "status/", pointer: "/nautobot-version", first: (2, 4) }),
     number_ids: false,
-    probes_deletes: false,
+    client_ids: true,
+    locks: None,
     message: None,
     reference_filter: "",
     sets: &[
@@ -74,6 +75,15 @@ pub(crate) static WRITING: Writing = Writing {
         ("/virtualization/cluster-groups/", "name"),
         ("/virtualization/cluster-types/", "name"),
     ],
+    together: &[
+        ("/circuits/circuit-terminations/", &["circuit", "term_side"]),
+        ("/dcim/device-types/", &["manufacturer", "model"]),
+        ("/dcim/devices/", &["rack", "position", "face"]),
+        ("/dcim/devices/", &["virtual_chassis", "vc_position"]),
+        ("/ipam/vlans/", &["vlan_group", "name"]),
+        ("/ipam/vlans/", &["vlan_group", "vid"]),
+    ],
+    imported: &[],
     made: &[
         "/dcim/console-ports/",
         "/dcim/console-server-ports/",

@@ -12,7 +12,8 @@ const fn along(list: &'static str, along: &'static str, filter: &'static str, pa
 pub(crate) static WRITING: Writing = Writing {
     version: None,
     number_ids: true,
-    probes_deletes: false,
+    client_ids: false,
+    locks: None,
     message: None,
     reference_filter: "_id",
     sets: &["communities", "export_routing_policies", "import_routing_policies", "tags"],
@@ -41,6 +42,9 @@ pub(crate) static WRITING: Writing = Writing {
         ("/peering/internet-exchanges/", "slug"),
         ("/peering/routing-policies/", "slug"),
     ],
+    together: &[],
+    // Both come from PeeringDB.
+    imported: &["/net/connections/", "/peering/internet-exchanges/"],
     made: &[],
     // They go without a word.
     cascades: &[

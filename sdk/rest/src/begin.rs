@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::Api;
 use crate::changes::newest;
 use crate::describe::{describe, missing};
+use crate::kinds::unmapped;
 use crate::system::{Selection, Version, Writing};
 
 /// The memo of the run, for all instances.
@@ -21,6 +22,12 @@ pub(crate) struct Note {
     pub(crate) message: String,
     /// The time before the first write, by the clock of the server; none where it does not tell.
     pub(crate) began: Option<Moment>,
+    /// The run's id.
+    pub(crate) run: String,
+    /// The server takes `If-Match`.
+    pub(crate) locks: bool,
+    /// The time of the newest entry of the change log before the first write, to the microsecond. None: it cannot be read, or nothing is locked.
+    pub(crate) mark: Option<Moment>,
 }
 
 impl Note {
@@ -44,7 +51,7 @@ pub(crate) fn begin(api: &Api, run: &Run) -> Result<Option<String>> {
             wrong.push(missing(api, resource));
             continue;
         };
-        let may_delete = kind.deletes == 0 || !writing.probes_deletes || deletes(&description.path)?;
+        let may_delete = kind.deletes == 0 || deletes(&description.path, writing)?;
         let lacking = [
             (kind.creates > 0 && !description.creates, "add"),
             (kind.updates > 0 && !description.updates, "change"),
@@ -54,25 +61,31 @@ pub(crate) fn begin(api: &Api, run: &Run) -> Result<Option<String>> {
         if !lacking.is_empty() {
             wrong.push(Error::auth(format!("{} objects of `{resource}`", lacking.join(" and "))));
         }
+        let list = description.path.strip_prefix(api.prefix).unwrap_or(&description.path);
+        let lacking: Vec<String> = unmapped(api, &kind.target, list, &description).map(|name| format!("`{name}`")).collect();
+        if kind.creates > 0 && !lacking.is_empty() {
+            let words = "which the mapping does not give: map them, or create these objects in";
+            wrong.push(Error::config(format!("a new `{}` needs {}, {words} {}", kind.target.kind, lacking.join(", "), api.system.name)));
+        }
         first.get_or_insert(description.path);
     }
     if let Some(error) = refused(api, &wrong) {
         return Err(error);
     }
     let Some(path) = first else { return Ok(None) };
-    if let Some(version) = &writing.version {
-        check_version(api, version)?;
-    }
+    let version = writing.version.as_ref().map(|version| check_version(api, version)).transpose()?.flatten();
+    let locks = writing.locks.zip(version).is_some_and(|(first, version)| version >= first);
     let began = clock(api, &path)?;
     let message = format!("infrahub-sync: run {} of {}, from {}", run.id, run.sync, run.source);
-    memo::put_as(Lifetime::Run, KEY, &Note { message, began })?;
+    let mark = if locks && run.changes.iter().any(|kind| kind.updates > 0) { newest(api) } else { None };
+    memo::put_as(Lifetime::Run, KEY, &Note { message, began, run: run.id.clone(), locks, mark })?;
     Ok(None)
 }
 
-/// Returns whether the token may delete objects of a list, by deleting none.
-fn deletes(path: &str) -> Result<bool> {
-    let none: [u8; 0] = [];
-    Ok(http::Request::new("DELETE", path).with_json(&none)?.send()?.status() != 403)
+/// Returns whether the token may delete objects of a list, by deleting one that cannot exist. The permission is checked first.
+fn deletes(path: &str, writing: &Writing) -> Result<bool> {
+    let none = if writing.number_ids { "0" } else { "00000000-0000-0000-0000-000000000000" };
+    Ok(http::Request::new("DELETE", format!("{path}{none}/")).send()?.status() != 403)
 }
 
 /// Joins the reasons against a run.
@@ -93,16 +106,16 @@ fn refused(api: &Api, wrong: &[Error]) -> Option<Error> {
     )))
 }
 
-/// Rejects versions whose objects are written in another way.
-fn check_version(api: &Api, version: &Version) -> Result<()> {
+/// Rejects versions whose objects are written in another way. Returns the version, if the server tells it.
+fn check_version(api: &Api, version: &Version) -> Result<Option<(u32, u32)>> {
     let response = http::get(format!("{}/{}", api.prefix, version.path)).send()?;
     let response = api.names().success(version.path, response)?;
-    let Some(told) = response.get::<String>(version.pointer).ok() else { return Ok(()) };
+    let Some(told) = response.get::<String>(version.pointer).ok() else { return Ok(None) };
     let mut numbers = told.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
-    let (Some(major), minor) = (numbers.next(), numbers.next().unwrap_or(0)) else { return Ok(()) };
+    let (Some(major), minor) = (numbers.next(), numbers.next().unwrap_or(0)) else { return Ok(None) };
     let (first_major, first_minor) = version.first;
     if (major, minor) >= version.first {
-        return Ok(());
+        return Ok(Some((major, minor)));
     }
     let name = api.system.name;
     Err(Error::config(format!(

@@ -18,9 +18,11 @@ use infrahub_sync_adapter::{Error, ErrorKind, Operation, Reference, Result, Row,
 use serde_json::{Map, Value, json};
 
 use crate::Api;
+use crate::begin::Note;
 use crate::changes::type_by_name;
 use crate::describe::{Column, Description, Member};
 use crate::system::Writing;
+use crate::tags;
 
 /// The member that a new object must have and that no system computes.
 pub(crate) const SLUG: &str = "slug";
@@ -41,8 +43,8 @@ pub(crate) struct Bodies<'b> {
     list: &'b str,
     /// The place at which each field of the target is written.
     members: Vec<Member>,
-    /// The message for the change log.
-    message: Option<&'b str>,
+    /// The run; none outside of one.
+    note: Option<&'b Note>,
 }
 
 impl<'b> Bodies<'b> {
@@ -51,11 +53,11 @@ impl<'b> Bodies<'b> {
         writing: &'static Writing,
         target: &'b Target,
         description: &'b Description,
-        message: Option<&'b str>,
+        note: Option<&'b Note>,
     ) -> Bodies<'b> {
         let list = description.path.strip_prefix(api.prefix).unwrap_or(&description.path);
         let members = target.fields.iter().map(|field| description.member(api, field)).collect();
-        Bodies { api, writing, target, description, list, members, message }
+        Bodies { api, writing, target, description, list, members, note }
     }
 
     /// Returns an id as it stands in a body.
@@ -83,9 +85,10 @@ impl<'b> Bodies<'b> {
         }
         if operation == Operation::Create {
             self.complete(&mut body);
+            self.identify(&mut body, row);
         }
-        if let (Some(name), Some(message)) = (self.writing.message, self.message) {
-            body.insert(name.to_owned(), json!(message));
+        if let (Some(name), Some(note)) = (self.writing.message, self.note) {
+            body.insert(name.to_owned(), json!(note.message));
         }
         Ok(body)
     }
@@ -141,6 +144,9 @@ impl<'b> Bodies<'b> {
                 return Ok(Value::Array(peers));
             }
             return field.with_peers(value, |peer| self.peer(peer));
+        }
+        if tags::is_plain(field) {
+            return Ok(tags::written(value));
         }
         if value.is_null() {
             return Ok(self.cleared(name, column));
@@ -202,6 +208,15 @@ impl<'b> Bodies<'b> {
         }
     }
 
+    /// Gives a new object its id, where the system takes one: the same for the same row of a run.
+    fn identify(&self, body: &mut Map<String, Value>, row: &Row) {
+        let takes = self.writing.client_ids && self.description.column("id").is_some_and(|column| !column.read_only);
+        if let (true, Some(note)) = (takes, self.note) {
+            let id = made_id(&[note.run.as_str(), self.list, self.target.kind.as_str(), &Value::Object(row.key.clone()).to_string()]);
+            body.insert("id".to_owned(), json!(id));
+        }
+    }
+
     /// Returns whether slugs of new objects are made here, so that one which is taken may be replaced.
     pub(crate) fn makes_slugs(&self) -> bool {
         !self.members.iter().any(|member| member.names().iter().any(|name| name == SLUG))
@@ -220,6 +235,18 @@ pub(crate) fn id_value(writing: &Writing, id: &str) -> Option<Value> {
         // Other spellings are rejected, together with all rows of the request.
         false => Some(json!(id.to_ascii_lowercase())),
     }
+}
+
+/// Makes a UUID of texts (version 8: of its maker's own kind).
+pub(crate) fn made_id(texts: &[&str]) -> String {
+    // FNV-1a, of 128 bits. Each text ends with a byte that is in none.
+    let mut hash: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+    for byte in texts.iter().flat_map(|text| text.bytes().chain([0xff])) {
+        hash = (hash ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
+    }
+    let bits = hash & !(0xf << 76) & !(0x3 << 62) | (0x8 << 76) | (0x2 << 62);
+    let hex = format!("{bits:032x}");
+    [0..8, 8..12, 12..16, 16..20, 20..32].map(|part| hex.get(part).unwrap_or_default()).join("-")
 }
 
 /// Says whether two values are the same choice: `10` may be a number or a text.

@@ -7,6 +7,7 @@ use crate::Api;
 use crate::body::SLUG;
 use crate::describe::{Column, Description, Member, describe, missing};
 use crate::system::{Default, Selection, System, Writing};
+use crate::tags;
 
 /// Returns the kinds of the targets. Lists and fields that the system does not have are reported together. A text that cannot be the name of a list is
 /// left out: the host reports the kind, and a message says why.
@@ -60,24 +61,39 @@ fn kind(api: &Api, target: &Target, description: &Description, wrong: &mut Vec<S
         }
         fields.push(described(api.system, list, field, &member, description));
     }
-    fields.extend(unmapped(api, target, list, description));
+    if !api.system.writing.is_some_and(|writing| writing.imported.contains(&list)) {
+        fields.extend(unmapped(api, target, list, description).map(|name| Field { optional: false, ..Field::new(name, FieldType::Any) }));
+    }
     let mut kind = Kind::new(&target.kind, &[], fields);
     for cascade in api.system.writing.map_or(&[][..], |writing| writing.cascades).iter().filter(|cascade| cascade.list == list) {
         kind = kind.with_cascade(cascade.along, None);
     }
+    for (_, members) in api.system.writing.map_or(&[][..], |writing| writing.together).iter().filter(|(of, _)| *of == list) {
+        let of_member = |name: &&str| {
+            let is_it = |field: &&TargetField| description.member(api, field).names().iter().any(|member| member == name);
+            target.fields.iter().find(is_it).map(|field| field.name.as_str())
+        };
+        if let Some(fields) = members.iter().map(of_member).collect::<Option<Vec<&str>>>() {
+            kind = kind.with_unique_together(&fields);
+        }
+    }
     Ok(kind)
 }
 
-/// Returns the fields that a new object must have and that the mapping does not name. The host reports them.
-fn unmapped<'d>(api: &'d Api, target: &'d Target, list: &'d str, description: &'d Description) -> impl Iterator<Item = Field> + 'd {
+/// Returns the members that a new object must have and that the mapping does not name.
+pub(crate) fn unmapped<'d>(
+    api: &'d Api,
+    target: &'d Target,
+    list: &'d str,
+    description: &'d Description,
+) -> impl Iterator<Item = &'d str> + 'd {
     let written: Vec<String> = target.fields.iter().flat_map(|field| description.member(api, field).names()).collect();
     let is_made = move |name: &str| {
         let default = |default: &&Default| default.list == list && default.name == name;
         name == SLUG || api.system.writing.is_some_and(|writing| writing.defaults.iter().any(|one| default(&one)))
     };
     let required = description.columns.iter().flatten().filter(|(_, column)| column.required && !column.read_only);
-    let unmapped = required.filter(move |(name, _)| !written.contains(name) && !is_made(name));
-    unmapped.map(|(name, _)| Field { optional: false, ..Field::new(name, FieldType::Any) })
+    required.filter(move |(name, _)| !written.contains(name) && !is_made(name)).map(|(name, _)| name.as_str())
 }
 
 /// Returns a field in the words of the contract.
@@ -91,6 +107,9 @@ fn described(system: &System, list: &str, field: &TargetField, member: &Member, 
         let type_ = if is_set && !matches!(member, Member::End(_)) { FieldType::ReferenceList } else { FieldType::Reference };
         let optional = !column.is_some_and(|column| column.required) || is_set;
         return Field { optional, read_only, references: field.peers.clone(), ..Field::new(&field.name, type_) };
+    }
+    if tags::is_plain(field) {
+        return Field { read_only, ..Field::new(&field.name, FieldType::List) };
     }
     let special = writing.and_then(|writing| {
         let of_list = |(of, name, _): &&(&str, &str, FieldType)| (*of == "*" || *of == list) && *name == first;

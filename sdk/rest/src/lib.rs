@@ -18,6 +18,8 @@
 //! | [`mod@write`] | writes many rows a request, with an outcome a row |
 //! | [`adopt`] | finds the objects that are there already, by their natural keys |
 //! | [`cascade`] | finds the objects that a delete takes along |
+//! | [`lock`] | writes no change over one of another user |
+//! | [`tags`] | tags as plain names |
 //! | [`hold`] | clears the references that hold objects at their places |
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that panics has failed"))]
@@ -34,7 +36,9 @@ mod hold;
 mod incremental;
 mod kinds;
 mod list;
+mod lock;
 pub mod system;
+mod tags;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -103,8 +107,8 @@ impl Api {
         };
         let page = read(&path);
         match (&page, self.moved(&path)) {
-            (Err(error), Some(other)) if error.http_status == Some(404) => read(&other),
-            _ => page,
+            (Err(error), Some(other)) if error.http_status == Some(404) => tags::named(request, read(&other)?),
+            _ => tags::named(request, page?),
         }
     }
 

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::Api;
 use crate::changes::first_newest;
 use crate::system::{Paging, Selection};
+use crate::tags;
 
 /// The deepest that a path leads into references: what Nautobot allows.
 const DEPTH_MAX: usize = 10;
@@ -137,6 +138,7 @@ impl<'r> List<'r> {
             Selection::Fields => query.with("fields", &self.fields),
             Selection::Depth => {
                 let (depth, sets) = depth(self.api, &self.request.fields);
+                let depth = if tags::are_plain(self.request) { depth.max(1) } else { depth };
                 query.with("depth", depth).with("exclude_m2m", !sets)
             }
         };

@@ -76,8 +76,10 @@ pub struct Writing {
     pub version: Option<Version>,
     /// Ids are numbers in a body.
     pub number_ids: bool,
-    /// A DELETE of no objects (`[]`) shows whether the token may delete.
-    pub probes_deletes: bool,
+    /// A new object may be given an id, so a create that is repeated is recognised.
+    pub client_ids: bool,
+    /// The first version that takes `If-Match` with the tags of several objects; none where there is no such thing.
+    pub locks: Option<(u32, u32)>,
     /// The member of a body with a message for the change log.
     pub message: Option<&'static str>,
     /// The end of a filter by a reference: `_id` for `device_id=`.
@@ -94,6 +96,10 @@ pub struct Writing {
     pub defaults: &'static [Default],
     /// Members that no two objects of a list share.
     pub unique: &'static [(&'static str, &'static str)],
+    /// Members whose values together no two objects of a list have, beside the natural keys of mappings.
+    pub together: &'static [(&'static str, &'static [&'static str])],
+    /// Lists whose objects come from elsewhere (PeeringDB): a mapping may lack what a new one needs. Then only a create is rejected.
+    pub imported: &'static [&'static str],
     /// Lists whose objects the server makes by itself out of templates.
     pub made: &'static [&'static str],
     /// The objects that a delete takes along.

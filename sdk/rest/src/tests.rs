@@ -22,7 +22,8 @@ static MODELS: Models = Models {
 static WRITING: Writing = Writing {
     version: None,
     number_ids: true,
-    probes_deletes: true,
+    client_ids: false,
+    locks: None,
     message: Some("note"),
     reference_filter: "_id",
     sets: &["tags", "vlans"],
@@ -31,6 +32,8 @@ static WRITING: Writing = Writing {
     ignored: &[("/app/things/", "fixed")],
     defaults: &[],
     unique: &[],
+    together: &[],
+    imported: &[],
     made: &["/app/parts/"],
     cascades: &[],
     holds: &[Hold { list: "/app/things/", words: "is held", holders: &[("site", "/app/sites/")], members: &["first", "second"] }],
@@ -151,7 +154,7 @@ fn all_permissions_are_checked_at_once_before_anything_is_written() {
     reset();
     let path = api().path("app.things").unwrap();
     respond("OPTIONS", &path, 200, r#"{"name": "things"}"#);
-    respond("DELETE", &path, 403, r#"{"detail": "no"}"#);
+    respond("DELETE", &format!("{path}0/"), 403, r#"{"detail": "no"}"#);
     let changes = vec![KindChanges { target: things(), creates: 1, updates: 1, deletes: 1 }];
     let error = api().begin(&Run { id: "r".into(), sync: "s".into(), source: "a".into(), changes }).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Auth);
@@ -330,4 +333,15 @@ fn an_object_of_another_user_is_not_taken_over() {
             assert_eq!((&sent[0]["id"], &sent[0]["serial"], sent[0].get("name")), (&json!(9), &json!("S"), None), "only what differs");
         }
     }
+}
+
+#[test]
+fn a_made_id_is_the_same_for_the_same_row_of_a_run_and_a_uuid() {
+    let made = |texts: &[&str]| crate::body::made_id(texts);
+    let id = made(&["r1", "/app/things/", "Thing", "{}"]);
+    assert_eq!(id, made(&["r1", "/app/things/", "Thing", "{}"]));
+    assert!([made(&["r2", "/app/things/", "Thing", "{}"]), made(&["r1/", "app/things/", "Thing", "{}"])].iter().all(|other| *other != id));
+    let parts: Vec<&str> = id.split('-').collect();
+    assert_eq!(parts.iter().map(|part| part.len()).collect::<Vec<_>>(), [8, 4, 4, 4, 12]);
+    assert!(parts[2].starts_with('8') && "89ab".contains(&parts[3][..1]), "{id}");
 }

@@ -15,6 +15,7 @@ use crate::begin::{Note, writing};
 use crate::body::{Bodies, SLUG, text};
 use crate::describe::described;
 use crate::hold::{held, release};
+use crate::lock::lock;
 use crate::system::Writing;
 
 /// The most rows of a request.
@@ -34,6 +35,10 @@ struct Item {
     slugs: u32,
     /// References that held it were cleared.
     is_released: bool,
+    /// The tag under which it is changed.
+    tag: Option<String>,
+    /// Its tag was out of date.
+    is_outdated: bool,
 }
 
 type Numbered = Vec<(usize, Item)>;
@@ -59,7 +64,7 @@ pub(crate) fn write(api: &Api, request: &WriteRequest) -> Result<Vec<Outcome>> {
     let writing = writing(api)?;
     let note = Note::known()?;
     let description = described(api, request.target.resource_or_kind())?;
-    let bodies = Bodies::new(api, writing, &request.target, &description, Some(&note.message));
+    let bodies = Bodies::new(api, writing, &request.target, &description, Some(&note));
     let mut batch = Batch::empty(request.count as usize);
     for rows in requests(&mut batch, &bodies, request)?.into_iter().rev() {
         batch.send_again(rows);
@@ -96,7 +101,7 @@ fn requests(batch: &mut Batch<Item>, bodies: &Bodies<'_>, request: &WriteRequest
         }
         bytes += length;
         if let Some(last) = requests.last_mut() {
-            last.push((number, Item { row, body, is_looked_up: false, slugs: 0, is_released: false }));
+            last.push((number, Item { row, body, is_looked_up: false, slugs: 0, is_released: false, tag: None, is_outdated: false }));
         }
     }
     Ok(requests)
@@ -135,6 +140,14 @@ impl Writer<'_> {
                 return self.take_over(rows, found);
             }
             rows.iter_mut().for_each(|(_, item)| item.is_looked_up = true);
+        }
+        // Only this row of this run makes that id: it is written already.
+        let is_own = |rejection: &Rejection| rejection.error.kind == ErrorKind::Conflict && rejection.members == ["id"];
+        if let Some(at) = named.iter().find(|(_, rejection)| is_own(rejection)).map(|(at, _)| *at).filter(|at| *at < rows.len()) {
+            let (number, item) = rows.remove(at);
+            self.batch.decide(number, Outcome::Written(Some(item.id())));
+            self.batch.send_again(rows);
+            return Ok(());
         }
         if self.bodies.makes_slugs() {
             let mut is_replaced = false;
@@ -180,11 +193,17 @@ impl Writer<'_> {
                 rest.push((number, item));
                 continue;
             };
+            // A create whose answer was lost.
+            if item.body.get("id").is_some_and(|id| text(id) == found.id) {
+                self.batch.decide(number, Outcome::Written(Some(found.id)));
+                continue;
+            }
             if !is_made || !found.is_made_since(self.note.began) {
                 let words = format!("it exists already, with the id {}, and is not of this run: run again to compare it", found.id);
                 self.batch.decide(number, Outcome::Failed(Error::conflict(words)));
                 continue;
             }
+            item.body.remove("id");
             let mut body = found.lacking(&item.body, self.writing.message);
             if body.is_empty() {
                 self.batch.decide(number, Outcome::Written(Some(found.id)));
@@ -224,6 +243,10 @@ impl Writer<'_> {
     }
 
     fn update(&mut self, rows: Numbered) -> Result<()> {
+        let rows = if self.note.locks { self.lock(rows)? } else { rows };
+        if rows.is_empty() {
+            return Ok(());
+        }
         match self.send("PATCH", &rows)? {
             Sent::Done(response) => self.changed(&rows, &response)?,
             Sent::Rejected(error, named) => self.not_updated(rows, error, named)?,
@@ -232,8 +255,35 @@ impl Writer<'_> {
         Ok(())
     }
 
+    /// Gives rows the tags of their objects. Objects that another user has saved meanwhile fail.
+    fn lock(&mut self, rows: Numbered) -> Result<Numbered> {
+        let ids: Vec<String> = rows.iter().filter(|(_, item)| item.tag.is_none()).map(|(_, item)| item.id()).collect();
+        if ids.is_empty() {
+            return Ok(rows);
+        }
+        let locked = lock(self.api, &self.bodies.description.path, self.bodies.target.resource_or_kind(), self.note, &ids)?;
+        let mut rest = Vec::new();
+        for (number, mut item) in rows {
+            let id = item.id();
+            if locked.foreign.contains(&id) {
+                let words = "another user has changed it since this run began: run again to compare it";
+                self.batch.decide(number, Outcome::Failed(Error::conflict(words)));
+                continue;
+            }
+            item.tag = item.tag.or_else(|| locked.tags.get(&id).cloned());
+            rest.push((number, item));
+        }
+        Ok(rest)
+    }
+
     /// Deals with changes that were rejected together.
     fn not_updated(&mut self, mut rows: Numbered, error: Error, named: BTreeMap<usize, Rejection>) -> Result<()> {
+        // An object was saved since its tag was read: by this run, perhaps, which the tag of now tells.
+        if error.http_status == Some(412) && rows.iter().any(|(_, item)| !item.is_outdated) {
+            rows.iter_mut().for_each(|(_, item)| (item.tag, item.is_outdated) = (None, true));
+            self.batch.send_again(rows);
+            return Ok(());
+        }
         let list = self.bodies.description.path.strip_prefix(self.api.prefix).unwrap_or_default();
         let words = named.values().map(|rejection| rejection.error.message.as_str()).chain([error.message.as_str()]);
         let hold = words.filter_map(|words| held(self.writing, list, words)).next();
@@ -327,7 +377,11 @@ impl Writer<'_> {
     /// Sends rows in one request.
     fn send(&self, method: &str, rows: &Numbered) -> Result<Sent> {
         let list: Vec<&Map<String, Value>> = rows.iter().map(|(_, item)| &item.body).collect();
-        let request = http::Request::new(method, &self.bodies.description.path).with_json(&list)?;
+        let mut request = http::Request::new(method, &self.bodies.description.path).with_json(&list)?;
+        let tags: Vec<&str> = rows.iter().filter_map(|(_, item)| item.tag.as_deref()).collect();
+        if !tags.is_empty() && tags.len() == rows.len() {
+            request = request.with_header("if-match", &tags.join(", "));
+        }
         let response = match request.send() {
             Ok(response) => response,
             Err(error) => return Ok(Sent::Failed(error)),
