@@ -16,7 +16,8 @@
 #   NAUTOBOT_VERSION         3.2.7
 #   NAUTOBOT_PYTHON          the interpreter to use instead of python3
 #   NAUTOBOT_VENV            the virtual environment (default: in the working directory)
-#   NAUTOBOT_DUMP            `pg_dump -Fc` of a migrated database of that version: restoring takes seconds, migrating five minutes
+#   NAUTOBOT_DUMP            `pg_dump -Fc` of a migrated database of that version (3.2.7: nautobot-empty.dump beside this script): restoring takes
+#                            seconds, migrating five minutes
 #   NAUTOBOT_TEST_TOKEN      the token of user admin (password admin)
 set -euo pipefail
 
@@ -35,6 +36,8 @@ live=${INFRAHUB_SYNC_LIVE_DIR:-target/live}
 case $live in /*) ;; *) live=$repository/$live ;; esac
 work=$live/nautobot
 venv=${NAUTOBOT_VENV:-$work/venv}
+dump=${NAUTOBOT_DUMP:-}
+[ -n "$dump" ] || [ "$version" != 3.2.7 ] || dump=$here/nautobot-empty.dump
 data=$work/pg/data
 # Read by Nautobot.
 export NAUTOBOT_ROOT=$work/root NAUTOBOT_INSTALLATION_METRICS_ENABLED=false NAUTOBOT_ALLOWED_HOSTS="127.0.0.1 localhost"
@@ -149,9 +152,9 @@ build_database() {
   sql -c "create database nautobot"
   # The dump's owner.
   sql -tAc "select 1 from pg_roles where rolname = 'nautobot'" | grep -q 1 || sql -c "create role nautobot superuser"
-  if [ -n "${NAUTOBOT_DUMP:-}" ]; then
+  if [ -n "$dump" ]; then
     say "restoring the database"
-    "$pg_bin/pg_restore" -h 127.0.0.1 -p "$pg_port" -U postgres -d nautobot -j 2 "$NAUTOBOT_DUMP"
+    "$pg_bin/pg_restore" -h 127.0.0.1 -p "$pg_port" -U postgres -d nautobot -j 2 "$dump"
   else
     say "migrating an empty database, which takes about five minutes"
     nautobot-server migrate --no-input >"$work/migrate.log" 2>&1 || fail "the database could not be migrated (see $work/migrate.log)"

@@ -19,6 +19,10 @@ use infrahub_sync_test_server::{Answer, Reply, Request, Server};
 use serde_json::{Map, Value, json};
 
 mod answers;
+mod faults;
+pub mod lists;
+
+pub use faults::{Fate, Hook, Moment};
 
 /// The token that may do everything.
 pub const TOKEN: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -51,8 +55,10 @@ pub enum Column {
     Number,
     /// True or false.
     Flag,
-    /// One of these texts.
+    /// One of these texts, shown with a label.
     Choice(&'static [&'static str]),
+    /// One of these texts, shown as it is.
+    Word(&'static [&'static str]),
     /// An object of another list.
     Peer(&'static str),
     /// An object of another list that a new object must have, and with which it is deleted.
@@ -65,6 +71,8 @@ pub enum Column {
     Generic(&'static [&'static str]),
     /// Computed.
     Computed,
+    /// Computed by the server, and stored by a test: a request cannot write it.
+    Stored,
 }
 
 /// A list: its path, the type of its objects, its columns, and the columns whose values together no two objects have.
@@ -111,6 +119,8 @@ struct Store {
     version: String,
     /// Writes whose answers are lost.
     lost: usize,
+    /// Ids that clients have chosen.
+    chosen: BTreeMap<u64, String>,
 }
 
 /// A status and the body of a refusal.
@@ -121,6 +131,7 @@ type Refusal = (u16, Value);
 pub struct Django {
     server: Server,
     store: Arc<Mutex<Store>>,
+    faults: Arc<faults::Faults>,
 }
 
 impl Django {
@@ -142,11 +153,13 @@ impl Django {
             templates: Vec::new(),
             version: version.to_owned(),
             lost: 0,
+            chosen: BTreeMap::new(),
         };
         let store = Arc::new(Mutex::new(store));
-        let served = store.clone();
-        let server = Server::start(move |request| answers::answer(&mut lock(&served), request));
-        Django { server, store }
+        let faults = Arc::new(faults::Faults::default());
+        let (served, wrong) = (store.clone(), faults.clone());
+        let server = Server::start(move |request| wrong.answer(request, || answers::answer(&mut lock(&served), request)));
+        Django { server, store, faults }
     }
 
     /// Returns the address.
@@ -173,6 +186,16 @@ impl Django {
     /// Loses the answers of the next writes: they are done, and the connection is closed.
     pub fn lose_answers(&self, count: usize) {
         lock(&self.store).lost = count;
+    }
+
+    /// Lets a storm begin: of a thousand requests, N are hit by a fault, the same for the same seed. None: it ends.
+    pub fn storm(&self, seed_and_per_mille: Option<(u64, u64)>) {
+        self.faults.storm(seed_and_per_mille);
+    }
+
+    /// Runs code of a test in the middle of each request.
+    pub fn hook(&self, hook: Option<Hook>) {
+        self.faults.hook(hook);
     }
 
     /// Returns the requests since the last call: method and path with query.
@@ -265,7 +288,10 @@ impl Store {
     /// Returns an id as it is shown.
     fn id(&self, number: u64) -> Value {
         match self.dialect {
-            Dialect::Nautobot => json!(format!("00000000-0000-4000-8000-{number:012x}")),
+            Dialect::Nautobot => match self.chosen.get(&number) {
+                Some(id) => json!(id),
+                None => json!(format!("00000000-0000-4000-8000-{number:012x}")),
+            },
             _ => json!(number),
         }
     }
@@ -273,7 +299,10 @@ impl Store {
     /// Returns the number of an id.
     fn number(&self, id: &Value) -> Option<u64> {
         match (self.dialect, id) {
-            (Dialect::Nautobot, Value::String(text)) => u64::from_str_radix(text.strip_prefix("00000000-0000-4000-8000-")?, 16).ok(),
+            (Dialect::Nautobot, Value::String(text)) => match text.strip_prefix("00000000-0000-4000-8000-") {
+                Some(number) => u64::from_str_radix(number, 16).ok(),
+                None => self.chosen.iter().find(|(_, id)| *id == text).map(|(number, _)| *number),
+            },
             (Dialect::NetBox, Value::String(text)) => text.parse().ok(),
             (Dialect::Nautobot, _) => None,
             _ => id.as_u64(),
@@ -295,6 +324,8 @@ impl Store {
     fn put(&mut self, list: &'static List, body: &Value) -> Result<u64, Value> {
         let body = body.as_object().ok_or_else(|| json!({"non_field_errors": ["Expected a dictionary"]}))?;
         let known = body.get("id").and_then(|id| self.number(id)).filter(|number| self.of(list.path).contains_key(number));
+        let chosen =
+            body.get("id").and_then(Value::as_str).filter(|_| known.is_none() && self.dialect == Dialect::Nautobot).map(str::to_owned);
         let mut object = known.and_then(|number| self.of(list.path).get(&number).cloned()).unwrap_or_default();
         let mut errors = Map::new();
         for (name, column) in list.columns {
@@ -315,6 +346,9 @@ impl Store {
             object.insert("created".to_owned(), json!(now()));
             self.last
         });
+        if let Some(id) = chosen {
+            self.chosen.insert(number, id);
+        }
         object.insert(self.updated().to_owned(), json!(now()));
         self.objects.entry(list.path).or_default().insert(number, object);
         let message = body.get("changelog_message").and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -367,7 +401,7 @@ impl Store {
                 Column::Text => json!(""),
                 Column::Flag => json!(false),
                 Column::Peers(_) => json!([]),
-                Column::Choice(choices) => json!(choices.first()),
+                Column::Choice(choices) | Column::Word(choices) => json!(choices.first()),
                 _ => Value::Null,
             },
             None => return Ok(()),
@@ -381,6 +415,7 @@ impl Store {
         let null = || "This field may not be null.".to_owned();
         match (column, value) {
             (Column::Computed, _) => Ok(Value::Null),
+            (Column::Stored, _) => Ok(value.clone()),
             (Column::Text | Column::Name | Column::Flag | Column::Parent(_) | Column::Needed(_) | Column::Peers(_), Value::Null) => {
                 Err(null())
             }
@@ -388,6 +423,7 @@ impl Store {
             (_, Value::Null) => Ok(Value::Null),
             (Column::Text | Column::Name | Column::Nullable, Value::String(_)) => Ok(value.clone()),
             (Column::Number, Value::Number(_)) | (Column::Flag, Value::Bool(_)) => Ok(value.clone()),
+            (Column::Word(choices), Value::String(text)) if choices.contains(&text.as_str()) => Ok(value.clone()),
             (Column::Choice(choices), Value::String(text)) if choices.contains(&text.as_str()) => Ok(value.clone()),
             (Column::Choice(_), Value::String(text)) if text.is_empty() => Ok(Value::Null),
             (Column::Choice(_), _) => Err(format!("{value} is not a valid choice.")),

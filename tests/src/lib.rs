@@ -2,6 +2,7 @@
 
 pub mod appliances;
 pub mod django;
+pub mod inventories;
 pub mod lab;
 pub mod live;
 pub mod netbox;
@@ -114,6 +115,12 @@ impl Project {
             "NETBOX_ADDRESS",
             "NETBOX_URL",
             "NETBOX_TOKEN",
+            "NAUTOBOT_ADDRESS",
+            "NAUTOBOT_URL",
+            "NAUTOBOT_TOKEN",
+            "PEERING_MANAGER_ADDRESS",
+            "PEERING_MANAGER_URL",
+            "PEERING_MANAGER_TOKEN",
             "INFRAHUB_ADDRESS",
             "INFRAHUB_URL",
             "INFRAHUB_API_TOKEN",

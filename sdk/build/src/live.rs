@@ -25,11 +25,16 @@ const fn minutes(minutes: u64) -> Duration {
     Duration::from_secs(60 * minutes)
 }
 
-/// Each server: its script, and the arguments of `up`.
-const SERVERS: [(&str, &[&str]); 2] = [
+/// A server: its script, and the arguments of `up`.
+type Server = (&'static str, &'static [&'static str]);
+
+/// The servers of each tier.
+const SERVERS: [Server; 2] = [
     ("tests/live/netbox.sh", &[]),
     ("tests/live/infrahub.sh", &["examples/netbox_to_infrahub/schema.yml", "tests/live/infrahub/schema.yml"]),
 ];
+/// The server of the deep tests alone.
+const NAUTOBOT: Server = ("tests/live/nautobot.sh", &[]);
 const REFERENCE: &str = "tests/live/reference.sh";
 
 /// Which tests run.
@@ -42,6 +47,11 @@ pub(crate) enum Tier {
 }
 
 impl Tier {
+    /// Returns the servers that its tests need.
+    fn servers(self) -> Vec<Server> {
+        SERVERS.into_iter().chain((self == Tier::Deep).then_some(NAUTOBOT)).collect()
+    }
+
     /// Returns the time for servers and tests, once everything is installed.
     fn limit(self) -> Duration {
         match self {
@@ -95,7 +105,7 @@ pub(crate) fn run(root: &Path, tier: Tier, steps: &mut Steps) -> Result<Ended, F
     }
     let start = Instant::now();
     let mut ours = Vec::new();
-    let ended = match step(steps, "live: servers", || bring_up(root, start + tier.bringing_up(), &mut ours)) {
+    let ended = match step(steps, "live: servers", || bring_up(root, tier, start + tier.bringing_up(), &mut ours)) {
         Err(reason) => Ok(Ended::Skipped(reason)),
         Ok(()) => {
             let begin = Instant::now();
@@ -129,7 +139,7 @@ fn step(steps: &mut Steps, name: &str, step: impl FnOnce() -> Result<(), String>
 /// Installs the programs of the servers, one after the other, because apt takes one at a time. The error is the reason why not.
 fn install(root: &Path, tier: Tier) -> Result<(), String> {
     let end = Instant::now() + INSTALLING;
-    for (script, _) in SERVERS {
+    for (script, _) in tier.servers() {
         let mut command = Command::new(root.join(script));
         brought(command.current_dir(root).arg("install"), root, end)?;
     }
@@ -140,8 +150,8 @@ fn install(root: &Path, tier: Tier) -> Result<(), String> {
 }
 
 /// Starts the servers that do not run, side by side. The scripts to call with `down` later are added to `ours`. The error is the reason why not.
-fn bring_up(root: &Path, end: Instant, ours: &mut Vec<&'static str>) -> Result<(), String> {
-    for (script, _) in SERVERS {
+fn bring_up(root: &Path, tier: Tier, end: Instant, ours: &mut Vec<&'static str>) -> Result<(), String> {
+    for (script, _) in tier.servers() {
         let status = Command::new(root.join(script)).arg("status").stdout(Stdio::null()).stderr(Stdio::null()).status();
         if !status.is_ok_and(|status| status.success()) {
             // Also when it fails: half of it may run then.
@@ -149,14 +159,15 @@ fn bring_up(root: &Path, end: Instant, ours: &mut Vec<&'static str>) -> Result<(
         }
     }
     std::thread::scope(|scope| {
-        let started = SERVERS.map(|(script, arguments)| {
+        let start = |(script, arguments): Server| {
             scope.spawn(move || {
                 let mut up = Command::new(root.join(script));
                 brought(up.current_dir(root).arg("up").args(arguments), root, end)
             })
-        });
-        let ended = started.map(|thread| thread.join().unwrap_or_else(|_| Err("bringing up a server has panicked".to_owned())));
-        ended.into_iter().collect()
+        };
+        let started: Vec<_> = tier.servers().into_iter().map(start).collect();
+        let ended = started.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err("bringing up a server has panicked".to_owned())));
+        ended.collect()
     })
 }
 

@@ -1,7 +1,7 @@
 //! Writes no change over one of another user.
 //!
 //! The host looks at the objects after the run has begun, and a system with `If-Match` rejects changes of objects that were saved since they were
-//! read. Between the two, an object may have been saved by another user. So the objects of a request are read once more: one that was saved since
+//! read. Between the two, an object may have been saved by another user. So the objects of a request are read again: one that was saved since
 //! the run began, and not by this run alone as the change log says, is a conflict. The others are written under their tags.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -112,7 +112,10 @@ fn changes(store: &Store, request: &Request) -> Value {
     let fits = |entry: &&Entry| {
         let of = |name: &str, value: &str| parameters.get(name).is_none_or(|wanted| wanted.iter().any(|wanted| wanted == value));
         let by_type = store.dialect == Dialect::PeeringManager || of("changed_object_type", entry.type_name);
-        by_type && of("action", entry.action) && of("changed_object_id", &entry.id) && since.is_none_or(|since| entry.time >= *since)
+        by_type
+            && of("action", entry.action)
+            && of("changed_object_id", &entry.id)
+            && since.is_none_or(|since| is_since(&entry.time, since))
     };
     let shown = |entry: &Entry| {
         json!({"id": 1, "time": entry.time, "action": {"value": entry.action, "label": entry.action}, "changed_object_type": entry.type_name,
@@ -120,6 +123,11 @@ fn changes(store: &Store, request: &Request) -> Value {
     };
     let found: Vec<Value> = store.log.iter().rev().filter(fits).map(shown).collect();
     json!({"count": found.len(), "next": null, "previous": null, "results": found})
+}
+
+/// Says whether a time is not before another one, which may have whole seconds.
+fn is_since(time: &str, since: &str) -> bool {
+    time.trim_end_matches('Z') >= since.trim_end_matches('Z')
 }
 
 /// Says whether an object fits a filter of its list; none where the list has no such filter.
@@ -163,8 +171,9 @@ fn page(store: &Store, list: &'static List, request: &Request) -> Result<Value, 
     let mut objects: Vec<(u64, &Object)> = Vec::new();
     for (id, object) in store.of(list.path) {
         let mut is_in = ids.is_none_or(|ids| ids.contains(&plain(&store.id(*id))));
-        is_in &=
-            since.and_then(|since| since.first()).is_none_or(|since| object.get(store.updated()).and_then(Value::as_str) >= Some(since));
+        is_in &= since
+            .and_then(|since| since.first())
+            .is_none_or(|since| object.get(store.updated()).and_then(Value::as_str).is_some_and(|saved| is_since(saved, since)));
         for (name, values) in parameters.iter().filter(|(name, _)| !KNOWN.contains(&name.as_str())) {
             match filtered(store, list, object, name, values) {
                 Some(fits) => is_in &= fits,
@@ -253,7 +262,7 @@ fn peer(store: &Store, list: &List, number: u64, depth: u64) -> Value {
     for (name, column) in list.columns {
         let value = object.get(*name).cloned().unwrap_or_default();
         match (column, &value) {
-            (Column::Text | Column::Name | Column::Nullable | Column::Number, _) => {
+            (Column::Text | Column::Name | Column::Nullable | Column::Number | Column::Word(_), _) => {
                 shown.insert((*name).to_owned(), value);
             }
             (Column::Parent(parents), Value::Number(id)) => {
@@ -270,7 +279,8 @@ fn options(store: &Store, list: &List, may_write: bool) -> Value {
     let mut fields = Map::new();
     let mut add = |name: &str, field: Value| fields.insert(name.to_owned(), field);
     for name in ["id", "display", "created", store.updated()] {
-        add(name, json!({"type": "field", "required": false, "read_only": true}));
+        let is_open = name == "id" && store.dialect == Dialect::Nautobot;
+        add(name, json!({"type": "field", "required": false, "read_only": !is_open}));
     }
     add("custom_fields", json!({"type": "field", "required": false, "read_only": false}));
     let reference = if store.dialect == Dialect::Nautobot { "field" } else { "nested object" };
@@ -280,7 +290,7 @@ fn options(store: &Store, list: &List, may_write: bool) -> Value {
             Column::Name => json!({"type": "string", "required": true, "read_only": false}),
             Column::Number => json!({"type": "integer", "required": false, "read_only": false}),
             Column::Flag => json!({"type": "boolean", "required": false, "read_only": false}),
-            Column::Choice(choices) => {
+            Column::Choice(choices) | Column::Word(choices) => {
                 let choices: Vec<Value> = choices.iter().map(|value| json!({"value": value, "display_name": label(value)})).collect();
                 json!({"type": "field", "required": false, "read_only": false, "choices": choices})
             }
@@ -292,7 +302,7 @@ fn options(store: &Store, list: &List, may_write: bool) -> Value {
                 add(&format!("{name}_id"), json!({"type": "integer", "required": false, "read_only": false}));
                 json!({"type": "field", "required": false, "read_only": true})
             }
-            Column::Computed => json!({"type": "field", "required": false, "read_only": true}),
+            Column::Computed | Column::Stored => json!({"type": "field", "required": false, "read_only": true}),
         };
         add(name, field);
     }
@@ -305,6 +315,9 @@ fn options(store: &Store, list: &List, may_write: bool) -> Value {
 /// Writes all objects of a request, or none.
 fn write(store: &mut Store, list: &'static List, request: &Request) -> Result<Answer, Refusal> {
     let bodies: Vec<Value> = serde_json::from_slice(&request.body).map_err(|error| (400, json!({"detail": error.to_string()})))?;
+    if request.method == "PATCH" && !is_current(store, list, request.header("if-match"), &bodies) {
+        return Err((412, json!({"detail": "Precondition failed."})));
+    }
     let mut next = store.clone();
     // What counts as a name of an object in this request.
     let method = request.method.as_str();
@@ -312,6 +325,9 @@ fn write(store: &mut Store, list: &'static List, request: &Request) -> Result<An
     for (at, body) in bodies.iter().enumerate() {
         let known = body.get("id").and_then(|id| next.number(id)).filter(|number| next.of(list.path).contains_key(number));
         let done = match (method, known) {
+            ("POST", Some(_)) if store.dialect == Dialect::Nautobot => {
+                Err(json!({"id": [format!("{} with this Id already exists.", list.type_name)]}))
+            }
             ("POST", _) => next.put(list, body).map(Some),
             (_, None) if store.dialect == Dialect::NetBox => Err(json!({"id": ["Object not found."]})),
             (_, None) => Ok(None),
@@ -345,6 +361,17 @@ fn write(store: &mut Store, list: &'static List, request: &Request) -> Result<An
         "PATCH" => Answer::json(json!(shown)),
         _ => Answer::status(204),
     })
+}
+
+/// Says whether each object has one of the tags of a request. Only NetBox looks at them.
+fn is_current(store: &Store, list: &List, tags: &str, bodies: &[Value]) -> bool {
+    let known = bodies.iter().filter_map(|body| store.of(list.path).get(&store.number(&body["id"])?));
+    let tag = |object: &Object| {
+        let saved = object.get(store.updated()).and_then(Value::as_str).unwrap_or_default();
+        format!("W/\"{}+00:00\"", saved.trim_end_matches('Z'))
+    };
+    let tags: Vec<&str> = tags.split(", ").collect();
+    store.dialect != Dialect::NetBox || tags == [""] || known.map(tag).all(|tag| tags.contains(&tag.as_str()))
 }
 
 fn refusal(dialect: Dialect, method: &str, bodies: &[Value], errors: &BTreeMap<usize, Value>, status: u16) -> Refusal {

@@ -59,9 +59,32 @@ fn infrahub_to_netbox_is_planned_written_and_then_in_sync() {
 fn netbox_to_nautobot_is_planned_written_and_then_in_sync() {
     let (project, exchanges) = example("netbox_to_nautobot");
     let (code, plan) = project.plan(&["--run-id", "first", "--replay", &exchanges("diff")]);
-    assert_eq!((code, summary(&plan)), (2, [&json!(222), &json!(1), &json!(0)]));
+    assert_eq!((code, summary(&plan)), (2, [&json!(236), &json!(0), &json!(0)]));
     let applied = project.ok(&["apply", "--run-id", "first", "--replay", &exchanges("apply")]);
-    assert!(applied.stdout.contains("222 created") || applied.stderr.contains("222 created"), "{}{}", applied.stdout, applied.stderr);
+    assert!(applied.stdout.contains("236 created") || applied.stderr.contains("236 created"), "{}{}", applied.stdout, applied.stderr);
     let (code, plan) = project.plan(&["--replay", &exchanges("again")]);
+    assert_eq!((code, summary(&plan)), (0, [&json!(0), &json!(0), &json!(0)]));
+}
+
+#[test]
+fn nautobot_to_infrahub_is_planned_written_and_then_in_sync() {
+    let (project, exchanges) = example("nautobot_to_infrahub");
+    let (code, plan) = project.plan(&["--run-id", "first", BRANCH[0], BRANCH[1], "--replay", &exchanges("diff")]);
+    assert_eq!((code, summary(&plan)), (2, [&json!(127), &json!(0), &json!(0)]));
+    let applied = project.ok(&["apply", "--run-id", "first", BRANCH[0], BRANCH[1], "--replay", &exchanges("apply")]);
+    assert!(applied.stdout.contains("127 created") || applied.stderr.contains("127 created"), "{}{}", applied.stdout, applied.stderr);
+    let (code, plan) = project.plan(&[BRANCH[0], BRANCH[1], "--replay", &exchanges("again")]);
+    assert_eq!((code, summary(&plan)), (0, [&json!(0), &json!(0), &json!(0)]));
+}
+
+#[test]
+fn infrahub_to_peering_manager_is_planned_written_and_then_in_sync() {
+    let (project, exchanges) = example("infrahub_to_peering-manager");
+    let (code, plan) = project.plan(&["--run-id", "first", BRANCH[0], BRANCH[1], "--replay", &exchanges("diff")]);
+    assert_eq!((code, summary(&plan)), (2, [&json!(7), &json!(5), &json!(0)]));
+    let applied = project.ok(&["apply", "--run-id", "first", BRANCH[0], BRANCH[1], "--replay", &exchanges("apply")]);
+    let words = "7 created, 5 updated";
+    assert!(applied.stdout.contains(words) || applied.stderr.contains(words), "{}{}", applied.stdout, applied.stderr);
+    let (code, plan) = project.plan(&[BRANCH[0], BRANCH[1], "--replay", &exchanges("again")]);
     assert_eq!((code, summary(&plan)), (0, [&json!(0), &json!(0), &json!(0)]));
 }

@@ -2,6 +2,8 @@
 //!
 //! The test starts the server with `tests/live/netbox.sh`, loads it, and takes about two minutes on two cores, most of them NetBox's.
 
+mod copies;
+
 use std::collections::BTreeSet;
 
 use infrahub_sync_tests::Project;

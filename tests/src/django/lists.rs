@@ -1,6 +1,6 @@
 //! The lists of the played servers, as far as the tests use them.
 
-use infrahub_sync_tests::django::{Column, List};
+use super::{Column, List};
 
 const fn list(
     path: &'static str,
@@ -12,7 +12,7 @@ const fn list(
 }
 
 /// NetBox's.
-pub(super) const NETBOX: &[List] = &[
+pub const NETBOX: &[List] = &[
     list("extras/tags", "extras.tag", &[("name", Column::Name), ("slug", Column::Name), ("color", Column::Text)], &[&["name"], &["slug"]]),
     list(
         "dcim/regions",
@@ -85,7 +85,7 @@ pub(super) const NETBOX: &[List] = &[
 ];
 
 /// Nautobot's.
-pub(super) const NAUTOBOT: &[List] = &[
+pub const NAUTOBOT: &[List] = &[
     list("extras/statuses", "extras.status", &[("name", Column::Name)], &[&["name"]]),
     list("ipam/namespaces", "ipam.namespace", &[("name", Column::Name)], &[&["name"]]),
     list("dcim/location-types", "dcim.locationtype", &[("name", Column::Name)], &[&["name"]]),
@@ -138,7 +138,7 @@ pub(super) const NAUTOBOT: &[List] = &[
 ];
 
 /// The mapping of a Nautobot to a Nautobot.
-pub(super) const NAUTOBOT_MAPPING: &str = "
+pub const NAUTOBOT_MAPPING: &str = "
 schema_mapping:
   - {name: Status, mapping: extras.statuses, identifiers: [name], fields: [{name: name, mapping: name}]}
   - {name: LocationType, mapping: dcim.location_types, identifiers: [name], fields: [{name: name, mapping: name}]}
@@ -178,25 +178,93 @@ schema_mapping:
 ";
 
 /// Peering Manager's.
-pub(super) const PEERING: &[List] = &[
+pub const PEERING: &[List] = &[
     list(
         "peering/autonomous-systems",
         "peering.autonomoussystem",
-        &[("asn", Column::Number), ("name", Column::Name), ("description", Column::Text)],
+        &[
+            ("asn", Column::Number),
+            ("name", Column::Name),
+            ("description", Column::Text),
+            ("comments", Column::Text),
+            ("irr_as_set", Column::Nullable),
+            ("ipv4_max_prefixes", Column::Number),
+            ("ipv6_max_prefixes", Column::Number),
+            ("affiliated", Column::Flag),
+        ],
         &[&["asn"]],
     ),
     list(
         "bgp/communities",
         "bgp.community",
-        &[("name", Column::Name), ("slug", Column::Name), ("value", Column::Name), ("type", Column::Choice(&["ingress", "egress"]))],
+        &[
+            ("name", Column::Name),
+            ("slug", Column::Name),
+            ("value", Column::Name),
+            ("description", Column::Text),
+            ("type", Column::Word(&["egress", "ingress"])),
+        ],
         &[&["name"], &["slug"]],
     ),
     list("bgp/relationships", "bgp.relationship", &[("name", Column::Name), ("slug", Column::Name)], &[&["name"], &["slug"]]),
     list(
         "peering/bgp-groups",
         "peering.bgpgroup",
-        &[("name", Column::Name), ("slug", Column::Name), ("communities", Column::Peers("bgp/communities"))],
+        &[
+            ("name", Column::Name),
+            ("slug", Column::Name),
+            ("description", Column::Text),
+            ("status", Column::Choice(&["enabled", "disabled", "maintenance"])),
+            ("import_routing_policies", Column::Peers("peering/routing-policies")),
+            ("export_routing_policies", Column::Peers("peering/routing-policies")),
+            ("communities", Column::Peers("bgp/communities")),
+        ],
         &[&["name"], &["slug"]],
+    ),
+    list(
+        "peering/routing-policies",
+        "peering.routingpolicy",
+        &[
+            ("name", Column::Name),
+            ("slug", Column::Name),
+            ("description", Column::Text),
+            ("type", Column::Word(&["export-policy", "import-policy", "import-export-policy"])),
+            ("weight", Column::Number),
+            ("address_family", Column::Number),
+            ("communities", Column::Peers("bgp/communities")),
+        ],
+        &[&["name"], &["slug"]],
+    ),
+    list(
+        "peering/internet-exchanges",
+        "peering.internetexchange",
+        &[
+            ("name", Column::Name),
+            ("slug", Column::Name),
+            ("description", Column::Text),
+            ("status", Column::Choice(&["enabled", "disabled", "maintenance"])),
+            ("local_autonomous_system", Column::Needed("peering/autonomous-systems")),
+            ("import_routing_policies", Column::Peers("peering/routing-policies")),
+            ("export_routing_policies", Column::Peers("peering/routing-policies")),
+            ("communities", Column::Peers("bgp/communities")),
+        ],
+        &[&["name"], &["slug"]],
+    ),
+    list("peeringdb/network-ixlans", "peeringdb.networkixlan", &[("asn", Column::Number)], &[]),
+    list("devices/routers", "devices.router", &[("name", Column::Name)], &[&["name"]]),
+    list(
+        "net/connections",
+        "net.connection",
+        &[
+            ("name", Column::Stored),
+            ("peeringdb_netixlan", Column::Peer("peeringdb/network-ixlans")),
+            ("description", Column::Text),
+            ("status", Column::Choice(&["enabled", "disabled", "maintenance"])),
+            ("vlan", Column::Number),
+            ("internet_exchange_point", Column::Parent("peering/internet-exchanges")),
+            ("router", Column::Parent("devices/routers")),
+        ],
+        &[],
     ),
     list(
         "peering/direct-peering-sessions",
@@ -214,13 +282,13 @@ pub(super) const PEERING: &[List] = &[
 ];
 
 /// The mapping of a Peering Manager to a Peering Manager; communities by the path of older versions.
-pub(super) const PEERING_MAPPING: &str = "
+pub const PEERING_MAPPING: &str = "
 schema_mapping:
   - {name: As, mapping: peering/autonomous-systems, identifiers: [asn], fields: [{name: asn, mapping: asn}, {name: name, mapping: name}]}
   - name: Community
     mapping: peering/communities
     identifiers: [name]
-    fields: [{name: name, mapping: name}, {name: value, mapping: value}, {name: type, mapping: type.value}]
+    fields: [{name: name, mapping: name}, {name: value, mapping: value}, {name: type, mapping: type}]
   - {name: Relationship, mapping: bgp.relationships, identifiers: [name], fields: [{name: name, mapping: name}]}
   - name: Group
     mapping: peering/bgp-groups
