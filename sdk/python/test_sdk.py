@@ -226,6 +226,17 @@ class SdkTest(unittest.TestCase):
         files.remove("a")
         self.assertEqual(self.failure(files.append, "../a", b"").kind, ErrorKind.CONFIG)
 
+    def test_reading_all_pages_leaves_the_request_alone(self):
+        class Pages(Adapter):
+            def load(self, request):
+                at = request.cursor or 0
+                return Page.records([{"id": at}], next=at + 1 if at < 2 else None)
+
+        request = testing.first_page("racks", "id")
+        for _ in range(2):
+            self.assertEqual([record["id"] for record in testing.load_all(Pages(), request)], [0, 1, 2])
+        self.assertIsNone(request.cursor)
+
     def test_records_of_the_adapter_are_lines(self):
         page = Page.records(({"id": number, "name": "é"} for number in range(2)), next={"after": 1})
         self.assertEqual(page.payload.data, '{"id":0,"name":"é"}\n{"id":1,"name":"é"}\n'.encode())

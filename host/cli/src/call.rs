@@ -58,7 +58,7 @@ impl<'a> Call<'a> {
             CommandError::from_error(Exit::Usage, &error)
                 .hint(format!("{} is a list such as `infrahub_sync=debug,infrahub_sync_runtime=trace`", variables::LOG))
         })?;
-        let project = context.open(self.systems.project.selection()?)?;
+        let project = context.open_to_run(self.systems.project.selection()?)?;
         let folders = context.folders(Some(&project), &self.systems.adapters);
         let source = self.reads_source.then(|| adapter_of(&project.source, &project, &folders)).transpose()?;
         let destination = adapter_of(&project.destination, &project, &folders)?;

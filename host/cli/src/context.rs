@@ -63,10 +63,15 @@ impl Context {
         })
     }
 
-    /// Finds and reads the project, and shows its warnings.
+    /// Finds and reads the project.
     pub(crate) fn open(&self, selection: Selection<'_>) -> Result<Project, CommandError> {
         let file = self.file_of(selection)?;
-        let project = Project::load(&file, &self.environment).map_err(CommandError::problems)?;
+        Project::load(&file, &self.environment).map_err(CommandError::problems)
+    }
+
+    /// Finds and reads the project, and shows its warnings: for commands that compare or write, which the warnings are about.
+    pub(crate) fn open_to_run(&self, selection: Selection<'_>) -> Result<Project, CommandError> {
+        let project = self.open(selection)?;
         self.show_warnings(&project.warnings);
         Ok(project)
     }

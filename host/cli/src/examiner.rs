@@ -13,6 +13,8 @@ use crate::command_error::CommandError;
 use crate::context::{Context, locate_endpoint};
 use crate::exit::Exit;
 use crate::locate::{Folders, Located, Place, locate};
+use crate::logging;
+use crate::variables;
 
 /// Asks adapters for their self-descriptions.
 pub(crate) struct Examiner {
@@ -26,6 +28,8 @@ impl Examiner {
     /// Starts the sandbox.
     pub(crate) fn new(context: &Context) -> Result<Examiner, CommandError> {
         let failed = |error: std::io::Error| CommandError::from_error(Exit::Unexpected, &error);
+        // So that a person sees what the wait is for; an invalid filter is reported by the commands that log.
+        let _ = logging::start(&context.screen, (context.environment)(variables::LOG).as_deref());
         let tasks = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let options =
             RuntimeOptions { component_store: context.user_cache("components"), memo_store: None, compiler: Some(this_program()) };

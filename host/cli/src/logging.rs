@@ -1,6 +1,6 @@
 //! The log: `tracing` events on stderr.
 //!
-//! By default, only warnings are shown, as a sentence each. `-v` and `INFRAHUB_SYNC_LOG` show spans, fields and time. Results, such as the
+//! By default, only warnings are shown, as a sentence each, and that an adapter is being compiled. `-v` and `INFRAHUB_SYNC_LOG` show spans, fields and time. Results, such as the
 //! folder of a run, are not log lines: [`crate::screen::Screen::info`] shows them. With `--log-format json`, both are one JSON object per
 //! line.
 //!
@@ -20,6 +20,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::args::{LogFormat, Verbosity};
 use crate::escape::Escaped;
 use crate::screen::Screen;
+use infrahub_sync_runtime::COMPILING;
 
 /// Returns the filter: details of our crates, and warnings of other crates.
 fn targets(verbosity: Verbosity, wanted: Option<&str>) -> Result<Targets, ParseError> {
@@ -28,7 +29,7 @@ fn targets(verbosity: Verbosity, wanted: Option<&str>) -> Result<Targets, ParseE
     }
     Ok(match verbosity {
         Verbosity::Quiet => Targets::new().with_default(LevelFilter::ERROR),
-        Verbosity::Default => Targets::new().with_default(LevelFilter::WARN),
+        Verbosity::Default => Targets::new().with_default(LevelFilter::WARN).with_target(COMPILING, LevelFilter::INFO),
         // A target is a prefix: this one covers all of our crates.
         Verbosity::Verbose => Targets::new().with_default(LevelFilter::WARN).with_target(OURS, LevelFilter::DEBUG),
     })
@@ -70,9 +71,12 @@ where
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let (word, colour) = match *event.metadata().level() {
             Level::ERROR => ("error:", anstyle::AnsiColor::Red),
-            _ => ("warning:", anstyle::AnsiColor::Yellow),
+            Level::WARN => ("warning:", anstyle::AnsiColor::Yellow),
+            _ => ("", anstyle::AnsiColor::White),
         };
-        if writer.has_ansi_escapes() {
+        if word.is_empty() {
+            // Progress, not a finding.
+        } else if writer.has_ansi_escapes() {
             let style = colour.on_default().bold();
             write!(writer, "{style}{word}{style:#} ")?;
         } else {

@@ -29,6 +29,11 @@ const DESCRIBE_BYTES: u64 = 1 << 20;
 /// Milliseconds for a self-description, start included.
 const DESCRIBE_TIME_MS: u64 = 10_000;
 
+/// The target of the message that an adapter is being compiled, which is worth a line to a person who waits.
+pub const COMPILING: &str = "infrahub_sync_runtime::compiling";
+/// Bytes of a component whose compiling a person notices.
+const LARGE: usize = 1 << 20;
+
 /// Returns the name of a component: its SHA-256, as `sha256:` and 64 hexadecimal digits.
 pub fn digest(component: &[u8]) -> String {
     format!("sha256:{}", hex(&Sha256::digest(component)))
@@ -72,7 +77,7 @@ impl Adapter {
             None => {
                 let Surface { imports, exports } = shape::read(wasm).map_err(&incompatible)?;
                 check_surface(&imports, &exports).map_err(&incompatible)?;
-                compile(&shared, wasm, &digest, limits)
+                compile(&shared, wasm, &digest, limits, &name.name)
             }
         };
         let component = component.map_err(|error| match error {
@@ -164,7 +169,13 @@ impl Adapter {
 }
 
 /// Compiles a component: in a process of its own where there are limits and a program for that.
-fn compile(shared: &Shared, wasm: &[u8], digest: &[u8; 32], limits: Option<&Limits>) -> std::result::Result<Component, Uncompiled> {
+fn compile(
+    shared: &Shared,
+    wasm: &[u8],
+    digest: &[u8; 32],
+    limits: Option<&Limits>,
+    name: &str,
+) -> std::result::Result<Component, Uncompiled> {
     let damaged = |error: wasmtime::Error| Uncompiled::Damaged(error.root_cause().to_string());
     let (Some(program), Some(limits)) = (&shared.compiler, limits) else {
         let component = match &shared.store {
@@ -173,6 +184,9 @@ fn compile(shared: &Shared, wasm: &[u8], digest: &[u8; 32], limits: Option<&Limi
         };
         return component.map_err(damaged);
     };
+    if wasm.len() >= LARGE {
+        tracing::info!(target: COMPILING, "compiling the adapter `{name}` for this machine; later starts use the result");
+    }
     let compiled = compile::in_a_process(program, wasm, limits)?;
     if let Some(store) = &shared.store {
         store.keep(digest, &compiled);

@@ -124,19 +124,17 @@ pub fn read_recording(folder: &Path, adapter: &str) -> Result<Vec<(Asked, Answer
     Ok(exchanges)
 }
 
-/// The response headers that are worth recording: those that adapters read. None of them carries a credential or a host.
-const HEADERS: [&str; 10] = [
-    "content-type",
-    "date",
-    "link",
-    "location",
-    "retry-after",
-    "etag",
-    "last-modified",
-    "api-version",
-    "x-total-count",
-    "content-disposition",
-];
+/// Words in the names of response headers that are not recorded: they carry credentials, or what the proxies of a site say of themselves.
+const NOT_RECORDED: [&str; 13] =
+    ["cookie", "auth", "token", "secret", "password", "credential", "session", "api-key", "apikey", "csrf", "xsrf", "jwt", "signature"];
+/// Headers of the connection: a replay has another one.
+const OF_CONNECTION: [&str; 6] = ["connection", "keep-alive", "transfer-encoding", "content-length", "content-encoding", "alt-svc"];
+
+/// Returns whether a response header is recorded: adapters read any of them (`x-total`, `link`), and a recording is there to be passed on.
+fn is_recorded(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    !NOT_RECORDED.iter().any(|word| name.contains(word)) && !OF_CONNECTION.contains(&name.as_str())
+}
 
 /// One session's way to the exchanges.
 #[derive(Clone)]
@@ -262,7 +260,11 @@ impl Recorder {
 
     /// Adds an exchange.
     pub(crate) fn record(&self, request: RequestLine, response: &HostResponse, mask: &impl Mask) {
-        let headers = HEADERS.iter().filter_map(|name| response.header(name).map(|value| ((*name).to_owned(), mask.text(value)))).collect();
+        let mut headers = BTreeMap::new();
+        for (name, value) in response.headers.iter().filter(|(name, _)| is_recorded(name)) {
+            // An adapter sees the first of several.
+            headers.entry(name.to_ascii_lowercase()).or_insert_with(|| mask.text(value));
+        }
         let body = BodyLine::new(response.body.as_bytes(), mask);
         let line = Line { request, response: ResponseLine { status: response.status, headers, body } };
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -387,6 +389,10 @@ mod tests {
                 ("Content-Type".into(), "text/plain".into()),
                 ("Date".into(), "Mon, 12 Jan 1970 13:46:40 GMT".into()),
                 ("Set-Cookie".into(), "sid=1".into()),
+                ("X-Total".into(), "1100".into()),
+                ("X-Total".into(), "7".into()),
+                ("X-Auth-Token".into(), "sid=1".into()),
+                ("Content-Length".into(), "3".into()),
             ],
             body: Body::new(body.to_vec()),
         }
@@ -404,7 +410,7 @@ mod tests {
         recorder.finish().unwrap();
         let text = fs::read_to_string(&path).unwrap();
         assert!(!text.contains("sid=1") && !text.to_lowercase().contains("cookie"), "{text}");
-        insta::assert_snapshot!(text.lines().last().unwrap(), @r#"{"request":{"method":"GET","path":"/a","body":"{}"},"response":{"status":200,"headers":{"content-type":"text/plain","date":"Mon, 12 Jan 1970 13:46:40 GMT"},"body":{"base64":"/wA="}}}"#);
+        insta::assert_snapshot!(text.lines().last().unwrap(), @r#"{"request":{"method":"GET","path":"/a","body":"{}"},"response":{"status":200,"headers":{"content-type":"text/plain","date":"Mon, 12 Jan 1970 13:46:40 GMT","x-total":"1100"},"body":{"base64":"/wA="}}}"#);
 
         let replay = Replay::read(&path).unwrap();
         let body = |request: &RequestLine| replay.answer(request).unwrap().body.as_bytes().to_vec();

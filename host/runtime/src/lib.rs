@@ -48,7 +48,7 @@ mod usage;
 mod waits;
 
 pub use abilities::Abilities;
-pub use adapter::{Adapter, digest};
+pub use adapter::{Adapter, COMPILING, digest};
 pub use compile::{compile_if_asked, this_program};
 pub use error::{AdapterName, Error, Failure, FailureKind, FaultKind, Result, Role};
 pub use exchange::{Answer, Asked, Exchanges, REPLAY_ADDRESS, StandIn, read_recording};

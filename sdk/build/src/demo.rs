@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::guests::{self, Guests};
-use crate::run::{Fault, programs, say, succeed, words};
+use infrahub_sync_components::guests::{self, Guests};
+use infrahub_sync_components::run::{Fault, programs, say, succeed, words};
 
 /// The example that is run.
 const EXAMPLE: &str = "netbox_to_files";

@@ -7,9 +7,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
-use crate::guests;
-use crate::run::{Fault, cargo, say, succeed, words};
-use crate::tools::Trouble;
+use infrahub_sync_components::guests;
+use infrahub_sync_components::run::{Fault, cargo, say, succeed, words};
+use infrahub_sync_components::tools::Trouble;
 
 /// The targets, by the names of their folders in tests/fuzz/seeds.
 const TARGETS: [&str; 8] = ["config", "lock", "page", "pointers", "columns", "plan", "journal", "host"];

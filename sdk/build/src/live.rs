@@ -9,10 +9,10 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::guests::{self, Guests};
-use crate::run::{Fault, cargo, complain, programs, say, succeed, words};
 use crate::steps::{Outcome, Steps};
 use crate::verify::LIVE_FEATURE;
+use infrahub_sync_components::guests::{self, Guests};
+use infrahub_sync_components::run::{Fault, cargo, complain, programs, say, succeed, words};
 
 /// The time for installation: programs from four registries.
 const INSTALLING: Duration = minutes(20);

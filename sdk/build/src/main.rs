@@ -15,27 +15,22 @@
 //! An adapter needs nothing else but its language to be built: the guest target and the tools of other languages are installed when they
 //! are missing, and a core module becomes a component in here.
 
-mod component;
-mod contract;
 mod demo;
 mod fuzz;
-mod guests;
 mod live;
 mod prose;
-mod run;
 mod steps;
-mod toolchain;
-mod tools;
 mod verify;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use guests::Guests;
+use infrahub_sync_components::guests::{self, Guests};
+use infrahub_sync_components::run::{self, Fault, say};
+use infrahub_sync_components::tools::Trouble;
+use infrahub_sync_components::{component, contract};
 use live::{Ended, Tier};
-use run::{Fault, say};
 use steps::Steps;
-use tools::Trouble;
 
 /// The exit code for an invalid command line.
 const USAGE: u8 = 2;
@@ -156,7 +151,10 @@ fn ci(root: &Path) -> Result<(), Fault> {
 fn one(path: &Path, out: Option<PathBuf>) -> Result<(), Trouble> {
     let root = workspace()?;
     let target = guests::target_folder(&root)?;
-    component::build(&component::Place { root: &root, target: &target }, path, out)
+    let built = component::build(&component::Place { root: Some(&root), target: &target, say: &say }, path, out)?;
+    built.warnings.iter().for_each(|warning| run::complain(&format!("warning: {warning}")));
+    say(&built.file.display().to_string());
+    Ok(())
 }
 
 /// Searches for inputs that break the fuzz targets.

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
-use crate::run::{Fault, complain, say};
+use infrahub_sync_components::run::{Fault, complain, say};
 
 /// The words that one sentence of a message or of a help text may have.
 const MESSAGE_WORDS: usize = 25;

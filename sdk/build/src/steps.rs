@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use crate::run::{Fault, complain, say};
+use infrahub_sync_components::run::{Fault, complain, say};
 
 /// How a step ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

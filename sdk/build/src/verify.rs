@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use crate::fuzz::{self, Search};
-use crate::guests::{self, Guests};
 use crate::prose;
-use crate::run::{Fault, cargo, say, succeed, words};
 use crate::steps::Steps;
-use crate::toolchain::sysroot;
-use crate::tools::{self, Trouble};
+use infrahub_sync_components::guests::{self, Guests};
+use infrahub_sync_components::run::{Fault, cargo, say, succeed, words};
+use infrahub_sync_components::toolchain::sysroot;
+use infrahub_sync_components::tools::{self, Trouble};
 
 /// How long libFuzzer searches with each target: long enough for what is found easily.
 const FUZZ_SECONDS: u32 = 10;
@@ -82,7 +82,7 @@ fn template(root: &Path) -> Result<(), Fault> {
 fn languages(root: &Path) -> Result<Vec<String>, Fault> {
     let target = guests::target_folder(root)?;
     let mut lacking = Vec::new();
-    for found in [tools::componentize_py(&target).map(drop), tools::javascript(&target).map(drop), tools::go().map(drop)] {
+    for found in [tools::componentize_py(&target, &say).map(drop), tools::javascript(&target, &say).map(drop), tools::go().map(drop)] {
         match found {
             Ok(()) => {}
             Err(Trouble::Missing(reason)) => lacking.push(reason),

@@ -397,7 +397,7 @@ Test, build and use it:
 
 ```console
 $ python3 -m unittest
-$ cargo run --release -p infrahub-sync-build --manifest-path $SYNC/Cargo.toml -- component .
+$ infrahub-sync adapter build
 $ infrahub-sync adapter inspect {name}.wasm
 ```
 

@@ -6,6 +6,7 @@ requests and messages. It has no limits: only a run shows what the sandbox denie
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -268,7 +269,7 @@ def load_all(adapter: Adapter, request: LoadRequest) -> list[Any]:
         if page.next is None:
             return records
         # The host hands it over as JSON.
-        request.cursor = json.loads(json.dumps(page.next))
+        request = dataclasses.replace(request, cursor=json.loads(json.dumps(page.next)))
 
 
 def page_records(page: Page) -> list[Any]:

@@ -162,7 +162,6 @@ fn an_adapter_that_logs_forever_is_heard_for_a_while() {
     let output = project.run(&["diff"]);
     let warnings: Vec<&str> = output.stderr.lines().filter(|line| line.starts_with("warning: ")).collect();
     insta::assert_snapshot!(warnings.join("\n"), @r"
-    warning: these flags replace the default `SKIP_UNMATCHED_DST`: objects that only the destination has may be deleted
     warning: line 0 adapter=source `puppet` 1.2.3
     warning: line 1 adapter=source `puppet` 1.2.3
     warning: source `puppet` 1.2.3 wrote more than 2 lines of log in this run: the others are dropped; for more, write under `source:` in config.yml: `limits: {log_lines: 4}`

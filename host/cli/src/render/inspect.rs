@@ -187,7 +187,14 @@ pub(crate) fn text(out: &mut impl Write, inspected: &Inspected<'_>) -> io::Resul
     lines.extend(grants(manifest));
     lines.push(("Imports", ours));
     // Granted as empty shells: no arguments, variables, folders or sockets.
-    lines.push(("WASI", if foreign.is_empty() { "none".to_owned() } else { format!("{}; all of it empty", foreign.join(", ")) }));
+    lines.push((
+        "WASI",
+        if foreign.is_empty() {
+            "none".to_owned()
+        } else {
+            format!("{} interfaces, all of them empty (--output json lists them)", foreign.len())
+        },
+    ));
     for (name, text) in lines {
         write_line(out, name, &text)?;
     }

@@ -102,6 +102,10 @@ fn project(decoder: &mut Decoder<'_>, tree: &Node) -> Option<Project> {
         let hint = "map at least one kind: `- {name: …, mapping: …, identifiers: […], fields: […]}`";
         decoder.error_hint(span, "schema_mapping", "nothing is mapped", hint);
     }
+    if record.get_or_null("deletes").is_some() {
+        // Who says which objects may be deleted knows that some may.
+        decoder.problems.retain(|problem| problem.severity != Severity::Warning || problem.path != "diffsync_flags");
+    }
     // The name of a mapping that could not be decoded is unknown, and so are the kinds that are not mapped.
     let complete = draft.mappings == draft.schema_mapping.len();
     let (order, order_spans): (Vec<_>, Vec<_>) = draft.order.into_iter().unzip();

@@ -119,6 +119,13 @@ pub(crate) fn sha256(text: &str) -> Option<String> {
     (digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| text.to_ascii_lowercase())
 }
 
+/// Returns the name of an adapter that is made of a class or module: letters, digits and `-`.
+fn component_name(from: &str) -> String {
+    let name: String = from.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
+    let name = name.trim_start_matches(|c: char| !c.is_ascii_lowercase()).trim_end_matches('-');
+    if name.is_empty() { "adapter".to_owned() } else { name.to_owned() }
+}
+
 /// Decodes `adapter:`. Python's forms are explained, because projects that exist use them.
 fn adapter(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> Option<AdapterLocation> {
     let text = decoder.text(node, path)?;
@@ -141,10 +148,10 @@ fn adapter(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> Option<Adapter
             (None, Some("py")) => format!("--from-python {text}:CLASS"),
             _ => "--from-python FILE.py:CLASS".to_owned(),
         };
+        let name = component_name(class.map_or(stem, |(_, class)| class.strip_suffix("Adapter").unwrap_or(class)));
         let hint = format!(
-            "adapters are WebAssembly components here: `infrahub-sync adapter new {} {from}` makes the folder of one from this class; build \
-             it, put it beside this file and write `adapter: ./{stem}.wasm`",
-            stem.replace('_', "-")
+            "adapters are WebAssembly components here: `infrahub-sync adapter new {name} {from}` makes the folder of one from this class, and \
+             `infrahub-sync adapter build {name}` the component; then write `adapter: ./{name}/{name}.wasm`"
         );
         decoder.error_hint(node.span, path, message, hint);
         return None;

@@ -699,7 +699,7 @@ fn adapters() {
     4 |   adapter: ./src/mock_db.py:MockdbAdapter
       |            ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
 
-    hint: adapters are WebAssembly components here: `infrahub-sync adapter new mock-db --from-python ./src/mock_db.py:MockdbAdapter` makes the folder of one from this class; build it, put it beside this file and write `adapter: ./mock_db.wasm`
+    hint: adapters are WebAssembly components here: `infrahub-sync adapter new mockdb --from-python ./src/mock_db.py:MockdbAdapter` makes the folder of one from this class, and `infrahub-sync adapter build mockdb` the component; then write `adapter: ./mockdb/mockdb.wasm`
     ");
     assert_snapshot!(with("mycompany.adapters.mock").unwrap_err(), @r"
     error: `mycompany.adapters.mock` is Python code, which this program cannot load
@@ -708,7 +708,7 @@ fn adapters() {
     4 |   adapter: mycompany.adapters.mock
       |            ^^^^^^^^^^^^^^^^^^^^^^^
 
-    hint: adapters are WebAssembly components here: `infrahub-sync adapter new mock --from-python FILE.py:CLASS` makes the folder of one from this class; build it, put it beside this file and write `adapter: ./mock.wasm`
+    hint: adapters are WebAssembly components here: `infrahub-sync adapter new mock --from-python FILE.py:CLASS` makes the folder of one from this class, and `infrahub-sync adapter build mock` the component; then write `adapter: ./mock/mock.wasm`
     ");
     assert!(with("adapters/mock:Mock").is_err());
 }
@@ -878,7 +878,7 @@ fn limits_have_names_units_and_ranges() {
     12 |     call_time: soon
        |                ^^^^
 
-    hint: without it, it is 60: computing in one call; waiting for a system or a disk does not count
+    hint: without it, it is 60: computing in one call, in the time of the processor; waiting for a system, a disk or a busy machine does not count
     error: `pages` must be a whole number
       --> sync/config.yml:13:12 (destination.limits.pages)
        |

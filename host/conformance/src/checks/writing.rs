@@ -64,8 +64,9 @@ impl Written {
         }
         written.has_schema = !kinds.is_empty();
         written.shape = match addressing {
-            Addressing::Kind if !written.has_schema => Some(Shape::own()),
-            Addressing::Mapping if !written.has_schema => super::targets(subject.options).iter().find_map(Shape::of_target),
+            // A real system has the kinds of the project, and none of the suite's.
+            Addressing::Kind if !written.has_schema && !matches!(written.place, Ok(Place::Live)) => Some(Shape::own()),
+            _ if !written.has_schema => super::targets(subject.options).iter().find_map(Shape::of_target),
             _ => Shape::of(&kinds, &super::targets(subject.options), addressing),
         };
         written

@@ -2,12 +2,15 @@
 //!
 //! Except in `check`, which works on recordings, no code of an adapter is executed beyond its self-description.
 
+mod build;
 mod check;
+mod dev;
 mod inspect;
 mod list;
 mod lock;
 mod new;
 mod prune;
+mod warm;
 
 use clap::{Args, Subcommand};
 
@@ -38,6 +41,12 @@ enum AdapterCommand {
     Check(check::AdapterCheck),
     /// Create a folder for a new adapter, with working code, a test, the SDK and the contract
     New(new::AdapterNew),
+    /// Build the component of an adapter's folder. Installs the pinned tools of its language into a cache
+    Build(build::AdapterBuild),
+    /// Build an adapter at each change of its folder, then test it, check it, and compare with its system
+    Dev(dev::AdapterDev),
+    /// Compile adapters for this machine, so that their first run starts at once; for images and CI
+    Warm(warm::AdapterWarm),
 }
 
 /// Carries out a sub-command.
@@ -49,5 +58,8 @@ pub(super) fn run(args: &Adapter, context: &Context) -> Result<Exit, CommandErro
         AdapterCommand::Prune(args) => prune::run(args, context),
         AdapterCommand::Check(args) => check::run(args, context),
         AdapterCommand::New(args) => new::run(args, context),
+        AdapterCommand::Build(args) => build::run(args, context),
+        AdapterCommand::Dev(args) => dev::run(args, context),
+        AdapterCommand::Warm(args) => warm::run(args, context),
     }
 }

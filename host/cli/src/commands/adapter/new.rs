@@ -105,10 +105,5 @@ fn take_over(args: &AdapterNew, class: &str, context: &Context) -> Result<Exit, 
 
 /// Returns how an adapter is tested and built.
 fn next_steps(language: Language) -> String {
-    format!(
-        "To test and build it, run in that folder:\n  {}\n  \
-         cargo run --release -p infrahub-sync-build --manifest-path $SYNC/Cargo.toml -- component .\n\
-         $SYNC is a checkout of infrahub-sync. ",
-        language.test_command()
-    )
+    format!("To test and build it, run in that folder:\n  {}\n  infrahub-sync adapter build\n", language.test_command())
 }

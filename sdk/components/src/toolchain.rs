@@ -3,19 +3,19 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::run::{Fault, cargo, say};
+use crate::run::{Fault, cargo};
 
 /// Where guests run. It has no WASI: what an adapter may do is in the contract.
-pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
+pub const TARGET: &str = "wasm32-unknown-unknown";
 
 /// Debian's packages of the compiler that it keeps current for browsers, and the standard library's source.
 const DEBIAN_PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
 
 /// The target folder of Debian's compiler within ours: two compilers in one folder would throw away each other's work.
-pub(crate) const DEBIAN_TARGET_FOLDER: &str = "guests-debian";
+pub const DEBIAN_TARGET_FOLDER: &str = "guests-debian";
 
 /// How guests are compiled.
-pub(crate) enum Toolchain {
+pub enum Toolchain {
     /// The compiler of this workspace has the target.
     Own,
     /// Debian's compiler, and rustup's linker.
@@ -27,7 +27,7 @@ pub(crate) enum Toolchain {
 
 impl Toolchain {
     /// Finds a compiler, and installs what is missing.
-    pub(crate) fn find() -> Result<Toolchain, Fault> {
+    pub fn find(say: &dyn Fn(&str)) -> Result<Toolchain, Fault> {
         // INFRAHUB_SYNC_GUEST_TOOLCHAIN=debian takes the second way at once, so that it can be tried where the first works.
         let forced = std::env::var("INFRAHUB_SYNC_GUEST_TOOLCHAIN").is_ok_and(|choice| choice == "debian");
         if !forced {
@@ -41,11 +41,11 @@ impl Toolchain {
             }
             say("rustup cannot install it: falling back to Debian's Rust compiler, which builds the standard library itself");
         }
-        debian()
+        debian(say)
     }
 
     /// Returns the command that builds guests. The caller adds the packages.
-    pub(crate) fn cargo(&self) -> Command {
+    pub fn cargo(&self) -> Command {
         match self {
             Toolchain::Own => {
                 let mut command = cargo();
@@ -79,7 +79,7 @@ impl Toolchain {
     }
 
     /// Returns the target folder to build in, when `ours` is the workspace's.
-    pub(crate) fn target_folder(&self, ours: &Path) -> PathBuf {
+    pub fn target_folder(&self, ours: &Path) -> PathBuf {
         match self {
             Toolchain::Own => ours.to_owned(),
             Toolchain::Debian { .. } => ours.join(DEBIAN_TARGET_FOLDER),
@@ -88,7 +88,7 @@ impl Toolchain {
 }
 
 /// Returns the folder of the compiler that cargo would use.
-pub(crate) fn sysroot() -> Option<PathBuf> {
+pub fn sysroot() -> Option<PathBuf> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let output = Command::new(rustc).args(["--print", "sysroot"]).stderr(Stdio::null()).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
@@ -101,7 +101,7 @@ fn has_target() -> bool {
 }
 
 /// Makes sure that Debian's compiler is there.
-fn debian() -> Result<Toolchain, Fault> {
+fn debian(say: &dyn Fn(&str)) -> Result<Toolchain, Fault> {
     let by_hand = format!("install the target by hand: rustup target add {TARGET}");
     if !Path::new("/usr/bin/rustc").exists() || !Path::new("/usr/bin/cargo").exists() || !debian_sources() {
         let words = format!("apt-get install --yes --option DPkg::Lock::Timeout=600 --no-install-recommends {}", DEBIAN_PACKAGES.join(" "));

@@ -12,15 +12,17 @@ use crate::run::{Fault, say};
 const WORLD: &str = "adapter";
 
 /// The contract, read.
-pub(crate) struct Contract {
-    pub(crate) resolve: Resolve,
+pub struct Contract {
+    /// All its types.
+    pub resolve: Resolve,
     package: PackageId,
-    pub(crate) world: WorldId,
+    /// The world of adapters.
+    pub world: WorldId,
 }
 
 impl Contract {
     /// Reads the WIT files of a folder.
-    pub(crate) fn read(folder: &Path) -> Result<Contract, Fault> {
+    pub fn read(folder: &Path) -> Result<Contract, Fault> {
         let failed = |error: &dyn std::fmt::Display| Fault(format!("the contract in {}: {error}", folder.display()));
         let group = UnresolvedPackageGroup::parse_dir(folder).map_err(|error| failed(&format!("{error:#}")))?;
         let mut resolve = Resolve::default();
@@ -54,7 +56,7 @@ fn read_back(bytes: &[u8]) -> Result<String, Fault> {
 }
 
 /// Writes the contract as a package, to `out` or below `target`, once it was read back whole.
-pub(crate) fn write_package(folder: &Path, target: &Path, out: Option<PathBuf>) -> Result<PathBuf, Fault> {
+pub fn write_package(folder: &Path, target: &Path, out: Option<PathBuf>) -> Result<PathBuf, Fault> {
     let contract = Contract::read(folder)?;
     let (name, version) = contract.name().ok_or_else(|| Fault(format!("the contract in {} has no version", folder.display())))?;
     let bytes = contract.encode()?;

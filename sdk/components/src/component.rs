@@ -2,30 +2,37 @@
 //!
 //! | files in the folder | language | tools |
 //! |---|---|---|
-//! | `Cargo.toml` | Rust | cargo and wit-component: `guests` |
-//! | `pyproject.toml` and `adapter.py` | Python | componentize-py |
+//! | `Cargo.toml` | Rust | cargo, wit-component |
+//! | `adapter.py` | Python | componentize-py |
 //! | `package.json` | JavaScript | esbuild, then componentize-qjs |
-//! | `go.mod` | Go | wit-bindgen-go, go, wit-component |
+//! | `go.mod` | Go | go, wit-component |
 //!
 //! An adapter brings the SDK that it was made with, in a folder beside its own code, and the contract in `wit/` (`infrahub-sync adapter new`
-//! writes both). Without them, the build uses those of this workspace.
+//! writes both). Inside the workspace, a build uses those of the workspace instead.
+//!
+//! The folder, its user and the time have no part in a component of Rust or Go. Those of Python and JavaScript hold a snapshot of their engine, with
+//! its random seeds and times, so two builds differ: a build of unchanged sources is therefore not repeated.
 
 use std::collections::hash_map::DefaultHasher;
 use std::ffi::OsStr;
+use std::fmt::Display;
 use std::fs;
 use std::hash::{Hash, Hasher};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 
+use crate::cause::cause;
 use crate::contract::Contract;
 use crate::guests;
-use crate::run::{Fault, output, say, words};
+use crate::packages;
+use crate::run::{Fault, output};
 use crate::tools::{self, Trouble};
 
 /// Folders without sources of a component.
-const NOT_SOURCES: [&str; 6] = ["target", "node_modules", "__pycache__", ".git", ".venv", "venv"];
+pub const NOT_SOURCES: [&str; 6] = ["target", "node_modules", "__pycache__", ".git", ".venv", "venv"];
 
 /// The module of the SDK in Go.
 const GO_SDK: &str = "github.com/opsmill/infrahub-sync/sdk/go";
@@ -34,16 +41,34 @@ const GO_RUNTIME: &str = "go.bytecodealliance.org/pkg";
 
 /// The language of an adapter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Language {
+pub enum Language {
+    /// By cargo.
     Rust,
+    /// By componentize-py.
     Python,
+    /// By esbuild and componentize-qjs.
     JavaScript,
+    /// By Go's own compiler.
     Go,
+}
+
+impl Display for Language {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(match self {
+            Language::Rust => "Rust",
+            Language::Python => "Python",
+            Language::JavaScript => "JavaScript",
+            Language::Go => "Go",
+        })
+    }
 }
 
 impl Language {
     /// Finds the language by the files of the folder.
-    fn of(folder: &Path) -> Result<Language, Fault> {
+    ///
+    /// # Errors
+    /// When it is not the folder of an adapter.
+    pub fn of(folder: &Path) -> Result<Language, Fault> {
         let has = |name: &str| folder.join(name).is_file();
         match () {
             () if has("Cargo.toml") => Ok(Language::Rust),
@@ -58,22 +83,35 @@ impl Language {
     }
 }
 
-/// The folders of a build.
-pub(crate) struct Place<'a> {
-    /// The workspace.
-    pub(crate) root: &'a Path,
-    /// The workspace's target folder.
-    pub(crate) target: &'a Path,
+/// The folders of a build, and its listener.
+pub struct Place<'a> {
+    /// The workspace; none outside of it.
+    pub root: Option<&'a Path>,
+    /// The folder of the tools and of intermediate files.
+    pub target: &'a Path,
+    /// Hears what is done.
+    pub say: &'a dyn Fn(&str),
+}
+
+/// A component that was built.
+#[derive(Debug)]
+pub struct Built {
+    /// Its file.
+    pub file: PathBuf,
+    /// Its language.
+    pub language: Language,
+    /// Remarks for its author: a dependency without a version, a package that needs sockets.
+    pub warnings: Vec<String>,
 }
 
 /// Builds the adapter in a folder (or of a crate's Cargo.toml), into `out` or beside its sources.
-pub(crate) fn build(place: &Place<'_>, path: &Path, out: Option<PathBuf>) -> Result<(), Trouble> {
+///
+/// # Errors
+/// When the machine lacks the language, or its tools report a mistake in the sources.
+pub fn build(place: &Place<'_>, path: &Path, out: Option<PathBuf>) -> Result<Built, Trouble> {
     let folder = if path.is_file() { path.parent().unwrap_or(path) } else { path };
     let folder = folder.canonicalize().map_err(|error| Fault(format!("{}: {error}", path.display())))?;
     let language = Language::of(&folder)?;
-    if language == Language::Rust {
-        return Ok(guests::build_one(&folder, out, None)?);
-    }
     let name = folder.file_name().unwrap_or(OsStr::new("adapter")).to_string_lossy().into_owned();
     let out = match out {
         Some(out) => std::path::absolute(&out).map_err(|error| Fault(format!("{}: {error}", out.display())))?,
@@ -85,14 +123,15 @@ pub(crate) fn build(place: &Place<'_>, path: &Path, out: Option<PathBuf>) -> Res
     let work = place.target.join("components").join(format!("{name}-{:016x}", hasher.finish()));
     let _held = tools::hold(&work)?;
     let job = Job { place, folder: &folder, work: &work, made: &work.join("component.wasm") };
+    let mut warnings = Vec::new();
     match language {
-        Language::Python => job.python()?,
+        Language::Python => job.python(&mut warnings)?,
         Language::JavaScript => job.javascript()?,
         Language::Go => job.go()?,
-        Language::Rust => {}
+        Language::Rust => job.rust()?,
     }
     copy(job.made, &out)?;
-    Ok(())
+    Ok(Built { file: out, language, warnings })
 }
 
 /// Puts a component in its place. A reader sees the old one or the new one, whole.
@@ -106,9 +145,7 @@ fn copy(made: &Path, out: &Path) -> Result<(), Fault> {
     if let Some(folder) = out.parent() {
         fs::create_dir_all(folder).map_err(failed)?;
     }
-    fs::write(&unfinished, &bytes).and_then(|()| fs::rename(&unfinished, out)).map_err(failed)?;
-    say(&format!("{} ({} KB)", out.display(), bytes.len().div_ceil(1024)));
-    Ok(())
+    fs::write(&unfinished, &bytes).and_then(|()| fs::rename(&unfinished, out)).map_err(failed)
 }
 
 /// The build of one adapter.
@@ -124,15 +161,22 @@ struct Job<'a> {
 
 impl Job<'_> {
     /// Returns the folder of the SDK: the adapter's own (`beside`), else the workspace's (`ours`).
-    fn sdk(&self, beside: &str, ours: &str) -> PathBuf {
+    fn sdk(&self, beside: &str, ours: &str) -> Result<PathBuf, Fault> {
         let own = self.folder.join(beside);
-        if own.is_dir() { own } else { self.place.root.join(ours) }
+        match self.place.root {
+            _ if own.is_dir() => Ok(own),
+            Some(root) => Ok(root.join(ours)),
+            None => Err(self.lacks(beside)),
+        }
     }
 
     /// Returns the folder of the contract: the adapter's own, else the workspace's.
-    fn wit(&self) -> PathBuf {
-        let own = self.folder.join("wit");
-        if own.is_dir() { own } else { self.place.root.join("wit") }
+    fn wit(&self) -> Result<PathBuf, Fault> {
+        self.sdk("wit", "wit")
+    }
+
+    fn lacks(&self, what: &str) -> Fault {
+        Fault(format!("{} has no `{what}`: copy it from a new folder, which `infrahub-sync adapter new` makes", self.folder.display()))
     }
 
     /// Runs `make` unless the component was made of the same sources by the same tools.
@@ -155,17 +199,29 @@ impl Job<'_> {
         fs::write(&stamp_file, stamp).map_err(failed)
     }
 
-    /// Runs a tool. Its output is shown if it fails.
-    fn tool(&self, command: &mut Command) -> Result<Vec<u8>, Fault> {
-        let line = words(command, self.place.root);
-        match command.output() {
-            Ok(done) if done.status.success() => Ok(done.stdout),
-            Ok(done) => {
-                let said = [done.stdout.as_slice(), done.stderr.as_slice()].concat();
-                Err(Fault(format!("`{line}` failed ({}):\n{}", done.status, String::from_utf8_lossy(&said).trim_end())))
-            }
-            Err(error) => Err(Fault(format!("`{line}` could not be started: {error}"))),
+    /// Runs a tool of a language. Of its output an error has the cause alone.
+    fn tool(&self, language: Language, command: &mut Command) -> Result<Vec<u8>, Fault> {
+        self.fed(language, command, b"")
+    }
+
+    /// As [`tool`](Self::tool), with this input.
+    fn fed(&self, language: Language, command: &mut Command, input: &[u8]) -> Result<Vec<u8>, Fault> {
+        let program = Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let failed = |error: std::io::Error| Fault(format!("`{program}` could not be started: {error}"));
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(failed)?;
+        // A tool that reads nothing may have ended; its status tells.
+        let _ = child.stdin.take().map(|mut stdin| stdin.write_all(input));
+        let done = child.wait_with_output().map_err(failed)?;
+        if done.status.success() {
+            return Ok(done.stdout);
         }
+        let said = [done.stderr.as_slice(), done.stdout.as_slice()].join(&b'\n');
+        let said = String::from_utf8_lossy(&said).replace(&format!("{}/", self.folder.display()), "");
+        let log = self.work.join("output.txt");
+        // The cause is what matters; the rest is there for who wants it.
+        let kept = fs::write(&log, &said).is_ok();
+        let rest = if kept { format!("\nall output of `{program}`: {}", log.display()) } else { String::new() };
+        Err(Fault(format!("{}{rest}", cause(language, &said))))
     }
 
     fn write(&self, name: &str, text: impl AsRef<[u8]>) -> Result<(), Fault> {
@@ -177,63 +233,87 @@ impl Job<'_> {
         fs::write(&path, text).map_err(failed)
     }
 
-    fn python(&self) -> Result<(), Trouble> {
-        let sdk = self.sdk("infrahub_sync_adapter", "sdk/python/infrahub_sync_adapter");
-        let wit = self.wit();
-        let tool = tools::componentize_py(self.place.target)?;
+    /// Builds a crate. Its paths have no part in the component.
+    fn rust(&self) -> Result<(), Trouble> {
+        let manifest = self.folder.join("Cargo.toml");
+        let module = guests::module(&manifest, self.place.say, &|command| self.tool(Language::Rust, command).map(drop))?;
+        let failed = |error: &dyn Display| Fault(format!("{} does not become a component: {error}", module.display()));
+        let core = fs::read(&module).map_err(|error| failed(&error))?;
+        let encoded = ComponentEncoder::default().validate(true).module(&core).and_then(|mut encoder| encoder.encode());
+        fs::write(self.made, encoded.map_err(|error| failed(&format!("{error:#}")))?).map_err(|error| failed(&error))?;
+        Ok(())
+    }
+
+    fn python(&self, warnings: &mut Vec<String>) -> Result<(), Trouble> {
+        let sdk = self.sdk("infrahub_sync_adapter", "sdk/python/infrahub_sync_adapter")?;
+        let wit = self.wit()?;
+        let venv = tools::componentize_py(self.place.target, self.place.say)?;
+        let declared = packages::declared(&self.folder.join("pyproject.toml"))?;
+        warnings.extend(packages::unpinned(&declared));
+        let installed = self.work.join("packages");
+        if !declared.is_empty() {
+            packages::install(&venv, &declared, &installed, self.place.say)?;
+        }
+        // The author's own packages, installed by `pip install --target packages …`.
+        let own = self.folder.join("packages");
+        let folders: Vec<&Path> = [&own, &installed].into_iter().map(PathBuf::as_path).filter(|folder| folder.is_dir()).collect();
+        warnings.extend(packages::needing_sockets(&folders));
         let entry = "infrahub_sync_entry";
-        self.unless_done(&[self.folder, &sdk, &wit], "componentize-py", || {
+        self.unless_done(&[self.folder, &sdk, &wit], &format!("componentize-py {declared:?}"), || {
             self.write(
-                &format!("{entry}.py"),
+                &format!("entry/{entry}.py"),
                 "import adapter\nfrom infrahub_sync_adapter._component import Destination, Meta, Schema, Source\n",
             )?;
-            let mut command = Command::new(tool);
-            // Without an active virtual environment: its packages would be in the component.
-            command.current_dir(self.work).env_remove("VIRTUAL_ENV").env_remove("PYTHONPATH");
+            // A virtual environment without packages: otherwise those of the author's own Python would be in the component.
+            let empty = self.work.join("no-packages");
+            fs::create_dir_all(empty.join("lib/python3/site-packages")).map_err(|error| Fault(format!("{}: {error}", empty.display())))?;
+            // By its module: the script of that name begins with the path at which the environment was made.
+            let mut command = Command::new(venv.join("bin/python"));
+            command.args(["-c", "import sys, componentize_py; sys.exit(componentize_py.script())"]);
+            command.current_dir(self.work).env("VIRTUAL_ENV", &empty).env_remove("PYTHONPATH").env_remove("RUST_BACKTRACE");
             command.args(["--quiet", "--world", "adapter", "--wit-path"]).arg(&wit).arg("componentize");
-            for path in [self.work, self.folder, sdk.parent().unwrap_or(&sdk)] {
+            for path in [self.work.join("entry").as_path(), self.folder, sdk.parent().unwrap_or(&sdk)].into_iter().chain(folders.clone()) {
                 command.arg("--python-path").arg(path);
             }
-            // The author's own packages, installed by `pip install --target packages …`.
-            let packages = self.folder.join("packages");
-            if packages.is_dir() {
-                command.arg("--python-path").arg(packages);
-            }
             command.arg(entry).arg("--output").arg(self.made);
-            self.tool(&mut command).map(drop)
+            (self.place.say)("building the component with componentize-py");
+            self.tool(Language::Python, &mut command).map(drop)
         })?;
         Ok(())
     }
 
     fn javascript(&self) -> Result<(), Trouble> {
-        let sdk = self.sdk("infrahub-sync-adapter", "sdk/javascript");
-        let wit = self.wit();
-        let programs = tools::javascript(self.place.target)?;
+        let sdk = self.sdk("infrahub-sync-adapter", "sdk/javascript")?;
+        let wit = self.wit()?;
+        let programs = tools::javascript(self.place.target, self.place.say)?;
         self.unless_done(&[self.folder, &sdk.join("src"), &wit], "esbuild, componentize-qjs", || {
             let main = self.javascript_main()?;
-            let quoted = |path: &Path| serde_json::Value::from(path.to_string_lossy()).to_string();
-            self.write(
-                "entry.js",
-                format!(
-                    "import adapter from {};\nimport {{ componentOf }} from {};\n\
-                     export const {{ meta, schema, source, destination }} = componentOf(adapter);\n",
-                    quoted(&self.folder.join(main)),
-                    quoted(&sdk.join("src/component.js")),
-                ),
-            )?;
+            // Paths as they are within the folder: they are in the component.
+            let near = |path: PathBuf| match path.strip_prefix(self.folder) {
+                Ok(inner) => format!("./{}", inner.display()),
+                Err(_) => path.display().to_string(),
+            };
+            let quoted = |path: PathBuf| serde_json::Value::from(near(path)).to_string();
+            let entry = format!(
+                "import adapter from {};\nimport {{ componentOf }} from {};\n\
+                 export const {{ meta, schema, source, destination }} = componentOf(adapter);\n",
+                quoted(self.folder.join(main)),
+                quoted(sdk.join("src/component.js")),
+            );
             let bundle = self.work.join("bundle.js");
             let mut command = Command::new(programs.join("esbuild"));
-            command.current_dir(self.folder).arg(self.work.join("entry.js"));
+            command.current_dir(self.folder);
             command.args(["--bundle", "--format=esm", "--platform=neutral", "--main-fields=module,main", "--target=es2022"]);
-            command.args(["--external:infrahub-sync:*", "--log-level=warning"]);
-            command.arg(format!("--alias:infrahub-sync-adapter={}", sdk.join("src/index.js").display()));
+            command.args(["--external:infrahub-sync:*", "--log-level=warning", "--color=false", "--sourcefile=entry.js"]);
+            command.arg(format!("--alias:infrahub-sync-adapter={}", near(sdk.join("src/index.js"))));
             command.arg(format!("--outfile={}", bundle.display()));
-            self.tool(&mut command)?;
+            self.fed(Language::JavaScript, &mut command, entry.as_bytes())?;
             let mut command = Command::new(programs.join("componentize-qjs"));
             // `--sync`: the other runtime asks for a part of the component model that the host does not have.
             command.current_dir(self.work).args(["--sync", "--world", "adapter", "--js", "bundle.js", "--wit"]).arg(&wit);
             command.arg("--output").arg(self.made);
-            self.tool(&mut command).map(drop)
+            (self.place.say)("building the component with componentize-qjs");
+            self.tool(Language::JavaScript, &mut command).map(drop)
         })?;
         Ok(())
     }
@@ -249,35 +329,28 @@ impl Job<'_> {
 
     fn go(&self) -> Result<(), Trouble> {
         let go = tools::go()?;
-        let wit = self.wit();
+        let wit = self.wit()?;
         let module = GoModule::read(&go, self.folder)?;
-        let sdk = match module.replaced(GO_SDK) {
-            Some(path) => path,
-            None => self.place.root.join("sdk/go"),
+        let sdk = match (module.replaced(GO_SDK), self.place.root) {
+            (Some(path), _) => path,
+            (None, Some(root)) => root.join("sdk/go"),
+            (None, None) => return Err(self.lacks("replace` of the SDK in its `go.mod").into()),
         };
-        let version = self.tool(Command::new(&go).arg("version"))?;
+        let version = self.tool(Language::Go, Command::new(&go).arg("version"))?;
         self.unless_done(&[self.folder, &sdk, &wit], &String::from_utf8_lossy(&version), || {
             let source = self.work.join("source");
             if source.exists() {
                 fs::remove_dir_all(&source).map_err(|error| Fault(format!("{}: {error}", source.display())))?;
             }
-            let generator = tools::go_bindings(self.place.root, self.place.target)?;
-            self.tool(Command::new(generator).arg(&wit).arg(&source))?;
-            // The other half of the SDK, which calls the adapter. It is part of the program of the bindings.
-            let half = sdk.join("component");
-            for name in ["meta", "schema", "source", "destination"] {
-                let file = half.join(format!("{name}.go.txt"));
-                let text = fs::read(&file).map_err(|error| Fault(format!("{}: {error}", file.display())))?;
-                self.write(&format!("source/export_infrahub_sync_adapter_{name}/{name}.go"), text)?;
-            }
-            let file = half.join("host.go.txt");
-            let text = fs::read(&file).map_err(|error| Fault(format!("{}: {error}", file.display())))?;
-            self.write("source/realhost/host.go", text)?;
+            self.go_program(&sdk, &source)?;
+            // Copies, so that no path of this machine is in the component.
+            copy_folder(self.folder, &source.join("adapter"), &sdk)?;
+            copy_folder(&sdk, &source.join("sdk"), Path::new(""))?;
             self.write(
                 "source/adapter.go",
                 format!("package main\n\nimport (\n\t_ {:?}\n\t_ \"wit_component/realhost\"\n)\n", module.path),
             )?;
-            self.write("source/go.mod", module.program(&sdk, self.folder))?;
+            self.write("source/go.mod", module.program(self.folder))?;
             if let Ok(sums) = fs::read(self.folder.join("go.sum")) {
                 self.write("source/go.sum", sums)?;
             }
@@ -285,11 +358,37 @@ impl Job<'_> {
             let mut command = Command::new(&go);
             command.current_dir(&source).env("GOOS", "wasip1").env("GOARCH", "wasm").env("GOFLAGS", "-mod=mod").env("GOWORK", "off");
             // `-checklinkname=0`: the runtime of the bindings uses a function of Go's own runtime.
-            command.args(["build", "-trimpath", "-buildmode=c-shared", "-ldflags=-checklinkname=0 -s -w", "-o"]).arg(&core);
-            self.tool(&mut command)?;
+            let linking = "-ldflags=-checklinkname=0 -s -w -buildid=";
+            command.args(["build", "-trimpath", "-buildvcs=false", "-buildmode=c-shared", linking, "-o"]).arg(&core);
+            (self.place.say)("building the component with go");
+            self.tool(Language::Go, &mut command)?;
             self.encode_go(&wit, &core)
         })?;
         Ok(())
+    }
+
+    /// Writes the parts of the program around a Go adapter: the bindings of the contract, and the half of the SDK that calls the adapter.
+    fn go_program(&self, sdk: &Path, source: &Path) -> Result<(), Fault> {
+        let half = sdk.join("component");
+        let read = |path: &Path| fs::read(path).map_err(|error| Fault(format!("{}: {error}", path.display())));
+        let bindings = half.join("bindings");
+        let mut folders = vec![bindings.clone()];
+        while let Some(folder) = folders.pop() {
+            let failed = |error: std::io::Error| Fault(format!("{}: {error}", folder.display()));
+            for entry in fs::read_dir(&folder).map_err(failed)? {
+                let path = entry.map_err(failed)?.path();
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                let inner = path.strip_prefix(&bindings).unwrap_or(&path).with_extension("");
+                self.write(&source.join(inner).to_string_lossy(), read(&path)?)?;
+            }
+        }
+        for name in ["meta", "schema", "source", "destination"] {
+            self.write(&format!("source/export_infrahub_sync_adapter_{name}/{name}.go"), read(&half.join(format!("{name}.go.txt")))?)?;
+        }
+        self.write("source/realhost/host.go", read(&half.join("host.go.txt"))?)
     }
 
     /// Makes a component of Go's core module.
@@ -344,21 +443,40 @@ impl GoModule {
         self.replaced.iter().find(|(name, _)| name == path).map(|(_, folder)| folder.clone())
     }
 
-    /// Returns go.mod of the program that the component is made of.
-    fn program(&self, sdk: &Path, folder: &Path) -> String {
+    /// Returns go.mod of the program that the component is made of. Its parts lie beside it, in `adapter` and `sdk`.
+    fn program(&self, folder: &Path) -> String {
         let mut required: Vec<(String, String)> = self.required.clone();
-        let mut replaced = self.replaced.clone();
-        replaced.retain(|(path, _)| path != GO_SDK);
-        let ours = [(self.path.as_str(), folder.to_owned()), (GO_SDK, sdk.to_owned()), (GO_RUNTIME, sdk.join("bindings"))];
-        for (path, folder) in ours {
+        let inside = |path: &Path| match path.strip_prefix(folder) {
+            Ok(inner) => format!("./adapter/{}", inner.display()),
+            Err(_) => path.display().to_string(),
+        };
+        let others = self.replaced.iter().filter(|(path, _)| path != GO_SDK);
+        let mut replaced: Vec<(String, String)> = others.map(|(path, folder)| (path.clone(), inside(folder))).collect();
+        for (path, folder) in [(self.path.as_str(), "./adapter"), (GO_SDK, "./sdk"), (GO_RUNTIME, "./sdk/bindings")] {
             required.retain(|(name, _)| name != path);
             required.push((path.to_owned(), "v0.0.0".into()));
-            replaced.push((path.to_owned(), folder));
+            replaced.push((path.to_owned(), folder.to_owned()));
         }
         let required: String = required.iter().map(|(path, version)| format!("\t{path} {version}\n")).collect();
-        let replaced: String = replaced.iter().map(|(path, folder)| format!("\t{path} => {:?}\n", folder.display().to_string())).collect();
+        let replaced: String = replaced.iter().map(|(path, folder)| format!("\t{path} => {folder:?}\n")).collect();
         format!("module wit_component\n\ngo {}\n\nrequire (\n{required})\n\nreplace (\n{replaced})\n", self.version)
     }
+}
+
+/// Copies the sources of a folder, without `but`.
+fn copy_folder(from: &Path, to: &Path, but: &Path) -> Result<(), Fault> {
+    let failed = |error: std::io::Error| Fault(format!("{}: {error}", from.display()));
+    fs::create_dir_all(to).map_err(failed)?;
+    for entry in fs::read_dir(from).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let name = path.file_name().unwrap_or_default().to_owned();
+        if path == but || NOT_SOURCES.iter().any(|other| name == *other) || path.extension() == Some(OsStr::new("wasm")) {
+            continue;
+        }
+        let to = to.join(&name);
+        if path.is_dir() { copy_folder(&path, &to, but)? } else { fs::copy(&path, &to).map(drop).map_err(failed)? }
+    }
+    Ok(())
 }
 
 /// Hashes the names and contents of all files of a folder, or of one file.
@@ -422,14 +540,14 @@ mod tests {
         let module = GoModule {
             path: "inventory".into(),
             version: "1.24".into(),
-            replaced: vec![(GO_SDK.into(), "/a/sdk".into()), ("example.org/x".into(), "/x".into())],
+            replaced: vec![(GO_SDK.into(), "/a/sdk".into()), ("example.org/x".into(), "/x".into()), ("y".into(), "/a/y".into())],
             required: vec![(GO_SDK.into(), "v0.1.0".into()), ("example.org/x".into(), "v1.0.0".into())],
         };
         assert_eq!(
-            module.program(Path::new("/a/sdk"), Path::new("/a")),
+            module.program(Path::new("/a")),
             "module wit_component\n\ngo 1.24\n\nrequire (\n\texample.org/x v1.0.0\n\tinventory v0.0.0\n\tgithub.com/opsmill/infrahub-sync/sdk/go v0.0.0\n\
-             \tgo.bytecodealliance.org/pkg v0.0.0\n)\n\nreplace (\n\texample.org/x => \"/x\"\n\tinventory => \"/a\"\n\
-             \tgithub.com/opsmill/infrahub-sync/sdk/go => \"/a/sdk\"\n\tgo.bytecodealliance.org/pkg => \"/a/sdk/bindings\"\n)\n"
+             \tgo.bytecodealliance.org/pkg v0.0.0\n)\n\nreplace (\n\texample.org/x => \"/x\"\n\ty => \"./adapter/y\"\n\tinventory => \"./adapter\"\n\
+             \tgithub.com/opsmill/infrahub-sync/sdk/go => \"./sdk\"\n\tgo.bytecodealliance.org/pkg => \"./sdk/bindings\"\n)\n"
         );
     }
 }

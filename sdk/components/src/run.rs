@@ -7,7 +7,7 @@ use std::process::Command;
 
 /// Why a step failed, as one sentence.
 #[derive(Debug)]
-pub(crate) struct Fault(pub(crate) String);
+pub struct Fault(pub String);
 
 impl Display for Fault {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -17,18 +17,18 @@ impl Display for Fault {
 
 /// Prints what a person wants to read.
 #[allow(clippy::print_stdout, reason = "this program's output is for a person")]
-pub(crate) fn say(text: &str) {
+pub fn say(text: &str) {
     println!("{text}");
 }
 
 /// Prints what went wrong.
 #[allow(clippy::print_stderr, reason = "this program's output is for a person")]
-pub(crate) fn complain(text: &str) {
+pub fn complain(text: &str) {
     eprintln!("{text}");
 }
 
 /// Returns the cargo that started this program, else the one on the path.
-pub(crate) fn cargo() -> Command {
+pub fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
     // What `cargo run` says about this program's own package must not reach the builds it starts: build scripts that watch
     // these variables would run again each time.
@@ -43,7 +43,7 @@ pub(crate) fn cargo() -> Command {
 }
 
 /// Returns the command as a person would type it, with short paths below `root`.
-pub(crate) fn words(command: &Command, root: &Path) -> String {
+pub fn words(command: &Command, root: &Path) -> String {
     let root = format!("{}/", root.display());
     let program = Path::new(command.get_program());
     let program = program.file_name().unwrap_or(command.get_program()).to_string_lossy().into_owned();
@@ -54,7 +54,7 @@ pub(crate) fn words(command: &Command, root: &Path) -> String {
 /// Builds programs of the workspace, and nothing that only tests need.
 ///
 /// Cargo unites the features of the whole workspace, as in `cargo verify`: what one command has built serves the others.
-pub(crate) fn programs(root: &Path, names: &[&str]) -> Result<(), Fault> {
+pub fn programs(root: &Path, names: &[&str]) -> Result<(), Fault> {
     let mut command = cargo();
     command.current_dir(root).args(["build", "--release", "--workspace"]);
     for name in names {
@@ -65,7 +65,7 @@ pub(crate) fn programs(root: &Path, names: &[&str]) -> Result<(), Fault> {
 }
 
 /// Runs a command to its end and wants it to succeed.
-pub(crate) fn succeed(command: &mut Command, root: &Path) -> Result<(), Fault> {
+pub fn succeed(command: &mut Command, root: &Path) -> Result<(), Fault> {
     let words = words(command, root);
     match command.status() {
         Ok(status) if status.success() => Ok(()),
@@ -75,7 +75,7 @@ pub(crate) fn succeed(command: &mut Command, root: &Path) -> Result<(), Fault> {
 }
 
 /// Runs a command to its end, wants it to succeed and gives what it printed.
-pub(crate) fn output(command: &mut Command, root: &Path) -> Result<Vec<u8>, Fault> {
+pub fn output(command: &mut Command, root: &Path) -> Result<Vec<u8>, Fault> {
     let words = words(command, root);
     command.stderr(std::process::Stdio::inherit());
     match command.output() {
@@ -83,4 +83,21 @@ pub(crate) fn output(command: &mut Command, root: &Path) -> Result<Vec<u8>, Faul
         Ok(output) => Err(Fault(format!("`{words}` failed ({})", output.status))),
         Err(error) => Err(Fault(format!("`{words}` could not be started: {error}"))),
     }
+}
+
+/// Runs a command to its end, wants it to succeed and gives what it printed. An error has the last lines that it wrote.
+///
+/// # Errors
+/// When it does not start, or fails.
+pub fn output_of(command: &mut Command) -> Result<Vec<u8>, Fault> {
+    let words = words(command, Path::new("/"));
+    let done =
+        command.stdin(std::process::Stdio::null()).output().map_err(|error| Fault(format!("`{words}` could not be started: {error}")))?;
+    if done.status.success() {
+        return Ok(done.stdout);
+    }
+    let said = String::from_utf8_lossy(if done.stderr.is_empty() { &done.stdout } else { &done.stderr }).into_owned();
+    let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
+    let last = lines.get(lines.len().saturating_sub(3)..).unwrap_or_default().join("\n");
+    Err(Fault(format!("`{words}` failed ({}): {last}", done.status)))
 }

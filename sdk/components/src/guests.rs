@@ -2,16 +2,18 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use wit_component::ComponentEncoder;
 
 use crate::run::{Fault, cargo, output, say, succeed, words};
 use crate::toolchain::{DEBIAN_TARGET_FOLDER, TARGET, Toolchain};
+use crate::tools::Trouble;
 
 /// A folder whose sub-folders are guests, and the folder of their components.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Guests {
+pub enum Guests {
     /// The adapters that the program brings: `plugins` → `target/adapters`. The program embeds all components of that folder.
     Adapters,
     /// Guests that only the tests of the workspace load: `tests/guests` → `target/guests`.
@@ -85,17 +87,17 @@ fn guest(package: &Value) -> Option<Guest> {
 }
 
 /// Cargo's target folder of the workspace.
-pub(crate) fn target_folder(root: &Path) -> Result<PathBuf, Fault> {
+pub fn target_folder(root: &Path) -> Result<PathBuf, Fault> {
     Metadata::read(&root.join("Cargo.toml"))?.target_folder()
 }
 
 /// Builds all guests of a folder.
-pub(crate) fn build(root: &Path, guests: Guests) -> Result<(), Fault> {
+pub fn build(root: &Path, guests: Guests) -> Result<(), Fault> {
     let metadata = Metadata::read(&root.join("Cargo.toml"))?;
     let target = metadata.target_folder()?;
     let groups = groups(&metadata, &root.join(guests.sources()))?;
     let names = if guests == Guests::Adapters { Names::Removed } else { Names::Kept };
-    let toolchain = Toolchain::find()?;
+    let toolchain = Toolchain::find(&say)?;
     let components = target.join(guests.components());
     fs::create_dir_all(&components).map_err(|error| Fault(format!("{}: {error}", components.display())))?;
     let built_in = toolchain.target_folder(&target);
@@ -141,19 +143,58 @@ fn groups(metadata: &Metadata, folder: &Path) -> Result<Vec<Group>, Fault> {
     Ok(groups)
 }
 
+/// Compiles the adapter of one crate, in the crate's own target folder, and returns its core module. `compile` runs cargo.
+///
+/// # Errors
+/// When it is not the crate of an adapter, or does not compile.
+pub fn module(manifest: &Path, say: &dyn Fn(&str), compile: &dyn Fn(&mut Command) -> Result<(), Fault>) -> Result<PathBuf, Trouble> {
+    if !cargo().arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
+        let text = "an adapter in Rust is built with cargo, which does not start: install it by rustup (https://rustup.rs)";
+        return Err(Trouble::Missing(text.into()));
+    }
+    let (metadata, guest) = of_manifest(manifest)?;
+    let toolchain = Toolchain::find(say)?;
+    let built_in = toolchain.target_folder(&metadata.target_folder()?);
+    let folder = manifest.parent().unwrap_or(manifest);
+    let mut command = toolchain.cargo();
+    command.arg("--quiet").arg("--target-dir").arg(&built_in).arg("--manifest-path").arg(manifest).args(["--package", &guest.package]);
+    command.args(["--message-format", "short", "--config", &without_paths(folder)]).current_dir(folder);
+    say("building the component with cargo");
+    compile(&mut command)?;
+    Ok(built_in.join(TARGET).join("release").join(&guest.module))
+}
+
+/// Returns the setting by which no path of this machine gets into a module.
+fn without_paths(folder: &Path) -> String {
+    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    let cargo = std::env::var_os("CARGO_HOME").map_or_else(|| home.join(".cargo"), PathBuf::from);
+    let flags: Vec<Value> = [(cargo, "/cargo"), (folder.to_owned(), "/adapter")]
+        .into_iter()
+        .filter(|(path, _)| path.components().count() > 1)
+        .map(|(path, name)| format!("--remap-path-prefix={}={name}", path.display()).into())
+        .collect();
+    format!("target.{TARGET}.rustflags={}", Value::from(flags))
+}
+
+/// Finds the adapter of a manifest.
+fn of_manifest(manifest: &Path) -> Result<(Metadata, Guest), Fault> {
+    let metadata = Metadata::read(manifest)?;
+    let guest =
+        metadata.guests().into_iter().find(|guest| guest.manifest == manifest).ok_or_else(|| {
+            Fault(format!("{} makes no module: it needs `[lib] crate-type = [\"cdylib\", \"rlib\"]`", manifest.display()))
+        })?;
+    Ok((metadata, guest))
+}
+
 /// Builds the adapter of one crate, which need not be of this workspace, in cargo's target folder or in `target`.
-pub(crate) fn build_one(path: &Path, out: Option<PathBuf>, target: Option<&Path>) -> Result<(), Fault> {
+pub fn build_one(path: &Path, out: Option<PathBuf>, target: Option<&Path>) -> Result<(), Fault> {
     let folder = if path.is_file() { path.parent().unwrap_or(path) } else { path };
     let manifest = folder
         .join("Cargo.toml")
         .canonicalize()
         .map_err(|error| Fault(format!("{} is not a crate: its Cargo.toml: {error}", path.display())))?;
-    let metadata = Metadata::read(&manifest)?;
-    let guest =
-        metadata.guests().into_iter().find(|guest| guest.manifest == manifest).ok_or_else(|| {
-            Fault(format!("{} makes no module: it needs `[lib] crate-type = [\"cdylib\", \"rlib\"]`", manifest.display()))
-        })?;
-    let toolchain = Toolchain::find()?;
+    let (metadata, guest) = of_manifest(&manifest)?;
+    let toolchain = Toolchain::find(&say)?;
     let target = match target {
         Some(target) => target.to_owned(),
         None => metadata.target_folder()?,
@@ -174,7 +215,7 @@ pub(crate) fn build_one(path: &Path, out: Option<PathBuf>, target: Option<&Path>
 }
 
 /// Runs cargo, which shows its progress.
-fn compile(command: &mut std::process::Command, root: &Path) -> Result<(), Fault> {
+fn compile(command: &mut Command, root: &Path) -> Result<(), Fault> {
     say(&format!("$ {}", words(command, root)));
     succeed(command, root)
 }

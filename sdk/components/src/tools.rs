@@ -1,11 +1,11 @@
-//! Installs the tools of other languages into the workspace's target folder, at the versions of `sdk/build/tools`. Installed tools are not
-//! fetched again.
+//! Installs the tools of other languages into a folder of the caller, at the versions of `sdk/components/tools`. Installed tools are not fetched
+//! again.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::run::{Fault, cargo, say, succeed};
+use crate::run::{Fault, output_of};
 
 /// The oldest versions of the languages' programs that work.
 const PYTHON_MIN: (u32, u32) = (3, 10);
@@ -18,7 +18,7 @@ const JAVASCRIPT_LOCK: &str = include_str!("../tools/javascript/package-lock.jso
 
 /// The reason why an adapter is not built.
 #[derive(Debug)]
-pub(crate) enum Trouble {
+pub enum Trouble {
     /// This machine lacks the language. The text says what to install.
     Missing(String),
     /// Any other failure.
@@ -32,10 +32,13 @@ impl From<Fault> for Trouble {
 }
 
 /// Holds a folder for this process until it is dropped.
-pub(crate) struct Held(#[allow(dead_code, reason = "closing the file releases the lock")] File);
+pub struct Held(#[allow(dead_code, reason = "closing the file releases the lock")] File);
 
 /// Waits until no other process uses the folder. Creates a missing folder.
-pub(crate) fn hold(folder: &Path) -> Result<Held, Fault> {
+///
+/// # Errors
+/// When the folder cannot be used.
+pub fn hold(folder: &Path) -> Result<Held, Fault> {
     let path = folder.join(".lock");
     let failed = |error: std::io::Error| Fault(format!("{}: {error}", path.display()));
     fs::create_dir_all(folder).map_err(failed)?;
@@ -44,8 +47,11 @@ pub(crate) fn hold(folder: &Path) -> Result<Held, Fault> {
     Ok(Held(file))
 }
 
-/// Returns the program componentize-py.
-pub(crate) fn componentize_py(target: &Path) -> Result<PathBuf, Trouble> {
+/// Installs componentize-py, and returns the virtual environment that has it.
+///
+/// # Errors
+/// When the machine lacks Python, or its registry cannot be reached.
+pub fn componentize_py(target: &Path, say: &dyn Fn(&str)) -> Result<PathBuf, Trouble> {
     let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
     let wanted = format!("an adapter in Python is built with Python {}.{} or newer and its venv", PYTHON_MIN.0, PYTHON_MIN.1);
     let probe = "import ensurepip, venv, sys; print('%d.%d' % sys.version_info[:2])";
@@ -58,18 +64,21 @@ pub(crate) fn componentize_py(target: &Path) -> Result<PathBuf, Trouble> {
         Some(version) => require(&wanted, &python, &version, PYTHON_MIN)?,
     }
     let folder = target.join("tools/python");
-    install(&folder, PYTHON_REQUIREMENTS, || {
+    install(&folder, PYTHON_REQUIREMENTS, say, || {
         fs::write(folder.join("requirements.txt"), PYTHON_REQUIREMENTS).map_err(|error| Fault(format!("{}: {error}", folder.display())))?;
-        succeed(Command::new(&python).args(["-m", "venv"]).arg(folder.join("venv")), &folder)?;
+        output_of(Command::new(&python).args(["-m", "venv"]).arg(folder.join("venv")))?;
         let mut pip = Command::new(folder.join("venv/bin/python"));
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"]).arg(folder.join("requirements.txt"));
-        succeed(&mut pip, &folder)
+        output_of(&mut pip).map(drop)
     })?;
-    Ok(folder.join("venv/bin/componentize-py"))
+    Ok(folder.join("venv"))
 }
 
 /// Installs esbuild and componentize-qjs, and returns the folder of the programs.
-pub(crate) fn javascript(target: &Path) -> Result<PathBuf, Trouble> {
+///
+/// # Errors
+/// When the machine lacks Node, or its registry cannot be reached.
+pub fn javascript(target: &Path, say: &dyn Fn(&str)) -> Result<PathBuf, Trouble> {
     let wanted = format!("an adapter in JavaScript is built with Node {} or newer and npm", NODE_MIN.0);
     match said(Command::new("node").arg("--version")) {
         None => return Err(Trouble::Missing(format!("{wanted}: `node` does not start"))),
@@ -79,34 +88,28 @@ pub(crate) fn javascript(target: &Path) -> Result<PathBuf, Trouble> {
         return Err(Trouble::Missing(format!("{wanted}: `npm` does not start")));
     }
     let folder = target.join("tools/javascript");
-    install(&folder, JAVASCRIPT_LOCK, || {
+    install(&folder, JAVASCRIPT_LOCK, say, || {
         let failed = |error: std::io::Error| Fault(format!("{}: {error}", folder.display()));
         fs::write(folder.join("package.json"), JAVASCRIPT_PACKAGE).map_err(failed)?;
         fs::write(folder.join("package-lock.json"), JAVASCRIPT_LOCK).map_err(failed)?;
         let mut npm = Command::new("npm");
         npm.args(["ci", "--silent", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"]).current_dir(&folder);
-        succeed(&mut npm, &folder)
+        output_of(&mut npm).map(drop)
     })?;
     Ok(folder.join("node_modules/.bin"))
 }
 
 /// Returns the program of Go.
-pub(crate) fn go() -> Result<PathBuf, Trouble> {
+///
+/// # Errors
+/// When the machine lacks it.
+pub fn go() -> Result<PathBuf, Trouble> {
     let wanted = format!("an adapter in Go is built with Go {}.{} or newer", GO_MIN.0, GO_MIN.1);
     match said(Command::new("go").args(["env", "GOVERSION"])) {
         None => return Err(Trouble::Missing(format!("{wanted}: `go` does not start"))),
         Some(version) => require(&wanted, "go", version.trim_start_matches("go"), GO_MIN)?,
     }
     Ok(PathBuf::from("go"))
-}
-
-/// Builds the program that makes Go of the contract.
-pub(crate) fn go_bindings(root: &Path, target: &Path) -> Result<PathBuf, Fault> {
-    let folder = target.join("tools/go-bindings");
-    let mut command = cargo();
-    command.args(["build", "--quiet", "--locked", "--manifest-path"]).arg(root.join("sdk/build/go-bindings/Cargo.toml"));
-    succeed(command.arg("--target-dir").arg(&folder), root)?;
-    Ok(folder.join("debug/infrahub-sync-go-bindings"))
 }
 
 /// Returns the output of a program. Returns `None` when it does not start, or fails.
@@ -124,7 +127,7 @@ fn require(wanted: &str, program: &str, version: &str, min: (u32, u32)) -> Resul
 }
 
 /// Installs a tool into a folder, unless the folder is complete at that version (`pin`).
-fn install(folder: &Path, pin: &str, make: impl FnOnce() -> Result<(), Fault>) -> Result<(), Fault> {
+fn install(folder: &Path, pin: &str, say: &dyn Fn(&str), make: impl FnOnce() -> Result<(), Fault>) -> Result<(), Fault> {
     let failed = |error: std::io::Error| Fault(format!("{}: {error}", folder.display()));
     let holder = folder.with_extension("installing");
     let _held = hold(&holder)?;
@@ -136,9 +139,20 @@ fn install(folder: &Path, pin: &str, make: impl FnOnce() -> Result<(), Fault>) -
         fs::remove_dir_all(folder).map_err(failed)?;
     }
     fs::create_dir_all(folder).map_err(failed)?;
-    say(&format!("installing the tools of {} (once)", folder.display()));
+    say(&format!("installing {} into {} (once)", pinned(pin), folder.display()));
     make().map_err(|Fault(reason)| Fault(format!("{reason}; check that the registry of the language is reachable")))?;
     fs::write(&mark, pin).map_err(failed)
+}
+
+/// Returns the tools that a pin names, for a person.
+fn pinned(pin: &str) -> String {
+    let lock: Option<serde_json::Value> = serde_json::from_str(pin).ok();
+    match lock.as_ref().and_then(|lock| lock.pointer("/packages//dependencies")?.as_object()) {
+        Some(tools) => {
+            tools.iter().map(|(name, version)| format!("{name} {}", version.as_str().unwrap_or_default())).collect::<Vec<_>>().join(", ")
+        }
+        None => pin.lines().filter(|line| !line.starts_with('#')).map(|line| line.replace("==", " ")).collect::<Vec<_>>().join(", "),
+    }
 }
 
 #[cfg(test)]
@@ -169,11 +183,11 @@ mod tests {
             let folder = folder.clone();
             move || fs::write(folder.join(name), "").map_err(|error| Fault(error.to_string()))
         };
-        let Err(Fault(reason)) = install(&folder, "tool 1", stop) else { panic!("it was installed") };
+        let Err(Fault(reason)) = install(&folder, "tool 1", &|_| (), stop) else { panic!("it was installed") };
         assert!(reason.starts_with("no network; "), "{reason}");
-        install(&folder, "tool 1", put("one")).unwrap();
-        install(&folder, "tool 1", stop).unwrap();
-        install(&folder, "tool 2", put("two")).unwrap();
+        install(&folder, "tool 1", &|_| (), put("one")).unwrap();
+        install(&folder, "tool 1", &|_| (), stop).unwrap();
+        install(&folder, "tool 2", &|_| (), put("two")).unwrap();
         assert!(folder.join("two").exists() && !folder.join("one").exists());
     }
 }
