@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Times whole commands on generated data: files -> files, ten kinds with references, at several sizes.
 
-usage: tests/bench/whole.py [--binary target/release/infrahub-sync] [--sizes 10000,100000,1000000] [--runs 3]
+usage: tests/bench/whole.py [--binary target/release/infrahub-sync] [--beside OTHER] [--sizes 10000,100000,1000000] [--runs 3]
+
+`--beside` runs each command with another build, too, in turns, and prints the ratio of the CPU times.
 
 CPU seconds and peak memory are the operating system's accounting of each finished process (wait4). Machines are shared and noisy: quote
 medians and ratios. Prints one Markdown table. Data is made anew in target/bench and is the same every time.
@@ -68,33 +70,40 @@ def run(command, folder, expect):
 def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--binary", default="target/release/infrahub-sync")
+    arguments.add_argument("--beside", metavar="OTHER")
     arguments.add_argument("--sizes", default="10000,100000,1000000")
     arguments.add_argument("--runs", type=int, default=3)
     given = arguments.parse_args()
-    binary = os.path.abspath(given.binary)
-    print("| command | objects | CPU s (median) | wall s | peak MiB | CPU us an object |")
-    print("|---|---|---|---|---|---|")
+    binaries = [os.path.abspath(path) for path in (given.binary, given.beside) if path]
+    print("| command | objects | CPU s (median) | wall s | peak MiB | CPU us an object |" + (" other: CPU s | peak MiB | ratio |" if given.beside else ""))
+    print("|---|---|---|---|---|---|" + ("---|---|---|" if given.beside else ""))
 
     def show(name, objects, command, folder, expect=0, before=lambda: None):
-        measured = []
+        measured = {binary: [] for binary in binaries}
         for _ in range(given.runs):
-            before()
-            measured.append(run(command, folder, expect))
-        cpu, wall, peak = (statistics.median(column) for column in zip(*measured))
-        print(f"| {name} | {objects or '-'} | {cpu:.3f} | {wall:.3f} | {peak:.0f} | {cpu / objects * 1e6:.2f} |" if objects else f"| {name} | - | {cpu:.4f} | {wall:.4f} | {peak:.1f} | - |", flush=True)
+            for binary in binaries:
+                before()
+                measured[binary].append(run([binary, *command], folder, expect))
+        medians = [[statistics.median(column) for column in zip(*measured[binary])] for binary in binaries]
+        cpu, wall, peak = medians[0]
+        each = f"{cpu / objects * 1e6:.2f}" if objects else "-"
+        line = f"| {name} | {objects or '-'} | {cpu:.4f} | {wall:.4f} | {peak:.1f} | {each} |"
+        if given.beside:
+            line += f" {medians[1][0]:.4f} | {medians[1][2]:.1f} | {cpu / medians[1][0]:.2f} |"
+        print(line, flush=True)
 
     folder = pathlib.Path("target/bench/start").absolute()
     make(folder, 100)
-    show("--help", 0, [binary, "--help"], folder)
-    show("list", 0, [binary, "list", "--directory", str(folder)], folder)
+    show("--help", 0, ["--help"], folder)
+    show("list", 0, ["list", "--directory", str(folder)], folder)
     for size in map(int, given.sizes.split(",")):
         folder = pathlib.Path(f"target/bench/{size}").absolute()
         make(folder, size)
         config = ["--config-file", str(folder / "config.yml"), "--no-show-progress"]
         clear = lambda: shutil.rmtree(folder / "destination", ignore_errors=True)
-        show("diff, destination empty", size, [binary, "diff", *config], folder, before=clear)
-        show("sync, first", size, [binary, "sync", "--no-diff", *config], folder, before=clear)
-        show("diff, in sync", size, [binary, "diff", *config], folder)
+        show("diff, destination empty", size, ["diff", *config], folder, before=clear)
+        show("sync, first", size, ["sync", "--no-diff", *config], folder, before=clear)
+        show("diff, in sync", size, ["diff", *config], folder)
 
 
 if __name__ == "__main__":
