@@ -2,7 +2,7 @@
 """NetBox -> Infrahub on the real servers: infrahub-sync 2.0.1 (Python) and this binary, side by side.
 
 usage: tests/bench/infrahub.py --python VENV [--binary target/release/infrahub-sync] [--scale N] [--only python|ours] [--whole] [--keep]
-       tests/bench/infrahub.py --python VENV --check
+       tests/bench/infrahub.py --python VENV --check [--config CONFIG]
 
 Each tool gets the same NetBox and a fresh branch of the same Infrahub, both behind a proxy of its own that counts requests and
 connections. Three commands each: `diff` on the empty branch, `sync`, and `sync` again, when there is nothing to do. Then the objects of
@@ -257,6 +257,7 @@ FILTERS = {
     "!=": lambda a, b: a != b,
     "in": lambda a, b: a in b,
     "not in": lambda a, b: a not in b,
+    "not contains": lambda a, b: b not in a,
     "is_empty": lambda a, _: not a,
     "is_not_empty": lambda a, _: bool(a),
 }
@@ -301,7 +302,11 @@ class Expectation:
         if "reference" in field:
             if isinstance(value, list):
                 return frozenset(self.peer(field["reference"], one) for one in value)
-            return None if value is None else self.peer(field["reference"], value)
+            if value is None:
+                # A list of peers that the record does not have is empty.
+                many = self.schema.relationships[kind][field["name"]]["cardinality"] == "many"
+                return frozenset() if many else None
+            return self.peer(field["reference"], value)
         return self.schema.normal(kind, field["name"], value)
 
     def peer(self, kind, value):
@@ -474,8 +479,10 @@ def run_tool(tool, program, project, netbox, infrahub, tokens, commands):
         "NETBOX_ADDRESS": proxies[0].url, "INFRAHUB_ADDRESS": proxies[1].url, **tokens,
         "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1", "INFRAHUB_SYNC_CACHE_DIR": str(folder / "cache"),
     }
-    # 2.0.1's `generate` takes the address from the file only.
+    # 2.0.1's `generate` takes the address from the file only, and a file's address comes before a variable's.
     project = {**project, "destination": {**project["destination"], "settings": {"url": proxies[1].url}}}
+    if "url" in project["source"].get("settings", {}):
+        project["source"] = {**project["source"], "settings": {**project["source"]["settings"], "url": proxies[0].url}}
     (folder / "config.yml").write_text(yaml.safe_dump(project, sort_keys=False, allow_unicode=True))
     options = ["--config-file", str(folder / "config.yml"), "--branch", branch]
     rows = []

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The original beside ours: a virtual environment with infrahub-sync 2.0.1, its NetBox client and Infrahub's SDK, from pip.
 #
-#   tests/live/reference.sh     make it if it is not there, and print its folder
+#   tests/live/reference.sh            make it if it is not there, and print its folder
+#   tests/live/reference.sh examples   download the example projects of 2.0.1 if they are not there, and print their folder
 #
 # Exit codes: 0 done; 77 skipped, because this machine lacks something, which the last line names.
 #
@@ -34,6 +35,19 @@ find_python() {
 mkdir -p "$work"
 exec 9>"$work/lock"
 flock 9
+if [ "${1:-}" = examples ]; then
+  if [ ! -e "$work/sdist/complete" ]; then
+    python=$(find_python) || exit $?
+    rm -rf "$work/sdist"
+    # Only the source package has them.
+    "$python" -m pip download -q --disable-pip-version-check --no-deps --no-binary infrahub-sync -d "$work/sdist" infrahub-sync==2.0.1 \
+      >"$work/sdist.log" 2>&1 || { tail -5 "$work/sdist.log" >&2; skip "pip could not download the source of infrahub-sync==2.0.1 (see $work/sdist.log)"; }
+    tar -xzf "$work"/sdist/infrahub_sync-2.0.1.tar.gz -C "$work/sdist"
+    : >"$work/sdist/complete"
+  fi
+  echo "$work/sdist/infrahub_sync-2.0.1/examples"
+  exit
+fi
 if [ ! -e "$venv/complete" ]; then
   python=$(find_python) || exit $?
   say "installing infrahub-sync 2.0.1 with $python"

@@ -60,6 +60,25 @@ pub fn must(command: &mut Command) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// Returns the folder with the example projects of infrahub-sync 2.0.1: that which `INFRAHUB_SYNC_EXAMPLES` names, or else the one that
+/// `tests/live/reference.sh` downloads. They are not copied into this repository. Without them, prints that the test is skipped.
+///
+/// # Panics
+/// When the script fails.
+#[must_use]
+pub fn examples_of_2_0_1() -> Option<PathBuf> {
+    if let Some(folder) = std::env::var_os("INFRAHUB_SYNC_EXAMPLES") {
+        return Some(PathBuf::from(folder));
+    }
+    let output = Command::new("tests/live/reference.sh").arg("examples").current_dir(root()).output().expect("the script runs");
+    if output.status.code() == Some(77) {
+        println!("{}", String::from_utf8_lossy(&output.stderr).trim());
+        return None;
+    }
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
+}
+
 /// Parses the report of `up`: `netbox 4.7.3 on http://…`, and `token … (THE TOKEN)`.
 fn address_and_token(report: &str) -> (String, String) {
     let url = report.split_whitespace().find(|word| word.starts_with("http://")).expect("an address in the report").to_owned();

@@ -231,14 +231,10 @@ fn namesakes_in_a_plan_are_told_apart() {
     assert!(plan.contains("  + n__None\n") && plan.contains("  + n__None (identifiers: [\"n\",\"None\"])\n"), "{plan}");
 }
 
-/// Checks the 14 example projects of infrahub-sync 2.0.1, whose folder the variable names. They are not copied here:
-/// `pip download --no-binary infrahub-sync --no-deps infrahub-sync==2.0.1` has them.
+/// Checks the 14 example projects of infrahub-sync 2.0.1.
 #[test]
 fn examples_of_2_0_1_are_valid_but_for_adapters_that_do_not_exist() {
-    let Some(folder) = std::env::var_os("INFRAHUB_SYNC_EXAMPLES") else {
-        eprintln!("skipped: INFRAHUB_SYNC_EXAMPLES does not name the folder `examples` of infrahub-sync 2.0.1");
-        return;
-    };
+    let Some(folder) = infrahub_sync_tests::live::examples_of_2_0_1() else { return };
     let mut checked = 0;
     for example in std::fs::read_dir(folder).unwrap() {
         let Ok(config) = std::fs::read_to_string(example.unwrap().path().join("config.yml")) else { continue };

@@ -150,13 +150,10 @@ fn what_a_class_needs_by_hand_is_listed_with_its_lines() {
     assert!(wrong.stderr.contains("hint: its classes are `ShopAdapter`"), "{}", wrong.stderr);
 }
 
-/// Takes over the custom adapter of the examples of 2.0.1, whose folder the variable names.
+/// Takes over the custom adapter of the examples of 2.0.1.
 #[test]
 fn the_custom_adapter_of_2_0_1_is_taken_over() {
-    let Some(examples) = std::env::var_os("INFRAHUB_SYNC_EXAMPLES").map(PathBuf::from) else {
-        eprintln!("skipped: INFRAHUB_SYNC_EXAMPLES does not name the folder `examples` of infrahub-sync 2.0.1");
-        return;
-    };
+    let Some(examples) = infrahub_sync_tests::live::examples_of_2_0_1() else { return };
     let source = examples.join("custom_adapter/custom_adapter_src");
     let class = format!("{}:MockdbAdapter", source.join("custom_adapter.py").display());
     let folder: &Path = &scratch().join("taken/mockdb");

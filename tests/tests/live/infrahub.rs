@@ -727,7 +727,7 @@ nodes:
 }
 
 /// A Python program of the repository, which says all that it finds and ends with 0 when that is nothing.
-fn python(program: &Path, arguments: &[&str]) {
+pub(crate) fn python(program: &Path, arguments: &[&str]) {
     let output = Command::new(program).current_dir(root()).args(arguments).output().unwrap();
     let said = [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
     assert!(output.status.success(), "{arguments:?}\n{said}");
@@ -763,6 +763,6 @@ fn the_fake_answers_as_the_real_server_does() {
 }
 
 /// The virtual environment with infrahub-sync 2.0.1.
-fn reference_environment() -> String {
+pub(crate) fn reference_environment() -> String {
     must(&mut Command::new("tests/live/reference.sh")).trim().to_owned()
 }

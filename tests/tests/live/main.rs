@@ -8,6 +8,7 @@
 mod answers;
 mod converge;
 mod deletes;
+mod flagship;
 mod generics;
 mod histories;
 mod infrahub;
