@@ -6,6 +6,7 @@
 #![allow(clippy::print_stderr, reason = "a history prints what it played")]
 
 mod answers;
+mod clients;
 mod converge;
 mod deletes;
 mod flagship;
