@@ -1,12 +1,13 @@
 //! The answers of exporters: Prometheus' text format and OpenMetrics.
 //!
 //! One pass over the text. Lines of other metrics are skipped after their name, so the cost of a metric does not depend on its number of labels.
+//! Records are written as they are found, without an allocation of their own.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 
 use infrahub_sync_adapter::{Error, Result};
+use serde_json::to_writer;
 
-use crate::Sample;
 use crate::query::number;
 
 /// The format of a text.
@@ -26,12 +27,16 @@ struct Family<'t> {
     kind: &'t str,
 }
 
-/// Returns the samples of a metric, in their order.
+/// A label, and its value without escapes.
+type Label<'t> = (&'t str, Cow<'t, str>);
+
+/// Returns the samples of a metric, in their order: a line of JSON each, as [`Sample`](crate::Sample) is written.
 ///
 /// # Errors
 /// `remote`, with the number of the line, when the text is not in the format.
-pub(crate) fn samples<'t>(text: &'t str, format: Format, metric: &'t str) -> Result<Vec<Sample<'t>>> {
-    let mut found = Vec::new();
+pub(crate) fn samples<'t>(text: &'t str, format: Format, metric: &'t str) -> Result<Vec<u8>> {
+    let mut writer = Writer { lines: Vec::new(), id: String::new(), metric };
+    let mut labels = Vec::new();
     let mut family = Family::default();
     let mut is_complete = format == Format::Text;
     for (at, line) in (1..).zip(text.lines()) {
@@ -52,7 +57,7 @@ pub(crate) fn samples<'t>(text: &'t str, format: Format, metric: &'t str) -> Res
         if !is_wanted {
             continue;
         }
-        let (labels, rest) = labels(rest).ok_or_else(|| wrong("has labels that cannot be read"))?;
+        let rest = read_labels(rest, &mut labels).ok_or_else(|| wrong("has labels that cannot be read"))?;
         let mut words = rest.split([' ', '\t']).filter(|word| !word.is_empty());
         let value = words.next().and_then(number).ok_or_else(|| wrong("has no value"))?;
         let timestamp = match words.next().filter(|word| *word != "#") {
@@ -65,12 +70,61 @@ pub(crate) fn samples<'t>(text: &'t str, format: Format, metric: &'t str) -> Res
             "untyped" | "" => "unknown",
             kind => kind,
         };
-        found.push(Sample { timestamp, help: of_family.help, kind, ..Sample::new(metric, labels, value) });
+        writer
+            .write(&labels, (value, timestamp), (of_family.help, kind))
+            .map_err(|error| Error::internal(format!("a sample cannot be written: {error}")))?;
     }
     if !is_complete {
         return Err(Error::remote("the exporter's answer has been cut: `# EOF` is missing at its end"));
     }
-    Ok(found)
+    Ok(writer.lines)
+}
+
+/// Writes samples of a metric as lines of JSON.
+struct Writer<'t> {
+    lines: Vec<u8>,
+    /// The id of the last sample.
+    id: String,
+    metric: &'t str,
+}
+
+impl Writer<'_> {
+    /// Writes a sample with these labels, which are sorted, with its value and timestamp, and with the help and type of its family.
+    fn write(
+        &mut self,
+        labels: &[Label<'_>],
+        (value, timestamp): (f64, Option<f64>),
+        (help, kind): (&str, &str),
+    ) -> serde_json::Result<()> {
+        let Writer { lines, id, metric } = self;
+        id.clear();
+        id.extend([metric, "|"]);
+        for (at, (name, value)) in labels.iter().enumerate() {
+            id.extend([if at > 0 { "," } else { "" }, name, "=", value]);
+        }
+        lines.extend_from_slice(b"{\"id\":");
+        to_writer(&mut *lines, id)?;
+        lines.extend_from_slice(b",\"__metric__\":");
+        to_writer(&mut *lines, metric)?;
+        lines.extend_from_slice(b",\"labels\":{");
+        for (at, (name, value)) in labels.iter().enumerate() {
+            lines.extend_from_slice(if at > 0 { b"," } else { b"" });
+            to_writer(&mut *lines, name)?;
+            lines.push(b':');
+            to_writer(&mut *lines, &**value)?;
+        }
+        lines.extend_from_slice(b"},\"value\":");
+        // JSON has no other numbers.
+        to_writer(&mut *lines, &Some(value).filter(|value| value.is_finite()))?;
+        lines.extend_from_slice(b",\"timestamp\":");
+        to_writer(&mut *lines, &timestamp)?;
+        lines.extend_from_slice(b",\"help\":");
+        to_writer(&mut *lines, help)?;
+        lines.extend_from_slice(b",\"type\":");
+        to_writer(&mut *lines, kind)?;
+        lines.extend_from_slice(b"}\n");
+        Ok(())
+    }
 }
 
 fn shortened(line: &str) -> String {
@@ -106,34 +160,43 @@ fn name(line: &str) -> Option<(&str, &str)> {
     (end > 0).then(|| line.split_at(end))
 }
 
-/// Reads the labels at the beginning of a text; returns what follows them.
-fn labels(text: &str) -> Option<(BTreeMap<String, String>, &str)> {
-    let mut labels = BTreeMap::new();
+/// Reads the labels at the beginning of a text, sorted by name; returns the text after them. Of labels with one name, the last counts.
+fn read_labels<'t>(text: &'t str, labels: &mut Vec<Label<'t>>) -> Option<&'t str> {
+    labels.clear();
     let text = text.trim_start();
     // After a quoted name, the rest of the braces follows.
     let Some(mut rest) = text.strip_prefix(['{', ',']).or_else(|| text.starts_with('}').then_some(text)) else {
-        return Some((labels, text));
+        return Some(text);
     };
     loop {
         rest = rest.trim_start().trim_start_matches(',').trim_start();
         if let Some(rest) = rest.strip_prefix('}') {
-            return Some((labels, rest));
+            if !labels.is_sorted_by(|one, other| one.0 < other.0) {
+                labels.reverse();
+                labels.sort_by_key(|(name, _)| *name);
+                labels.dedup_by_key(|(name, _)| *name);
+            }
+            return Some(rest);
         }
         let (name, value) = rest.split_once('=')?;
         let value = value.trim_start().strip_prefix('"')?;
         let (value, after) = quoted(value)?;
-        labels.insert(name.trim().trim_matches('"').to_owned(), value);
+        labels.push((name.trim().trim_matches('"'), value));
         rest = after;
     }
 }
 
 /// Reads a text up to its closing quotation mark.
-fn quoted(text: &str) -> Option<(String, &str)> {
+fn quoted(text: &str) -> Option<(Cow<'_, str>, &str)> {
+    let end = text.find(['"', '\\'])?;
+    if text.as_bytes().get(end) == Some(&b'"') {
+        return Some((Cow::Borrowed(text.get(..end)?), text.get(end + 1..)?));
+    }
     let mut value = String::new();
     let mut characters = text.char_indices();
     while let Some((at, character)) = characters.next() {
         match character {
-            '"' => return Some((value, text.get(at + 1..)?)),
+            '"' => return Some((Cow::Owned(value), text.get(at + 1..)?)),
             '\\' => match characters.next()?.1 {
                 'n' => value.push('\n'),
                 other @ ('"' | '\\') => value.push(other),

@@ -18,8 +18,8 @@ use std::collections::BTreeMap;
 
 use infrahub_sync_adapter::memo::{self, Lifetime};
 use infrahub_sync_adapter::{
-    Adapter, Addressing, Credential, Error, LoadRequest, Manifest, Page, Query, ReferenceRule, Result, Setting, SettingType, System, http,
-    settings,
+    Adapter, Addressing, Credential, Error, LoadRequest, Manifest, Page, Payload, Query, ReferenceRule, Result, Setting, SettingType,
+    System, http, settings,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -150,7 +150,7 @@ impl Prometheus {
             let reason = format!("the exporter exposes no metric `{metric}`");
             return Ok(Page::empty().with_partial(&reason));
         }
-        Page::records(samples)
+        Ok(Page::new(Payload::JsonLines(samples)))
     }
 
     fn scrape(&self) -> Result<(Format, Vec<u8>)> {

@@ -120,3 +120,10 @@ fn queries_give_records_or_say_why_not() {
     );
     assert_eq!(page_records(&page(&settings, "two").unwrap())[0]["value"], 2.0);
 }
+
+#[test]
+fn labels_are_sorted_and_the_last_of_a_name_counts() {
+    let found = scraped("up{b=\"2\",a=\"1\",b=\"3\"} 1\nup{a=\"ü\\\\\\\"\"} NaN 5\n", TEXT, "up").unwrap();
+    assert_eq!((&found[0]["id"], &found[0]["labels"]), (&json!("up|a=1,b=3"), &json!({"a": "1", "b": "3"})));
+    assert_eq!((&found[1]["id"], &found[1]["value"], &found[1]["timestamp"]), (&json!("up|a=ü\\\""), &Value::Null, &json!(0.005)));
+}
