@@ -6,6 +6,7 @@ pub mod inventories;
 pub mod lab;
 pub mod live;
 pub mod netbox;
+pub mod registry;
 pub mod rest;
 pub mod terminal;
 

@@ -10,6 +10,7 @@
 mod field_type;
 pub mod limits;
 mod nearest;
+pub mod origin;
 pub mod pointer;
 mod side;
 pub mod text;

@@ -198,6 +198,10 @@ pub(crate) struct SystemArgs {
 
     #[command(flatten)]
     pub(crate) adapters: AdapterArgs,
+
+    /// Fail unless infrahub-sync.lock.yml exists and accepts both adapters; for CI
+    #[arg(long)]
+    pub(crate) locked: bool,
 }
 
 /// Names the places in which an adapter is searched for.

@@ -8,15 +8,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use infrahub_sync_config::Project;
+use infrahub_sync_config::{LOCK_FILE, Project};
 use infrahub_sync_engine::{AdapterSource, EngineError, Events, Options, RunContext, Side, Stop, Waiting};
 use infrahub_sync_runtime::{Exchanges, this_program};
 
 use crate::args::{ExchangeArgs, SystemArgs, engine_options};
 use crate::command_error::CommandError;
-use crate::context::{Context, adapter_of};
+use crate::context::{Context, adapter_of, shown};
 use crate::exit::Exit;
-use crate::locate::{AdapterError, Folders};
+use crate::locate::Folders;
 use crate::logging;
 use crate::progress::Progress;
 use crate::screen::Screen;
@@ -59,6 +59,9 @@ impl<'a> Call<'a> {
                 .hint(format!("{} is a list such as `infrahub_sync=debug,infrahub_sync_runtime=trace`", variables::LOG))
         })?;
         let project = context.open_to_run(self.systems.project.selection()?)?;
+        if self.systems.locked {
+            require_lock(&project)?;
+        }
         let folders = context.folders(Some(&project), &self.systems.adapters);
         let source = self.reads_source.then(|| adapter_of(&project.source, &project, &folders)).transpose()?;
         let destination = adapter_of(&project.destination, &project, &folders)?;
@@ -89,6 +92,15 @@ impl<'a> Call<'a> {
     }
 }
 
+/// Checks that a project has a lock file. Each run compares the adapters with it, if there is one.
+fn require_lock(project: &Project) -> Result<(), EngineError> {
+    let path = project.directory.join(LOCK_FILE);
+    if path.exists() {
+        return Ok(());
+    }
+    Err(EngineError::NoAdapterLock { path: shown(&path).display().to_string(), config: project.file.display().to_string() })
+}
+
 /// Both adapters of a project, for work that contacts no system.
 pub(crate) struct Offline<'a> {
     project: &'a Project,
@@ -100,7 +112,7 @@ pub(crate) struct Offline<'a> {
 
 impl<'a> Offline<'a> {
     /// Finds both adapters.
-    pub(crate) fn new(project: &'a Project, folders: &Folders) -> Result<Offline<'a>, AdapterError> {
+    pub(crate) fn new(project: &'a Project, folders: &Folders) -> Result<Offline<'a>, CommandError> {
         let source = adapter_of(&project.source, project, folders)?;
         Ok(Offline::with(project, source, adapter_of(&project.destination, project, folders)?))
     }

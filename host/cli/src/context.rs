@@ -7,14 +7,15 @@
 use std::io::{self, Write as _};
 use std::path::{Component, Path, PathBuf};
 
-use infrahub_sync_config::{Endpoint, Problem, Project, find};
+use infrahub_sync_config::{AdapterLocation, Endpoint, Problem, Project, find};
 use infrahub_sync_engine::AdapterSource;
 
 use crate::args::{AdapterArgs, ProgressArgs, SearchArgs, Selection, Verbosity};
 use crate::builtin;
 use crate::command_error::CommandError;
 use crate::exit::Exit;
-use crate::locate::{AdapterError, Folders, Located, locate};
+use crate::locate::{Folders, Located, locate};
+use crate::published::Registries;
 use crate::screen::{Screen, data};
 use crate::variables;
 
@@ -97,7 +98,13 @@ impl Context {
             Some(project) => (project.adapters_path.as_slice(), project.directory.as_path()),
             None => (&[][..], Path::new(".")),
         };
-        Folders::new(&args.paths, paths, directory, (self.environment)(variables::ADAPTERS).as_deref())
+        let folders = Folders::new(&args.paths, paths, directory, (self.environment)(variables::ADAPTERS).as_deref());
+        folders.with_registries(self.registries())
+    }
+
+    /// Returns the way to published adapters.
+    pub(crate) fn registries(&self) -> Registries {
+        Registries::new(self.environment, self.user_cache("adapters"))
     }
 
     /// Returns the cache's folder as an absolute path, which is valid in messages whatever the reader's working directory.
@@ -138,15 +145,22 @@ impl Context {
 }
 
 /// Finds the component of one side of a project.
-pub(crate) fn locate_endpoint(endpoint: &Endpoint, project: &Project, folders: &Folders) -> Result<Located, AdapterError> {
-    locate(&endpoint.name, endpoint.adapter.as_ref(), &project.directory, folders, builtin::ALL)
+pub(crate) fn locate_endpoint(endpoint: &Endpoint, project: &Project, folders: &Folders) -> Result<Located, CommandError> {
+    match &endpoint.adapter {
+        Some(AdapterLocation::Origin(origin)) => Ok(folders.1.locked(&endpoint.name, origin, project)?),
+        location => Ok(locate(&endpoint.name, location.as_ref(), &project.directory, folders, builtin::ALL)?),
+    }
 }
 
 /// Finds and reads the adapter of one side of a project.
-pub(crate) fn adapter_of(endpoint: &Endpoint, project: &Project, folders: &Folders) -> Result<AdapterSource, AdapterError> {
-    let located = locate_endpoint(endpoint, project, folders)?;
+pub(crate) fn adapter_of(endpoint: &Endpoint, project: &Project, folders: &Folders) -> Result<AdapterSource, CommandError> {
+    locate_endpoint(endpoint, project, folders).map(source_of)
+}
+
+/// Returns a component as the engine takes it.
+pub(crate) fn source_of(located: Located) -> AdapterSource {
     let origin = located.place.to_string();
-    Ok(AdapterSource { name: located.name, bytes: located.bytes, origin })
+    AdapterSource { name: located.name, bytes: located.bytes, origin, published: located.published }
 }
 
 /// Returns a path without the `./` that a search below the working directory puts before it.

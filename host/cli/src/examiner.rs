@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::path::Path;
 
+use infrahub_sync_base::origin::{Origin, OriginError};
 use infrahub_sync_config::Project;
 use infrahub_sync_engine as engine;
 use infrahub_sync_runtime::{Abilities, Adapter, Limits, Manifest, Runtime, RuntimeOptions, SessionConfig, this_program};
@@ -61,16 +62,20 @@ impl Examiner {
 
 /// Finds the named component: a file if it looks like one, else an adapter of the project, else one that a project could use.
 pub(crate) fn locate_named(named: &Path, project: Option<&Project>, folders: &Folders) -> Result<Located, CommandError> {
+    if let Some(address) = named.to_str().filter(|text| Origin::is_address(text)) {
+        let origin: Origin = address.parse().map_err(|error: OriginError| CommandError::from_error(Exit::Usage, &error))?;
+        return Ok(folders.1.shown(&origin)?);
+    }
     let is_file = named.extension().is_some_and(|extension| extension == "wasm") || named.components().count() > 1;
     if is_file {
         let place = Place::File(named.to_owned());
         let name = named.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        return Ok(Located { name, bytes: place.read(builtin::ALL)?, place });
+        return Ok(Located { name, bytes: place.read(builtin::ALL)?, place, published: None, release: None });
     }
     let name = named.to_string_lossy();
     let endpoints = project.into_iter().flat_map(|project| [(&project.source, project), (&project.destination, project)]);
     if let Some((endpoint, project)) = endpoints.into_iter().find(|(endpoint, _)| endpoint.name == name) {
-        return Ok(locate_endpoint(endpoint, project, folders)?);
+        return locate_endpoint(endpoint, project, folders);
     }
     Ok(locate(&name, None, Path::new("."), folders, builtin::ALL)?)
 }

@@ -12,14 +12,18 @@ use std::fmt;
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
-use infrahub_sync_config::AdapterLocation;
+use infrahub_sync_base::origin::Origin;
 use infrahub_sync_config::problem::nearest;
+use infrahub_sync_config::{AdapterLocation, LockedOrigin};
 
 use infrahub_sync_durable::{Distrust, distrust, distrust_of};
+use infrahub_sync_registry::Release;
 use infrahub_sync_runtime::COMPONENT_BYTES_MAX;
 
 use crate::builtin::Builtin;
+use crate::published::{Registries, Unpublished};
 
 /// The location of an adapter's component.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,15 +32,22 @@ pub(crate) enum Place {
     BuiltIn(&'static str),
     /// In a file.
     File(PathBuf),
+    /// Fetched from there.
+    Published(Origin, Arc<Vec<u8>>),
 }
 
 impl Place {
     /// Returns the file, if it is one.
     pub(crate) fn file(&self) -> Option<&Path> {
         match self {
-            Place::BuiltIn(_) => None,
+            Place::BuiltIn(_) | Place::Published(..) => None,
             Place::File(file) => Some(file),
         }
+    }
+
+    /// Returns whether it is a part of the program.
+    pub(crate) fn is_built_in(&self) -> bool {
+        matches!(self, Place::BuiltIn(_))
     }
 
     /// Returns whether both are the same component, whatever their paths.
@@ -57,6 +68,7 @@ impl Place {
                 Ok(Cow::Borrowed(bytes))
             }
             Place::File(file) => read_component(file, false).map(Cow::Owned),
+            Place::Published(_, component) => Ok(Cow::Owned(component.to_vec())),
         }
     }
 }
@@ -67,6 +79,7 @@ impl fmt::Display for Place {
         match self {
             Place::BuiltIn(_) => f.write_str("built in"),
             Place::File(file) => file.display().fmt(f),
+            Place::Published(origin, _) => origin.fmt(f),
         }
     }
 }
@@ -146,6 +159,10 @@ pub(crate) struct Located {
     pub(crate) bytes: Cow<'static, [u8]>,
     /// Its location.
     pub(crate) place: Place,
+    /// Where it is published, if it was fetched.
+    pub(crate) published: Option<LockedOrigin>,
+    /// The words of its origin, if it was asked.
+    pub(crate) release: Option<Release>,
 }
 
 /// Why an adapter was not found.
@@ -197,6 +214,9 @@ pub(crate) enum AdapterError {
         /// Why.
         what: String,
     },
+    /// It is a published one, and cannot be used or fetched.
+    #[error(transparent)]
+    Published(#[from] Unpublished),
     /// The file cannot be read.
     #[error("cannot read the adapter `{}`", .file.display())]
     Unreadable {
@@ -245,14 +265,15 @@ impl AdapterError {
             AdapterError::Distrusted { file, .. } => {
                 vec![format!("check it, then run `chown $(id -u) {0} && chmod go-w {0}`", file.display())]
             }
+            AdapterError::Published(error) => error.hints(),
             AdapterError::Unreadable { .. } | AdapterError::NoComponent { .. } => Vec::new(),
         }
     }
 }
 
 /// The folders with custom adapters, in search order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Folders(Vec<PathBuf>);
+#[derive(Debug, Clone)]
+pub(crate) struct Folders(Vec<PathBuf>, pub(crate) Registries);
 
 impl Folders {
     /// Orders the folders: command line, project, environment. Relative folders of a project lie below the project. The original searches
@@ -273,7 +294,12 @@ impl Folders {
                 unique.push(folder);
             }
         }
-        Folders(unique)
+        Folders(unique, Registries::default())
+    }
+
+    /// Returns the same, with the way to published adapters.
+    pub(crate) fn with_registries(self, registries: Registries) -> Folders {
+        Folders(self.0, registries)
     }
 
     /// Returns the names of the components in all folders.
@@ -309,6 +335,8 @@ pub(crate) fn locate(
             }
         }
         Some(AdapterLocation::Name(word)) => by_name(name, word, folders, builtins),
+        // The lock file of a project says which one.
+        Some(AdapterLocation::Origin(origin)) => Err(Unpublished::not_locked(origin, project_directory).into()),
         None => by_name(name, name, folders, builtins),
     }
 }
@@ -321,7 +349,13 @@ fn by_name(name: &str, word: &str, folders: &Folders, builtins: &[Builtin]) -> R
             // It used to take precedence.
             tracing::warn!("{} is not used: `{word}` is built in. To use the file, set `adapter:` to its path", file.display());
         }
-        return Ok(Located { name: name.to_owned(), bytes: Cow::Borrowed(builtin.bytes), place: Place::BuiltIn(builtin.name) });
+        return Ok(Located {
+            name: name.to_owned(),
+            bytes: Cow::Borrowed(builtin.bytes),
+            place: Place::BuiltIn(builtin.name),
+            published: None,
+            release: None,
+        });
     }
     if let Some(file) = file {
         return read(name, file);
@@ -363,7 +397,7 @@ fn components(folder: &Path) -> Vec<PathBuf> {
 /// Reads a component that a project uses: no other user may have written it.
 fn read(name: &str, file: PathBuf) -> Result<Located, AdapterError> {
     let bytes = read_component(&file, true)?;
-    Ok(Located { name: name.to_owned(), bytes: Cow::Owned(bytes), place: Place::File(file) })
+    Ok(Located { name: name.to_owned(), bytes: Cow::Owned(bytes), place: Place::File(file), published: None, release: None })
 }
 
 #[cfg(test)]
@@ -546,8 +580,8 @@ mod tests {
     fn folders_are_searched_in_order_and_once() {
         let folders = Folders::new(&["c".into(), "a/".into()], &["p".into(), "/abs".into()], Path::new("dir"), Some("e: a :"));
         let expected = ["c", "a", "dir/p", "/abs", "e"].map(PathBuf::from);
-        assert_eq!(folders, Folders(expected.to_vec()));
+        assert_eq!(folders.0, expected);
         let folders = Folders::new(&[], &[], Path::new("."), Some("e;f"));
-        assert_eq!(folders, Folders(vec!["e".into(), "f".into()]));
+        assert_eq!(folders.0, [Path::new("e"), Path::new("f")]);
     }
 }

@@ -22,6 +22,7 @@ mod logging;
 mod outcome;
 mod plan;
 mod progress;
+mod published;
 mod render;
 mod screen;
 mod signals;

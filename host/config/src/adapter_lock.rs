@@ -7,6 +7,9 @@
 //!   version: 1.2.0
 //!   contract: 0.1.0
 //!   digest: sha256:5b1f…             # of the component; `built-in` for an adapter of the program itself
+//!   origin: oci://ghcr.io/acme/statusboard:1   # what config.yml names, if the adapter is a published one
+//!   manifest: sha256:77e0…           # what the tag named in the registry
+//!   publisher: E7620F1842B4E81F      # the id of the key that signed it
 //!   address: ["https://acme.example.org"]    # where its credentials go
 //!   origins: ["https://cdn.example.org"]     # asked as well, without them
 //!   networks: ["10.0.0.0/8"]          # private ranges that names may resolve to
@@ -30,6 +33,7 @@ use std::fmt;
 use std::path::Path;
 
 use infrahub_sync_base::limits::Limit;
+use infrahub_sync_base::origin::Origin;
 
 use crate::decode::{Decoder, Record};
 use crate::generated::{flow_list, scalar};
@@ -69,8 +73,21 @@ pub struct LockedAdapter {
     pub contract: String,
     /// Which component it is.
     pub component: LockedComponent,
+    /// Where it was fetched from, if it is a published one.
+    pub origin: Option<LockedOrigin>,
     /// Its abilities.
     pub abilities: Abilities,
+}
+
+/// Where an adapter was fetched from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LockedOrigin {
+    /// The origin in config.yml.
+    pub origin: Origin,
+    /// The manifest that a registry had there: `sha256:` and 64 hexadecimal digits.
+    pub manifest: Option<String>,
+    /// The id of the key whose signature was checked; none without `trust:`.
+    pub publisher: Option<String>,
 }
 
 /// Which component an adapter is.
@@ -197,6 +214,11 @@ impl LockedAdapter {
             // A plain scalar: its colon has no space behind it.
             ("digest", self.component.to_string()),
         ];
+        if let Some(LockedOrigin { origin, manifest, publisher }) = &self.origin {
+            entries.push(("origin", scalar(&origin.to_string())));
+            entries.extend(manifest.clone().map(|manifest| ("manifest", manifest)));
+            entries.extend(publisher.as_deref().map(|publisher| ("publisher", scalar(publisher))));
+        }
         if !address.is_empty() {
             entries.push(("address", list(address)));
         }
@@ -251,6 +273,12 @@ impl LockedAdapter {
                     lines.push(format!("{what}: {before} → {after}"));
                 }
             }
+        }
+        let publisher = |adapter: &LockedAdapter| adapter.origin.as_ref().and_then(|origin| origin.publisher.clone());
+        if let (Some(before), after) = (publisher(self), publisher(now))
+            && after.as_ref() != Some(&before)
+        {
+            lines.insert(0, format!("publisher: {before} → {}", after.as_deref().unwrap_or("no checked signature")));
         }
         let mut before = self.abilities.clone();
         // A lock of an earlier version does not say how credentials are sent. Of the same component, or of the program, it is as it was.
@@ -313,11 +341,14 @@ fn decode(decoder: &mut Decoder<'_>, tree: &Node) -> Option<AdapterLock> {
 }
 
 fn locked(decoder: &mut Decoder<'_>, lock: &Record<'_>, side: &str) -> Option<LockedAdapter> {
-    const KEYS: [&str; 14] = [
+    const KEYS: [&str; 17] = [
         "adapter",
         "version",
         "contract",
         "digest",
+        "origin",
+        "manifest",
+        "publisher",
         "address",
         "origins",
         "networks",
@@ -344,6 +375,7 @@ fn locked(decoder: &mut Decoder<'_>, lock: &Record<'_>, side: &str) -> Option<Lo
         }
         digest.map(LockedComponent::Digest)
     });
+    let origin = origin(decoder, &record);
     let mut set = |key: &str| decoder.texts(&record, key).into_iter().map(|(text, _)| text).collect();
     let (address, origins, networks, environment) = (set("address"), set("origins"), set("networks"), set("environment"));
     let (visible, headers) = (set("visible"), set("headers"));
@@ -352,7 +384,28 @@ fn locked(decoder: &mut Decoder<'_>, lock: &Record<'_>, side: &str) -> Option<Lo
     let secrets = record.get("secrets").map(|node| secrets(decoder, node, &record.at("secrets"))).unwrap_or_default();
     let limits = record.get("limits").map(|node| limits(decoder, node, &record.at("limits"))).unwrap_or_default();
     let abilities = Abilities { address, origins, networks, folder, environment, visible, headers, credentials, secrets, limits };
-    Some(LockedAdapter { adapter: adapter?, version: version?, contract: contract?, component: component?, abilities })
+    Some(LockedAdapter { adapter: adapter?, version: version?, contract: contract?, component: component?, origin: origin?, abilities })
+}
+
+/// Decodes where an adapter was fetched from. None: it was reported; `Some(None)`: nowhere.
+#[allow(clippy::option_option, reason = "the outer one is that of every decoded value")]
+fn origin(decoder: &mut Decoder<'_>, record: &Record<'_>) -> Option<Option<LockedOrigin>> {
+    let manifest = decoder.optional_text(record, "manifest").map(|(text, span)| (sha256(text), span));
+    if let Some((None, span)) = manifest {
+        decoder.error_hint(span, record.at("manifest"), "this is not `sha256:` with 64 hexadecimal digits", AGAIN);
+        return None;
+    }
+    let publisher = decoder.optional_text(record, "publisher").map(|(text, _)| text.to_owned());
+    let Some((text, span)) = decoder.optional_text(record, "origin") else {
+        return if record.get("origin").is_some() { None } else { Some(None) };
+    };
+    match text.parse::<Origin>() {
+        Ok(origin) => Some(Some(LockedOrigin { origin, manifest: manifest.and_then(|(manifest, _)| manifest), publisher })),
+        Err(error) => {
+            decoder.error_hint(span, record.at("origin"), format!("this {}", error.what), AGAIN);
+            None
+        }
+    }
 }
 
 fn folder(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> Option<FolderAbility> {
@@ -419,6 +472,7 @@ mod tests {
             version: "1.2.0".to_owned(),
             contract: "0.1.0".to_owned(),
             component: LockedComponent::Digest(format!("sha256:{}", "5b1f".repeat(16))),
+            origin: None,
             abilities: Abilities {
                 address: set(&["https://acme.example.org", "http://10.0.0.1:8080"]),
                 origins: set(&["https://cdn.example.org"]),
@@ -437,6 +491,7 @@ mod tests {
             version: "0.1.0".to_owned(),
             contract: "0.1.0".to_owned(),
             component: LockedComponent::BuiltIn,
+            origin: None,
             abilities: Abilities { folder: Some(FolderAbility { path: "out: 1".to_owned(), write: true }), ..Abilities::default() },
         };
         AdapterLock { source, destination }
@@ -487,7 +542,7 @@ mod tests {
                 .join("\n")
         };
         assert_snapshot!(told("format: 1", "format: 2"), @"3:9 format this lock file has format 2, and this program reads formats up to 1");
-        assert_snapshot!(told("origins", "origin"), @"10:3 source.origin unknown key `origin`");
+        assert_snapshot!(told("origins", "origin"), @"10:11 source.origin expected text, found a list");
         assert_snapshot!(told("sha256:5b", "sha256:5"), @"8:11 source.digest this is neither `built-in` nor `sha256:` with 64 hexadecimal digits");
         assert_snapshot!(told("read-write", "all"), @"23:36 destination.folder.access this is neither `read` nor `read-write`");
         assert_snapshot!(told("token: environment", "token: 1"), @"16:36 source.secrets.token this is neither `settings` nor `environment`");
@@ -497,6 +552,37 @@ mod tests {
         ");
         assert_snapshot!(told("memory: 512", "memory: x"), @"17:20 source.limits.memory this is not a limit and its value");
         assert!(!told("[ACME_TOKEN", "[ACME_TOKEN, [").is_empty());
+    }
+
+    #[test]
+    fn a_published_adapter_has_its_origin() {
+        let mut lock = sample();
+        lock.source.origin = Some(LockedOrigin {
+            origin: "oci://ghcr.io/acme/statusboard:1".parse().unwrap(),
+            manifest: Some(format!("sha256:{}", "77e0".repeat(16))),
+            publisher: Some("E7620F1842B4E81F".to_owned()),
+        });
+        let text = lock.to_text();
+        assert_snapshot!(text.lines().skip(7).take(4).collect::<Vec<_>>().join("\n"), @r#"
+        digest: sha256:5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f5b1f
+        origin: "oci://ghcr.io/acme/statusboard:1"
+        manifest: sha256:77e077e077e077e077e077e077e077e077e077e077e077e077e077e077e077e0
+        publisher: E7620F1842B4E81F
+        "#);
+        assert_eq!(AdapterLock::parse(&text, file()), Ok(lock.clone()));
+        let broken = |from: &str, to: &str| AdapterLock::parse(&text.replacen(from, to, 1), file()).unwrap_err()[0].message.clone();
+        assert_eq!(broken("sha256:77", "sha256:7"), "this is not `sha256:` with 64 hexadecimal digits");
+        assert_eq!(broken("oci://ghcr", "ghcr"), "this is not an address");
+        // A number of digits alone stays a text.
+        if let Some(origin) = &mut lock.source.origin {
+            origin.publisher = Some("1234567890123456".to_owned());
+        }
+        assert_eq!(AdapterLock::parse(&lock.to_text(), file()), Ok(lock.clone()));
+        // Another publisher is the first objection, even for the same bytes; a first one is none.
+        let mut other = lock.source.clone();
+        other.origin = None;
+        assert_eq!(lock.source.objections(&other), ["publisher: 1234567890123456 → no checked signature"]);
+        assert_eq!(other.objections(&lock.source), Vec::<String>::new());
     }
 
     #[test]

@@ -20,13 +20,13 @@ pub mod problem;
 pub mod project;
 pub mod resolve;
 
-pub use adapter_lock::{AdapterLock, LOCK_FILE, LockedAdapter, LockedComponent};
+pub use adapter_lock::{AdapterLock, LOCK_FILE, LockedAdapter, LockedComponent, LockedOrigin};
 pub use discover::{Found, Summary, discover, find};
 pub use generated::{GENERATED_FILE, Generated};
 pub use hash::{mapping_hash, schema_hash, schema_kind_hashes, schema_sub_hash};
 pub use problem::{Problem, Problems, Severity, Span};
 pub use project::{
     AdapterLocation, ApplyOverrides, ApplyRules, Converge, Endpoint, Environment, Field, FieldSource, FilterConfig, Flags, Grants,
-    Incremental, Mapping, OnConflict, Owned, Pin, Project, Reaches, TransformConfig,
+    Incremental, Mapping, OnConflict, Owned, Pin, Project, PublisherKey, Reaches, TransformConfig, Trust, TrustRule,
 };
 pub use resolve::{Resolved, SchemaField, SchemaKind, resolve, resolve_offline, unmapped_references};

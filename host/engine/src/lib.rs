@@ -60,7 +60,7 @@ pub use watch::Waiting;
 pub use infrahub_sync_base::Side;
 use infrahub_sync_cache::CacheError;
 pub use infrahub_sync_cache::{MappingReading, Outcomes};
-use infrahub_sync_config::{ApplyOverrides, Project};
+use infrahub_sync_config::{ApplyOverrides, LockedOrigin, Project};
 use infrahub_sync_core::plan::KindSummary;
 use infrahub_sync_core::plan_row::PlanRow;
 use infrahub_sync_runtime::Exchanges;
@@ -74,6 +74,8 @@ pub struct AdapterSource {
     pub bytes: Cow<'static, [u8]>,
     /// Where it is from, for a person: `built in`, a path.
     pub origin: String,
+    /// Where it is published, if it was fetched.
+    pub published: Option<LockedOrigin>,
 }
 
 impl AdapterSource {

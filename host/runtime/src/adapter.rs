@@ -53,6 +53,8 @@ pub(crate) struct Loaded {
     contract: String,
     /// The names of what it imports, sorted.
     imports: Vec<String>,
+    /// The names of what it exports.
+    exports: Vec<String>,
     manifest: OnceCell<Manifest>,
 }
 
@@ -93,7 +95,7 @@ impl Adapter {
             |error: wasmtime::Error| incompatible(format!("its interfaces differ from contract {CONTRACT_VERSION}: {}", words(&error)));
         let pre = shared.linker.instantiate_pre(&component).map_err(differs)?;
         let pre = AdapterPre::new(pre).map_err(differs)?;
-        Ok(Self(Arc::new(Loaded { shared, pre, digest, name, contract, imports, manifest: OnceCell::new() })))
+        Ok(Self(Arc::new(Loaded { shared, pre, digest, name, contract, imports, exports, manifest: OnceCell::new() })))
     }
 
     /// Returns its name as long as it has not described itself.
@@ -119,6 +121,11 @@ impl Adapter {
     /// Returns the names of the interfaces that it imports, sorted. Those beside the contract are WASI's, which is empty.
     pub fn imports(&self) -> &[String] {
         &self.0.imports
+    }
+
+    /// Returns the names of the interfaces that it exports.
+    pub fn exports(&self) -> &[String] {
+        &self.0.exports
     }
 
     async fn ask(&self) -> Result<Manifest> {

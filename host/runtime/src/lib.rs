@@ -26,6 +26,7 @@ mod compile;
 mod credential_words;
 mod error;
 mod exchange;
+mod fetched;
 mod files;
 mod guest;
 mod headers;
@@ -33,6 +34,7 @@ mod http;
 mod limits;
 mod manifest;
 mod memo;
+mod metadata;
 mod output;
 mod private;
 mod response;
@@ -52,10 +54,11 @@ pub use adapter::{Adapter, COMPILING, digest};
 pub use compile::{compile_if_asked, this_program};
 pub use error::{AdapterName, Error, Failure, FailureKind, FaultKind, Result, Role};
 pub use exchange::{Answer, Asked, Exchanges, REPLAY_ADDRESS, StandIn, read_recording};
+pub use fetched::FetchedStore;
 #[doc(hidden)]
 pub use guest::drive;
 pub use headers::RequestHeaders;
-pub use http::Traffic;
+pub use http::{Traffic, WEB_SILENCE, cause, web_client};
 pub use infrahub_sync_base::limits::{Limit, Limits};
 pub use ipnet::IpNet;
 pub use limits::Exceeded;
@@ -63,6 +66,7 @@ pub use manifest::{
     Addressing, Alias, Condition, Credential, CredentialForm, Evidence, HeaderTemplate, Login, LoginBody, LoginPlace, LoginStep, Manifest,
     ReadingForm, ReadingPath, ReferenceRule, Setting, SettingType, Table,
 };
+pub use metadata::metadata;
 #[doc(hidden)]
 pub use response::{count_at, json_at};
 pub use runtime::{CONTRACT_VERSION, Runtime, RuntimeOptions};

@@ -34,6 +34,7 @@ mod network;
 mod ownership;
 mod puppet;
 mod quiet;
+mod registry;
 mod rest;
 mod screen;
 mod storage;

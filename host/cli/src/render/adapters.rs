@@ -101,7 +101,7 @@ pub(crate) fn json(out: &mut impl Write, adapters: &[AdapterLine], broken: &[Bro
         description: &line.manifest.description,
         source: line.manifest.source.is_some(),
         destination: line.manifest.destination.is_some(),
-        built_in: line.place.file().is_none(),
+        built_in: line.place.is_built_in(),
         file: line.place.file(),
         hidden_by: line.hidden_by.as_ref().map(ToString::to_string),
         used_as: &line.used_as,

@@ -43,11 +43,15 @@ pub(crate) struct Inspected<'a> {
     pub(crate) imports: &'a [String],
     /// Its self-description.
     pub(crate) manifest: &'a Manifest,
+    /// Texts about it: licence, homepage and others, with their labels.
+    pub(crate) about: &'a [(&'static str, String)],
+    /// The key that signed it.
+    pub(crate) publisher: Option<String>,
     /// Its grants in the project, if there is one that uses it.
     pub(crate) granted: &'a [Granted],
 }
 
-fn type_word(setting_type: SettingType) -> &'static str {
+pub(super) fn type_word(setting_type: SettingType) -> &'static str {
     match setting_type {
         SettingType::Text => "text",
         SettingType::Boolean => "boolean",
@@ -57,7 +61,7 @@ fn type_word(setting_type: SettingType) -> &'static str {
     }
 }
 
-fn addressing_word(addressing: Addressing) -> &'static str {
+pub(super) fn addressing_word(addressing: Addressing) -> &'static str {
     match addressing {
         Addressing::Mapping => "mapping",
         Addressing::Kind => "kind",
@@ -65,7 +69,7 @@ fn addressing_word(addressing: Addressing) -> &'static str {
 }
 
 /// Describes a credential, without its address.
-fn credential_words(credential: &Credential) -> String {
+pub(super) fn credential_words(credential: &Credential) -> String {
     let words = form_words(&credential.form);
     match &credential.when {
         None => words,
@@ -89,6 +93,15 @@ fn form_words(form: &CredentialForm) -> String {
             format!("to a login ({steps}) with {settings}; its result goes into the header {headers}")
         }
     }
+}
+
+/// Describes a path at which a request with a body only reads.
+pub(super) fn form_of_reading(ReadingPath { path, form }: &ReadingPath) -> String {
+    let words = match form {
+        ReadingForm::Any => "with any body",
+        ReadingForm::Graphql => "with GraphQL queries",
+    };
+    format!("reads by POST to `{path}`, {words}")
 }
 
 /// Returns what any project grants an adapter, and the settings that grant it.
@@ -120,13 +133,7 @@ fn grants(manifest: &Manifest) -> Vec<(&'static str, String)> {
         grants.push(("", format!("sent to that origin {}", credential_words(credential))));
     }
     // Requests that a command which only reads lets through, beyond GET.
-    for ReadingPath { path, form } in &manifest.reading_paths {
-        let words = match form {
-            ReadingForm::Any => "with any body",
-            ReadingForm::Graphql => "with GraphQL queries",
-        };
-        grants.push(("", format!("reads by POST to `{path}`, {words}")));
-    }
+    grants.extend(manifest.reading_paths.iter().map(|reading| ("", form_of_reading(reading))));
     let mut variables: Vec<&str> =
         manifest.settings.iter().filter(|setting| !setting.secret).flat_map(|setting| &setting.environment).map(String::as_str).collect();
     variables.sort_unstable();
@@ -184,6 +191,8 @@ pub(crate) fn text(out: &mut impl Write, inspected: &Inspected<'_>) -> io::Resul
         ("Reads", reads.to_owned()),
         ("Writes", writes),
     ];
+    lines.extend(inspected.about.iter().cloned());
+    lines.extend(inspected.publisher.clone().map(|publisher| ("Publisher", publisher)));
     lines.extend(grants(manifest));
     lines.push(("Imports", ours));
     // Granted as empty shells: no arguments, variables, folders or sockets.
@@ -354,6 +363,11 @@ pub(crate) fn json(out: &mut impl Write, inspected: &Inspected<'_>) -> io::Resul
         version: &'a str,
         description: &'a str,
         contract: &'a str,
+        licence: Option<&'a str>,
+        homepage: Option<&'a str>,
+        source_code: Option<&'a str>,
+        authors: Option<&'a str>,
+        publisher: Option<&'a str>,
         built_in: bool,
         file: Option<&'a Path>,
         bytes: u64,
@@ -371,13 +385,19 @@ pub(crate) fn json(out: &mut impl Write, inspected: &Inspected<'_>) -> io::Resul
         granted: Vec<GrantedLine<'a>>,
     }
     let manifest = inspected.manifest;
+    let about = |label: &str| inspected.about.iter().find(|(known, _)| *known == label).map(|(_, text)| text.as_str());
     let document = Document {
         name: inspected.name,
         adapter: &manifest.name,
         version: &manifest.version,
         description: &manifest.description,
         contract: inspected.contract,
-        built_in: inspected.place.file().is_none(),
+        licence: about("Licence"),
+        homepage: about("Homepage"),
+        source_code: about("Source"),
+        authors: about("Authors"),
+        publisher: inspected.publisher.as_deref(),
+        built_in: inspected.place.is_built_in(),
         file: inspected.place.file(),
         bytes: inspected.bytes,
         digest: &inspected.digest,

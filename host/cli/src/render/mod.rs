@@ -5,6 +5,7 @@
 
 pub(crate) mod adapters;
 pub(crate) mod cache;
+pub(crate) mod changes;
 pub(crate) mod components;
 pub(crate) mod conformance;
 pub(crate) mod drift;
@@ -25,5 +26,6 @@ mod words;
 
 pub(crate) use look::Look;
 pub(crate) use output::Failure;
+pub(crate) use output::write_document;
 pub(crate) use overview::Overview;
 pub(crate) use words::{plural, pruned_sentence, size};

@@ -16,7 +16,7 @@ pub(crate) enum Failure<E> {
 }
 
 /// Writes one JSON document.
-pub(super) fn write_document(out: &mut impl Write, document: &impl Serialize) -> io::Result<()> {
+pub(crate) fn write_document(out: &mut impl Write, document: &impl Serialize) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut *out, document)?;
     out.write_all(b"\n")
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::ownership::{Owned, REACH_KEYS, Reaches, ownership};
 use super::rules::{APPLY_KEYS, INCREMENTAL_KEYS};
-use super::{ApplyRules, Endpoint, Environment, Flags, Incremental, Mapping, Project, check, endpoint, flags, mapping};
+use super::{ApplyRules, Endpoint, Environment, Flags, Incremental, Mapping, Project, Trust, check, endpoint, flags, mapping, trust};
 use crate::decode::{Decoder, Key, names};
 use crate::load::{Data, Entry, Node};
 use crate::problem::{Document, Problem, Severity, Span};
@@ -26,10 +26,11 @@ struct Draft {
     apply: ApplyRules,
     ownership: Option<Owned>,
     reaches: Reaches,
+    trust: Trust,
 }
 
 /// The keys of the whole file but for those of [`ApplyRules`] and [`Reaches`]. `description` has no meaning for a run; projects have one.
-const KEYS: [Key<Draft>; 12] = [
+const KEYS: [Key<Draft>; 13] = [
     Key::required("name", |decoder, node, path, draft| draft.name = sync_name(decoder, node, path)),
     Key::optional("description", |decoder, node, path, _| _ = decoder.text(node, path)),
     Key::required("source", |decoder, node, path, draft| draft.source = endpoint::endpoint(decoder, node, path)),
@@ -48,6 +49,7 @@ const KEYS: [Key<Draft>; 12] = [
     }),
     Key::optional("ownership", |decoder, node, path, draft| draft.ownership = ownership(decoder, node, path)),
     Key::optional("diffsync_flags", |decoder, node, path, draft| draft.flags = flags::flags(decoder, node, path)),
+    Key::optional("trust", |decoder, node, path, draft| draft.trust = trust::trust(decoder, node, path)),
     Key::optional("incremental", |decoder, node, path, draft| drop(decoder.fill(node, path, &INCREMENTAL_KEYS, &mut draft.incremental))),
 ];
 
@@ -126,6 +128,7 @@ fn project(decoder: &mut Decoder<'_>, tree: &Node) -> Option<Project> {
         apply: draft.apply,
         ownership: draft.ownership,
         reaches: draft.reaches,
+        trust: draft.trust,
         directory: directory.to_owned(),
         file: file.to_owned(),
         warnings: Vec::new(),

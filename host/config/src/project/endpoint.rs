@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use infrahub_sync_base::limits::Limits;
+use infrahub_sync_base::origin::Origin;
 use serde_json::Value;
 
 use super::abilities::{self, Grants};
@@ -66,6 +67,8 @@ pub enum AdapterLocation {
     Component(PathBuf),
     /// A folder that holds a component.
     Folder(PathBuf),
+    /// A registry, or an address of the web.
+    Origin(Origin),
 }
 
 #[derive(Default)]
@@ -126,9 +129,32 @@ fn component_name(from: &str) -> String {
     if name.is_empty() { "adapter".to_owned() } else { name.to_owned() }
 }
 
+/// Decodes an origin that names one version: a registry's has a tag or a digest.
+fn origin(decoder: &mut Decoder<'_>, node: &Node, path: &str, text: &str) -> Option<Origin> {
+    match text.parse::<Origin>() {
+        Ok(Origin::Oci(oci)) if oci.tag.is_none() && oci.digest.is_none() => {
+            let hint = format!("write the tag of a version, such as `{oci}:1`");
+            decoder.error_hint(node.span, path, format!("`{text}` names no version"), hint);
+            None
+        }
+        Ok(origin) => Some(origin),
+        Err(error) => {
+            let shown = if error.has_credentials { "this address".to_owned() } else { format!("`{text}`") };
+            decoder.error_hint(node.span, path, format!("{shown} {}", error.what), error.hint);
+            if let Some(problem) = decoder.problems.last_mut().filter(|_| error.has_credentials) {
+                problem.excerpt = None;
+            }
+            None
+        }
+    }
+}
+
 /// Decodes `adapter:`. Python's forms are explained, because projects that exist use them.
 fn adapter(decoder: &mut Decoder<'_>, node: &Node, path: &str) -> Option<AdapterLocation> {
     let text = decoder.text(node, path)?;
+    if Origin::is_address(text) {
+        return origin(decoder, node, path, text).map(AdapterLocation::Origin);
+    }
     let is_path = text.contains(['/', '\\']);
     // A Windows drive's colon is followed by a separator; Python's class name is not.
     let class = text.rsplit_once(':').filter(|(_, class)| !class.contains(['/', '\\']));

@@ -11,6 +11,7 @@ mod headers;
 mod mapping;
 pub(crate) mod ownership;
 mod rules;
+mod trust;
 mod variables;
 
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ pub use self::flags::Flags;
 pub use self::mapping::{Field, FieldSource, FilterConfig, Mapping, TransformConfig};
 pub use self::ownership::{Owned, Reaches};
 pub use self::rules::{ApplyOverrides, ApplyRules, Converge, Incremental, OnConflict};
+pub use self::trust::{PublisherKey, Trust, TrustRule};
 use crate::load;
 use crate::problem::{Document, Problem, Severity, Span};
 
@@ -58,6 +60,8 @@ pub struct Project {
     pub ownership: Option<Owned>,
     /// The objects that a run may change and delete.
     pub reaches: Reaches,
+    /// Whose published adapters are accepted.
+    pub trust: Trust,
     /// The folder of `file`; `.` where the file's name has none.
     pub directory: PathBuf,
     /// The file, as it was given.

@@ -185,7 +185,7 @@ fn unknown_and_missing_keys() {
     11 | x:
        | ^
 
-    hint: known keys: `name`, `description`, `source`, `destination`, `adapters_path`, `store`, `order`, `delete_along`, `schema_mapping`, `ownership`, `diffsync_flags`, `incremental`, `on_conflict`, `max_deletes`, `max_failures`, `converge`, `deletes`, `updates`
+    hint: known keys: `name`, `description`, `source`, `destination`, `adapters_path`, `store`, `order`, `delete_along`, `schema_mapping`, `ownership`, `diffsync_flags`, `trust`, `incremental`, `on_conflict`, `max_deletes`, `max_failures`, `converge`, `deletes`, `updates`
     ");
 }
 
@@ -711,6 +711,75 @@ fn adapters() {
     hint: adapters are WebAssembly components here: `infrahub-sync adapter new mock --from-python FILE.py:CLASS` makes the folder of one from this class, and `infrahub-sync adapter build mock` the component; then write `adapter: ./mock/mock.wasm`
     ");
     assert!(with("adapters/mock:Mock").is_err());
+    assert_eq!(with("oci://ghcr.io/acme/mock:1"), Ok(AdapterLocation::Origin("oci://ghcr.io/acme/mock:1".parse().unwrap())));
+    assert_eq!(
+        with("https://acme.example.org/mock.wasm"),
+        Ok(AdapterLocation::Origin("https://acme.example.org/mock.wasm".parse().unwrap()))
+    );
+    assert_snapshot!(with("oci://ghcr.io/acme/mock").unwrap_err(), @r"
+    error: `oci://ghcr.io/acme/mock` names no version
+     --> sync/config.yml:4:12 (source.adapter)
+      |
+    4 |   adapter: oci://ghcr.io/acme/mock
+      |            ^^^^^^^^^^^^^^^^^^^^^^^
+
+    hint: write the tag of a version, such as `oci://ghcr.io/acme/mock:1`
+    ");
+    assert_snapshot!(with("ftp://acme.example.org/mock.wasm").unwrap_err(), @r"
+    error: `ftp://acme.example.org/mock.wasm` has the scheme `ftp://`, which no adapter comes from
+     --> sync/config.yml:4:12 (source.adapter)
+      |
+    4 |   adapter: ftp://acme.example.org/mock.wasm
+      |            ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+
+    hint: write `oci://HOST/NAME:TAG` or `https://HOST/NAME.wasm`
+    ");
+    assert_snapshot!(with("https://me:secret-of-mine@acme.example.org/mock.wasm").unwrap_err(), @r"
+    error: this address holds a credential, which the lock file would repeat
+     --> sync/config.yml:4:12 (source.adapter)
+
+    hint: leave user and password out of it: registries take those of `docker login`
+    ");
+}
+
+#[test]
+fn trust_names_keys_and_origins() {
+    const KEY: &str = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
+    let with =
+        |trust: &str| parse_text(&format!("{GOOD}trust: {trust}\n")).map(|project| project.trust).map_err(|problems| show(&problems));
+    let trust = with(&format!("[{{origins: [\"oci://ghcr.io/acme/*\"], keys: [{KEY}]}}]")).unwrap();
+    let keys =
+        |origin: &str| trust.keys(&origin.parse().unwrap()).map(|keys| keys.iter().map(|key| key.id()).collect::<Vec<_>>().join(" "));
+    assert_eq!(keys("oci://ghcr.io/acme/x:1").as_deref(), Some("E7620F1842B4E81F"));
+    assert_eq!(keys("oci://ghcr.io/other/x:1").as_deref(), Some(""));
+    assert_eq!(parse_text(GOOD).unwrap().trust.keys(&"oci://h/x:1".parse().unwrap()), None);
+    assert_snapshot!(with(&format!("[{{origins: [ghcr.io/acme, \"oci://h/x:1\"], keys: [{}]}}]", &KEY[2..])).unwrap_err(), @r#"
+    error: this is not an address
+      --> sync/config.yml:49:20 (trust[0].origins[0])
+       |
+    49 | trust: [{origins: [ghcr.io/acme, "oci://h/x:1"], keys: [Qf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3]}]
+       |                    ^^^^^^^^^^^^
+
+    hint: write an address such as `oci://ghcr.io/acme/statusboard`, or `oci://ghcr.io/acme/*` for all below it
+    error: this names a tag or a digest
+      --> sync/config.yml:49:34 (trust[0].origins[1])
+       |
+    49 | trust: [{origins: [ghcr.io/acme, "oci://h/x:1"], keys: [Qf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3]}]
+       |                                  ^^^^^^^^^^^^^
+
+    hint: write an address such as `oci://ghcr.io/acme/statusboard`, or `oci://ghcr.io/acme/*` for all below it
+    error: this is not a public key of minisign
+      --> sync/config.yml:49:57 (trust[0].keys[0])
+
+    hint: write the second line of the publisher's `.pub` file: 56 characters that begin with `RW`
+    "#);
+    assert_snapshot!(with("[{keys: []}]").unwrap_err(), @r"
+    error: the key `origins` is missing
+      --> sync/config.yml:49:9 (trust[0].origins)
+       |
+    49 | trust: [{keys: []}]
+       |         ^
+    ");
 }
 
 #[test]

@@ -175,6 +175,7 @@ fn locked(described: &Described<'_>) -> LockedAdapter {
             true => LockedComponent::BuiltIn,
             false => LockedComponent::Digest(described.adapter.digest()),
         },
+        origin: described.published.clone(),
         abilities: Abilities {
             address: abilities.address.iter().cloned().collect(),
             origins: abilities.origins.clone(),

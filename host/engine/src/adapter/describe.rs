@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use infrahub_sync_config::Project;
+use infrahub_sync_config::{LockedOrigin, Project};
 use infrahub_sync_runtime::{Abilities, Adapter, Exchanges, Manifest, RequestHeaders, Runtime, RuntimeOptions, SessionConfig, Variables};
 
 use super::pin::check_pin;
@@ -59,6 +59,7 @@ pub(crate) struct Described<'a> {
     pub(super) side: Side,
     pub(super) adapter: Adapter,
     pub(super) built_in: bool,
+    pub(super) published: Option<LockedOrigin>,
     pub(super) manifest: Manifest,
     pub(super) abilities: Abilities,
     pub(super) config: SessionConfig<'a>,
@@ -91,6 +92,7 @@ impl<'a> Described<'a> {
         let mut config = session_config(cx.project, side, source.is_built_in(), cx.environment, cx.exchanges.clone());
         config.command_line = cx.command_line.clone();
         let abilities = adapter.abilities(&config).await?;
-        Ok(Described { side, adapter, built_in: source.is_built_in(), manifest, abilities, config })
+        let (built_in, published) = (source.is_built_in(), source.published.clone());
+        Ok(Described { side, adapter, built_in, published, manifest, abilities, config })
     }
 }

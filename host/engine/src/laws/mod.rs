@@ -131,7 +131,7 @@ impl Pair {
 
     /// Calls the engine with both systems.
     fn with_context<T>(&self, run_id: &str, action: impl AsyncFnOnce(&RunContext<'_>, &dyn Fn(&Arc<MemorySystem>) -> Opened) -> T) -> T {
-        let adapter = || AdapterSource { name: String::new(), bytes: Cow::Borrowed(&[]), origin: String::new() };
+        let adapter = || AdapterSource { name: String::new(), bytes: Cow::Borrowed(&[]), origin: String::new(), published: None };
         let stop = Stop::default();
         let cx = RunContext {
             project: &self.project,

@@ -66,6 +66,11 @@ pub(super) fn trust(base: &Url, settings: &HostSettings, environment: Environmen
     if base.scheme() != "https" {
         return Ok(Trust::System);
     }
+    trust_https(environment)
+}
+
+/// Returns the certificates that are trusted for HTTPS.
+pub(super) fn trust_https(environment: Environment<'_>) -> Result<Trust, String> {
     for variable in ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"] {
         if let Some(path) = environment(variable).filter(|path| !path.is_empty()) {
             let pem = std::fs::read(&path).map_err(|error| format!("cannot be trusted: {variable} names {path}: {error}"))?;

@@ -28,6 +28,7 @@ mod reading;
 mod request;
 mod retry;
 mod transport;
+mod web;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -62,6 +63,8 @@ use transport::{Route, Transport};
 pub(crate) use origins::parse_address;
 pub(crate) use request::{AdapterRequest, HttpError};
 pub use retry::Traffic;
+pub use transport::cause;
+pub use web::{WEB_SILENCE, web_client};
 
 /// A whole answer may take this many times the longest silence: a server that drips a byte a minute is down, too.
 const ANSWER_TIMEOUTS: u32 = 10;

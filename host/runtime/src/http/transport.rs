@@ -205,7 +205,8 @@ fn is_of_certificate(error: &rustls::Error) -> bool {
 }
 
 /// Returns the error of that type among an error and its causes.
-fn cause<'e, E: std::error::Error + 'static>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e E> {
+#[must_use]
+pub fn cause<'e, E: std::error::Error + 'static>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e E> {
     if let Some(found) = error.downcast_ref() {
         return Some(found);
     }

@@ -73,7 +73,7 @@ pub(super) fn run(args: &AdapterCheck, context: &Context) -> Result<Exit, Comman
         Some(project) => Some(side_of(project, &folders, &located.name, &located.place)?),
         None => None,
     };
-    let check = Check { args, adapter: &adapter, is_built_in: located.place.file().is_none(), context };
+    let check = Check { args, adapter: &adapter, is_built_in: located.place.is_built_in(), context };
     let report = examiner.tasks.block_on(check.run(project.as_ref().zip(side)))?;
     context.print(|mut out| match args.output.format {
         Output::Text => render::text(&mut out, &report),

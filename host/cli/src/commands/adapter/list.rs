@@ -76,7 +76,7 @@ fn with_project(
                 Some(listed) => listed.used_as.push(side.as_str()),
                 None => own.push(Listed { name, place, hidden_by: None, used_as: vec![side.as_str()] }),
             },
-            Err(error) => missing(endpoint.name.clone(), error.into()),
+            Err(error) => missing(endpoint.name.clone(), error),
         }
     }
     own.into_iter().chain(all).collect()

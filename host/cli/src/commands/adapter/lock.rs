@@ -1,14 +1,16 @@
 //! `adapter lock`: accepts the project's current adapters; `--check` reports whether they are accepted.
 
 use clap::Args;
+use infrahub_sync_config::{AdapterLocation, Endpoint, Project};
 use infrahub_sync_engine::{self as engine, Locked};
 
 use crate::args::{AdapterArgs, ProjectArgs};
 use crate::call::Offline;
 use crate::command_error::CommandError;
-use crate::context::Context;
+use crate::context::{Context, locate_endpoint, source_of};
 use crate::examiner::check_accepted;
 use crate::exit::Exit;
+use crate::locate::Folders;
 use crate::screen::Screen;
 
 /// The arguments of `adapter lock`.
@@ -34,15 +36,26 @@ pub(super) fn run(args: &AdapterLock, context: &Context) -> Result<Exit, Command
         context.screen.info("The lock file accepts the adapters");
         return Ok(Exit::Done);
     }
-    let offline = Offline::new(&project, &folders)?;
-    let custom = offline.custom.clone();
-    let locked = offline.run(context, async |run| engine::lock_adapters(run).await)?;
-    show_locked(&locked.map_err(|error| custom.describe(error))?, &context.screen);
+    let locked = write(&project, &folders, false, context)?;
+    show_locked(&locked, &context.screen);
     Ok(Exit::Done)
 }
 
+/// Writes the lock file. Published adapters are those that it names already, or (with `update`) those that their origins have now.
+pub(super) fn write(project: &Project, folders: &Folders, update: bool, context: &Context) -> Result<Locked, CommandError> {
+    let resolved = |endpoint: &Endpoint| match &endpoint.adapter {
+        Some(AdapterLocation::Origin(origin)) => folders.1.resolve(&endpoint.name, origin, project, update).map_err(CommandError::from),
+        _ => locate_endpoint(endpoint, project, folders),
+    };
+    let (source, destination) = (resolved(&project.source)?, resolved(&project.destination)?);
+    let offline = Offline::with(project, source_of(source), source_of(destination));
+    let custom = offline.custom.clone();
+    let locked = offline.run(context, async |run| engine::lock_adapters(run).await)?;
+    locked.map_err(|error| custom.describe(error))
+}
+
 /// Shows what the lock file accepts now.
-fn show_locked(locked: &Locked, screen: &Screen) {
+pub(super) fn show_locked(locked: &Locked, screen: &Screen) {
     for line in &locked.accepted {
         screen.info(&format!("+ {line}"));
     }
@@ -58,6 +71,13 @@ fn show_locked(locked: &Locked, screen: &Screen) {
     if !locked.replaced {
         for (side, adapter) in [("source", &locked.lock.source), ("destination", &locked.lock.destination)] {
             screen.info(&format!("{side}: {} {}, {}", adapter.adapter, adapter.version, adapter.component));
+            if let Some(published) = &adapter.origin {
+                let publisher = published
+                    .publisher
+                    .as_ref()
+                    .map_or_else(|| "no signature was checked".to_owned(), |key| format!("signed by the key {key}"));
+                screen.info(&format!("    from {}, {publisher}", published.origin));
+            }
             for line in adapter.abilities.beyond(&Default::default()) {
                 screen.info(&format!("    {line}"));
             }

@@ -2,14 +2,20 @@
 //!
 //! Except in `check`, which works on recordings, no code of an adapter is executed beyond its self-description.
 
+mod add;
 mod build;
 mod check;
 mod dev;
 mod inspect;
+mod key;
 mod list;
 mod lock;
 mod new;
+mod outdated;
 mod prune;
+mod pull;
+mod push;
+mod update;
 mod warm;
 
 use clap::{Args, Subcommand};
@@ -39,6 +45,18 @@ enum AdapterCommand {
     Prune(prune::AdapterPrune),
     /// Check that an adapter keeps the contract: offline and without credentials, with recorded HTTP if it contacts a system
     Check(check::AdapterCheck),
+    /// Name a published adapter in config.yml, and lock it
+    Add(add::AdapterAdd),
+    /// Lock the published adapters that their origins have now, and show what changes
+    Update(update::AdapterUpdate),
+    /// Show which published adapters of a project have newer versions; changes nothing
+    Outdated(outdated::AdapterOutdated),
+    /// Make the key of a publisher
+    Key(key::AdapterKey),
+    /// Fetch a published adapter into a file
+    Pull(pull::AdapterPull),
+    /// Publish an adapter in a registry, in the layout of WebAssembly components
+    Push(push::AdapterPush),
     /// Create a folder for a new adapter, with working code, a test, the SDK and the contract
     New(new::AdapterNew),
     /// Build the component of an adapter's folder. Installs the pinned tools of its language into a cache
@@ -57,6 +75,12 @@ pub(super) fn run(args: &Adapter, context: &Context) -> Result<Exit, CommandErro
         AdapterCommand::Lock(args) => lock::run(args, context),
         AdapterCommand::Prune(args) => prune::run(args, context),
         AdapterCommand::Check(args) => check::run(args, context),
+        AdapterCommand::Add(args) => add::run(args, context),
+        AdapterCommand::Update(args) => update::run(args, context),
+        AdapterCommand::Outdated(args) => outdated::run(args, context),
+        AdapterCommand::Key(args) => key::run(args, context),
+        AdapterCommand::Pull(args) => pull::run(args, context),
+        AdapterCommand::Push(args) => push::run(args, context),
         AdapterCommand::New(args) => new::run(args, context),
         AdapterCommand::Build(args) => build::run(args, context),
         AdapterCommand::Dev(args) => dev::run(args, context),

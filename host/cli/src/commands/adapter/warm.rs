@@ -37,11 +37,17 @@ pub(super) fn run(args: &AdapterWarm, context: &Context) -> Result<Exit, Command
         }
     } else if args.adapters.is_empty() {
         for each in listed(&folders, builtin::ALL) {
-            found.push(Located { name: each.name, bytes: each.place.read(builtin::ALL)?, place: each.place });
+            found.push(Located {
+                name: each.name,
+                bytes: each.place.read(builtin::ALL)?,
+                place: each.place,
+                published: None,
+                release: None,
+            });
         }
     }
     let examiner = Examiner::new(context)?;
-    for Located { name, bytes, place } in found {
+    for Located { name, bytes, place, .. } in found {
         examiner.examine(&bytes, &name, &limits_of(&place, project.as_ref(), &folders))?;
         context.print(|out| writeln!(out, "{name}"))?;
     }
