@@ -34,7 +34,7 @@ impl Second {
     fn command() -> Command {
         let mut command = Command::new("tests/live/netbox.sh");
         command.env("NETBOX_VENV", live_folder().join("netbox/venv")).env("INFRAHUB_SYNC_LIVE_DIR", live_folder().join("second"));
-        for (name, port) in [("NETBOX_PORT", "18022"), ("NETBOX_PG_PORT", "55442"), ("NETBOX_REDIS_PORT", "56389")] {
+        for (name, port) in [("NETBOX_PORT", "18032"), ("NETBOX_PG_PORT", "55442"), ("NETBOX_REDIS_PORT", "56389")] {
             command.env(name, port);
         }
         command
