@@ -290,6 +290,7 @@ mod tests {
         let problem = |number: u32| DataProblem {
             kind: "Device".to_owned(),
             object: number.to_string(),
+            identifiers: String::new(),
             place: None,
             error: DataErrorKind::NullIdentifier { field: "name".to_owned() },
             left_out: true,

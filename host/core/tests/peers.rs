@@ -159,9 +159,9 @@ fn ambiguous_value_names_the_kinds_that_have_it() {
     assert_eq!(
         problems,
         [
-            format!("Cable `1`: `origin` refers to Port or Circuit `c7__x`: {}", hint("c7__x")),
-            format!("Cable `2`: `origin` refers to Port or Circuit `1`: {}", hint("1")),
-            "Cable `3`: `origin` refers to Port or Circuit or Fibre `none`, which was not loaded".to_owned(),
+            format!("Cable `1` with label `a`: `origin` refers to Port or Circuit `c7__x`: {}", hint("c7__x")),
+            format!("Cable `2` with label `b`: `origin` refers to Port or Circuit `1`: {}", hint("1")),
+            "Cable `3` with label `c`: `origin` refers to Port or Circuit or Fibre `none`, which was not loaded".to_owned(),
         ]
     );
 }
@@ -330,7 +330,7 @@ fn kind_may_be_identified_by_itself_or_another_kind() {
     let missing = json!([{"id": 1, "name": "cage", "parent": {"name": "room", "parent": "Site:x"}}]);
     assert_eq!(
         areas(missing).1,
-        ["Area `1`: `parent` refers to Site or Area `{\"name\":\"room\",\"parent\":\"Site:x\"}`, which was not loaded"]
+        ["Area `1` with name `cage`: `parent` refers to Site or Area `{\"name\":\"room\",\"parent\":\"Site:x\"}`, which was not loaded"]
     );
     let looped =
         json!([{"id": 1, "name": "a", "parent": {"kind": "Area", "id": 2}}, {"id": 2, "name": "b", "parent": {"kind": "Area", "id": 1}}]);
@@ -398,8 +398,9 @@ fn peers_that_only_the_destination_has_are_looked_up_there() {
         json!([{"id": 1, "name": "a", "platform": "ios", "groups": ["edge"]}, {"id": 2, "name": "b", "groups": ["core", "dmz", {"id": 3}]}]),
     );
     let missing = |device: u8, field: &str, kind: &str, peer: &str| {
+        let name = if device == 1 { "a" } else { "b" };
         format!(
-            "Device `{device}`: `{field}` refers to {kind} `{peer}`, which the destination does not have; {kind} is not mapped, so create it there first"
+            "Device `{device}` with name `{name}`: `{field}` refers to {kind} `{peer}`, which the destination does not have; {kind} is not mapped, so create it there first"
         )
     };
     assert_eq!(

@@ -234,7 +234,7 @@ fn peers_that_only_infrahub_has_are_looked_up_there_and_stay() {
     );
     let refused = lab.project.run(&["sync"]);
     assert_eq!(refused.code, 6, "{}", refused.stderr);
-    let words = "LabDevice `1` (`devices`, record 1): `platform` refers to LabPlatform `none`, which the destination does not have; LabPlatform is not mapped";
+    let words = "LabDevice `1` with name `a` (`devices`, record 1): `platform` refers to LabPlatform `none`, which the destination does not have; LabPlatform is not mapped";
     assert!(refused.stderr.contains(words), "{}", refused.stderr);
     assert_eq!(lab.project.run(&["sync", "--continue-on-error"]).code, 7);
     let devices = lab.nodes("LabDevice", "name", "name{value} platform{node{id}}");

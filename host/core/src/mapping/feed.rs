@@ -422,13 +422,17 @@ impl Feed {
         reason: &str,
     ) -> Skipped {
         let id = self.id_of(records, row);
-        let name = match id.is_empty() {
-            true => self.name_of_record(records, record, row),
-            false => id,
+        let values = self.identifiers_of_record(records, record, row);
+        let (name, identifiers) = match id.is_empty() {
+            true => (name_of(values.into_iter().map(|(_, value)| value)), Vec::new()),
+            false => {
+                let texts = values.into_iter().filter(|(_, value)| !value.is_null());
+                (id, texts.map(|(at, value)| (at, value.as_str().map_or_else(|| value.to_string(), str::to_owned))).collect())
+            }
         };
         // `None__None` names nothing.
         let name = if name.split("__").all(|part| part == "None") { String::new() } else { name };
-        Skipped { name, place: places.of(row, &self.resource), field: Arc::from(field), reason: Arc::from(reason) }
+        Skipped { name, identifiers, place: places.of(row, &self.resource), field: Arc::from(field), reason: Arc::from(reason) }
     }
 
     /// Adds the rows of a page to the kind, or nothing when one of its columns would overflow.
@@ -511,6 +515,11 @@ impl Feed {
 
     /// Returns the identifiers of a record as they were read, joined.
     fn name_of_record(&self, records: &Records, record: &Map<String, Value>, row: usize) -> String {
+        name_of(self.identifiers_of_record(records, record, row).into_iter().map(|(_, value)| value))
+    }
+
+    /// Returns the identifiers of a record as they were read, each with the position of its field.
+    fn identifiers_of_record(&self, records: &Records, record: &Map<String, Value>, row: usize) -> Vec<(usize, Value)> {
         let value = |taken: &Taken| match taken {
             Taken::Column(slot) => records.columns.get(*slot).map(|column| column.to_json(row)),
             Taken::Computed(column) => self.computed.get(*column).and_then(|computed| at_path(record, &computed.path)).cloned(),
@@ -519,7 +528,7 @@ impl Feed {
         };
         let places = |field: &usize| self.fields.iter().find(|(at, _)| at == field).map(|(_, places)| places);
         let named = |field: &usize| places(field).into_iter().flatten().filter_map(value).rfind(|value| !value.is_null());
-        name_of(self.identifiers.iter().map(|field| named(field).unwrap_or_default()))
+        self.identifiers.iter().map(|field| (*field, named(field).unwrap_or_default())).collect()
     }
 
     /// Returns the text of a list or object that a transform reads, with its keys in the order of the record.

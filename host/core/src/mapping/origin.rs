@@ -30,6 +30,8 @@ struct Run {
 pub struct Skipped {
     /// Its id, or the identifiers as they were read; empty where it has neither.
     pub name: String,
+    /// The values that identify it, each with the position of its field, where `name` is an id.
+    pub identifiers: Vec<(usize, String)>,
     /// Where it was read.
     pub place: Option<Place>,
     /// The field of the filter or transform.

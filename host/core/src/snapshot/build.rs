@@ -4,7 +4,7 @@ use infrahub_sync_base::Side;
 
 use super::columns::{FieldColumn, NOWHERE, PeerColumn};
 use super::keys::{identity_order, parents_by_id};
-use super::problems::{DataErrorKind, DataProblem, cut};
+use super::problems::{DataErrorKind, DataProblem, cut, identifiers_shown};
 use super::resolve::{Found, IdIndex, Table, UniqueIdIndex};
 use super::rows::strict;
 use super::{Completeness, KindSnapshot, Snapshot};
@@ -236,7 +236,25 @@ impl Builder<'_> {
 
     pub(super) fn problem(&mut self, kind: usize, row: usize, error: DataErrorKind, left_out: bool) {
         let (object, place) = (self.object_name(kind, row), self.work[kind].raw.origins.place(row));
-        self.problems.push(DataProblem { kind: self.model.kinds[kind].name.clone(), object, place, error, left_out });
+        let identifiers = self.identifiers_of(kind, row);
+        self.problems.push(DataProblem { kind: self.model.kinds[kind].name.clone(), object, identifiers, place, error, left_out });
+    }
+
+    /// Returns the values that identify an object beside its id, for messages. References are left out: an id says nothing to a reader.
+    fn identifiers_of(&self, kind: usize, row: usize) -> String {
+        let (work, model) = (&self.work[kind], &self.model.kinds[kind]);
+        if work.raw.ids.tag(row) == Tag::Null {
+            return String::new();
+        }
+        let id = work.raw.ids.text(row);
+        let fields = model.fields.iter().zip(&work.raw.columns).filter(|(field, column)| {
+            field.reference.is_none()
+                && model.identifiers.contains(&field.name)
+                && row < column.len()
+                && column.tag(row) != Tag::Null
+                && column.text(row) != id
+        });
+        identifiers_shown(fields.map(|(field, column)| (field.name.as_str(), column.text(row).to_owned())))
     }
 
     /// Reports the records on which a filter or a transform failed. They are no rows, and their kinds are partial.
@@ -244,8 +262,13 @@ impl Builder<'_> {
         for (kind, work) in self.work.iter_mut().enumerate() {
             for skipped in &work.raw.skipped {
                 let error = DataErrorKind::Unmapped { field: skipped.field.to_string(), reason: skipped.reason.to_string() };
-                let (object, place) = (skipped.name.clone(), skipped.place.clone());
-                self.problems.push(DataProblem { kind: self.model.kinds[kind].name.clone(), object, place, error, left_out: true });
+                let (object, place, model) = (skipped.name.clone(), skipped.place.clone(), &self.model.kinds[kind]);
+                let values = skipped.identifiers.iter().filter_map(|(at, value)| {
+                    let field = model.fields.get(*at).filter(|field| field.reference.is_none() && *value != object)?;
+                    Some((field.name.as_str(), value.clone()))
+                });
+                let identifiers = identifiers_shown(values);
+                self.problems.push(DataProblem { kind: model.name.clone(), object, identifiers, place, error, left_out: true });
                 work.partial = true;
             }
         }

@@ -136,6 +136,11 @@ pub fn cut(text: &str) -> String {
     }
 }
 
+/// Returns values that identify an object as a message shows them: ``name `core1`, rack `R2` ``.
+pub(crate) fn identifiers_shown<'a>(values: impl Iterator<Item = (&'a str, String)>) -> String {
+    values.map(|(field, value)| format!("{field} `{}`", cut(&value))).collect::<Vec<_>>().join(", ")
+}
+
 /// An object that cannot be identified, or a relationship that cannot be resolved.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DataProblem {
@@ -143,6 +148,8 @@ pub struct DataProblem {
     pub kind: String,
     /// The object's id in its system, or its unique id. Empty where it has neither.
     pub object: String,
+    /// The values that identify it, where `object` is an id: ``name `core1` ``. Empty where it has none beside references.
+    pub identifiers: String,
     /// Where its record was read, if that is known.
     pub place: Option<Place>,
     /// The mistake.
@@ -170,11 +177,14 @@ impl DataProblem {
         }
     }
 
-    /// Writes the record's name: kind, id or identifiers, and its place.
+    /// Writes the record's name: kind, id, identifiers, and its place.
     fn write_name(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.write_str(&self.kind)?;
         if !self.object.is_empty() {
             write!(out, " `{}`", self.object)?;
+        }
+        if !self.identifiers.is_empty() {
+            write!(out, " with {}", self.identifiers)?;
         }
         match &self.place {
             Some(place) => write!(out, " ({place})"),
