@@ -56,7 +56,7 @@ pub(super) fn run(args: &Validate, context: &Context) -> Result<Exit, CommandErr
         }
         match adapter_of(project.endpoint(side), &project, &folders) {
             Ok(adapter) => located.push((side, adapter)),
-            Err(error) => fail(error.into()),
+            Err(error) => fail(error),
         }
     }
     // Beside a component other than the pinned one nothing is compiled.
