@@ -388,10 +388,9 @@ impl State {
             let text = "Unable to process the query, result dataset is too big";
             return list(vec![json!({ "error": { "attributes": { "code": "107", "text": text } } })], 1).with_status(400).into();
         }
-        if request.query("order-by") == Some(format!("{class}.dn%7Casc")).as_deref() {
-            if !std::mem::replace(&mut all.is_sorted, true) {
-                all.rows.sort_by_cached_key(|row| row["dn"].to_string());
-            }
+        let is_ordered = request.query("order-by") == Some(format!("{class}.dn%7Casc")).as_deref();
+        if is_ordered && !std::mem::replace(&mut all.is_sorted, true) {
+            all.rows.sort_by_cached_key(|row| row["dn"].to_string());
         }
         let size = size.unwrap_or(APIC_MAX);
         let start = number(request, "page").unwrap_or(0) * size;

@@ -294,7 +294,7 @@ fn an_object_is_written_at_the_paths_it_is_read_at() {
     ] {
         testing::reset();
         testing::respond("PATCH", url, 200, "{}");
-        assert_eq!(words(&write(ways, Operation::Update, &[row.clone()]).unwrap()), ["written 7"]);
+        assert_eq!(words(&write(ways, Operation::Update, std::slice::from_ref(&row)).unwrap()), ["written 7"]);
         assert_eq!(sent()[0].2["location_id"], expected);
     }
     testing::reset();

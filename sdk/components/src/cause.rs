@@ -40,8 +40,8 @@ fn python(said: &str) -> Vec<String> {
         )];
     }
     // `/0` is the entry, `/1` the author's folder, `/2` that of the SDK.
-    let places = lines.iter().enumerate().filter_map(|(at, line)| Some((at, line.trim().strip_prefix("File \"/1/")?)));
-    if let Some((at, place)) = places.last() {
+    let mut places = lines.iter().enumerate().filter_map(|(at, line)| Some((at, line.trim().strip_prefix("File \"/1/")?)));
+    if let Some((at, place)) = places.next_back() {
         let (file, line) = place.split_once("\", line ").unwrap_or((place, ""));
         let line: String = line.chars().take_while(char::is_ascii_digit).collect();
         let code = lines.get(at + 1).map(|code| code.trim()).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! A custom adapter of infrahub-sync 2.0.1, a Python class with `model_loader`, becomes a component that loads: `adapter new --from-python`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use infrahub_sync_tests::Project;
 use serde_json::{Value, json};
