@@ -1175,7 +1175,9 @@ async fn what_was_recorded_is_replayed_without_network_credentials_and_address()
     http.send(get(&format!("{}/netbox/api/b?x=1", server.address))).await.unwrap();
     recorder.finish().unwrap();
     let recorded = std::fs::read_to_string(&file).unwrap();
-    assert!(!recorded.contains(TOKEN) && !recorded.contains("nginx") && !recorded.to_lowercase().contains("cookie"), "{recorded}");
+    // Headers are kept, for adapters that page by them: but for those that are secrets.
+    assert!(recorded.contains("nginx"), "{recorded}");
+    assert!(!recorded.contains(TOKEN) && !recorded.to_lowercase().contains("cookie"), "{recorded}");
     assert!(
         recorded.starts_with(r#"{"request":{"method":"POST","path":"/api/a?limit=1","body":"{\"at\": \"http://replay.invalid\"}"}"#),
         "{recorded}"
