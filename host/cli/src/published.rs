@@ -1,6 +1,6 @@
 //! Published adapters: fetched as the lock file names them, and resolved when it is written.
 //!
-//! Key types: [`Registries`] (the way to them), [`Unpublished`] (why there is none).
+//! Key types: [`Registries`] (the way to them), [`Unpublished`] (why an adapter is not used).
 //!
 //! Invariants: [`Registries::locked`] takes only what the lock file names, by digest. Only [`Registries::resolve`] asks an origin what it has
 //! now, and only the commands that write the lock file call it.
@@ -244,6 +244,13 @@ impl Registries {
         })?;
         let (component, release) = fetched.map_err(|(error, why)| Unpublished::Store { error: Box::new(error), why })?;
         Ok(located(name, origin, component, locked.clone(), release))
+    }
+
+    /// Returns whether a run would fetch the component that the lock file names for an origin: this machine's store does not have it.
+    pub(crate) fn would_fetch(&self, origin: &Origin, project: &Project) -> bool {
+        let Ok(Some(lock)) = AdapterLock::load(&project.directory.join(LOCK_FILE)) else { return false };
+        let Some((digest, _)) = entry(&lock, origin) else { return false };
+        !matches!(self.run(async |fetcher| Ok(fetcher.stored(digest))), Ok(Ok(Some(_))))
     }
 
     /// Returns the component that an origin has: as the lock file names it, or (with `update`) as it is now. Its signature is checked.

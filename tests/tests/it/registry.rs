@@ -148,10 +148,14 @@ fn from_a_push_to_a_run_on_another_machine() {
     author.adapter_ok(&["push", "board.wasm", &format!("{repository}:0")]);
     let colleague = Machine::new(&format!("{repository}:0"));
     colleague.project.write("infrahub-sync.lock.yml", &before);
+    // Validating contacts no system, a registry neither.
+    let validated = colleague.project.ok(&["validate"]);
+    assert!(validated.stderr.contains(&format!("warning: the source adapter `{repository}:0` is not checked")), "{}", validated.stderr);
+    assert_eq!(colleague.stored(), Vec::<PathBuf>::new());
     colleague.project.ok(&["diff", "--locked"]);
     assert_eq!(colleague.stored().len(), 1);
 
-    // Without the registry: who has the component runs, who has not is told.
+    // Without the registry, a machine that has the component runs, and another one reports what it lacks.
     let host = registry.host();
     drop(registry);
     user.project.ok(&["diff", "--locked"]);

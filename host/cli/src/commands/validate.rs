@@ -1,7 +1,7 @@
 //! `validate`: whether a project can be used, as far as that is known without contacting a system.
 
 use clap::Args;
-use infrahub_sync_config::{Problem, Project};
+use infrahub_sync_config::{AdapterLocation, Problem, Project};
 use infrahub_sync_engine::{self as engine, AdapterSource, EngineError, Side};
 use infrahub_sync_runtime::Exchanges;
 
@@ -54,7 +54,15 @@ pub(super) fn run(args: &Validate, context: &Context) -> Result<Exit, CommandErr
         if misnamed.contains(&format!("{}.adapter", side.as_str())) {
             continue;
         }
-        match adapter_of(project.endpoint(side), &project, &folders) {
+        let endpoint = project.endpoint(side);
+        if let Some(AdapterLocation::Origin(origin)) = &endpoint.adapter
+            && folders.1.would_fetch(origin, &project)
+        {
+            let to_do = "a run fetches it, and validate contacts no system";
+            context.screen.info(&format!("warning: the {} adapter `{origin}` is not checked: {to_do}", side.as_str()));
+            continue;
+        }
+        match adapter_of(endpoint, &project, &folders) {
             Ok(adapter) => located.push((side, adapter)),
             Err(error) => fail(error),
         }
