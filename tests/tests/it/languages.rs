@@ -58,9 +58,9 @@ pub(crate) fn ok(folder: &Path, words: &[&str]) -> String {
 /// Builds the adapter of a folder. None: the machine lacks the language.
 pub(crate) fn build(folder: &Path, language: &str) -> Option<PathBuf> {
     let tool = binary().with_file_name("infrahub-sync-build");
-    // `new/python` and `languages/python` are two adapters, and are built at the same time.
-    let above = folder.parent().unwrap().file_name().unwrap().to_string_lossy().into_owned();
-    let component = scratch().join(format!("{above}-{language}.wasm"));
+    // `new/python` and `languages/python` are two adapters, `taken/shop` and `taken/plain` as well, and they are built at the same time.
+    let name = |folder: &Path| folder.file_name().unwrap().to_string_lossy().into_owned();
+    let component = scratch().join(format!("{}-{}.wasm", name(folder.parent().unwrap()), name(folder)));
     let here = root();
     let words = [tool.to_str().unwrap(), "component", folder.to_str().unwrap(), "-o", component.to_str().unwrap()];
     let output = run(if language == "rust" { folder } else { &here }, &words);
