@@ -1,6 +1,6 @@
 //! The cause of a failed build, out of the many lines that a tool writes.
 
-use crate::component::Language;
+use infrahub_sync_new_adapter::Language;
 
 /// Lines of a cause. One more line names the file with the rest.
 const LINES_MAX: usize = 4;

@@ -22,6 +22,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use infrahub_sync_new_adapter::Language;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 
 use crate::cause::cause;
@@ -39,47 +40,21 @@ const GO_SDK: &str = "github.com/opsmill/infrahub-sync/sdk/go";
 /// The module of the bindings' runtime, which the SDK implements.
 const GO_RUNTIME: &str = "go.bytecodealliance.org/pkg";
 
-/// The language of an adapter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Language {
-    /// By cargo.
-    Rust,
-    /// By componentize-py.
-    Python,
-    /// By esbuild and componentize-qjs.
-    JavaScript,
-    /// By Go's own compiler.
-    Go,
-}
-
-impl Display for Language {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str(match self {
-            Language::Rust => "Rust",
-            Language::Python => "Python",
-            Language::JavaScript => "JavaScript",
-            Language::Go => "Go",
-        })
-    }
-}
-
-impl Language {
-    /// Finds the language by the files of the folder.
-    ///
-    /// # Errors
-    /// When it is not the folder of an adapter.
-    pub fn of(folder: &Path) -> Result<Language, Fault> {
-        let has = |name: &str| folder.join(name).is_file();
-        match () {
-            () if has("Cargo.toml") => Ok(Language::Rust),
-            () if has("adapter.py") => Ok(Language::Python),
-            () if has("package.json") => Ok(Language::JavaScript),
-            () if has("go.mod") => Ok(Language::Go),
-            () => Err(Fault(format!(
-                "{} is not the folder of an adapter: it has no Cargo.toml (Rust), adapter.py (Python), package.json (JavaScript) or go.mod (Go)",
-                folder.display()
-            ))),
-        }
+/// Finds the language by the files of the folder.
+///
+/// # Errors
+/// When it is not the folder of an adapter.
+pub fn language_of(folder: &Path) -> Result<Language, Fault> {
+    let has = |name: &str| folder.join(name).is_file();
+    match () {
+        () if has("Cargo.toml") => Ok(Language::Rust),
+        () if has("adapter.py") => Ok(Language::Python),
+        () if has("package.json") => Ok(Language::JavaScript),
+        () if has("go.mod") => Ok(Language::Go),
+        () => Err(Fault(format!(
+            "{} is not the folder of an adapter: it has no Cargo.toml (Rust), adapter.py (Python), package.json (JavaScript) or go.mod (Go)",
+            folder.display()
+        ))),
     }
 }
 
@@ -111,7 +86,7 @@ pub struct Built {
 pub fn build(place: &Place<'_>, path: &Path, out: Option<PathBuf>) -> Result<Built, Trouble> {
     let folder = if path.is_file() { path.parent().unwrap_or(path) } else { path };
     let folder = folder.canonicalize().map_err(|error| Fault(format!("{}: {error}", path.display())))?;
-    let language = Language::of(&folder)?;
+    let language = language_of(&folder)?;
     let name = folder.file_name().unwrap_or(OsStr::new("adapter")).to_string_lossy().into_owned();
     let out = match out {
         Some(out) => std::path::absolute(&out).map_err(|error| Fault(format!("{}: {error}", out.display())))?,
@@ -321,7 +296,7 @@ impl Job<'_> {
     /// Returns the adapter's module: `main` of package.json.
     fn javascript_main(&self) -> Result<String, Fault> {
         let path = self.folder.join("package.json");
-        let failed = |error: &dyn std::fmt::Display| Fault(format!("{}: {error}", path.display()));
+        let failed = |error: &dyn Display| Fault(format!("{}: {error}", path.display()));
         let text = fs::read(&path).map_err(|error| failed(&error))?;
         let package: serde_json::Value = serde_json::from_slice(&text).map_err(|error| failed(&error))?;
         Ok(package.get("main").and_then(serde_json::Value::as_str).unwrap_or("adapter.js").to_owned())
@@ -393,7 +368,7 @@ impl Job<'_> {
 
     /// Makes a component of Go's core module.
     fn encode_go(&self, wit: &Path, core: &Path) -> Result<(), Fault> {
-        let failed = |error: &dyn std::fmt::Display| Fault(format!("{} cannot be made a component: {error}", core.display()));
+        let failed = |error: &dyn Display| Fault(format!("{} cannot be made a component: {error}", core.display()));
         let contract = Contract::read(wit)?;
         let mut module = fs::read(core).map_err(|error| failed(&error))?;
         embed_component_metadata(&mut module, &contract.resolve, contract.world, StringEncoding::UTF8)
@@ -512,9 +487,9 @@ mod tests {
             ("sdk/javascript/template", Language::JavaScript),
             ("sdk/go/template", Language::Go),
         ] {
-            assert_eq!(Language::of(&root.join(folder)).unwrap(), language);
+            assert_eq!(language_of(&root.join(folder)).unwrap(), language);
         }
-        assert!(Language::of(&root.join("wit")).unwrap_err().0.contains("is not the folder of an adapter"));
+        assert!(language_of(&root.join("wit")).unwrap_err().0.contains("is not the folder of an adapter"));
     }
 
     #[test]

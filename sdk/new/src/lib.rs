@@ -89,8 +89,14 @@ impl Language {
 }
 
 impl Display for Language {
+    /// Writes the name in a sentence.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(self.name())
+        out.write_str(match self {
+            Language::Rust => "Rust",
+            Language::Python => "Python",
+            Language::JavaScript => "JavaScript",
+            Language::Go => "Go",
+        })
     }
 }
 

@@ -9,7 +9,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 use clap::{Args, ValueHint};
-use infrahub_sync_components::component::{Language, NOT_SOURCES};
+use infrahub_sync_components::component::NOT_SOURCES;
+use infrahub_sync_new_adapter::Language;
 use infrahub_sync_runtime::this_program;
 
 use super::build;
