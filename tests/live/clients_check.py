@@ -5,7 +5,7 @@ usage: clients_check.py PLAYED_APPLIANCE INFRAHUB_SYNC CLIENTS_FOLDER SYSTEM
 
 SYSTEM is ipfabric, slurpit or aci. First the system's own client reads each list: it must get the rows that are played, whole. Then the adapter of
 2.0.1 and ours load the same project: each object must have the same values, but for what EXPLAINED lists. Prints each difference; exit code 1 if
-there is one, or if an explanation explains nothing. It runs in the virtual environment of clients.sh.
+there is one, or if an explanation explains nothing. It runs in the virtual environment of `reference.sh clients`.
 """
 import asyncio, json, pathlib, subprocess, sys, tempfile, types
 

@@ -3,6 +3,8 @@
 #
 #   tests/live/reference.sh            make it if it is not there, and print its folder
 #   tests/live/reference.sh examples   download the example projects of 2.0.1 if they are not there, and print their folder
+#   tests/live/reference.sh clients    the clients that other people wrote for the systems that our tests play, beside 2.0.1, whose adapters
+#                                      use them: make their folder if it is not there, and print it
 #
 # Exit codes: 0 done; 77 skipped, because this machine lacks something, which the last line names.
 #
@@ -46,6 +48,25 @@ if [ "${1:-}" = examples ]; then
     : >"$work/sdist/complete"
   fi
   echo "$work/sdist/infrahub_sync-2.0.1/examples"
+  exit
+fi
+if [ "${1:-}" = clients ]; then
+  work=$work/clients
+  if [ ! -e "$work/venv/complete" ]; then
+    python=$(find_python) || exit $?
+    say "installing the clients with $python"
+    rm -rf "$work"
+    mkdir -p "$work"
+    "$python" -m venv "$work/venv"
+    "$work/venv/bin/pip" install -q --disable-pip-version-check infrahub-sync==2.0.1 infrahub-sdk==1.23.2 ipfabric==8.0.1 slurpit_sdk==0.9.156 \
+      >"$work/pip.log" 2>&1 || { tail -5 "$work/pip.log" >&2; skip "pip could not install the clients (see $work/pip.log)"; }
+    # The whole package needs a Nautobot; its client of the APIC does not.
+    "$work/venv/bin/pip" download -q --disable-pip-version-check --no-deps --dest "$work/ssot" nautobot-ssot==4.7.0 >>"$work/pip.log" 2>&1 ||
+      { tail -5 "$work/pip.log" >&2; skip "pip could not download nautobot-ssot==4.7.0 (see $work/pip.log)"; }
+    "$work/venv/bin/python" -m zipfile -e "$work"/ssot/*.whl "$work/ssot"
+    : >"$work/venv/complete"
+  fi
+  echo "$work"
   exit
 fi
 if [ ! -e "$venv/complete" ]; then

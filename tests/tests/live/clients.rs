@@ -8,7 +8,7 @@ use infrahub_sync_tests::live::{must, root};
 
 /// Lets the client of a system, and the adapter of 2.0.1, read the one that is played.
 fn judged(system: &str) {
-    let made = Command::new("tests/live/clients.sh").current_dir(root()).output().unwrap();
+    let made = Command::new("tests/live/reference.sh").arg("clients").current_dir(root()).output().unwrap();
     if made.status.code() == Some(77) {
         eprintln!("{}", String::from_utf8_lossy(&made.stderr));
         return;
