@@ -578,7 +578,7 @@ mod tests {
             origin.publisher = Some("1234567890123456".to_owned());
         }
         assert_eq!(AdapterLock::parse(&lock.to_text(), file()), Ok(lock.clone()));
-        // Another publisher is the first objection, even for the same bytes; a first one is none.
+        // Another publisher is the first objection, even for the same bytes; a first publisher is accepted.
         let mut other = lock.source.clone();
         other.origin = None;
         assert_eq!(lock.source.objections(&other), ["publisher: 1234567890123456 → no checked signature"]);

@@ -177,6 +177,7 @@ fn helped(helper: &str, registry: &str) -> Result<Option<Login>> {
                 let _ = child.wait();
                 return Err(failed(format!("does not answer within {} s", HELPER_TIME.as_secs())));
             }
+            // Waiting for a process has no time limit of its own.
             None => std::thread::sleep(Duration::from_millis(20)),
         }
     };

@@ -72,7 +72,7 @@ fn ip_fabric_is_read_from_one_snapshot_with_keys_of_the_peers_columns() {
         let bodies = fabric.bodies("tables/inventory/devices");
         assert!(bodies.len() == 3 && bodies.iter().all(|body| body["snapshot"] == LAST), "{bodies:?}");
         assert_eq!(bodies[0]["columns"], json!(["id", "hostname", "model", "siteName", "sn", "vendor"]));
-        assert_eq!(objects(&project, "Type").len(), 2, "a model without a name is none");
+        assert_eq!(objects(&project, "Type").len(), 2, "a model without a name makes no object");
         let devices = objects(&project, "Device");
         assert_eq!(devices.len(), 2500);
         assert_eq!(devices[0], json!({"name": "r0", "serial": "SN0", "site": {"name": "s0"}, "type": {"name": "m0", "maker": "acme"}}));

@@ -130,7 +130,7 @@ schema_mapping:
         if is_create {
             seen.lock().unwrap().push(serde_json::from_slice(&request.body).unwrap());
         }
-        // It is not executed, and nobody knows.
+        // It is not executed, and the sender does not learn that.
         if is_create && seen.lock().unwrap().len() == 1 { Fate::Reset } else { Fate::Continue }
     })));
     project.ok(&["sync"]);
